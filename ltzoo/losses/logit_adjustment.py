@@ -1,0 +1,45 @@
+"""Losses that know the class prior pi_j = n_j / sum n: logit adjustment and vector scaling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ltzoo.losses.adjusted import AdjustedCrossEntropy, Loss
+from ltzoo.losses.counts import as_counts, log_prior
+
+
+@dataclass(frozen=True)
+class LA(Loss):
+    """Logit-adjusted cross-entropy (Menon 2021, eq. 10): CE of z_j + tau * log pi_j.
+
+    Attributes:
+        tau: strength of the prior; 1 is balanced softmax.
+    """
+
+    tau: float
+    name: ClassVar[str] = "la"
+
+    def bind(self, class_counts: Tensor | Sequence[int]) -> AdjustedCrossEntropy:
+        """See `Loss.bind`."""
+        return AdjustedCrossEntropy(offset=self.tau * log_prior(as_counts(class_counts)))
+
+
+@dataclass(frozen=True)
+class VS(Loss):
+    """Vector-scaling loss (Kini 2021, eq. 4): CE of z_j / Delta_j + tau * log pi_j, Delta_j = (n_max / n_j)^gamma.
+
+    Attributes:
+        gamma: exponent of the multiplicative part; 0 leaves LA.
+        tau: strength of the prior.
+    """
+
+    gamma: float
+    tau: float
+    name: ClassVar[str] = "vs"
+
+    def bind(self, class_counts: Tensor | Sequence[int]) -> AdjustedCrossEntropy:
+        """See `Loss.bind`."""
+        counts = as_counts(class_counts)
+        return AdjustedCrossEntropy(scale=(counts / counts.max()) ** self.gamma, offset=self.tau * log_prior(counts))

@@ -1,0 +1,79 @@
+"""Losses against their formulas, written out image by image in float64."""
+
+import math
+
+import pytest
+import torch
+
+from ltzoo.losses import CE, LA, LDAM, LOSSES, VS
+
+COUNTS = [60, 30, 9, 4]
+PI = [count / sum(COUNTS) for count in COUNTS]
+CASES = {
+    "ce": (CE(), lambda z, y: z),
+    "ldam": (
+        LDAM(max_margin=0.5, scale=30.0),
+        lambda z, y: [
+            30 * (z[j] - (0.5 * COUNTS[j] ** -0.25 / min(COUNTS) ** -0.25 if j == y else 0)) for j in range(4)
+        ],
+    ),
+    "la": (LA(tau=0.75), lambda z, y: [z[j] + 0.75 * math.log(PI[j]) for j in range(4)]),
+    "vs": (
+        VS(gamma=0.15, tau=1.25),
+        lambda z, y: [z[j] / (60 / COUNTS[j]) ** 0.15 + 1.25 * math.log(PI[j]) for j in range(4)],
+    ),
+}
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.rand(8, 4, dtype=torch.float64, generator=generator) * 2 - 1
+    return logits, torch.arange(8) % 4
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_loss_is_its_formula(name, batch):
+    config, adjusted = CASES[name]
+    logits, targets = batch
+    expected = []
+    for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
+        z = adjusted(row, target)
+        expected.append(math.log(sum(math.exp(value) for value in z)) - z[target])
+    found = config.bind(COUNTS)(logits, targets)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradient_is_the_formulas(name, batch):
+    logits, targets = batch
+    loss = CASES[name][0].bind(COUNTS)
+    assert torch.autograd.gradcheck(lambda z: loss(z, targets), logits.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_loss_keeps_the_dtype_of_the_logits(name, dtype, batch):
+    logits, targets = batch
+    loss = CASES[name][0].bind(COUNTS)(logits.to(dtype), targets)
+    assert loss.dtype == dtype
+    assert loss.shape == (8,)
+
+
+def test_the_largest_margin_is_the_rarest_classes():
+    margin = LDAM(max_margin=0.5, scale=30.0).bind(COUNTS).margin / 30
+    assert margin.argmax() == 3
+    assert margin.max() == pytest.approx(0.5, abs=1e-15)
+
+
+def test_vs_without_its_factor_is_la(batch):
+    torch.testing.assert_close(VS(gamma=0, tau=0.75).bind(COUNTS)(*batch), LA(tau=0.75).bind(COUNTS)(*batch))
+
+
+def test_counts_below_one_are_refused():
+    with pytest.raises(ValueError, match="from 1 on"):
+        LA(tau=1.0).bind([10, 0])
+
+
+def test_names_are_the_recipes_words():
+    assert list(LOSSES) == ["ce", "ldam", "la", "vs"]

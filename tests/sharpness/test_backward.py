@@ -1,0 +1,227 @@
+"""Proofs 2 to 7 of the step on a network with BatchNorm."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, perturbed_backward
+from tests.sharpness.conftest import COUNTS
+from tests.sharpness.reference import PlainTrainer
+
+CE = nn.CrossEntropyLoss(reduction="none")
+TAIL = COUNTS < 10
+STAGE_1 = SSESAM(rho_head=0.3, rho_tail=0.6, gamma=1, eta=10)
+STAGE_2 = SSESAM(rho_head=0.3, rho_tail=0.6, gamma=0, eta=10)
+METHODS = {
+    "sgd": (NoPerturbation(), lambda tail: [(torch.ones_like(tail), 0.0)]),
+    "sam": (SAM(rho=0.5), lambda tail: [(torch.ones_like(tail), 0.5)]),
+    "imbsam": (ImbSAM(rho=0.5, eta=10), lambda tail: [(~tail, 0.0), (tail, 0.5)]),
+    "ssesam stage 1": (STAGE_1, lambda tail: [(~tail, 0.3), (tail, 0.6)]),
+    "ssesam stage 2": (STAGE_2, lambda tail: [(~tail, 0.0), (tail, 0.6)]),
+}
+
+
+def gradient(model, images, targets, table, **options):
+    model.zero_grad()
+    loss = perturbed_backward(model, CE, images, targets, table, **options)
+    return loss, [parameter.grad.clone() for parameter in model.parameters()]
+
+
+def train(model, batches, method, epochs=1, class_weights=None, batchnorm="clean"):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3)
+    for epoch in range(epochs):
+        table = method.table(COUNTS, epoch, epochs)
+        for images, targets in batches:
+            perturbed_backward(model, CE, images, targets, table, class_weights=class_weights, batchnorm=batchnorm)
+            optimizer.step()
+            optimizer.zero_grad()
+    return model
+
+
+@pytest.mark.parametrize("batchnorm", ["clean", "all"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", METHODS)
+def test_twenty_steps_equal_the_plain_implementation(network, batches, name, weighted, batchnorm):
+    method, groups = METHODS[name]
+    weights = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64) if weighted else None
+    plain = PlainTrainer(network(), class_weights=weights, keep_statistics=batchnorm == "clean")
+    for images, targets in batches:
+        plain.step(images, targets, groups(TAIL[targets]))
+    ours = train(network(), batches, method, class_weights=weights, batchnorm=batchnorm)
+    for expected, found in zip(plain.model.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    if batchnorm == "clean":  # in "all" the reference runs the forward at w once a group, so it counts other passes
+        expected = dict(network().named_buffers())
+        assert ours[1].num_batches_tracked == expected["1.num_batches_tracked"] + len(batches)
+
+
+def test_rho_zero_is_sgd_bit_for_bit(network, batches):
+    by_torch = network()
+    optimizer = torch.optim.SGD(by_torch.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3)
+    for images, targets in batches:
+        losses = CE(by_torch(images), targets)
+        (losses * (1 / len(targets))).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    zeros = [NoPerturbation(), SAM(rho=0), ImbSAM(rho=0, eta=10), SSESAM(rho_head=0, rho_tail=0, gamma=0.5, eta=10)]
+    for method in zeros:
+        ours = train(network(), batches, method)
+        assert all(torch.equal(a, b) for a, b in zip(by_torch.parameters(), ours.parameters(), strict=True)), method
+
+
+def test_gamma_zero_is_imbsam_and_one_tail_group_is_sam(network, batches):
+    def weights(method):
+        return list(train(network(), batches[:5], method, epochs=2).parameters())
+
+    def same(a, b):
+        return all(torch.equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
+
+    assert same(SSESAM(rho_head=0.3, rho_tail=0.5, gamma=0, eta=10), ImbSAM(rho=0.5, eta=10))
+    assert same(SSESAM(rho_head=0.3, rho_tail=0.5, gamma=1, eta=1000), SAM(rho=0.5))
+    assert same(SSESAM(rho_head=0.3, rho_tail=0.5, gamma=1, eta=1), SAM(rho=0.3))
+    assert not same(SSESAM(rho_head=0.3, rho_tail=0.5, gamma=1, eta=10), ImbSAM(rho=0.5, eta=10))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_come_back_bit_for_bit_and_stay_where_they_are(network, batches, name):
+    model = network()
+    before = [(p.detach().clone(), p.data_ptr()) for p in model.parameters()]
+    gradient(model, *batches[0], METHODS[name][0].table(COUNTS))
+    for (value, pointer), parameter in zip(before, model.parameters(), strict=True):
+        assert torch.equal(value, parameter)
+        assert pointer == parameter.data_ptr()
+
+
+def test_weights_come_back_when_the_perturbed_pass_fails(network, batches):
+    model = network()
+    before = [p.detach().clone() for p in model.parameters()]
+    passes = itertools.count()
+
+    def fails_the_second_time(images):
+        if next(passes) == 1:
+            raise RuntimeError("out of memory")
+        return model(images)
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        perturbed_backward(model, CE, *batches[0], SAM(rho=0.5).table(COUNTS), forward=fails_the_second_time)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert model[1].track_running_stats
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_order_and_scale_do_not_matter(network, batches, name):
+    images, targets = batches[0]
+    table = METHODS[name][0].table(COUNTS)
+    _, expected = gradient(network(), images, targets, table)
+
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(2))
+    _, permuted = gradient(network(), images[order], targets[order], table)
+
+    model = network()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    _, scaled = gradient(model, images, targets, table, scaler=scaler)
+
+    for a, b, c in zip(expected, permuted, scaled, strict=True):
+        torch.testing.assert_close(b, a, rtol=0, atol=1e-12)
+        torch.testing.assert_close(c / 1024, a, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "forwards", "backwards"),
+    [("sgd", 1, 1), ("sam", 2, 2), ("imbsam", 2, 3), ("ssesam stage 1", 3, 4), ("ssesam stage 2", 2, 3)],
+)
+def test_passes_and_batchnorm_updates_are_the_fewest(network, batches, name, forwards, backwards):
+    table = METHODS[name][0].table(COUNTS)
+    counted = {"forward": 0, "backward": 0}
+    for batchnorm, updates in [("clean", 1), ("all", forwards)]:
+        model = network()
+        counted.update(forward=0, backward=0)
+
+        def forward(images, model=model):
+            counted["forward"] += 1
+            logits = model(images)
+            logits.register_hook(lambda _: counted.update(backward=counted["backward"] + 1))
+            return logits
+
+        perturbed_backward(model, CE, *batches[0], table, forward=forward, batchnorm=batchnorm)
+        assert counted == {"forward": forwards, "backward": backwards}
+        assert model[1].num_batches_tracked == updates
+
+
+@pytest.mark.parametrize("only", ["head", "tail"])
+def test_a_group_without_images_contributes_nothing(network, batches, only):
+    images, _ = batches[0]
+    targets = torch.arange(12) % 2 + (2 if only == "tail" else 0)
+    _, found = gradient(network(), images, targets, STAGE_1.table(COUNTS))
+    _, expected = gradient(network(), images, targets, SAM(rho=0.6 if only == "tail" else 0.3).table(COUNTS))
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(b, a, rtol=0, atol=1e-14)
+
+
+def test_a_zero_gradient_moves_nothing(batches):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4)).double()
+    loss, found = gradient(
+        nn.Sequential(model), *batches[0], SAM(rho=0.5).table(COUNTS), forward=lambda x: 0 * model(x)
+    )
+    assert loss == pytest.approx(torch.log(torch.tensor(4.0)).item())
+    assert all(torch.equal(g, torch.zeros_like(g)) for g in found)
+
+
+def test_frozen_and_unused_parameters_are_left_alone(network, batches):
+    model = network()
+    model[0].weight.requires_grad_(False)
+    model.unused = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    before = [p.detach().clone() for p in model.parameters()]
+    perturbed_backward(model, CE, *batches[0], STAGE_1.table(COUNTS), forward=lambda x: model[:5](x))
+    assert model[0].weight.grad is None
+    assert model.unused.grad is None
+    assert model[4].weight.grad is not None
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("bad_pass", [0, 1])
+def test_an_infinite_pass_leaves_an_infinite_gradient_and_sound_weights(network, batches, bad_pass):
+    model = network()
+    before = [p.detach().clone() for p in model.parameters()]
+    passes = itertools.count()
+    perturbed_backward(
+        model,
+        CE,
+        *batches[0],
+        SAM(rho=0.5).table(COUNTS),
+        forward=lambda x: model(x) * (float("inf") if next(passes) == bad_pass else 1),
+    )
+    assert not all(bool(p.grad.isfinite().all()) for p in model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_gradients_accumulate_as_backward_does(network, batches):
+    model = network()
+    _, first = gradient(model, *batches[0], NoPerturbation().table(COUNTS))
+    model = network()
+    model(batches[0][0])  # the running statistics do not enter the gradient in train mode
+    perturbed_backward(model, CE, *batches[0], NoPerturbation().table(COUNTS))
+    perturbed_backward(model, CE, *batches[0], NoPerturbation().table(COUNTS))
+    for once, parameter in zip(first, model.parameters(), strict=True):
+        assert torch.equal(parameter.grad, 2 * once)
+
+
+def test_the_loss_returned_is_the_weighted_mean_at_w(network, batches):
+    images, targets = batches[0]
+    weights = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
+    expected = F.cross_entropy(network()(images), targets, weight=weights)
+    loss, _ = gradient(network(), images, targets, STAGE_1.table(COUNTS), class_weights=weights)
+    torch.testing.assert_close(loss, expected.detach(), rtol=0, atol=1e-14)
+
+
+def test_misuse_is_named(network, batches):
+    table = SAM(rho=0.5).table(COUNTS)
+    with pytest.raises(ValueError, match="reduction='none'"):
+        perturbed_backward(network(), nn.CrossEntropyLoss(), *batches[0], table)
+    with pytest.raises(ValueError, match="clean"):
+        perturbed_backward(network(), CE, *batches[0], table, batchnorm="some")
+    with pytest.raises(ValueError, match="no trainable parameter"):
+        perturbed_backward(network().requires_grad_(False), CE, *batches[0], table)
