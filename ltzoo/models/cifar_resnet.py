@@ -1,0 +1,350 @@
+"""ResNets for CIFAR-sized images.
+
+Paper: `Deep Residual Learning for Image Recognition`, section 4.2 - https://arxiv.org/abs/1512.03385
+
+These are not timm's ResNets with another stem: three stages of 16, 32 and 64 channels instead of four of 64 to 512, and
+shortcuts without parameters. ResNet-32 has 464,154 parameters, timm's ResNet-34 has 21 million. Weights are initialised
+as in the long-tail literature since LDAM (Cao et al., 2019, https://arxiv.org/abs/1906.07413).
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import SelectAdaptivePool2d
+from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
+from torch import Tensor, nn
+
+from ltzoo.models.classifier import CosineClassifier
+
+__all__ = ["CifarResNet"]  # register_model adds each entry point
+
+_CLASSIFIERS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "cosine": CosineClassifier}
+
+
+class ZeroPadShortcut(nn.Module):
+    """The shortcut "option A" of He et al. (2016): subsample the image, add channels of zeros; no parameters.
+
+    Args:
+        in_chs: Number of input channels.
+        out_chs: Number of output channels.
+        stride: Keep every stride-th row and column.
+    """
+
+    def __init__(self, in_chs: int, out_chs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        # The paper leaves open where the zeros go; the long-tail literature puts half before and half after.
+        self.pad_before = (out_chs - in_chs) // 2
+        self.pad_after = out_chs - in_chs - self.pad_before
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_chs, H, W) to (B, out_chs, ceil(H / stride), ceil(W / stride))."""
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.pad(x, (0, 0, 0, 0, self.pad_before, self.pad_after))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut without parameters (He et al., 2016).
+
+    Args:
+        in_chs: Number of input channels.
+        out_chs: Number of output channels.
+        stride: Stride of the first convolution and of the shortcut.
+        device: Where to put the parameters.
+        dtype: Type of the parameters.
+    """
+
+    def __init__(
+        self,
+        in_chs: int,
+        out_chs: int,
+        stride: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.conv1 = nn.Conv2d(in_chs, out_chs, 3, stride=stride, padding=1, bias=False, **dd)
+        self.bn1 = nn.BatchNorm2d(out_chs, **dd)
+        self.act1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(out_chs, out_chs, 3, padding=1, bias=False, **dd)
+        self.bn2 = nn.BatchNorm2d(out_chs, **dd)
+        identity = stride == 1 and in_chs == out_chs
+        self.shortcut = nn.Identity() if identity else ZeroPadShortcut(in_chs, out_chs, stride)
+        self.act2 = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_chs, H, W) to (B, out_chs, ceil(H / stride), ceil(W / stride))."""
+        shortcut = self.shortcut(x)
+        x = self.act1(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        return self.act2(x + shortcut)
+
+
+class CifarResNet(nn.Module):
+    """ResNet for CIFAR (He et al., 2016, section 4.2) with 6 * num_blocks + 2 layers.
+
+    A 3x3 stem, three stages of 16, 32 and 64 channels (the second and third halve the image), global pooling and a
+    classifier. Images need not be 32x32, nor have three channels.
+
+    Args:
+        num_blocks: Residual blocks a stage.
+        num_classes: Number of classes; 0 for no classifier.
+        in_chans: Number of image channels.
+        global_pool: Type of global pooling, one of timm's ('avg', 'max', 'avgmax', 'catavgmax', '' for none).
+        drop_rate: Dropout probability before the classifier, in training.
+        classifier: 'linear', or 'cosine' for the normalised classifier of LDAM (`CosineClassifier`).
+        device: Where to put the parameters.
+        dtype: Type of the parameters.
+
+    Raises:
+        ValueError: `classifier` is neither 'linear' nor 'cosine'.
+    """
+
+    feature_info: list[dict[str, Any]]
+
+    def __init__(
+        self,
+        num_blocks: int,
+        num_classes: int = 10,
+        in_chans: int = 3,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+        classifier: str = "linear",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if classifier not in _CLASSIFIERS:
+            raise ValueError(f"classifier must be 'linear' or 'cosine', not {classifier!r}")
+        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.in_chans = in_chans
+        self.drop_rate = drop_rate
+        self.classifier_type = classifier
+        self.grad_checkpointing = False
+
+        self.conv1 = nn.Conv2d(in_chans, 16, 3, padding=1, bias=False, **dd)
+        self.bn1 = nn.BatchNorm2d(16, **dd)
+        self.act1 = nn.ReLU()
+        self.layer1 = _make_stage(16, 16, num_blocks, stride=1, **dd)
+        self.layer2 = _make_stage(16, 32, num_blocks, stride=2, **dd)
+        self.layer3 = _make_stage(32, 64, num_blocks, stride=2, **dd)
+        self.feature_info = [
+            {"num_chs": 16, "reduction": 1, "module": "layer1"},
+            {"num_chs": 32, "reduction": 2, "module": "layer2"},
+            {"num_chs": 64, "reduction": 4, "module": "layer3"},
+        ]
+
+        self.num_features = 64
+        self.reset_classifier(num_classes, global_pool)
+        self.init_weights()
+
+    @torch.jit.ignore
+    def init_weights(self) -> None:
+        """Initialise every parameter and buffer as Cao et al. (2019) do."""
+        self.apply(_init_weights)
+
+    @torch.jit.ignore
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Give the patterns by which timm groups parameters, for layer-wise learning rates.
+
+        Args:
+            coarse: One group a stage rather than one a block.
+
+        Returns:
+            Group name -> regular expression.
+        """
+        return {"stem": r"^conv1|^bn1", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each block in the backward pass instead of keeping its activations."""
+        self.grad_checkpointing = enable
+
+    @torch.jit.ignore
+    def get_classifier(self, name_only: bool = False) -> str | nn.Module:
+        """Return the classifier, or the name of its attribute."""
+        return "fc" if name_only else self.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the classifier by a fresh one of the same kind.
+
+        Args:
+            num_classes: Number of classes; 0 for no classifier.
+            global_pool: Type of global pooling; None keeps the current one.
+        """
+        if global_pool is not None:
+            self.global_pool = SelectAdaptivePool2d(pool_type=global_pool, flatten=bool(global_pool))
+        self.num_classes = num_classes
+        self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
+        if num_classes > 0:
+            weight = self.conv1.weight  # says where the model lives
+            make = _CLASSIFIERS[self.classifier_type]
+            self.fc = make(self.head_hidden_size, num_classes, device=weight.device, dtype=weight.dtype)
+            self.fc.apply(_init_weights)
+        else:
+            self.fc = nn.Identity()
+        self.global_pool.train(self.training)
+        self.fc.train(self.training)
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Run the stages and keep what they put out.
+
+        Args:
+            x: Images (B, C, H, W).
+            indices: The stages to keep: the last n if an int, all if None, those listed (negative from the end) else.
+            norm: Accepted for timm's sake; there is no final norm to apply.
+            stop_early: Do not run the stages after the last one kept.
+            output_fmt: Only 'NCHW'.
+            intermediates_only: Return the intermediates alone.
+
+        Returns:
+            The output of the last stage run and the list of intermediates, or the intermediates alone. The stages put
+            out (B, 16, H, W), (B, 32, H / 2, W / 2) and (B, 64, H / 4, W / 4), odd sizes rounded up.
+        """
+        assert output_fmt == "NCHW", "Output shape must be NCHW."
+        take_indices, max_index = feature_take_indices(len(self.feature_info), indices)
+        stages = [self.layer1, self.layer2, self.layer3]
+        if stop_early:
+            stages = stages[: max_index + 1]
+
+        intermediates = []
+        x = self.act1(self.bn1(self.conv1(x)))
+        for i, stage in enumerate(stages):
+            x = checkpoint_seq(stage, x) if self.grad_checkpointing else stage(x)
+            if i in take_indices:
+                intermediates.append(x)
+        return intermediates if intermediates_only else (x, intermediates)
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | list[int] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop what the chosen intermediates do not need.
+
+        Args:
+            indices: The stages to keep, as in `forward_intermediates`.
+            prune_norm: Accepted for timm's sake; there is no final norm to drop.
+            prune_head: Drop pooling and classifier, even if the last stage stays.
+
+        Returns:
+            The indices kept, counted from the beginning.
+        """
+        take_indices, max_index = feature_take_indices(len(self.feature_info), indices)
+        pruned = self.feature_info[max_index + 1 :]
+        for info in pruned:
+            setattr(self, info["module"], nn.Sequential())  # empty rather than Identity: checkpointing iterates over it
+        self.num_features = self.feature_info[max_index]["num_chs"]
+        if prune_head or pruned:  # a head made for wider features cannot stay
+            self.reset_classifier(0, "")
+        return take_indices
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to features (B, num_features, H / 4, W / 4), odd sizes rounded up."""
+        x = self.act1(self.bn1(self.conv1(x)))
+        if self.grad_checkpointing and not torch.jit.is_scripting():
+            return checkpoint_seq([self.layer1, self.layer2, self.layer3], x, flatten=True)
+        x = self.layer1(x)
+        x = self.layer2(x)
+        return self.layer3(x)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """Pool and classify.
+
+        Args:
+            x: Features (B, num_features, H, W).
+            pre_logits: Stop before the classifier.
+
+        Returns:
+            Logits (B, num_classes), or the pooled features (B, head_hidden_size).
+        """
+        x = self.global_pool(x)
+        if self.drop_rate:
+            x = F.dropout(x, p=float(self.drop_rate), training=self.training)
+        return x if pre_logits else self.fc(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, num_classes)."""
+        x = self.forward_features(x)
+        return self.forward_head(x)
+
+
+def _make_stage(in_chs: int, out_chs: int, num_blocks: int, stride: int, **dd: Any) -> nn.Sequential:
+    first = BasicBlock(in_chs, out_chs, stride, **dd)
+    return nn.Sequential(first, *(BasicBlock(out_chs, out_chs, **dd) for _ in range(num_blocks - 1)))
+
+
+def _init_weights(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | CosineClassifier):
+        module.reset_parameters()  # BatchNorm to 1 and 0, the linear bias to torch's default
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight)  # fan_in, torch's default mode; timm's ResNet takes fan_out
+
+
+def _create_cifar_resnet(variant: str, pretrained: bool, **kwargs: Any) -> CifarResNet:
+    feature_cfg = {"out_indices": (0, 1, 2), **kwargs.pop("feature_cfg", {})}  # timm's default is five levels
+    return build_model_with_cfg(CifarResNet, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
+
+
+def _cfg(**kwargs: Any) -> dict[str, Any]:
+    return {
+        "num_classes": 10,  # CIFAR-10 is the paper's benchmark: its parameter counts and these statistics go with it
+        "input_size": (3, 32, 32),
+        "pool_size": (8, 8),
+        "crop_pct": 1.0,
+        "interpolation": "bilinear",
+        "mean": (0.4914, 0.4822, 0.4465),
+        "std": (0.2023, 0.1994, 0.2010),
+        "first_conv": "conv1",
+        "classifier": "fc",
+        "license": "apache-2.0",
+        "paper_name": "Deep Residual Learning for Image Recognition",
+        "paper_ids": "arXiv:1512.03385",
+        **kwargs,
+    }
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "resnet20_cifar": _cfg(),
+        "resnet32_cifar": _cfg(),
+        "resnet44_cifar": _cfg(),
+        "resnet56_cifar": _cfg(),
+    }
+)
+
+
+@register_model
+def resnet20_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
+    """ResNet-20 for CIFAR (He et al., 2016): 3 blocks a stage, 0.27 M parameters."""
+    return _create_cifar_resnet("resnet20_cifar", pretrained, num_blocks=3, **kwargs)
+
+
+@register_model
+def resnet32_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
+    """ResNet-32 for CIFAR (He et al., 2016): 5 blocks a stage, 0.46 M parameters."""
+    return _create_cifar_resnet("resnet32_cifar", pretrained, num_blocks=5, **kwargs)
+
+
+@register_model
+def resnet44_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
+    """ResNet-44 for CIFAR (He et al., 2016): 7 blocks a stage, 0.66 M parameters."""
+    return _create_cifar_resnet("resnet44_cifar", pretrained, num_blocks=7, **kwargs)
+
+
+@register_model
+def resnet56_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
+    """ResNet-56 for CIFAR (He et al., 2016): 9 blocks a stage, 0.85 M parameters."""
+    return _create_cifar_resnet("resnet56_cifar", pretrained, num_blocks=9, **kwargs)
