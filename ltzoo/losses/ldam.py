@@ -13,7 +13,7 @@ from ltzoo.losses.counts import as_counts
 
 @dataclass(frozen=True)
 class LDAM(Loss):
-    """LDAM (Cao 2019, eq. 13) as paper A runs it: CE of s * (cos_j - m_j * [j = y]) with m_j ~ n_j^(-1/4).
+    """LDAM (Cao 2019) as paper A runs it: CE of s * (cos_j - m_j * [j = y]) with m_j ~ n_j^(-1/4).
 
     It expects cosine logits, those of `ltzoo.models.CosineClassifier`.
 

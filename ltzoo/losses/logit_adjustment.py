@@ -12,7 +12,7 @@ from ltzoo.losses.counts import as_counts, log_prior
 
 @dataclass(frozen=True)
 class LA(Loss):
-    """Logit-adjusted cross-entropy (Menon 2021, eq. 10): CE of z_j + tau * log pi_j.
+    """Logit-adjusted cross-entropy (Menon 2021): CE of z_j + tau * log pi_j.
 
     Attributes:
         tau: strength of the prior; 1 is balanced softmax.
@@ -28,7 +28,7 @@ class LA(Loss):
 
 @dataclass(frozen=True)
 class VS(Loss):
-    """Vector-scaling loss (Kini 2021, eq. 4): CE of z_j / Delta_j + tau * log pi_j, Delta_j = (n_max / n_j)^gamma.
+    """Vector-scaling loss (Kini 2021): CE of z_j / Delta_j + tau * log pi_j, Delta_j = (n_max / n_j)^gamma.
 
     Attributes:
         gamma: exponent of the multiplicative part; 0 leaves LA.

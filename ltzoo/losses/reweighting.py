@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -33,6 +33,10 @@ class Reweighting(ABC):
             (C,) float64 weights that add up to C.
         """
 
+    def scaled(self, epochs: int, of: int) -> "Reweighting":
+        """Move its milestones for a training of `epochs` instead of `of` epochs, rounding down."""
+        return self
+
 
 @dataclass(frozen=True)
 class NoReweighting(Reweighting):
@@ -47,9 +51,9 @@ class NoReweighting(Reweighting):
 
 @dataclass(frozen=True)
 class DRW(Reweighting):
-    """Deferred re-weighting (Cao 2019, section 3.3): from epoch `start` on, weights by the effective number of images.
+    """Deferred re-weighting (Cao 2019): from epoch `start` on, weights by the effective number of images.
 
-    w_j is proportional to (1 - beta) / (1 - beta^n_j) (Cui 2019, eq. 5), scaled to add up to C. Paper A's text says
+    w_j is proportional to (1 - beta) / (1 - beta^n_j) (Cui 2019), scaled to add up to C. Paper A's text says
     1/n_j; its code does this.
 
     Attributes:
@@ -74,6 +78,10 @@ class DRW(Reweighting):
             return torch.ones_like(counts)
         weights = (1 - self.beta) / (1 - self.beta**counts)
         return weights * (len(counts) / weights.sum())
+
+    def scaled(self, epochs: int, of: int) -> "DRW":
+        """See `Reweighting.scaled`."""
+        return replace(self, start=self.start * epochs // of)
 
 
 REWEIGHTINGS: dict[str, type[Reweighting]] = {kind.name: kind for kind in (NoReweighting, DRW)}

@@ -31,8 +31,8 @@ def perturbed_backward(
 
     With u_i = w[y_i] / (sum over the batch of w[y]), the loss of group k is L_k = sum over its images of u_i * loss_i,
     so that the groups add up to the (weighted) mean loss, and eps_k = rho_k * grad L_k(w) / norm(grad L_k(w)), the norm
-    taken over all parameters together. SAM, ImbSAM and SSE-SAM are rows of `table` (Rangwani 2022, eq. 3; Lyu 2025,
-    section 4). The groups share one forward pass at w; groups that stay at w share one backward pass too.
+    taken over all parameters together. SAM, ImbSAM and SSE-SAM are rows of `table` (Rangwani 2022; Lyu 2025). The
+    groups share one forward pass at w; groups that stay at w share one backward pass too.
     The weights are bit for bit as before when this returns or raises, and their storage is not moved.
 
     Args:

@@ -60,7 +60,7 @@ class NoPerturbation(Perturbation):
 
 @dataclass(frozen=True)
 class SAM(Perturbation):
-    """Sharpness-aware minimization (Foret 2021; Rangwani 2022, eq. 3): all classes climb along their common gradient.
+    """Sharpness-aware minimization (Foret 2021): all classes climb along their common gradient.
 
     Attributes:
         rho: radius, in units of the parameters' global L2 norm.
@@ -113,7 +113,7 @@ class ImbSAM(TailPerturbation):
 
 @dataclass(frozen=True)
 class SSESAM(TailPerturbation):
-    """Stage-wise saddle escaping SAM (Lyu 2025, section 4): both climb in stage 1, the tail alone in stage 2.
+    """Stage-wise saddle escaping SAM (Lyu 2025): both climb in stage 1, the tail alone in stage 2.
 
     Stage 1 is the epochs 0 .. gamma*T - 1. gamma = 1 is SAM (ext.), gamma = 0 is ImbSAM.
 

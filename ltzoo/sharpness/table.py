@@ -49,7 +49,7 @@ class GroupTable:
 
 
 def tail_partition(class_counts: Tensor, eta: float) -> Tensor:
-    """Mark the classes that ImbSAM and SSE-SAM call tail: n_j < eta (Lyu 2025, section 4).
+    """Mark the classes that ImbSAM and SSE-SAM call tail: n_j < eta (Lyu 2025).
 
     Args:
         class_counts: (C,) training images of each class.

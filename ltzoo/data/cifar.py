@@ -1,0 +1,109 @@
+"""CIFAR-10 and CIFAR-100, from torchvision's folder or from the Hub's parquet files."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+from torchvision import datasets as torchvision_datasets
+
+from ltzoo.data.datasets import DATASETS, DataSet
+from ltzoo.data.images import ImageSource
+from ltzoo.errors import InputError
+
+_FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+_LABEL_COLUMNS = {"cifar10": "label", "cifar100": "fine_label"}
+
+
+def cifar_source(name: str, split: str, data_dir: Path, download: bool) -> ImageSource:
+    """Open a split of CIFAR.
+
+    Args:
+        name: `cifar10` or `cifar100`.
+        split: `train` or `test`.
+        data_dir: holds torchvision's folder (`cifar-100-python/`) or the Hub's files (`cifar100/train-*.parquet`).
+        download: fetch the data set through torchvision if neither is there.
+
+    Raises:
+        InputError: neither is there, or what is there cannot be read.
+    """
+    files = sorted((data_dir / name).glob(f"{split}-*.parquet"))
+    if files and not (data_dir / _FOLDERS[name]).is_dir():
+        return _parquet(DATASETS[name], split, files)
+    if (data_dir / _FOLDERS[name]).is_dir() or download:
+        return _torchvision(name, split, data_dir, download)
+    raise InputError(
+        f"no {name} in {data_dir}: neither {_FOLDERS[name]}/ nor {name}/{split}-*.parquet is there; "
+        "name the folder with --data-dir, or add --download"
+    )
+
+
+def _torchvision(name: str, split: str, data_dir: Path, download: bool) -> ImageSource:
+    """Read torchvision's folder; it checks the files' MD5 sums before it opens them."""
+    kind = {"cifar10": torchvision_datasets.CIFAR10, "cifar100": torchvision_datasets.CIFAR100}[name]
+    try:
+        data = kind(data_dir, train=split == "train", download=download)
+    except (RuntimeError, OSError) as error:
+        raise InputError(
+            f"{data_dir / _FOLDERS[name]} cannot be read ({_first_line(error)}); remove it and add --download"
+        ) from error
+
+    def decode(indices: np.ndarray) -> Tensor:
+        return torch.from_numpy(data.data[indices])
+
+    return ImageSource(np.asarray(data.targets, dtype=np.int64), decode, f"{data_dir / _FOLDERS[name]} (torchvision)")
+
+
+def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
+    """Read the Hub's parquet files: `img` {bytes, path} and the label column."""
+    folder, column = files[0].parent, _LABEL_COLUMNS[data_set.name]
+    try:
+        missing = {"img", column} - set.intersection(*(set(pq.read_schema(file).names) for file in files))
+        if missing:
+            raise InputError(
+                f"{files[0]} has no column {', '.join(sorted(missing))}; "
+                f"the Hub's files of {data_set.name} have img and {column}"
+            )
+        table = pa.concat_tables([pq.read_table(file, columns=["img", column]) for file in files])
+        labels = table[column].to_numpy().astype(np.int64)
+        encoded = table["img"].combine_chunks().field("bytes")
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"the parquet files {folder}/{split}-* cannot be read ({_first_line(error)}); fetch them again"
+        ) from error
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= data_set.num_classes:
+        found = f"labels {labels.min()} to {labels.max()}" if len(labels) else "no image"
+        raise InputError(
+            f"{folder}/{split}-* holds {found}, not {data_set.num_classes} classes; fetch {data_set.name} again"
+        )
+
+    def decode(indices: np.ndarray) -> Tensor:
+        side = data_set.image_size
+        images = np.empty((len(indices), side, side, data_set.channels), dtype=np.uint8)
+        for position, index in enumerate(indices):
+            try:
+                with Image.open(io.BytesIO(encoded[index].as_py() or b"")) as image:
+                    pixels = np.asarray(image.convert("RGB"))
+            except (UnidentifiedImageError, OSError) as error:
+                raise InputError(
+                    f"image {index} of {folder}/{split}-* cannot be decoded; fetch {data_set.name} again"
+                ) from error
+            if pixels.shape != images.shape[1:]:
+                raise InputError(
+                    f"image {index} of {folder}/{split}-* is {pixels.shape[1]} x {pixels.shape[0]} pixels, "
+                    f"not {side} x {side}: this is not {data_set.name}"
+                )
+            images[position] = pixels
+        return torch.from_numpy(images)
+
+    return ImageSource(labels, decode, f"{folder} (parquet)")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,45 @@
+"""The data sets that benchmarks are cut from: what is known of them without opening a file."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A balanced data set.
+
+    Attributes:
+        name: `cifar10`, `cifar100` or `digits`.
+        num_classes: C.
+        n_max: training images of a class before any is left out, by definition and not by counting.
+        image_size: height and width in pixels.
+        channels: 3 for RGB, 1 for grey.
+        mean: mean of each channel, images scaled to [0, 1].
+        std: standard deviation of each channel.
+        count_cuts: (a, b) of the `count` grouping: head n > a, mid b <= n <= a, tail n < b.
+        url: its home, for model cards.
+    """
+
+    name: str
+    num_classes: int
+    n_max: int
+    image_size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    count_cuts: tuple[int, int]
+    url: str
+
+
+# Both papers normalise CIFAR-100 with CIFAR-10's statistics.
+_CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
+_DIGITS_URL = "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits"
+
+DATASETS: dict[str, DataSet] = {
+    data_set.name: data_set
+    for data_set in (
+        DataSet("cifar10", 10, 5000, 32, 3, _CIFAR_MEAN, _CIFAR_STD, (1000, 200), _CIFAR_URL),
+        DataSet("cifar100", 100, 500, 32, 3, _CIFAR_MEAN, _CIFAR_STD, (100, 20), _CIFAR_URL),
+        DataSet("digits", 10, 130, 16, 1, (0.3071,), (0.3199,), (100, 20), _DIGITS_URL),
+    )
+}

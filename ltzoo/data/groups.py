@@ -1,0 +1,105 @@
+"""Reporting groups: the sets of classes (head, mid, tail) that accuracy is shown on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltzoo.data.benchmarks import Benchmark
+from ltzoo.errors import InputError
+
+Classes = tuple[int, ...]
+
+_MISLAS_CUTS = {10: (3, 7), 100: (36, 71)}
+"""Where mid and tail begin, by the number of classes. MiSLAS fixes the cuts; paper A's tables follow them."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A grouping of a benchmark's classes.
+
+    Attributes:
+        rule: the rule that made it.
+        classes: `head`, `mid`, `tail` to the classes in it. `mid` is missing from `half`; a group may be empty.
+    """
+
+    rule: str
+    classes: Mapping[str, Classes]
+
+
+def _mislas(benchmark: Benchmark) -> dict[str, Classes] | None:
+    """Cut the classes, sorted by count, at fixed places (paper A's tables)."""
+    cuts = _MISLAS_CUTS.get(len(benchmark.class_counts))
+    if cuts is None or benchmark.profile != "exponential":
+        return None
+    order = _by_count(benchmark)
+    return {"head": order[: cuts[0]], "mid": order[cuts[0] : cuts[1]], "tail": order[cuts[1] :]}
+
+
+def _count(benchmark: Benchmark) -> dict[str, Classes]:
+    """Group by n_j: head above the first cut, tail below the second (paper B's tables)."""
+    high, low = benchmark.data_set.count_cuts
+    counts = list(enumerate(benchmark.class_counts))
+    return {
+        "head": tuple(j for j, n in counts if n > high),
+        "mid": tuple(j for j, n in counts if low <= n <= high),
+        "tail": tuple(j for j, n in counts if n < low),
+    }
+
+
+def _half(benchmark: Benchmark) -> dict[str, Classes] | None:
+    """Head and tail of the step profile."""
+    if benchmark.profile != "step":
+        return None
+    order = _by_count(benchmark)
+    return {"head": order[: len(order) // 2], "tail": order[len(order) // 2 :]}
+
+
+def _thirds(benchmark: Benchmark) -> dict[str, Classes]:
+    """Three groups of as equal a number of classes as can be, by count."""
+    head, mid, tail = (tuple(part.tolist()) for part in np.array_split(_by_count(benchmark), 3))
+    return {"head": head, "mid": mid, "tail": tail}
+
+
+def _by_count(benchmark: Benchmark) -> Classes:
+    """Sort the classes from the most images to the fewest; equal counts keep the order of their indices."""
+    return tuple(sorted(range(len(benchmark.class_counts)), key=lambda j: -benchmark.class_counts[j]))
+
+
+GROUP_RULES: dict[str, Callable[[Benchmark], dict[str, Classes] | None]] = {
+    "mislas": _mislas,
+    "count": _count,
+    "half": _half,
+    "thirds": _thirds,
+}
+
+
+def make_groups(rule: str, benchmark: Benchmark) -> Groups:
+    """Group a benchmark's classes.
+
+    Args:
+        rule: a key of `GROUP_RULES`.
+        benchmark: the benchmark.
+
+    Raises:
+        InputError: no such rule, or the rule says nothing about this benchmark.
+    """
+    if rule not in GROUP_RULES:
+        raise InputError(f"no grouping rule is called {rule!r}; there are {', '.join(GROUP_RULES)}")
+    classes = GROUP_RULES[rule](benchmark)
+    if classes is None:
+        fitting = ", ".join(groups.rule for groups in all_groups(benchmark))
+        raise InputError(f"grouping rule {rule!r} is not defined on {benchmark.name}; these are: {fitting}")
+    return Groups(rule, classes)
+
+
+def all_groups(benchmark: Benchmark, first: str | None = None) -> list[Groups]:
+    """Group a benchmark's classes by every rule that is defined on it.
+
+    Args:
+        benchmark: the benchmark.
+        first: the rule to put first.
+    """
+    rules = sorted(GROUP_RULES, key=lambda rule: rule != first)
+    made = [(rule, GROUP_RULES[rule](benchmark)) for rule in rules]
+    return [Groups(rule, classes) for rule, classes in made if classes is not None]

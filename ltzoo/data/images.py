@@ -1,0 +1,35 @@
+"""Images in memory, and sources that decode them when asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Decoded images of one split.
+
+    Attributes:
+        images: (N, H, W, channels) uint8.
+        labels: (N,) int64.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """A split of a data set as it is stored. Labels are read at once, images only for the indices asked for.
+
+    Attributes:
+        labels: (N,) int64, in the stored order.
+        decode: indices (n,) to images (n, H, W, channels) uint8.
+        origin: where the split was read, in words.
+    """
+
+    labels: np.ndarray
+    decode: Callable[[np.ndarray], Tensor]
+    origin: str

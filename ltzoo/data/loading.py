@@ -1,0 +1,67 @@
+"""From a benchmark's name to images in memory."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ltzoo.data.benchmarks import Benchmark
+from ltzoo.data.cifar import cifar_source
+from ltzoo.data.digits import digits_source
+from ltzoo.data.images import ImageSource, LabelledImages
+from ltzoo.data.longtail import Subset, select_subset
+from ltzoo.errors import InputError
+
+
+def _source(benchmark: Benchmark, split: str, data_dir: Path, download: bool) -> ImageSource:
+    if benchmark.data_set.name == "digits":
+        return digits_source(split)
+    if not data_dir.is_dir() and not download:
+        raise InputError(
+            f"the data folder {data_dir} does not exist; name one with --data-dir, or add --download to make it"
+        )
+    return cifar_source(benchmark.data_set.name, split, data_dir, download)
+
+
+def load_train(
+    benchmark: Benchmark, subset_rule: str, data_dir: Path, download: bool = False
+) -> tuple[LabelledImages, Subset]:
+    """Load the benchmark's long-tailed training images.
+
+    Args:
+        benchmark: the benchmark.
+        subset_rule: which images are kept, a key of `SUBSET_RULES`.
+        data_dir: holds a folder a data set; the digits need none.
+        download: fetch a missing data set.
+
+    Returns:
+        The images, and the subset that they are.
+
+    Raises:
+        InputError: the data are missing, unreadable, or have too few images of a class.
+    """
+    source = _source(benchmark, "train", data_dir, download)
+    subset = select_subset(source.labels, benchmark.class_counts, subset_rule)
+    return _decode(source, subset.indices), subset
+
+
+def load_test(benchmark: Benchmark, data_dir: Path, download: bool = False) -> LabelledImages:
+    """Load the benchmark's whole, balanced test set.
+
+    Args:
+        benchmark: the benchmark.
+        data_dir: holds a folder a data set; the digits need none.
+        download: fetch a missing data set.
+
+    Raises:
+        InputError: the data are missing or unreadable, or a class has no test image.
+    """
+    source = _source(benchmark, "test", data_dir, download)
+    absent = sorted(set(range(len(benchmark.class_counts))) - set(source.labels.tolist()))
+    if absent:
+        raise InputError(f"the test set in {source.origin} has no image of the classes {absent[:5]}; fetch it again")
+    return _decode(source, np.arange(len(source.labels)))
+
+
+def _decode(source: ImageSource, indices: np.ndarray) -> LabelledImages:
+    return LabelledImages(source.decode(indices), torch.from_numpy(source.labels[indices]))

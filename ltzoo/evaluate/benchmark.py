@@ -1,0 +1,43 @@
+"""Measure a model on a benchmark, in float32."""
+
+import torch
+from torch import nn
+
+from ltzoo.data import Benchmark, EvalBatches, LabelledImages, all_groups
+from ltzoo.errors import InputError
+from ltzoo.evaluate.figures import Figures, measure
+from ltzoo.evaluate.predict import predict
+
+
+def evaluate_model(
+    model: nn.Module,
+    benchmark: Benchmark,
+    test: LabelledImages,
+    groups: str,
+    rule: str,
+    *,
+    device: torch.device,
+    flip: bool = False,
+) -> Figures:
+    """Measure a model on a benchmark's test images, in float32 and by every grouping that is defined on it.
+
+    Args:
+        model: the model; it is moved to the device.
+        benchmark: class counts, groups and normalisation.
+        test: the test images.
+        groups: the grouping rule to put first.
+        rule: which epoch, how measured; kept with the figures.
+        device: where to compute.
+        flip: average the logits of image and mirror image.
+
+    Raises:
+        InputError: the model has another number of classes than the benchmark.
+    """
+    classes = len(benchmark.class_counts)
+    if model.num_classes != classes:
+        raise InputError(
+            f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
+        )
+    batches = EvalBatches(test, benchmark.data_set, device=device)
+    predictions = predict(model.to(device), batches, flip=flip)
+    return measure(predictions, benchmark.class_counts, all_groups(benchmark, first=groups), rule)

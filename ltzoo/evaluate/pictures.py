@@ -1,0 +1,79 @@
+"""Pictures of a run: accuracy of each class over its training images, and the training curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ltzoo.data import Groups
+from ltzoo.evaluate.figures import Figures
+
+COLOURS = {"head": "#0072b2", "mid": "#009e73", "tail": "#d55e00"}
+"""Okabe and Ito's palette: told apart with any colour vision."""
+
+
+def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> None:
+    """Draw the accuracy of each class over the class counts, the groups shaded.
+
+    Args:
+        path: PNG to write.
+        title: heading.
+        figures: what was measured.
+        groups: the grouping to shade.
+    """
+    order = sorted(range(len(figures.class_counts)), key=lambda j: -figures.class_counts[j])
+    rank = {j: position for position, j in enumerate(order)}
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    accuracy = figure.add_subplot()
+    counts = accuracy.twinx()
+    accuracy.bar(range(len(order)), [figures.per_class[j] for j in order], color="#555555", width=0.7, zorder=2)
+    counts.step(range(len(order)), [figures.class_counts[j] for j in order], where="mid", color="black", lw=1)
+    for name, classes in groups.classes.items():
+        if not classes:
+            continue
+        places = sorted(rank[j] for j in classes)
+        mean = sum(figures.per_class[j] for j in classes) / len(classes)
+        begin, end = places[0] - 0.5, places[-1] + 0.5
+        accuracy.axvspan(begin, end, color=COLOURS[name], alpha=0.18, lw=0)
+        accuracy.hlines(mean, begin, end, color=COLOURS[name], lw=2, zorder=3)
+        accuracy.text((begin + end) / 2, 103, f"{name} {mean:.1f}", color=COLOURS[name], ha="center", weight="bold")
+    accuracy.set(ylim=(0, 112), xlim=(-0.5, len(order) - 0.5), ylabel="accuracy (%)")
+    accuracy.set_xlabel(f"classes, from the most training images to the fewest; groups by the rule {groups.rule}")
+    accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
+    counts.set(yscale="log", ylabel="training images (line)")
+    accuracy.set_title(f"{title}: overall {figures.overall:.1f} %, {figures.rule}", fontsize=10)
+    _save(figure, path)
+
+
+def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | None]]) -> None:
+    """Draw training loss and accuracies over the epochs.
+
+    Args:
+        path: PNG to write.
+        title: heading.
+        history: a record an epoch, keys as in `summary.csv`; None where a value does not apply.
+    """
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    # Epochs are counted from 1 here: how many have been trained.
+    loss.plot([(row["epoch"] or 0) + 1 for row in history], [row["train_loss"] for row in history], color="black")
+    loss.set(xlabel="epochs", ylabel="training loss", ylim=(0, None))
+    for key, colour in {"overall": "black", **COLOURS}.items():
+        points = [((row["epoch"] or 0) + 1, row[key]) for row in history if row.get(key) is not None]
+        if points:
+            accuracy.plot(*zip(*points, strict=True), color=colour, label=key, marker="." if len(points) < 15 else None)
+    accuracy.set(xlabel="epochs", ylabel="test accuracy (%)", ylim=(0, 100))
+    accuracy.legend(fontsize=8)
+    for axes in (loss, accuracy):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=10)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a PNG without pyplot, so that no display and no global state is touched."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -1,0 +1,68 @@
+"""Several runs of a recipe: mean, standard deviation and n over the seeds."""
+
+import json
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ltzoo.errors import InputError
+from ltzoo.evaluate.figures import Figures
+from ltzoo.evaluate.tables import markdown_table
+
+
+def summarize_runs(runs: Iterable[Path], rule: str = "last") -> list[dict[str, Any]]:
+    """Gather finished runs by recipe.
+
+    Args:
+        runs: run folders, `OUTPUT/NAME/seedN`.
+        rule: which figures of each run, `last`, `best` or `paper`.
+
+    Returns:
+        A record a recipe: its name, n, the seeds, and for overall, head, mid and tail the mean and the sample standard
+        deviation (None for a single run), in per cent and the protocol's own grouping.
+
+    Raises:
+        InputError: a folder holds no finished run.
+    """
+    gathered: dict[str, dict[int, Figures]] = {}
+    for run in runs:
+        path = run / "metrics.json"
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            name, seed, figures = document["recipe"], document["seed"], document[rule]
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"{run} holds no finished run: {path} is missing or damaged; finish it first") from error
+        if figures is None:
+            raise InputError(f"{run} has no figures by the rule {rule!r}; use last or best")
+        gathered.setdefault(name, {})[seed] = Figures.from_dict(figures)
+    return [_gather(name, by_seed) for name, by_seed in gathered.items()]
+
+
+def _gather(name: str, by_seed: dict[int, Figures]) -> dict[str, Any]:
+    values = {"overall": [figures.overall for figures in by_seed.values()]}
+    for group in ("head", "mid", "tail"):
+        found = [figures.own_groups.get(group) for figures in by_seed.values()]
+        values |= {group: [value for value in found if value is not None]}
+    statistic = {
+        key: {"mean": statistics.fmean(xs), "std": statistics.stdev(xs) if len(xs) > 1 else None}
+        for key, xs in values.items()
+        if xs
+    }
+    return {"recipe": name, "n": len(by_seed), "seeds": sorted(by_seed)} | statistic
+
+
+def seeds_table(records: list[dict[str, Any]]) -> str:
+    """Lay out the records of `summarize_runs` as a Markdown table, mean ± standard deviation."""
+
+    def cell(record: dict[str, Any], key: str) -> str:
+        if key not in record:
+            return ""
+        mean, std = record[key]["mean"], record[key]["std"]
+        return f"{mean:.1f}" if std is None else f"{mean:.1f} ± {std:.1f}"
+
+    rows = [
+        [record["recipe"], *(cell(record, key) for key in ("overall", "head", "mid", "tail")), str(record["n"])]
+        for record in records
+    ]
+    return markdown_table(["recipe", "overall", "head", "mid", "tail", "n"], rows)

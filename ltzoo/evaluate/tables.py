@@ -1,0 +1,63 @@
+"""Tables of figures: for the terminal, and as CSV in timm's columns."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ltzoo.evaluate.figures import Figures
+
+RESULT_COLUMNS = ("model", "img_size", "top1", "top1_err", "top5", "top5_err", "param_count", "head", "mid", "tail")
+"""timm's columns, then the groups of the protocol's own grouping. Per cent; param_count in millions."""
+
+
+def results_row(name: str, img_size: int, parameters: int, figures: Figures) -> dict[str, str]:
+    """Make one row of a results file.
+
+    Args:
+        name: the model's name.
+        img_size: side of the input in pixels.
+        parameters: number of parameters.
+        figures: what was measured.
+    """
+    own = figures.own_groups
+    return {
+        "model": name,
+        "img_size": str(img_size),
+        "top1": f"{figures.overall:.3f}",
+        "top1_err": f"{100 - figures.overall:.3f}",
+        "top5": f"{figures.top5:.3f}",
+        "top5_err": f"{100 - figures.top5:.3f}",
+        "param_count": f"{parameters / 1e6:.2f}",
+        **{group: _cell(own.get(group), 3) for group in ("head", "mid", "tail")},
+    }
+
+
+def append_results(path: Path, row: Mapping[str, str]) -> None:
+    """Append a row to a results file; a new file gets the header first."""
+    new = not path.exists() or path.stat().st_size == 0
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def accuracy_table(rows: Mapping[str, Figures]) -> str:
+    """Lay out overall, head, mid and tail accuracy, one line for each label, in the protocol's own grouping."""
+    lines: list[tuple[str, ...]] = [("", "overall", "head", "mid", "tail")]
+    for label, figures in rows.items():
+        own = figures.own_groups
+        lines.append((label, _cell(figures.overall), *(_cell(own.get(group)) for group in ("head", "mid", "tail"))))
+    width = max(len(line[0]) for line in lines)
+    return "\n".join(f"{label:<{width}}" + "".join(f"{cell:>9}" for cell in cells) for label, *cells in lines)
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """Lay out a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value: Any, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

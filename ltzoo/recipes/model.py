@@ -1,0 +1,47 @@
+"""From a recipe to its untrained model."""
+
+from typing import Any
+
+import timm
+from torch import nn
+
+import ltzoo.models  # noqa: F401  registers the architectures with timm
+from ltzoo.errors import InputError
+from ltzoo.recipes.recipe import Recipe
+
+
+def build_model(recipe: Recipe, num_classes: int | None = None, **kwargs: Any) -> nn.Module:
+    """Build a recipe's model with fresh weights; its `pretrained_cfg` describes the benchmark's images.
+
+    Args:
+        recipe: the recipe.
+        num_classes: the benchmark's number unless given.
+        **kwargs: for `timm.create_model`.
+
+    Raises:
+        InputError: timm knows no such architecture, or it does not take the classifier.
+    """
+    if not timm.is_model(recipe.architecture):
+        raise InputError(f"architecture {recipe.architecture!r} is unknown to timm; see timm.list_models()")
+    data_set = recipe.data.data_set
+    size = (data_set.channels, data_set.image_size, data_set.image_size)
+    overlay = {
+        "input_size": size,
+        "pool_size": None,
+        "mean": data_set.mean,
+        "std": data_set.std,
+        "num_classes": data_set.num_classes,
+        "crop_pct": 1.0,
+    }
+    settings = {"in_chans": data_set.channels, "pretrained_cfg_overlay": overlay} | kwargs
+    if recipe.classifier != "linear":
+        settings["classifier"] = recipe.classifier
+    classes = data_set.num_classes if num_classes is None else num_classes
+    try:
+        return timm.create_model(recipe.architecture, num_classes=classes, **settings)
+    except TypeError as error:
+        if "classifier" not in str(error):
+            raise
+        raise InputError(
+            f"{recipe.architecture} has no {recipe.classifier} classifier; use one of ltzoo's architectures"
+        ) from error

@@ -1,0 +1,202 @@
+"""The recipe: a frozen record of everything that a training run does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ltzoo.data import GROUP_RULES, SUBSET_RULES, Augmentation, Benchmark, get_benchmark
+from ltzoo.losses import Loss, Reweighting
+from ltzoo.sharpness import Perturbation
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The base optimizer, torch's SGD.
+
+    Attributes:
+        lr: learning rate.
+        momentum: momentum, without dampening.
+        weight_decay: L2 penalty, on every parameter.
+        nesterov: Nesterov's momentum.
+    """
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    nesterov: bool
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if self.momentum < 0 or self.weight_decay < 0:
+            raise ValueError(f"momentum and weight_decay must not be below 0: {self.momentum}, {self.weight_decay}")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov wants a momentum above 0")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate over the epochs: linear warm-up, then a factor from each milestone on.
+
+    Attributes:
+        epochs: T.
+        warmup_epochs: epoch e < warmup_epochs has lr * (e + 1) / warmup_epochs.
+        milestones: epochs, from 0, at which the factor changes.
+        factors: what lr is multiplied by from each milestone on (not cumulative).
+    """
+
+    epochs: int
+    warmup_epochs: int
+    milestones: tuple[int, ...]
+    factors: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        if self.warmup_epochs < 0:
+            raise ValueError(f"warmup_epochs must be at least 0, not {self.warmup_epochs}")
+        if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
+            raise ValueError(
+                f"milestones must rise and have a factor each, not {list(self.milestones)} and {list(self.factors)}"
+            )
+
+    def factor(self, epoch: int) -> float:
+        """Compute what the learning rate is multiplied by in an epoch, from 0."""
+        if epoch < self.warmup_epochs:
+            return (epoch + 1) / self.warmup_epochs
+        passed = [factor for milestone, factor in zip(self.milestones, self.factors, strict=True) if epoch >= milestone]
+        return passed[-1] if passed else 1.0
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracies in per cent.
+
+    Attributes:
+        overall: of all test images.
+        head: of the head group.
+        mid: of the mid group, None where the profile has none.
+        tail: of the tail group.
+    """
+
+    overall: float
+    head: float
+    mid: float | None
+    tail: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure that a paper printed.
+
+    Attributes:
+        paper: `A` (Rangwani 2022) or `B` (Lyu 2025).
+        table: the table in it.
+        row: the row in the table.
+        mean: the accuracies.
+        std: their standard deviations over the seeds, None where the paper prints none.
+        n: number of seeds.
+    """
+
+    paper: str
+    table: str
+    row: str
+    mean: Accuracy
+    std: Accuracy | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a recipe comes from.
+
+    Attributes:
+        paper: `A`, `B`, or `ltzoo` where it is our own.
+        cites: keys of the works it rests on, see `ltzoo.recipes.citations`.
+        ours: fields whose value no paper gives for this network; the rest of the recipe is the paper's.
+    """
+
+    paper: str
+    cites: tuple[str, ...]
+    ours: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An architecture, a benchmark and how to train the one on the other.
+
+    Attributes:
+        name: `ARCH_BENCHMARK_LOSS[_RULE]_PERTURBATION`.
+        architecture: a name that `timm.create_model` knows.
+        classifier: `linear`, or `cosine` (bias-free, normalised).
+        benchmark: name of the benchmark.
+        protocol: the family of recipes that it belongs to.
+        subset: the rule that chooses the training images.
+        loss: one value an image.
+        reweighting: class weights over the epochs.
+        perturbation: where the gradient is taken.
+        batchnorm: which passes update the running statistics: `clean`, the one at w; `all`, each.
+        optimizer: the base optimizer.
+        schedule: epochs and learning rate.
+        batch_size: images a step, over all processes.
+        augmentation: crop and flip.
+        precision: of the forward passes; weights stay float32.
+        groups: the rule of the groups that accuracy is reported on.
+        paper_rule: how the paper selects and measures; ours is always the last epoch without augmentation.
+        source: where it comes from.
+        published: what papers printed for it.
+    """
+
+    name: str
+    architecture: str
+    classifier: Literal["linear", "cosine"]
+    benchmark: str
+    protocol: str
+    subset: str
+    loss: Loss
+    reweighting: Reweighting
+    perturbation: Perturbation
+    batchnorm: Literal["clean", "all"]
+    optimizer: Optimizer
+    schedule: Schedule
+    batch_size: int
+    augmentation: Augmentation
+    precision: Literal["float32", "bfloat16", "float16"]
+    groups: str
+    paper_rule: str | None
+    source: Source
+    published: tuple[Published, ...]
+
+    def __post_init__(self) -> None:
+        get_benchmark(self.benchmark)
+        _choice("subset", self.subset, SUBSET_RULES)
+        _choice("groups", self.groups, GROUP_RULES)
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+
+    @property
+    def data(self) -> Benchmark:
+        """The benchmark itself."""
+        return get_benchmark(self.benchmark)
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """Shorten or lengthen the training; warm-up, drops and DRW scale by epochs / T, rounded down.
+
+        SSE-SAM's gamma is a share of the epochs, so its stage scales by itself.
+
+        Args:
+            epochs: the new T, at least 1.
+        """
+        old = self.schedule
+        schedule = replace(
+            old,
+            epochs=epochs,
+            warmup_epochs=old.warmup_epochs * epochs // old.epochs,
+            milestones=tuple(milestone * epochs // old.epochs for milestone in old.milestones),
+        )
+        return replace(self, schedule=schedule, reweighting=self.reweighting.scaled(epochs, old.epochs))
+
+
+def _choice(field: str, value: str, choices: Sequence[str] | dict) -> None:
+    if value not in choices:
+        raise ValueError(f"{field} must be one of {', '.join(choices)}, not {value!r}")

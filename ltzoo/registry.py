@@ -1,0 +1,112 @@
+"""Names: what a recipe is called, and the model that a name stands for."""
+
+import difflib
+import fnmatch
+import re
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ltzoo import hub as checkpoints
+from ltzoo.errors import InputError
+from ltzoo.recipes import Recipe, build_model, shipped_recipes
+
+_RECIPES: dict[str, Recipe] = {}
+_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
+_SEED = re.compile(r"\.seed\d+$")
+
+
+def register_recipe(recipe: Recipe) -> None:
+    """Add a recipe to the registry.
+
+    Raises:
+        InputError: the name is taken, or is not lower-case words joined by underscores.
+    """
+    if recipe.name in _RECIPES:
+        raise InputError(f"a recipe called {recipe.name!r} exists already; choose another name")
+    if not _NAME.fullmatch(recipe.name):
+        raise InputError(f"{recipe.name!r} is no name for a recipe: lower-case words joined by underscores are")
+    _RECIPES[recipe.name] = recipe
+
+
+def list_recipes(filter: str = "") -> list[str]:
+    """List the recipes' names.
+
+    Args:
+        filter: a wildcard pattern such as `*cifar100lt*`; everything when empty.
+    """
+    return [name for name in _RECIPES if not filter or fnmatch.fnmatchcase(name, filter)]
+
+
+def get_recipe(name: str) -> Recipe:
+    """Look a recipe up. A seed, as in `NAME.seed1`, is no part of the recipe and is passed over.
+
+    Raises:
+        InputError: no recipe has that name; the nearest are named.
+    """
+    plain = _SEED.sub("", name)
+    if plain not in _RECIPES:
+        near = difflib.get_close_matches(plain, _RECIPES, n=3, cutoff=0)
+        raise InputError(f"no recipe is called {plain!r}; the nearest are {', '.join(near)}")
+    return _RECIPES[plain]
+
+
+def find_checkpoint(name: str, hub: str | None = None) -> Path:
+    """Find the folder of a checkpoint, fetching it from the Hub where need be.
+
+    Args:
+        name: a recipe's name, `hf-hub:user/repo[@revision]` or `local-dir:path`.
+        hub: for a recipe's name, where to look first: a folder, or a Hub user or organisation.
+
+    Raises:
+        InputError: there is no such recipe or checkpoint.
+    """
+    scheme, _, rest = name.partition(":")
+    if scheme == "local-dir":
+        return Path(rest)
+    if scheme == "hf-hub":
+        repository, _, revision = rest.partition("@")
+        return checkpoints.fetch(repository, revision or None)
+    get_recipe(name)
+    return checkpoints.find_checkpoint(name, hub)
+
+
+def create_model(
+    name: str, pretrained: bool = False, *, num_classes: int | None = None, hub: str | None = None, **kwargs: Any
+) -> nn.Module:
+    """Create the model that a name stands for: a timm model in every respect.
+
+    Args:
+        name: a recipe's name, `hf-hub:user/repo[@revision]` or `local-dir:path`.
+        pretrained: load trained weights.
+        num_classes: number of classes; with another than the checkpoint's, the classifier is fresh.
+        hub: where to look first for a recipe's checkpoint: a folder, or a Hub user or organisation. Then come the
+            variable LTZOO_HUB, the checkpoints that come with the package, and the Hub organisation `ltzoo`.
+        **kwargs: for `timm.create_model`.
+
+    Raises:
+        InputError: the name is unknown, or its checkpoint is missing or unsound.
+    """
+    if not pretrained and ":" not in name:
+        return build_model(get_recipe(name), num_classes, **kwargs)
+    return checkpoints.load_checkpoint(find_checkpoint(name, hub), pretrained, num_classes, **kwargs)
+
+
+def list_models(filter: str = "", pretrained: bool = False, *, hub: str | None = None) -> list[str]:
+    """List names that `create_model` takes.
+
+    Args:
+        filter: a wildcard pattern such as `*cifar100lt*`; everything when empty.
+        pretrained: only names whose checkpoint lies in a folder (`hub`, LTZOO_HUB, the package's own).
+        hub: a folder to look in as well.
+    """
+    if not pretrained:
+        return list_recipes(filter)
+    folders = [place for place in checkpoints.places(hub) if isinstance(place, Path)]
+    found = {path.parent.name for folder in folders for path in folder.glob(f"*/{checkpoints.CONFIG}")}
+    return sorted(name for name in found if not filter or fnmatch.fnmatchcase(name, filter))
+
+
+for _recipe in shipped_recipes():
+    register_recipe(_recipe)

@@ -1,0 +1,162 @@
+"""The run folder: who may write in it, and its text files."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from ltzoo.errors import InputError
+from ltzoo.recipes import to_yaml
+
+SUMMARY_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "overall",
+    "head",
+    "mid",
+    "tail",
+    "lr",
+    "rho",
+    "rho_head",
+    "rho_tail",
+    "seconds",
+    "eval_seconds",
+)
+"""Columns of `summary.csv`. Epochs from 0, accuracies in per cent; blank where a value does not apply."""
+
+Row = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`OUTPUT/NAME/seedN/` and the places in it.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Everything that was used, as YAML."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def subset(self) -> Path:
+        """Indices of the training images."""
+        return self.path / "subset.json"
+
+    @property
+    def summary(self) -> Path:
+        """A row an epoch."""
+        return self.path / "summary.csv"
+
+    @property
+    def last_state(self) -> Path:
+        """What a run needs to resume."""
+        return self.path / "state" / "last.safetensors"
+
+    @property
+    def best_weights(self) -> Path:
+        """Weights of the epoch that did best on the test set."""
+        return self.path / "state" / "best.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last epoch's model, in the layout of a Hub repository."""
+        return self.path / "checkpoint"
+
+    @property
+    def metrics(self) -> Path:
+        """The figures; there once the run is finished."""
+        return self.path / "metrics.json"
+
+    @contextmanager
+    def claim(self, document: Mapping[str, Any], subset: Mapping[str, Any], resume: bool) -> Iterator[None]:
+        """Hold the folder for one process; begin it, or see that what is there belongs to the same run.
+
+        Args:
+            document: what `recipe.yaml` says.
+            subset: what `subset.json` says.
+            resume: go on with a run that is there.
+
+        Raises:
+            InputError: another process holds it, or a run is there that may not or cannot be gone on with.
+        """
+        self._check(document, subset, resume)
+        (self.path / "state").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / "state" / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"the run folder {self.path} is in use by another process; wait for it") from error
+        try:
+            if not self.recipe.exists():
+                write_text(self.subset, json.dumps(subset))
+                write_text(self.recipe, to_yaml(document))
+            yield
+        finally:
+            lock.release()
+
+    def _check(self, document: Mapping[str, Any], subset: Mapping[str, Any], resume: bool) -> None:
+        if not self.path.exists():
+            return
+        if not resume:
+            raise InputError(
+                f"the run folder {self.path} exists; add --resume to go on with it, or name another --output"
+            )
+        if not self.recipe.exists():
+            # A run that stopped before its recipe was written has begun nothing.
+            if any(path.is_file() and path.name not in ("lock", self.subset.name) for path in self.path.rglob("*")):
+                raise InputError(f"{self.path} holds files but no run of ltzoo; name another --output")
+            return
+        try:
+            there = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
+            indices = json.loads(self.subset.read_text(encoding="utf-8"))["sha256"]
+        except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+            raise InputError(f"{self.path} holds a damaged run; remove it, or name another --output") from error
+        other = sorted(key for key in {*there, *document} - {"run"} if there.get(key) != document.get(key))
+        if other:
+            raise InputError(
+                f"the run in {self.path} was made with other settings ({', '.join(other)}); "
+                "use them again, or name another --output"
+            )
+        if indices != subset["sha256"]:
+            raise InputError(
+                f"the run in {self.path} was trained on other images (another copy of the data set?); "
+                "use those again, or name another --output"
+            )
+
+    def read_history(self, epochs: int) -> list[Row]:
+        """Read the rows of the first `epochs` epochs."""
+        if not self.summary.exists():
+            return []
+        with self.summary.open(newline="", encoding="utf-8") as file:
+            rows = [
+                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+        return [row for row in rows if row["epoch"] is not None and row["epoch"] < epochs]
+
+    def write_history(self, history: Sequence[Row]) -> None:
+        """Write `summary.csv` anew."""
+        lines = [",".join(SUMMARY_COLUMNS)]
+        lines += [",".join(_cell(row.get(column)) for column in SUMMARY_COLUMNS) for row in history]
+        write_text(self.summary, "\n".join(lines) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,99 @@
+"""Run state: what a run needs to resume, as one safetensors file that is there as a whole or not at all.
+
+No random state is kept: order and augmentation of an epoch follow from its seed and number.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from ltzoo.errors import InputError
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors, whatever their memory format, replacing the file at once."""
+    fresh = path.with_name(path.name + ".new")
+    save_file({key: value.detach().contiguous().cpu() for key, value in tensors.items()}, fresh, dict(metadata or {}))
+    fresh.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}); start the run again in another --output") from error
+
+
+def save_state(
+    path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler | None, progress: Mapping[str, Any]
+) -> None:
+    """Write the state after an epoch.
+
+    Args:
+        path: the file.
+        model: weights and buffers.
+        optimizer: its state: tensors, and plain numbers.
+        scaler: the loss scaler, where there is one.
+        progress: what the trainer knows: epochs done, best epoch.
+    """
+    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
+    document = optimizer.state_dict()
+    numbers: dict[str, dict[str, Any]] = {}
+    for index, state in document["state"].items():
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value
+            else:
+                numbers.setdefault(str(index), {})[key] = value
+    plain = {
+        "progress": dict(progress),
+        "param_groups": document["param_groups"],
+        "optimizer": numbers,
+        "scaler": scaler.state_dict() if scaler is not None else None,
+    }
+    save_tensors(path, tensors, {"state": json.dumps(plain)})
+
+
+def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler | None) -> dict[str, Any]:
+    """Restore what `save_state` wrote, bit for bit.
+
+    Returns:
+        The trainer's progress.
+
+    Raises:
+        InputError: the file is missing or damaged, or belongs to another model.
+    """
+    tensors, metadata = read_tensors(path)
+    plain = json.loads(metadata["state"])
+    weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path} holds the state of another model; name another --output") from error
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain["optimizer"].items()}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            like = parameters[int(index)]
+            # In the parameter's own memory format: a kernel that runs over other strides may round otherwise.
+            kept = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            state.setdefault(int(index), {})[name] = kept
+    optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
+    if scaler is not None and plain["scaler"] is not None:
+        scaler.load_state_dict(plain["scaler"])
+    return plain["progress"]

@@ -1,0 +1,304 @@
+"""The trainer: from a recipe to a finished run folder."""
+
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import numpy as np
+import timm
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+import ltzoo
+from ltzoo.data import EvalBatches, LabelledImages, Subset, TrainBatches, load_test, load_train, make_groups
+from ltzoo.errors import InputError
+from ltzoo.evaluate import group_accuracy, predict
+from ltzoo.recipes import Recipe, build_model, differences, recipe_to_dict
+from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.sharpness import perturbed_backward
+from ltzoo.train.finish import finish_run
+from ltzoo.train.progress import Progress
+from ltzoo.train.run_folder import Row, RunFolder
+from ltzoo.train.state import load_state, save_state, save_tensors
+
+_MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a run needs beside its recipe. None of it changes what is computed, up to rounding, but the seed.
+
+    Attributes:
+        data_dir: holds a folder a data set.
+        output: the run folder is `output/NAME/seedN`.
+        seed: of weights, order and augmentation.
+        download: fetch a missing data set.
+        resume: go on with a run that is there, or begin it.
+        val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
+        channels_last: memory format of images and weights.
+        compile_backend: backend of `torch.compile`, None for eager.
+        trackers: names of Accelerate's trackers that get each epoch's row.
+    """
+
+    data_dir: Path
+    output: Path
+    seed: int = 0
+    download: bool = False
+    resume: bool = False
+    val_interval: int = 1
+    channels_last: bool = False
+    compile_backend: str | None = None
+    trackers: tuple[str, ...] = ()
+
+
+def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
+    """Train a recipe, or finish its training.
+
+    Args:
+        recipe: what to train.
+        options: data, output and seed.
+
+    Returns:
+        The run folder, finished.
+
+    Raises:
+        InputError: data, folder, model or device cannot be used, or the loss is no longer a number; the last good
+            state is kept.
+    """
+    folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
+    accelerator = _accelerator(recipe, options, folder)
+    train_images, subset = load_train(recipe.data, recipe.subset, options.data_dir, options.download)
+    test_images = load_test(recipe.data, options.data_dir, options.download)
+    torch.manual_seed(options.seed)
+    model = build_model(recipe)
+    facts = _facts(recipe, options, accelerator, subset)
+    document = facts["recipe"] | {"overrides": facts["overrides"], "run": facts["run"]}
+    with folder.claim(document, _subset_document(subset), options.resume):
+        if not folder.metrics.exists():
+            _Training(recipe, options, accelerator, folder, model, train_images, test_images).run(facts)
+    return folder
+
+
+class _Training:
+    """A run in progress."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        options: TrainOptions,
+        accelerator: Accelerator,
+        folder: RunFolder,
+        model: nn.Module,
+        train_images: LabelledImages,
+        test_images: LabelledImages,
+    ) -> None:
+        device, data_set = accelerator.device, recipe.data.data_set
+        memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
+        self.recipe, self.options, self.accelerator, self.folder = recipe, options, accelerator, folder
+        self.model = model.to(device).to(memory_format=memory_format)
+        self.forward = _forward(self.model, accelerator, options.compile_backend)
+        self.class_counts = torch.tensor(recipe.data.class_counts, device=device)
+        self.criterion = recipe.loss.bind(recipe.data.class_counts).to(device)
+        settings = recipe.optimizer
+        self.optimizer = accelerator.prepare_optimizer(
+            torch.optim.SGD(
+                self.model.parameters(),
+                lr=settings.lr,
+                momentum=settings.momentum,
+                weight_decay=settings.weight_decay,
+                nesterov=settings.nesterov,
+            )
+        )
+        self.batches = TrainBatches(
+            train_images,
+            data_set,
+            recipe.augmentation,
+            recipe.batch_size,
+            options.seed,
+            device,
+            options.channels_last,
+        )
+        self.test_images = test_images
+        self.test_batches = EvalBatches(test_images, data_set, device=device, channels_last=options.channels_last)
+        self.groups = make_groups(recipe.groups, recipe.data)
+        self.best: dict[str, float] = {"epoch": -1, "overall": -1.0}
+        self.done = 0
+        self.history: list[Row] = []
+
+    def run(self, facts: dict[str, Any]) -> None:
+        """Train what is left of the epochs, then write checkpoint, figures and pictures."""
+        if self.folder.last_state.exists():
+            progress = load_state(self.folder.last_state, self.model, self.optimizer, self.accelerator.scaler)
+            self.done, self.best = progress["epochs"], progress["best"]
+            self.history = self.folder.read_history(self.done)
+        epochs = self.recipe.schedule.epochs
+        display = Progress(epochs, len(self.batches), self.done)
+        display.say(f"{self.folder.path}: {_describe(facts)}{f', from epoch {self.done + 1}' if self.done else ''}")
+        try:
+            for epoch in range(self.done, epochs):
+                row = self.train_epoch(epoch, display)
+                if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
+                    row |= self.evaluate(epoch)
+                self.keep(epoch, row)
+                display.epoch(row)
+        finally:
+            display.close()
+            self.accelerator.end_training()
+        finish_run(
+            self.folder,
+            self.recipe,
+            {key: value.cpu().contiguous() for key, value in self.model.state_dict().items()},
+            int(self.best["epoch"]),
+            self.options.val_interval,
+            self.history,
+            facts,
+            self.test_images,
+            self.accelerator.device,
+        )
+
+    def train_epoch(self, epoch: int, display: Progress) -> Row:
+        """Train one epoch; its row of `summary.csv`, without accuracies."""
+        recipe, began = self.recipe, time.perf_counter()
+        epochs = recipe.schedule.epochs
+        lr = recipe.optimizer.lr * recipe.schedule.factor(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        table = recipe.perturbation.table(self.class_counts, epoch, epochs)
+        weights = recipe.reweighting.weights(recipe.data.class_counts, epoch).to(self.accelerator.device)
+        self.model.train()
+        total = torch.zeros((), device=self.accelerator.device)
+        for images, targets in self.batches.epoch(epoch):
+            loss = perturbed_backward(
+                self.model,
+                self.criterion,
+                images,
+                targets,
+                table,
+                class_weights=weights,
+                forward=self.forward,
+                batchnorm=recipe.batchnorm,
+                scaler=self.accelerator.scaler,
+            )
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            total += loss * len(targets)
+            display.step()
+        train_loss = float(total) / len(self.batches.labels)
+        sound = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        if not (math.isfinite(train_loss) and sound):
+            kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
+            raise InputError(
+                f"training diverged in epoch {epoch + 1} of {self.folder.path}: the loss is {train_loss}; {kept}; "
+                "lower the learning rate or the radius, or train in float32"
+            )
+        return {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "lr": lr,
+            **recipe.perturbation.radii(epoch, epochs),
+            "seconds": time.perf_counter() - began,
+        }
+
+    def evaluate(self, epoch: int) -> Row:
+        """Measure the weights as they are, in the run's precision, and keep them if no earlier epoch did as well."""
+        began = time.perf_counter()
+        predictions = predict(self.model, self.test_batches, forward=self.forward)
+        right = predictions.logits.argmax(dim=1) == predictions.labels
+        overall = 100 * float(right.double().mean())
+        images = torch.bincount(predictions.labels, minlength=len(self.class_counts))
+        of_class = torch.bincount(predictions.labels, right.double(), minlength=len(self.class_counts))
+        per_class = (100 * of_class / images).tolist()
+        if overall > self.best["overall"]:
+            self.best = {"epoch": epoch, "overall": overall}
+            save_tensors(self.folder.best_weights, self.model.state_dict())
+        return {
+            "overall": overall,
+            **group_accuracy(per_class, self.groups),
+            "eval_seconds": time.perf_counter() - began,
+        }
+
+    def keep(self, epoch: int, row: Row) -> None:
+        """Write the epoch's row and the state after it."""
+        self.history.append(row)
+        self.folder.write_history(self.history)
+        progress = {"epochs": epoch + 1, "best": self.best}
+        save_state(self.folder.last_state, self.model, self.optimizer, self.accelerator.scaler, progress)
+        self.accelerator.log({key: value for key, value in row.items() if value is not None}, step=epoch)
+
+
+def _accelerator(recipe: Recipe, options: TrainOptions, folder: RunFolder) -> Accelerator:
+    """Set Accelerate up."""
+    known = {str(tracker) for tracker in accelerate.tracking.get_available_trackers()}
+    for tracker in options.trackers:
+        if tracker not in known:
+            raise InputError(f"the tracker {tracker!r} is not installed; pip install it, or leave it out")
+    try:
+        accelerator = Accelerator(
+            mixed_precision=_MIXED_PRECISION[recipe.precision],
+            log_with=list(options.trackers) or None,
+            project_dir=folder.path if options.trackers else None,
+        )
+    except ValueError as error:
+        raise InputError(f"precision {recipe.precision} cannot be used here: {error}") from error
+    if accelerator.num_processes > 1:
+        raise InputError(f"training runs in one process, not {accelerator.num_processes}; launch one")
+    if options.trackers:
+        accelerator.init_trackers("ltzoo", config={"recipe": recipe.name, "seed": options.seed})
+    return accelerator
+
+
+def _forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:
+    """Wrap the model's forward pass in autocast, and compile it where asked for; logits come out as float32."""
+    compiled: Callable[[Tensor], Tensor] = model
+    if compile_backend is not None:
+        # The pass at w is differentiated once a group; a donated buffer would be gone after the first time.
+        torch._functorch.config.donated_buffer = False
+        compiled = torch.compile(model, backend=compile_backend)
+
+    def forward(images: Tensor) -> Tensor:
+        with accelerator.autocast():
+            return compiled(images).float()
+
+    return forward
+
+
+def _facts(recipe: Recipe, options: TrainOptions, accelerator: Accelerator, subset: Subset) -> dict[str, Any]:
+    """Gather what the run's files record."""
+    versions = {"ltzoo": ltzoo.__version__, "torch": str(torch.__version__), "timm": timm.__version__}
+    versions |= {"accelerate": accelerate.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    registered = recipe.name in list_recipes()
+    return {
+        "recipe": recipe_to_dict(recipe),
+        "overrides": differences(recipe, get_recipe(recipe.name)) if registered else {},
+        "seed": options.seed,
+        "subset_sha256": subset.sha256,
+        "versions": versions,
+        "run": {
+            "seed": options.seed,
+            "subset_sha256": subset.sha256,
+            "device": str(accelerator.device),
+            "channels_last": options.channels_last,
+            "torchcompile": options.compile_backend,
+            "val_interval": options.val_interval,
+            "versions": versions,
+        },
+    }
+
+
+def _subset_document(subset: Subset) -> dict[str, Any]:
+    return {"rule": subset.rule, "sha256": subset.sha256, "indices": subset.indices.tolist()}
+
+
+def _describe(facts: dict[str, Any]) -> str:
+    """Say in a line how the run computes."""
+    run, recipe = facts["run"], facts["recipe"]
+    formats = [recipe["precision"], *(["channels-last"] if run["channels_last"] else [])]
+    formats += [f"compiled by {run['torchcompile']}"] if run["torchcompile"] else []
+    changed = f", overridden: {', '.join(facts['overrides'])}" if facts["overrides"] else ""
+    return f"{recipe['schedule']['epochs']} epochs on {run['device']}, {', '.join(formats)}{changed}"
