@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import save_for_hf
-from torch import nn
+from torch import Tensor, nn
 
 from ltzoo.errors import InputError
 
@@ -57,6 +57,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / CONFIG} names no architecture; it is no checkpoint of timm or ltzoo")
     if not timm.is_model(config["architecture"]):
         raise InputError(f"{folder / CONFIG} names an architecture unknown to timm: {config['architecture']!r}")
+    for key, kind, absent in (("num_classes", int, None), ("model_args", dict, {}), ("pretrained_cfg", dict, None)):
+        if not isinstance(config.get(key, absent), kind):
+            raise InputError(f"{folder / CONFIG} is damaged: {key} is {config.get(key)!r}; fetch it again")
     return config
 
 
@@ -75,14 +78,26 @@ def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | No
         InputError: a file is missing or damaged, or the weights are not those of the architecture.
     """
     config = read_config(folder)
+    described = _described(folder, config)
     if pretrained:
-        _check_weights(folder, config)
-    classes = {} if num_classes is None else {"num_classes": num_classes}
+        _check_weights(folder, config["architecture"], described)
+    classes: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     return timm.create_model(f"local-dir:{folder}", pretrained=pretrained, **classes, **kwargs)
 
 
-def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
-    """Hold names and shapes of the stored weights against the architecture."""
+def _described(folder: Path, config: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Name the weights of the model that a configuration describes, without memory for them."""
+    arguments = config.get("model_args", {}) | {key: config[key] for key in ("num_classes", "pretrained_cfg")}
+    try:
+        with torch.device("meta"):
+            return timm.create_model(config["architecture"], **arguments).state_dict()
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{folder / CONFIG} describes no model that timm can build: {reason}") from error
+
+
+def _check_weights(folder: Path, architecture: str, wanted: Mapping[str, Tensor]) -> None:
+    """Hold names and shapes of the stored weights against those of the model."""
     path = folder / WEIGHTS
     if not path.is_file():
         raise InputError(f"{path} is missing; only safetensors are loaded")
@@ -90,19 +105,14 @@ def _check_weights(folder: Path, config: Mapping[str, Any]) -> None:
         stored = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged ({error}); fetch it again") from error
-    arguments = config.get("model_args", {}) | {"num_classes": config["num_classes"]}
-    with torch.device("meta"):
-        wanted = timm.create_model(config["architecture"], **arguments).state_dict()
     shapes = {key: tuple(value.shape) for key, value in stored.items()}
     for key, value in wanted.items():
         if shapes.get(key) != tuple(value.shape):
             found = shapes.get(key, "missing")
-            raise InputError(
-                f"{path} does not fit {config['architecture']}: {key} is {found}, not {tuple(value.shape)}"
-            )
+            raise InputError(f"{path} does not fit {architecture}: {key} is {found}, not {tuple(value.shape)}")
     extra = sorted(set(stored) - set(wanted))
     if extra:
-        raise InputError(f"{path} does not fit {config['architecture']}: it has no parameter {extra[0]}")
+        raise InputError(f"{path} does not fit {architecture}: it has no parameter {extra[0]}")
 
 
 def fetch(repository: str, revision: str | None = None) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torchvision import datasets as torchvision_datasets
 
@@ -70,7 +70,11 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
             )
         table = pa.concat_tables([pq.read_table(file, columns=["img", column]) for file in files])
         labels = table[column].to_numpy().astype(np.int64)
+        if not pa.types.is_struct(table.schema.field("img").type):
+            raise TypeError("img is no struct of bytes and path")
         encoded = table["img"].combine_chunks().field("bytes")
+        if not (pa.types.is_binary(encoded.type) or pa.types.is_large_binary(encoded.type)):
+            raise TypeError(f"img.bytes holds {encoded.type}")
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -90,7 +94,8 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
             try:
                 with Image.open(io.BytesIO(encoded[index].as_py() or b"")) as image:
                     pixels = np.asarray(image.convert("RGB"))
-            except (UnidentifiedImageError, OSError) as error:
+            # Pillow lets the last three through for some damaged files.
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 raise InputError(
                     f"image {index} of {folder}/{split}-* cannot be decoded; fetch {data_set.name} again"
                 ) from error

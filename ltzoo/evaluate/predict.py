@@ -28,7 +28,7 @@ def predict(
     forward: Callable[[Tensor], Tensor] | None = None,
     flip: bool = False,
 ) -> Predictions:
-    """Collect a model's logits in evaluation mode; the mode it was in comes back.
+    """Collect a model's logits in evaluation mode; the mode that each of its modules was in comes back.
 
     Args:
         model: a classifier.
@@ -37,14 +37,17 @@ def predict(
         flip: average the logits of the image and of its mirror image (paper B's evaluation).
     """
     forward = forward or model
-    was_training = model.training
+    was_training = {module: module.training for module in model.modules()}
     model.eval()
     logits, labels = [], []
-    for images, targets in batches:
-        output = forward(images).float()
-        if flip:
-            output = (output + forward(images.flip(-1)).float()) / 2
-        logits.append(output.cpu())
-        labels.append(targets.cpu())
-    model.train(was_training)
+    try:
+        for images, targets in batches:
+            output = forward(images).float()
+            if flip:
+                output = (output + forward(images.flip(-1)).float()) / 2
+            logits.append(output.cpu())
+            labels.append(targets.cpu())
+    finally:
+        for module, training in was_training.items():
+            module.training = training
     return Predictions(torch.cat(logits), torch.cat(labels))

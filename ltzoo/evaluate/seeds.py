@@ -31,11 +31,12 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last") -> list[dict[str, A
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             name, seed, figures = document["recipe"], document["seed"], document[rule]
-        except (OSError, KeyError, ValueError) as error:
+            measured = None if figures is None else Figures.from_dict(figures)
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{run} holds no finished run: {path} is missing or damaged; finish it first") from error
-        if figures is None:
+        if measured is None:
             raise InputError(f"{run} has no figures by the rule {rule!r}; use last or best")
-        gathered.setdefault(name, {})[seed] = Figures.from_dict(figures)
+        gathered.setdefault(name, {})[seed] = measured
     return [_gather(name, by_seed) for name, by_seed in gathered.items()]
 
 

@@ -1,5 +1,6 @@
 """Recipes as documents: dictionaries and YAML, there and back, with every field checked by its type."""
 
+import copy
 import math
 import types
 from collections.abc import Mapping
@@ -51,7 +52,7 @@ def _record(kind: type, document: Any, path: str) -> Any:
     values = dict(document)
     if kind in _KINDS:
         name = values.pop("name", None)
-        if name not in _KINDS[kind]:
+        if not isinstance(name, str) or name not in _KINDS[kind]:
             raise InputError(f"{path}.name must be one of {', '.join(_KINDS[kind])}, not {name!r}")
         kind = _KINDS[kind][name]
     hints = {field.name: get_type_hints(kind)[field.name] for field in fields(kind)}
@@ -98,7 +99,7 @@ def _number(value: Any, path: str) -> float:
     """Read a finite number. YAML takes 1e-3, without a point, for text; people do not."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise InputError(f"{path} must be a number, not {value!r}")
@@ -181,7 +182,7 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if not isinstance(place, dict) or last not in place:
             known = ", ".join(k for k in flatten(recipe_to_dict(recipe)) if k.split(".")[0] not in _IDENTITY)
             raise InputError(f"unknown key {key}; there are {known}")
-        place[last] = value
+        place[last] = copy.deepcopy(value)
     return recipe_from_dict(document)
 
 

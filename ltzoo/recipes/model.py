@@ -33,7 +33,7 @@ def build_model(recipe: Recipe, num_classes: int | None = None, **kwargs: Any) -
         "num_classes": data_set.num_classes,
         "crop_pct": 1.0,
     }
-    settings = {"in_chans": data_set.channels, "pretrained_cfg_overlay": overlay} | kwargs
+    settings: dict[str, Any] = {"in_chans": data_set.channels, "pretrained_cfg_overlay": overlay} | kwargs
     if recipe.classifier != "linear":
         settings["classifier"] = recipe.classifier
     classes = data_set.num_classes if num_classes is None else num_classes

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ltzoo.data import GROUP_RULES, SUBSET_RULES, Augmentation, Benchmark, get_benchmark
+from ltzoo.data import SUBSET_RULES, Augmentation, Benchmark, get_benchmark, make_groups
 from ltzoo.losses import Loss, Reweighting
 from ltzoo.sharpness import Perturbation
 
@@ -58,6 +58,10 @@ class Schedule:
         if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
             raise ValueError(
                 f"milestones must rise and have a factor each, not {list(self.milestones)} and {list(self.factors)}"
+            )
+        if any(milestone < 0 for milestone in self.milestones) or any(factor < 0 for factor in self.factors):
+            raise ValueError(
+                f"milestones and factors must not be below 0: {list(self.milestones)} and {list(self.factors)}"
             )
 
     def factor(self, epoch: int) -> float:
@@ -168,9 +172,8 @@ class Recipe:
     published: tuple[Published, ...]
 
     def __post_init__(self) -> None:
-        get_benchmark(self.benchmark)
         _choice("subset", self.subset, SUBSET_RULES)
-        _choice("groups", self.groups, GROUP_RULES)
+        make_groups(self.groups, self.data)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
 

@@ -1,6 +1,7 @@
 """The trainer: from a recipe to a finished run folder."""
 
 import math
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import load_state, save_state, save_tensors
 
+_PIXELS_WORTH_THREADS = 100_000
+"""A batch of CIFAR's has four times as many, one of the digits' a tenth."""
+
 _MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -43,6 +47,7 @@ class TrainOptions:
         val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
         channels_last: memory format of images and weights.
         compile_backend: backend of `torch.compile`, None for eager.
+        threads: CPU threads; None for one where images are small, else one a core.
         trackers: names of Accelerate's trackers that get each epoch's row.
     """
 
@@ -54,6 +59,7 @@ class TrainOptions:
     val_interval: int = 1
     channels_last: bool = False
     compile_backend: str | None = None
+    threads: int | None = None
     trackers: tuple[str, ...] = ()
 
 
@@ -75,6 +81,8 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
     accelerator = _accelerator(recipe, options, folder)
     train_images, subset = load_train(recipe.data, recipe.subset, options.data_dir, options.download)
     test_images = load_test(recipe.data, options.data_dir, options.download)
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(options.threads or _threads(recipe))
     torch.manual_seed(options.seed)
     model = build_model(recipe)
     facts = _facts(recipe, options, accelerator, subset)
@@ -246,11 +254,25 @@ def _accelerator(recipe: Recipe, options: TrainOptions, folder: RunFolder) -> Ac
         )
     except ValueError as error:
         raise InputError(f"precision {recipe.precision} cannot be used here: {error}") from error
+    if recipe.precision != "float32" and not accelerator.native_amp:
+        # Accelerate would train in float32 and say nothing.
+        raise InputError(f"{recipe.precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
     if accelerator.num_processes > 1:
         raise InputError(f"training runs in one process, not {accelerator.num_processes}; launch one")
     if options.trackers:
         accelerator.init_trackers("ltzoo", config={"recipe": recipe.name, "seed": options.seed})
     return accelerator
+
+
+def _threads(recipe: Recipe) -> int:
+    """Choose the CPU threads, whatever launches the run: how many there are decides how sums are rounded.
+
+    Threads wait for each other after every operation; a batch of small images is done before they have met.
+    """
+    data_set = recipe.data.data_set
+    pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if pixels < _PIXELS_WORTH_THREADS else cores
 
 
 def _forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:
@@ -285,6 +307,7 @@ def _facts(recipe: Recipe, options: TrainOptions, accelerator: Accelerator, subs
             "device": str(accelerator.device),
             "channels_last": options.channels_last,
             "torchcompile": options.compile_backend,
+            "threads": torch.get_num_threads() if accelerator.device.type == "cpu" else None,
             "val_interval": options.val_interval,
             "versions": versions,
         },
@@ -298,7 +321,11 @@ def _subset_document(subset: Subset) -> dict[str, Any]:
 def _describe(facts: dict[str, Any]) -> str:
     """Say in a line how the run computes."""
     run, recipe = facts["run"], facts["recipe"]
-    formats = [recipe["precision"], *(["channels-last"] if run["channels_last"] else [])]
-    formats += [f"compiled by {run['torchcompile']}"] if run["torchcompile"] else []
+    formats = [
+        recipe["precision"],
+        *(["channels-last"] if run["channels_last"] else []),
+        *([f"compiled by {run['torchcompile']}"] if run["torchcompile"] else []),
+        *([f"{run['threads']} thread{'s' if run['threads'] > 1 else ''}"] if run["threads"] else []),
+    ]
     changed = f", overridden: {', '.join(facts['overrides'])}" if facts["overrides"] else ""
     return f"{recipe['schedule']['epochs']} epochs on {run['device']}, {', '.join(formats)}{changed}"

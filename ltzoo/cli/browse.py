@@ -1,0 +1,59 @@
+"""`python -m ltzoo list`, `show` and `summarize`: what there is, one recipe whole, and runs over their seeds."""
+
+import argparse
+import json
+from pathlib import Path
+
+from ltzoo.cli.parser import Parser, run
+from ltzoo.errors import InputError
+from ltzoo.evaluate import seeds_table, summarize_runs
+from ltzoo.recipes import CITATIONS, recipe_to_dict, to_yaml
+from ltzoo.registry import get_recipe, list_models
+
+
+def list_main(argv: list[str] | None = None, prog: str = "list") -> int:
+    """List recipes; returns the exit code."""
+    parser = Parser(prog=prog, description="List recipes, a full name a line.")
+    parser.add_argument("filter", nargs="?", default="", help="a wildcard pattern such as '*cifar100lt*'")
+    parser.add_argument("--pretrained", action="store_true", help="only those whose checkpoint is at hand")
+
+    def command(arguments: argparse.Namespace) -> None:
+        names = list_models(arguments.filter, pretrained=arguments.pretrained)
+        if not names:
+            kind = "checkpoint" if arguments.pretrained else "recipe"
+            raise InputError(f"no {kind} matches {arguments.filter!r}; python -m ltzoo list shows all recipes")
+        print("\n".join(names))
+
+    return run(parser, command, argv)
+
+
+def show_main(argv: list[str] | None = None, prog: str = "show") -> int:
+    """Show a recipe; returns the exit code."""
+    parser = Parser(prog=prog, description="Show a whole recipe as YAML, which train.py --recipe FILE takes back.")
+    parser.add_argument("name", help="a recipe's name")
+
+    def command(arguments: argparse.Namespace) -> None:
+        recipe = get_recipe(arguments.name)
+        print(to_yaml(recipe_to_dict(recipe)), end="")
+        for key in recipe.source.cites:
+            print("\n# " + CITATIONS[key].replace("\n", "\n# "))
+
+    return run(parser, command, argv)
+
+
+def summarize_main(argv: list[str] | None = None, prog: str = "summarize") -> int:
+    """Summarize runs; returns the exit code."""
+    parser = Parser(
+        prog=prog, description="Mean and standard deviation over the seeds of finished runs, a row a recipe."
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder, OUTPUT/NAME/seedN")
+    parser.add_argument("--rule", choices=["last", "best", "paper"], default="last", help="which figures of each run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+
+    def command(arguments: argparse.Namespace) -> None:
+        records = summarize_runs(arguments.runs, arguments.rule)
+        print(seeds_table(records))
+        if arguments.json:
+            arguments.json.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+
+    return run(parser, command, argv)

@@ -1,0 +1,83 @@
+"""What the commands share: a parser that answers bad input with one line, and argument types."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ltzoo.errors import InputError
+
+Command = Callable[[argparse.Namespace], None]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, exit code 2."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Report bad arguments."""
+        sys.stderr.write(f"{self.prog}: error: {message}; {self.prog} --help lists the options\n")
+        sys.exit(2)
+
+
+def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
+    """Run a command; bad input is one line on stderr and exit code 2.
+
+    Args:
+        parser: reads the arguments.
+        command: does the work.
+        argv: arguments, those of the process if None.
+    """
+    arguments = parser.parse_args(argv)
+    try:
+        command(arguments)
+        sys.stdout.flush()
+    except InputError as error:
+        sys.stderr.write(f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+        return 2
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough; what is left goes nowhere, also when Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{parser.prog}: interrupted\n")
+        return 130
+    return 0
+
+
+def at_least_one(text: str) -> int:
+    """Read a whole number from 1 on."""
+    value = _whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def at_least_zero(text: str) -> int:
+    """Read a whole number from 0 on."""
+    value = _whole(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return value
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def add_data_options(parser: Parser) -> None:
+    """Add `--data-dir` and `--download`."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none",
+    )
+    parser.add_argument("--download", action="store_true", help="fetch a missing data set through torchvision")

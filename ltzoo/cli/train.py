@@ -1,0 +1,115 @@
+"""`train.py` and `python -m ltzoo train`: train a recipe."""
+
+import argparse
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ltzoo.cli.parser import Parser, add_data_options, at_least_one, at_least_zero, run
+from ltzoo.errors import InputError
+from ltzoo.evaluate import Figures, accuracy_table
+from ltzoo.recipes import Recipe, override, parse_setting, read_recipe
+from ltzoo.registry import get_recipe
+from ltzoo.train import RunFolder, TrainOptions, train
+
+_PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}
+
+
+def build_parser(prog: str) -> Parser:
+    """Make the parser. Flags are timm's wherever timm has them."""
+    parser = Parser(prog=prog, description="Train a recipe; the run lies in OUTPUT/NAME/seedN.")
+    parser.add_argument("--recipe", required=True, metavar="NAME|FILE", help="a recipe's name, or a recipe as YAML")
+    add_data_options(parser)
+    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the run folders")
+    parser.add_argument("--seed", type=at_least_zero, default=0, metavar="N", help="of weights, order and augmentation")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that is there, or begin it")
+
+    fields = parser.add_argument_group("fields of the recipe (a run that changes one is kept as an override)")
+    fields.add_argument("--epochs", type=at_least_one, metavar="N", help="scale the schedule to N epochs")
+    fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images a step, over all processes")
+    fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
+    fields.add_argument("--amp", action="store_true", help="forward passes in reduced precision")
+    fields.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
+    fields.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other field, as show prints"
+    )
+
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--val-interval", type=at_least_one, default=1, metavar="N", help="epochs between evaluations")
+    how.add_argument("--channels-last", action="store_true", help="channels-last memory format")
+    how.add_argument("--torchcompile", nargs="?", const="inductor", metavar="BACKEND", help="compile the model")
+    how.add_argument(
+        "--threads", type=at_least_one, metavar="N", help="CPU threads; 1 for small images, else all cores"
+    )
+    how.add_argument(
+        "--log-wandb", action="append_const", dest="log_with", const="wandb", help="same as --log-with wandb"
+    )
+    how.add_argument(
+        "--log-with", action="append", metavar="NAME", help="one of Accelerate's trackers, such as tensorboard"
+    )
+    return parser
+
+
+def requested_recipe(arguments: argparse.Namespace) -> Recipe:
+    """Look up or read the recipe, then change what the arguments change: epochs first, `--set` last."""
+    name = arguments.recipe
+    recipe = read_recipe(Path(name)) if name.endswith((".yaml", ".yml")) else get_recipe(name)
+    if arguments.epochs is not None:
+        recipe = recipe.with_epochs(arguments.epochs)
+    settings: dict[str, Any] = {}
+    if arguments.batch_size is not None:
+        settings["batch_size"] = arguments.batch_size
+    if arguments.lr is not None:
+        settings["optimizer.lr"] = arguments.lr
+    if arguments.amp_dtype and not arguments.amp:
+        raise InputError("--amp-dtype says which precision --amp takes; add --amp")
+    launched = _PRECISIONS.get(os.environ.get("ACCELERATE_MIXED_PRECISION", "no"))
+    if arguments.amp:
+        settings["precision"] = arguments.amp_dtype or "float16"
+    elif launched:
+        settings["precision"] = launched
+    return override(recipe, settings | dict(parse_setting(text) for text in arguments.set))
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Train, then print the figures and where everything lies."""
+    recipe = requested_recipe(arguments)
+    options = TrainOptions(
+        data_dir=arguments.data_dir,
+        output=arguments.output,
+        seed=arguments.seed,
+        download=arguments.download,
+        resume=arguments.resume,
+        val_interval=arguments.val_interval,
+        channels_last=arguments.channels_last,
+        compile_backend=arguments.torchcompile,
+        threads=arguments.threads,
+        trackers=tuple(dict.fromkeys(arguments.log_with or ())),
+    )
+    print(report(recipe, train(recipe, options)))
+
+
+def report(recipe: Recipe, folder: RunFolder) -> str:
+    """Write what a finished run has to say."""
+    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    last, best = (Figures.from_dict(metrics[key]) for key in ("last", "best"))
+    rows = {"last epoch": last, f"best epoch on the test set ({metrics['best']['epoch'] + 1})": best}
+    for figure in recipe.published:
+        groups = {"head": figure.mean.head, "mid": figure.mean.mid, "tail": figure.mean.tail}
+        label = f"published: paper {figure.paper}, {figure.table}, {figure.row}"
+        rows[label] = replace(last, overall=figure.mean.overall, groups={recipe.groups: groups})
+    changed = f"\noverridden: {', '.join(metrics['overrides'])}" if metrics["overrides"] else ""
+    return (
+        f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
+        f"{accuracy_table(rows)}\n"
+        f"pictures:   {folder.path / 'classes.png'}  {folder.path / 'curves.png'}\n"
+        f"checkpoint: {folder.checkpoint}\n"
+        f"load it:    ltzoo.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
+    )
+
+
+def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(prog), command, argv)

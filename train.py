@@ -1,0 +1,8 @@
+"""Train a recipe: `python train.py --recipe NAME` or `accelerate launch train.py --recipe NAME`."""
+
+import sys
+
+from ltzoo.cli.train import main
+
+if __name__ == "__main__":
+    sys.exit(main())
