@@ -1,0 +1,141 @@
+"""The train command: flags, overrides, and one line for bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ltzoo.cli.train import build_parser, main, requested_recipe
+from ltzoo.registry import get_recipe
+
+NAME = "resnet20_digitslt_vs_ssesam"
+ROOT = Path(__file__).parents[2]
+
+
+def recipe_of(*argv: str):
+    return requested_recipe(build_parser("train.py").parse_args(["--recipe", NAME, *argv]))
+
+
+def test_the_flags_are_these():
+    flags = {flag for action in build_parser("train.py")._actions for flag in action.option_strings}
+    assert flags == {
+        *("-h", "--help", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
+        *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set"),
+        *("--val-interval", "--channels-last", "--torchcompile", "--threads", "--log-wandb", "--log-with"),
+    }
+
+
+def test_flags_change_fields_and_set_comes_last():
+    recipe = recipe_of("--epochs", "20", "-b", "7", "--lr", "1e-2", "--set", "optimizer.lr=2e-2", "--set", "loss.tau=2")
+    assert recipe.schedule.epochs == 20
+    assert recipe.schedule.milestones == (16, 18)
+    assert recipe.batch_size == 7
+    assert recipe.optimizer.lr == 0.02
+    assert recipe.loss.tau == 2
+
+
+def test_without_flags_it_is_the_recipe():
+    assert recipe_of() == get_recipe(NAME)
+
+
+@pytest.mark.parametrize(
+    ("argv", "launched", "precision"),
+    [
+        ([], "no", "float32"),
+        ([], "bf16", "bfloat16"),
+        ([], "fp16", "float16"),
+        (["--amp"], "bf16", "float16"),
+        (["--amp", "--amp-dtype", "bfloat16"], "no", "bfloat16"),
+    ],
+)
+def test_precision_is_the_flags_then_accelerates_then_the_recipes(argv, launched, precision, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", launched)
+    assert recipe_of(*argv).precision == precision
+
+
+def test_a_recipe_file_is_taken_back(tmp_path, capsys):
+    from ltzoo.cli.browse import show_main
+
+    assert show_main([NAME]) == 0
+    file = tmp_path / "recipe.yaml"
+    file.write_text(capsys.readouterr().out)
+    parsed = build_parser("train.py").parse_args(["--recipe", str(file)])
+    assert requested_recipe(parsed) == get_recipe(NAME)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--recipe", "resnet20_digitslt_vs_sesam"], "no recipe is called 'resnet20_digitslt_vs_sesam'; the nearest are"),
+        (["--recipe", "nowhere.yaml"], "nowhere.yaml cannot be read as a recipe"),
+        (["--recipe", NAME, "--set", "loss.gama=1"], "unknown key loss.gama"),
+        (["--recipe", NAME, "--set", "batch_size=many"], "batch_size must be a whole number, not 'many'"),
+        (["--recipe", NAME, "--set", "batch_size"], "--set wants key=value"),
+        (["--recipe", NAME, "--lr", "-1"], "lr must be above 0"),
+        (["--recipe", NAME, "--amp-dtype", "bfloat16"], "add --amp"),
+        (["--recipe", "resnet32_cifar10lt_ce_sgd", "--data-dir", "nowhere"], "the data folder nowhere does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("train.py: error: ")
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "required: --recipe"),
+        (["--recipe", NAME, "--epochs", "0"], "--epochs: must be at least 1, not 0"),
+        (["--recipe", NAME, "-b", "0"], "must be at least 1, not 0"),
+        (["--recipe", NAME, "--seed", "-1"], "--seed: must be at least 0, not -1"),
+        (["--recipe", NAME, "--epochs", "ten"], "must be a whole number, not 'ten'"),
+        (["--recipe", NAME, "--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(argv, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_report_shows_figures_pictures_and_how_to_load(tmp_path, capsys):
+    argv = ["--recipe", "resnet20_digitslt_ce_sgd", "--epochs", "1", "--output", str(tmp_path)]
+    assert main(argv) == 0
+    shown = capsys.readouterr().out
+    folder = tmp_path / "resnet20_digitslt_ce_sgd" / "seed0"
+    last = json.loads((folder / "metrics.json").read_text())["last"]
+    assert f"{last['overall']:.1f}" in shown
+    assert "overridden: schedule.epochs" in shown
+    assert f"ltzoo.create_model('local-dir:{folder / 'checkpoint'}', pretrained=True)" in shown
+    assert main(argv) == 2
+    assert "add --resume" in capsys.readouterr().err
+
+
+def test_accelerate_launch_python_and_the_module_give_the_same_run(tmp_path):
+    argv = ["--recipe", "resnet20_digitslt_ce_sam", "--epochs", "1"]
+    launchers = {
+        "python": [sys.executable, "train.py"],
+        "accelerate": [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "train.py"],
+        "module": [sys.executable, "-m", "ltzoo", "train"],
+    }
+    written = []
+    for name, launcher in launchers.items():
+        command = [*launcher, *argv, "--output", str(tmp_path / name)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        folder = tmp_path / name / "resnet20_digitslt_ce_sam" / "seed0"
+        assert "precision" not in yaml.safe_load((folder / "recipe.yaml").read_text())["overrides"]
+        written.append((folder / "checkpoint" / "model.safetensors").read_bytes())
+    assert written[0] == written[1] == written[2]

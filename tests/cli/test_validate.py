@@ -1,0 +1,93 @@
+"""The validate command: figures, files, and one line for bad input."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from ltzoo.cli.validate import main
+
+
+def model_of(run) -> str:
+    return f"local-dir:{run.checkpoint}"
+
+
+def test_it_measures_what_training_wrote(finished_run, tmp_path, capsys):
+    files = {kind: tmp_path / kind for kind in ("figures.json", "results.csv", "classes.png")}
+    argv = ["--model", model_of(finished_run), "--json", str(files["figures.json"])]
+    argv += ["--results-file", str(files["results.csv"]), "--picture", str(files["classes.png"])]
+    assert main(argv) == 0
+    assert main(argv) == 0
+    last = json.loads(finished_run.metrics.read_text())["last"]
+    assert json.loads(files["figures.json"].read_text()) == last
+    assert f"{last['overall']:.1f}" in capsys.readouterr().out
+    with files["results.csv"].open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert list(rows[0]) == "model img_size top1 top1_err top5 top5_err param_count head mid tail".split()
+    assert float(rows[0]["top1"]) == pytest.approx(last["overall"], abs=1e-3)
+    assert float(rows[0]["tail"]) == pytest.approx(last["groups"]["mislas"]["tail"], abs=1e-3)
+    assert rows[0]["param_count"] == "0.27"
+    assert Image.open(files["classes.png"]).width > 500
+
+
+def test_groups_and_flip_change_what_is_shown(finished_run, tmp_path, capsys):
+    plain, flipped = tmp_path / "plain.json", tmp_path / "flipped.json"
+    assert main(["--model", model_of(finished_run), "--groups", "thirds", "--json", str(plain)]) == 0
+    assert main(["--model", model_of(finished_run), "--tta", "flip", "--json", str(flipped)]) == 0
+    assert "groups by the rule thirds" in capsys.readouterr().out
+    first, second = json.loads(plain.read_text()), json.loads(flipped.read_text())
+    assert next(iter(first["groups"])) == "thirds"
+    assert first["per_class"] != second["per_class"]  # a mirrored digit is no digit
+    assert "mirror" in second["rule"]
+
+
+def damaged(run, tmp_path, file, text):
+    copy = tmp_path / "checkpoint"
+    shutil.copytree(run.checkpoint, copy)
+    (copy / file).write_text(text)
+    return copy
+
+
+def test_bad_checkpoints_are_one_line_and_exit_code_2(finished_run, tmp_path, capsys):
+    config = json.loads((finished_run.checkpoint / "config.json").read_text())
+    other_network = json.dumps(config | {"architecture": "resnet32_cifar"})
+    no_recipe = json.dumps({key: value for key, value in config.items() if key != "recipe"})
+    other_classes = json.dumps(config | {"recipe": config["recipe"] | {"benchmark": "cifar100lt"}})
+    cases = [
+        ("config.json", "{", "missing or damaged"),
+        ("config.json", other_network, "does not fit resnet32_cifar"),
+        ("config.json", no_recipe, "names no recipe"),
+        ("config.json", other_classes, "the data folder data does not exist"),
+        ("model.safetensors", "not a tensor", "is damaged"),
+    ]
+    for number, (file, text, message) in enumerate(cases):
+        folder = damaged(finished_run, tmp_path / str(number), file, text)
+        assert main(["--model", f"local-dir:{folder}", "--data-dir", str(tmp_path / "data")]) == 2
+        error = capsys.readouterr().err
+        assert message.replace("folder data", f"folder {tmp_path / 'data'}") in error
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--model", "local-dir:nowhere"], "there is no checkpoint folder nowhere"),
+        (["--model", "resnet20_digitslt_vs_sesam"], "the nearest are"),
+        (["--model", "resnet20_digitslt_vs_ssesam"], "no checkpoint of resnet20_digitslt_vs_ssesam: tried"),
+    ],
+)
+def test_missing_models_are_one_line_and_exit_code_2(argv, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_device_that_is_not_there_is_named(finished_run, capsys):
+    assert main(["--model", model_of(finished_run), "--device", "nonsense"]) == 2
+    assert "device 'nonsense' cannot be used" in capsys.readouterr().err

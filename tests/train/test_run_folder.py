@@ -1,0 +1,113 @@
+"""Who may write in a run folder."""
+
+import shutil
+
+import pytest
+from filelock import FileLock
+from safetensors.torch import load_file
+
+from ltzoo.errors import InputError
+from ltzoo.registry import create_model, get_recipe
+from ltzoo.train import RunFolder, TrainOptions, train
+from ltzoo.train.state import load_state, save_tensors
+
+DOCUMENT = {"name": "x", "batch_size": 3, "overrides": {}, "run": {"seed": 0}}
+SUBSET = {"rule": "cao", "sha256": "ab", "indices": [1]}
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    folder = RunFolder(tmp_path / "x" / "seed0")
+    with folder.claim(DOCUMENT, SUBSET, resume=False):
+        pass
+    return folder
+
+
+def claim(folder, document=DOCUMENT, subset=SUBSET, resume=True):
+    with folder.claim(document, subset, resume):
+        pass
+
+
+def test_a_run_is_gone_on_with_on_another_device(folder):
+    claim(folder, DOCUMENT | {"run": {"seed": 0, "device": "cuda"}})
+
+
+def test_a_folder_that_exists_is_refused_without_resume(folder):
+    with pytest.raises(InputError, match="exists; add --resume"):
+        claim(folder, resume=False)
+
+
+def test_other_settings_are_named(folder):
+    with pytest.raises(InputError, match=r"other settings \(batch_size\)"):
+        claim(folder, DOCUMENT | {"batch_size": 4})
+
+
+def test_other_images_are_refused(folder):
+    with pytest.raises(InputError, match="trained on other images"):
+        claim(folder, subset=SUBSET | {"sha256": "cd"})
+
+
+def test_a_folder_in_use_is_refused(folder):
+    with FileLock(folder.path / "state" / "lock"), pytest.raises(InputError, match="in use by another process"):
+        claim(folder)
+
+
+def test_a_damaged_run_is_refused(folder):
+    folder.subset.write_text("{")
+    with pytest.raises(InputError, match="damaged run"):
+        claim(folder)
+
+
+def test_somebody_elses_folder_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="no run of ltzoo"):
+        claim(RunFolder(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_stopped_before_it_began_is_begun(folder):
+    folder.recipe.unlink()
+    claim(folder)
+    assert folder.recipe.exists()
+
+
+def test_rows_come_back_as_they_were_and_later_ones_are_dropped(folder):
+    rows = [{"epoch": 0, "train_loss": 1.5, "lr": 0.1, "seconds": 2.0}, {"epoch": 1, "train_loss": 1.25, "tail": 3.0}]
+    folder.write_history(rows)
+    assert folder.summary.read_text().splitlines()[1] == "0,1.5,,,,,0.1,,,,2,"
+    (row,) = folder.read_history(1)
+    assert {key: value for key, value in row.items() if value is not None} == rows[0]
+
+
+def test_a_damaged_or_foreign_state_is_refused(tmp_path, finished_run):
+    copy = RunFolder(tmp_path / "resnet20_digitslt_ce_sgd" / "seed0")
+    shutil.copytree(finished_run.path, copy.path)
+    copy.metrics.unlink()
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2)
+
+    stored = copy.last_state.read_bytes()
+    copy.last_state.write_bytes(stored[: len(stored) // 2])
+    with pytest.raises(InputError, match=r"last.safetensors is missing or damaged"):
+        train(recipe, TrainOptions(tmp_path, tmp_path, resume=True))
+
+    copy.last_state.write_bytes(stored)
+    other = create_model("resnet32_cifar10lt_ce_sgd")
+    with pytest.raises(InputError, match="state of another model"):
+        load_state(copy.last_state, other, None, None)
+
+
+def test_tensors_are_replaced_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "state.safetensors"
+    weights = create_model("resnet20_digitslt_ce_sgd").state_dict()
+    save_tensors(path, weights)
+    before = path.read_bytes()
+
+    def full_disk(tensors, file, metadata):
+        file.write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ltzoo.train.state.save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_tensors(path, weights)
+    assert path.read_bytes() == before
+    assert load_file(path).keys() == weights.keys()

@@ -1,0 +1,225 @@
+"""Training: files, figures, exact resume, divergence, and losses that stay what they were."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from accelerate import tracking
+from safetensors.torch import load_file
+
+from ltzoo import hub
+from ltzoo.data import EvalBatches, load_test
+from ltzoo.errors import InputError
+from ltzoo.evaluate import predict
+from ltzoo.recipes import override, read_recipe
+from ltzoo.registry import create_model, get_recipe
+from ltzoo.train import RunFolder, TrainOptions, train, trainer
+from ltzoo.train.progress import Progress
+from ltzoo.train.run_folder import SUMMARY_COLUMNS
+from ltzoo.train.state import load_state
+
+
+def options(tmp_path: Path, **changes) -> TrainOptions:
+    return TrainOptions(Path("data"), tmp_path, **changes)
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
+    """Stop the run as Ctrl-C does, once `epochs` epochs are reported."""
+    report = Progress.epoch
+
+    def report_then_stop(self, row):
+        report(self, row)
+        if row["epoch"] + 1 == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "epoch", report_then_stop)
+
+
+def columns(folder: RunFolder, *left_out: str) -> list[dict]:
+    return [{k: v for k, v in row.items() if k not in left_out} for row in folder.read_history(1000)]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [
+        # The switch from stage 1 to stage 2 and the drop of the learning rate lie on both sides of the interruption.
+        (get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(4), {}),
+        (replace(get_recipe("resnet20_digitslt_ldam_sam").with_epochs(3), precision="bfloat16"), {"channels_last": True}),
+    ],
+    ids=["ssesam", "bfloat16 channels-last"],
+)
+def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path, monkeypatch, recipe, changes):
+    whole = train(recipe, options(tmp_path / "whole", **changes))
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, options(tmp_path / "parts", **changes))
+    parts = RunFolder(tmp_path / "parts" / recipe.name / "seed0")
+    assert not parts.metrics.exists()
+    train(recipe, options(tmp_path / "parts", resume=True, **changes))
+
+    for file in ("checkpoint/model.safetensors", "state/last.safetensors", "state/best.safetensors", "metrics.json"):
+        assert (whole.path / file).read_bytes() == (parts.path / file).read_bytes(), file
+    assert columns(whole, "seconds", "eval_seconds") == columns(parts, "seconds", "eval_seconds")
+
+
+def test_losses_are_what_they_were(tmp_path):
+    """Golden curve: a change that is to leave the numbers alone can prove it. Float32, one thread, both stages."""
+    recipe = override(get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(2), {"optimizer.lr": 0.01})
+    losses = [row["train_loss"] for row in train(recipe, options(tmp_path)).read_history(2)]
+    assert losses == pytest.approx([1.67525, 1.31938], rel=1e-3)
+
+
+def test_the_run_folder_holds_everything(finished_run):
+    files = {str(path.relative_to(finished_run.path)) for path in finished_run.path.rglob("*") if path.is_file()}
+    assert files - {"state/lock"} == {
+        "recipe.yaml",
+        "subset.json",
+        "summary.csv",
+        "metrics.json",
+        "classes.png",
+        "curves.png",
+        "state/last.safetensors",
+        "state/best.safetensors",
+        "checkpoint/config.json",
+        "checkpoint/model.safetensors",
+        "checkpoint/metrics.json",
+    }
+    assert finished_run.summary.read_text().splitlines()[0] == ",".join(SUMMARY_COLUMNS)
+    rows = finished_run.read_history(10)
+    assert [row["epoch"] for row in rows] == [0, 1]
+    assert all(row["rho"] is None and row["rho_tail"] is None and row["seconds"] > 0 for row in rows)
+    subset = json.loads(finished_run.subset.read_text())
+    assert len(subset["indices"]) == 438
+
+
+def test_the_recipe_written_is_taken_back(finished_run):
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2)
+    assert read_recipe(finished_run.recipe) == recipe
+    assert set(yaml.safe_load(finished_run.recipe.read_text())["overrides"]) == {
+        "schedule.epochs",
+        "schedule.warmup_epochs",
+        "schedule.milestones",
+    }
+
+
+def test_figures_are_those_of_the_written_weights(finished_run):
+    metrics = json.loads(finished_run.metrics.read_text())
+    recipe = get_recipe("resnet20_digitslt_ce_sgd")
+    test = load_test(recipe.data, Path("data"))
+    model = create_model(f"local-dir:{finished_run.checkpoint}", pretrained=True)
+    predictions = predict(model, EvalBatches(test, recipe.data.data_set))
+    right = (predictions.logits.argmax(dim=1) == predictions.labels).numpy()
+    assert metrics["last"]["overall"] == pytest.approx(100 * right.mean())
+    per_class = [100 * right[predictions.labels.numpy() == j].mean() for j in range(10)]
+    assert metrics["last"]["per_class"] == pytest.approx(per_class)
+    assert next(iter(metrics["last"]["groups"])) == recipe.groups
+    assert metrics["last"]["groups"]["mislas"]["tail"] == pytest.approx(np.mean(per_class[7:]))
+    assert metrics["last"]["rule"] == "last epoch"
+    assert metrics["paper"] is None  # the digits are in no paper
+    assert metrics["best"]["overall"] >= metrics["last"]["overall"]
+    assert json.loads((finished_run.checkpoint / "metrics.json").read_text()) == metrics
+
+
+def test_the_checkpoint_says_what_it_is(finished_run):
+    config = hub.read_config(finished_run.checkpoint)
+    assert config["recipe"]["name"] == "resnet20_digitslt_ce_sgd"
+    assert config["class_counts"][0] == 130
+    assert config["groups"]["mislas"]["tail"] == [7, 8, 9]
+    assert config["seed"] == 0
+    assert config["subset_sha256"] == json.loads(finished_run.subset.read_text())["sha256"]
+    assert config["pretrained_cfg"]["input_size"] == [1, 16, 16]
+
+
+def test_learning_rate_and_radii_stand_in_the_summary(tmp_path):
+    recipe = override(get_recipe("resnet20_digitslt_la_ssesam").with_epochs(2), {"perturbation.gamma": 0.5})
+    rows = columns(train(recipe, options(tmp_path, val_interval=2)))
+    assert [(row["rho"], row["rho_head"], row["rho_tail"]) for row in rows] == [(None, 0.05, 0.05), (None, 0, 0.05)]
+    assert [row["lr"] for row in rows] == pytest.approx([0.1, 0.1 * 0.01])
+    assert rows[0]["overall"] is None
+    assert rows[1]["overall"] is not None
+
+
+def test_a_finished_run_is_not_trained_again(finished_run):
+    before = finished_run.last_state.stat().st_mtime_ns
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2)
+    train(recipe, TrainOptions(Path("data"), finished_run.path.parent.parent, resume=True))
+    assert finished_run.last_state.stat().st_mtime_ns == before
+
+
+def test_seeds_give_other_weights_on_the_same_images(tmp_path, finished_run):
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2)
+    other = train(recipe, options(tmp_path, seed=1))
+    assert json.loads(other.subset.read_text()) == json.loads(finished_run.subset.read_text())
+    a, b = (load_file(run.checkpoint / "model.safetensors") for run in (other, finished_run))
+    assert not torch.equal(a["conv1.weight"], b["conv1.weight"])
+
+
+def test_divergence_keeps_the_last_good_state(tmp_path, monkeypatch):
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(3)
+    backward, calls = trainer.perturbed_backward, []
+
+    def diverge_in_epoch_2(model, *arguments, **keywords):
+        loss = backward(model, *arguments, **keywords)
+        calls.append(loss)
+        return loss if len(calls) <= 14 else loss * float("nan")
+
+    monkeypatch.setattr(trainer, "perturbed_backward", diverge_in_epoch_2)
+    with pytest.raises(InputError, match=r"diverged in epoch 2 .* the state after epoch 1 is kept"):
+        train(recipe, options(tmp_path))
+    folder = RunFolder(tmp_path / recipe.name / "seed0")
+    model = create_model(recipe.name)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    assert load_state(folder.last_state, model, optimizer, None)["epochs"] == 1
+    assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
+    assert len(folder.read_history(10)) == 1
+
+
+def test_trackers_get_every_epoch(tmp_path, monkeypatch):
+    logged = []
+
+    class Recorder(tracking.GeneralTracker):
+        name = "tensorboard"
+        requires_logging_directory = False
+        main_process_only = True
+
+        def __init__(self, run_name, **_):
+            super().__init__()
+            self.run_name = run_name
+
+        @property
+        def tracker(self):
+            return self
+
+        def store_init_configuration(self, values):
+            logged.append(values)
+
+        def log(self, values, step=None, **_):
+            logged.append((step, values))
+
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "tensorboard", Recorder)
+    monkeypatch.setattr(tracking, "_available_trackers", [tracking.LoggerType("tensorboard")])
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2)
+    train(recipe, options(tmp_path, trackers=("tensorboard",)))
+    assert logged[0] == {"recipe": recipe.name, "seed": 0}
+    assert [entry[0] for entry in logged[1:]] == [0, 1]
+    assert {"train_loss", "overall", "tail", "lr"} <= set(logged[1][1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "message"),
+    [
+        ({"trackers": ("no_such_tracker",)}, {}, "tracker 'no_such_tracker' is not installed"),
+        ({}, {"precision": "float16"}, "float16 cannot be used on cpu"),
+        ({}, {"architecture": "resnet7_cifar"}, "'resnet7_cifar' is unknown to timm"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path, changes, settings, message):
+    recipe = override(get_recipe("resnet20_digitslt_ce_sgd"), settings)
+    with pytest.raises(InputError, match=message):
+        train(recipe, options(tmp_path / "output", **changes))
+    assert not (tmp_path / "output").exists()
