@@ -26,17 +26,20 @@ PACKAGED = (Path(__file__).parent / "zoo", Path(__file__).parent.parent / "hub" 
 """Checkpoints that come with the package: in the wheel, in a checkout."""
 
 
-def save_checkpoint(folder: Path, model: nn.Module, description: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, model: nn.Module, model_arguments: Mapping[str, Any], description: Mapping[str, Any]
+) -> None:
     """Write a model as `model.safetensors` and `config.json`, replacing the folder as a whole.
 
     Args:
         folder: where to write.
         model: a timm model.
+        model_arguments: what `timm.create_model` must be told to build it, beside the number of classes.
         description: what stands at the top level of `config.json` beside timm's own keys.
     """
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    save_for_hf(model, str(fresh), model_config=dict(description), safe_serialization=True)
+    save_for_hf(model, str(fresh), dict(description), dict(model_arguments), safe_serialization=True)
     shutil.rmtree(folder, ignore_errors=True)
     fresh.rename(folder)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ class Subset:
     def sha256(self) -> str:
         """SHA-256 of the indices as little-endian int64, in hexadecimal."""
         return hashlib.sha256(self.indices.astype("<i8").tobytes()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the subset into what JSON holds."""
+        return {"rule": self.rule, "sha256": self.sha256, "indices": self.indices.tolist()}
 
 
 def cao(of_class: list[np.ndarray], class_counts: tuple[int, ...]) -> list[np.ndarray]:

@@ -65,7 +65,8 @@ def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | N
         if points:
             accuracy.plot(*zip(*points, strict=True), color=colour, label=key, marker="." if len(points) < 15 else None)
     accuracy.set(xlabel="epochs", ylabel="test accuracy (%)", ylim=(0, 100))
-    accuracy.legend(fontsize=8)
+    if accuracy.lines:
+        accuracy.legend(fontsize=8)
     for axes in (loss, accuracy):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)

@@ -11,7 +11,7 @@ from ltzoo.recipes.document import (
     recipe_to_dict,
     to_yaml,
 )
-from ltzoo.recipes.model import build_model
+from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.recipes.recipe import Accuracy, Optimizer, Published, Recipe, Schedule, Source
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "build_model",
     "compose",
     "differences",
+    "model_arguments",
     "override",
     "parse_setting",
     "read_recipe",

@@ -10,6 +10,12 @@ from ltzoo.errors import InputError
 from ltzoo.recipes.recipe import Recipe
 
 
+def model_arguments(recipe: Recipe) -> dict[str, Any]:
+    """Name what timm must be told to build a recipe's architecture, beside the number of classes."""
+    classifier = {} if recipe.classifier == "linear" else {"classifier": recipe.classifier}
+    return {"in_chans": recipe.data.data_set.channels} | classifier
+
+
 def build_model(recipe: Recipe, num_classes: int | None = None, **kwargs: Any) -> nn.Module:
     """Build a recipe's model with fresh weights; its `pretrained_cfg` describes the benchmark's images.
 
@@ -33,9 +39,7 @@ def build_model(recipe: Recipe, num_classes: int | None = None, **kwargs: Any) -
         "num_classes": data_set.num_classes,
         "crop_pct": 1.0,
     }
-    settings: dict[str, Any] = {"in_chans": data_set.channels, "pretrained_cfg_overlay": overlay} | kwargs
-    if recipe.classifier != "linear":
-        settings["classifier"] = recipe.classifier
+    settings = model_arguments(recipe) | {"pretrained_cfg_overlay": overlay} | kwargs
     classes = data_set.num_classes if num_classes is None else num_classes
     try:
         return timm.create_model(recipe.architecture, num_classes=classes, **settings)

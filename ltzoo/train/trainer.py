@@ -2,27 +2,22 @@
 
 import math
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import accelerate
-import numpy as np
-import timm
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-import ltzoo
-from ltzoo.data import EvalBatches, LabelledImages, Subset, TrainBatches, load_test, load_train, make_groups
+from ltzoo.data import EvalBatches, LabelledImages, TrainBatches, load_test, load_train, make_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import group_accuracy, predict
-from ltzoo.recipes import Recipe, build_model, differences, recipe_to_dict
-from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.recipes import Recipe, build_model
 from ltzoo.sharpness import perturbed_backward
+from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
@@ -85,9 +80,15 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
         torch.set_num_threads(options.threads or _threads(recipe))
     torch.manual_seed(options.seed)
     model = build_model(recipe)
-    facts = _facts(recipe, options, accelerator, subset)
-    document = facts["recipe"] | {"overrides": facts["overrides"], "run": facts["run"]}
-    with folder.claim(document, _subset_document(subset), options.resume):
+    how = {
+        "device": str(accelerator.device),
+        "threads": torch.get_num_threads() if accelerator.device.type == "cpu" else None,
+        "channels_last": options.channels_last,
+        "torchcompile": options.compile_backend,
+        "val_interval": options.val_interval,
+    }
+    facts = gather_facts(recipe, options.seed, subset, how)
+    with folder.claim(facts.document(), subset.to_dict(), options.resume):
         if not folder.metrics.exists():
             _Training(recipe, options, accelerator, folder, model, train_images, test_images).run(facts)
     return folder
@@ -139,7 +140,7 @@ class _Training:
         self.done = 0
         self.history: list[Row] = []
 
-    def run(self, facts: dict[str, Any]) -> None:
+    def run(self, facts: RunFacts) -> None:
         """Train what is left of the epochs, then write checkpoint, figures and pictures."""
         if self.folder.last_state.exists():
             progress = load_state(self.folder.last_state, self.model, self.optimizer, self.accelerator.scaler)
@@ -147,7 +148,7 @@ class _Training:
             self.history = self.folder.read_history(self.done)
         epochs = self.recipe.schedule.epochs
         display = Progress(epochs, len(self.batches), self.done)
-        display.say(f"{self.folder.path}: {_describe(facts)}{f', from epoch {self.done + 1}' if self.done else ''}")
+        display.say(f"{self.folder.path}: {facts.in_words()}{f', from epoch {self.done + 1}' if self.done else ''}")
         try:
             for epoch in range(self.done, epochs):
                 row = self.train_epoch(epoch, display)
@@ -160,12 +161,10 @@ class _Training:
             self.accelerator.end_training()
         finish_run(
             self.folder,
-            self.recipe,
+            facts,
             {key: value.cpu().contiguous() for key, value in self.model.state_dict().items()},
             int(self.best["epoch"]),
-            self.options.val_interval,
             self.history,
-            facts,
             self.test_images,
             self.accelerator.device,
         )
@@ -288,44 +287,3 @@ def _forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | 
             return compiled(images).float()
 
     return forward
-
-
-def _facts(recipe: Recipe, options: TrainOptions, accelerator: Accelerator, subset: Subset) -> dict[str, Any]:
-    """Gather what the run's files record."""
-    versions = {"ltzoo": ltzoo.__version__, "torch": str(torch.__version__), "timm": timm.__version__}
-    versions |= {"accelerate": accelerate.__version__, "numpy": np.__version__, "python": platform.python_version()}
-    registered = recipe.name in list_recipes()
-    return {
-        "recipe": recipe_to_dict(recipe),
-        "overrides": differences(recipe, get_recipe(recipe.name)) if registered else {},
-        "seed": options.seed,
-        "subset_sha256": subset.sha256,
-        "versions": versions,
-        "run": {
-            "seed": options.seed,
-            "subset_sha256": subset.sha256,
-            "device": str(accelerator.device),
-            "channels_last": options.channels_last,
-            "torchcompile": options.compile_backend,
-            "threads": torch.get_num_threads() if accelerator.device.type == "cpu" else None,
-            "val_interval": options.val_interval,
-            "versions": versions,
-        },
-    }
-
-
-def _subset_document(subset: Subset) -> dict[str, Any]:
-    return {"rule": subset.rule, "sha256": subset.sha256, "indices": subset.indices.tolist()}
-
-
-def _describe(facts: dict[str, Any]) -> str:
-    """Say in a line how the run computes."""
-    run, recipe = facts["run"], facts["recipe"]
-    formats = [
-        recipe["precision"],
-        *(["channels-last"] if run["channels_last"] else []),
-        *([f"compiled by {run['torchcompile']}"] if run["torchcompile"] else []),
-        *([f"{run['threads']} thread{'s' if run['threads'] > 1 else ''}"] if run["threads"] else []),
-    ]
-    changed = f", overridden: {', '.join(facts['overrides'])}" if facts["overrides"] else ""
-    return f"{recipe['schedule']['epochs']} epochs on {run['device']}, {', '.join(formats)}{changed}"

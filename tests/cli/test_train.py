@@ -69,7 +69,10 @@ def test_a_recipe_file_is_taken_back(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--recipe", "resnet20_digitslt_vs_sesam"], "no recipe is called 'resnet20_digitslt_vs_sesam'; the nearest are"),
+        (
+            ["--recipe", "resnet20_digitslt_vs_sesam"],
+            "no recipe is called 'resnet20_digitslt_vs_sesam'; the nearest are",
+        ),
         (["--recipe", "nowhere.yaml"], "nowhere.yaml cannot be read as a recipe"),
         (["--recipe", NAME, "--set", "loss.gama=1"], "unknown key loss.gama"),
         (["--recipe", NAME, "--set", "batch_size=many"], "batch_size must be a whole number, not 'many'"),

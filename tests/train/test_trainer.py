@@ -48,7 +48,10 @@ def columns(folder: RunFolder, *left_out: str) -> list[dict]:
     [
         # The switch from stage 1 to stage 2 and the drop of the learning rate lie on both sides of the interruption.
         (get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(4), {}),
-        (replace(get_recipe("resnet20_digitslt_ldam_sam").with_epochs(3), precision="bfloat16"), {"channels_last": True}),
+        (
+            replace(get_recipe("resnet20_digitslt_ldam_sam").with_epochs(3), precision="bfloat16"),
+            {"channels_last": True},
+        ),
     ],
     ids=["ssesam", "bfloat16 channels-last"],
 )

@@ -1,0 +1,81 @@
+"""What a run's files record of it: what was trained, on what, and how it was computed."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import accelerate
+import numpy as np
+import timm
+import torch
+
+import ltzoo
+from ltzoo.data import Subset
+from ltzoo.recipes import Recipe, differences, recipe_to_dict
+from ltzoo.registry import get_recipe, list_recipes
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The record of a run.
+
+    Attributes:
+        recipe: what was trained.
+        overrides: where it differs from the registered recipe of its name: dotted key to [registered, used].
+        seed: of weights, order and augmentation.
+        subset_sha256: hash of the training images' indices.
+        how: device, threads, memory format and the like, none of which changes more than rounding.
+        versions: of the packages that compute.
+    """
+
+    recipe: Recipe
+    overrides: Mapping[str, list[Any]]
+    seed: int
+    subset_sha256: str
+    how: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """Head a picture: name, seed, and whether fields were overridden."""
+        return f"{self.recipe.name}, seed {self.seed}{', with overrides' if self.overrides else ''}"
+
+    def document(self) -> dict[str, Any]:
+        """Write `recipe.yaml`."""
+        run = {"seed": self.seed, "subset_sha256": self.subset_sha256, **self.how, "versions": dict(self.versions)}
+        return recipe_to_dict(self.recipe) | {"overrides": dict(self.overrides), "run": run}
+
+    def in_words(self) -> str:
+        """Say in a line how the run computes."""
+        threads = self.how["threads"]
+        formats = [
+            self.recipe.precision,
+            *(["channels-last"] if self.how["channels_last"] else []),
+            *([f"compiled by {self.how['torchcompile']}"] if self.how["torchcompile"] else []),
+            *([f"{threads} thread{'s' if threads > 1 else ''}"] if threads else []),
+        ]
+        changed = f", overridden: {', '.join(self.overrides)}" if self.overrides else ""
+        return f"{self.recipe.schedule.epochs} epochs on {self.how['device']}, {', '.join(formats)}{changed}"
+
+
+def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, Any]) -> RunFacts:
+    """Gather the record of a run before it begins.
+
+    Args:
+        recipe: what is trained.
+        seed: of weights, order and augmentation.
+        subset: the training images.
+        how: device, threads, memory format and the like.
+    """
+    registered = recipe.name in list_recipes()
+    versions = {
+        "ltzoo": ltzoo.__version__,
+        "torch": str(torch.__version__),
+        "timm": timm.__version__,
+        "accelerate": accelerate.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
+    return RunFacts(recipe, overrides, seed, subset.sha256, how, versions)
