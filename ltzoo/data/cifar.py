@@ -48,8 +48,10 @@ def _torchvision(name: str, split: str, data_dir: Path, download: bool) -> Image
     try:
         data = kind(data_dir, train=split == "train", download=download)
     except (RuntimeError, OSError) as error:
+        folder = data_dir / _FOLDERS[name]
+        mend = "see that the network can be reached" if download else "remove it and add --download"
         raise InputError(
-            f"{data_dir / _FOLDERS[name]} cannot be read ({_first_line(error)}); remove it and add --download"
+            f"{folder} cannot be {'fetched' if download else 'read'} ({_first_line(error)}); {mend}"
         ) from error
 
     def decode(indices: np.ndarray) -> Tensor:

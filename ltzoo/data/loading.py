@@ -16,10 +16,9 @@ from ltzoo.errors import InputError
 def _source(benchmark: Benchmark, split: str, data_dir: Path, download: bool) -> ImageSource:
     if benchmark.data_set.name == "digits":
         return digits_source(split)
-    if not data_dir.is_dir() and not download:
-        raise InputError(
-            f"the data folder {data_dir} does not exist; name one with --data-dir, or add --download to make it"
-        )
+    if not data_dir.is_dir() and (data_dir.exists() or not download):
+        found = "is no folder" if data_dir.exists() else "does not exist"
+        raise InputError(f"the data folder {data_dir} {found}; name one with --data-dir, or add --download to make one")
     return cifar_source(benchmark.data_set.name, split, data_dir, download)
 
 

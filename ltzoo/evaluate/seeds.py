@@ -19,11 +19,12 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last") -> list[dict[str, A
         rule: which figures of each run, `last`, `best` or `paper`.
 
     Returns:
-        A record a recipe: its name, n, the seeds, and for overall, head, mid and tail the mean and the sample standard
-        deviation (None for a single run), in per cent and the protocol's own grouping.
+        A record a recipe, and one for each set of overrides: its name, n, the seeds, and for overall, head, mid and
+        tail the mean and the sample standard deviation (None for a single run), in per cent and the protocol's own
+        grouping.
 
     Raises:
-        InputError: a folder holds no finished run.
+        InputError: a folder holds no finished run, or a seed comes twice.
     """
     gathered: dict[str, dict[int, Figures]] = {}
     for run in runs:
@@ -31,12 +32,18 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last") -> list[dict[str, A
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             name, seed, figures = document["recipe"], document["seed"], document[rule]
+            overrides = document["overrides"]
             measured = None if figures is None else Figures.from_dict(figures)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{run} holds no finished run: {path} is missing or damaged; finish it first") from error
         if measured is None:
             raise InputError(f"{run} has no figures by the rule {rule!r}; use last or best")
-        gathered.setdefault(name, {})[seed] = measured
+        # A run with overrides is never reported as the recipe.
+        changed = [f"{key}={value}" for key, (_, value) in overrides.items()]
+        by_seed = gathered.setdefault(f"{name} with {', '.join(changed)}" if changed else name, {})
+        if seed in by_seed:
+            raise InputError(f"{run} is a second run of {name} with seed {seed}; name one of them")
+        by_seed[seed] = measured
     return [_gather(name, by_seed) for name, by_seed in gathered.items()]
 
 

@@ -1,8 +1,9 @@
 """What the losses have in common: cross-entropy after a class-wise change of the logits."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch.nn.functional as F
@@ -66,6 +67,12 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{field.name} must be finite and not below 0, not {value}")
 
     @abstractmethod
     def bind(self, class_counts: Tensor | Sequence[int]) -> nn.Module:

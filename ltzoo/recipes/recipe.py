@@ -57,7 +57,7 @@ class Schedule:
             raise ValueError(f"warmup_epochs must be at least 0, not {self.warmup_epochs}")
         if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
             raise ValueError(
-                f"milestones must rise and have a factor each, not {list(self.milestones)} and {list(self.factors)}"
+                f"milestones must not fall and have a factor each, not {list(self.milestones)} and {list(self.factors)}"
             )
         if any(milestone < 0 for milestone in self.milestones) or any(factor < 0 for factor in self.factors):
             raise ValueError(

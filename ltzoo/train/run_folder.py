@@ -90,7 +90,9 @@ class RunFolder:
         Raises:
             InputError: another process holds it, or a run is there that may not or cannot be gone on with.
         """
-        self._check(document, subset, resume)
+        self.check_free(resume)
+        if self.path.exists():
+            self._check_same(document, subset)
         (self.path / "state").mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / "state" / "lock", timeout=0)
         try:
@@ -105,13 +107,18 @@ class RunFolder:
         finally:
             lock.release()
 
-    def _check(self, document: Mapping[str, Any], subset: Mapping[str, Any], resume: bool) -> None:
-        if not self.path.exists():
-            return
-        if not resume:
+    def check_free(self, resume: bool) -> None:
+        """See that the folder is not there, or may be gone on with.
+
+        Raises:
+            InputError: it is there, and `resume` is false.
+        """
+        if self.path.exists() and not resume:
             raise InputError(
                 f"the run folder {self.path} exists; add --resume to go on with it, or name another --output"
             )
+
+    def _check_same(self, document: Mapping[str, Any], subset: Mapping[str, Any]) -> None:
         if not self.recipe.exists():
             # A run that stopped before its recipe was written has begun nothing.
             if any(path.is_file() and path.name not in ("lock", self.subset.name) for path in self.path.rglob("*")):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ltzoo.data import EvalBatches, LabelledImages, TrainBatches, load_test, load_train, make_groups
 from ltzoo.errors import InputError
-from ltzoo.evaluate import group_accuracy, predict
+from ltzoo.evaluate import measure, predict
 from ltzoo.recipes import Recipe, build_model
 from ltzoo.sharpness import perturbed_backward
 from ltzoo.train.facts import RunFacts, gather_facts
@@ -73,6 +73,7 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
             state is kept.
     """
     folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
+    folder.check_free(options.resume)
     accelerator = _accelerator(recipe, options, folder)
     train_images, subset = load_train(recipe.data, recipe.subset, options.data_dir, options.download)
     test_images = load_test(recipe.data, options.data_dir, options.download)
@@ -146,6 +147,8 @@ class _Training:
             progress = load_state(self.folder.last_state, self.model, self.optimizer, self.accelerator.scaler)
             self.done, self.best = progress["epochs"], progress["best"]
             self.history = self.folder.read_history(self.done)
+        if self.options.trackers:
+            self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         epochs = self.recipe.schedule.epochs
         display = Progress(epochs, len(self.batches), self.done)
         display.say(f"{self.folder.path}: {facts.in_words()}{f', from epoch {self.done + 1}' if self.done else ''}")
@@ -216,17 +219,13 @@ class _Training:
         """Measure the weights as they are, in the run's precision, and keep them if no earlier epoch did as well."""
         began = time.perf_counter()
         predictions = predict(self.model, self.test_batches, forward=self.forward)
-        right = predictions.logits.argmax(dim=1) == predictions.labels
-        overall = 100 * float(right.double().mean())
-        images = torch.bincount(predictions.labels, minlength=len(self.class_counts))
-        of_class = torch.bincount(predictions.labels, right.double(), minlength=len(self.class_counts))
-        per_class = (100 * of_class / images).tolist()
-        if overall > self.best["overall"]:
-            self.best = {"epoch": epoch, "overall": overall}
+        figures = measure(predictions, self.recipe.data.class_counts, [self.groups], f"epoch {epoch}")
+        if figures.overall > self.best["overall"]:
+            self.best = {"epoch": epoch, "overall": figures.overall}
             save_tensors(self.folder.best_weights, self.model.state_dict())
         return {
-            "overall": overall,
-            **group_accuracy(per_class, self.groups),
+            "overall": figures.overall,
+            **figures.own_groups,
             "eval_seconds": time.perf_counter() - began,
         }
 
@@ -258,8 +257,6 @@ def _accelerator(recipe: Recipe, options: TrainOptions, folder: RunFolder) -> Ac
         raise InputError(f"{recipe.precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
     if accelerator.num_processes > 1:
         raise InputError(f"training runs in one process, not {accelerator.num_processes}; launch one")
-    if options.trackers:
-        accelerator.init_trackers("ltzoo", config={"recipe": recipe.name, "seed": options.seed})
     return accelerator
 
 

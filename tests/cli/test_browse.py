@@ -53,7 +53,9 @@ def test_summarize_gathers_runs(finished_run, tmp_path, capsys):
     last = json.loads(finished_run.metrics.read_text())["last"]
     assert record["n"] == 1
     assert record["overall"] == {"mean": last["overall"], "std": None}
-    assert f"| resnet20_digitslt_ce_sgd | {last['overall']:.1f} |" in capsys.readouterr().out
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row.startswith("| resnet20_digitslt_ce_sgd with schedule.epochs=2, ")  # overrides: not the recipe's figure
+    assert f"| {last['overall']:.1f} |" in row
 
 
 def test_summarize_refuses_what_is_no_run(tmp_path, capsys):

@@ -26,7 +26,7 @@ def test_it_measures_what_training_wrote(finished_run, tmp_path, capsys):
     with files["results.csv"].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
-    assert list(rows[0]) == "model img_size top1 top1_err top5 top5_err param_count head mid tail".split()
+    assert ",".join(rows[0]) == "model,img_size,top1,top1_err,top5,top5_err,param_count,head,mid,tail"
     assert float(rows[0]["top1"]) == pytest.approx(last["overall"], abs=1e-3)
     assert float(rows[0]["tail"]) == pytest.approx(last["groups"]["mislas"]["tail"], abs=1e-3)
     assert rows[0]["param_count"] == "0.27"

@@ -75,5 +75,11 @@ def test_counts_below_one_are_refused():
         LA(tau=1.0).bind([10, 0])
 
 
+@pytest.mark.parametrize("make", [lambda: LA(tau=-1.0), lambda: LDAM(max_margin=float("nan"), scale=30.0)])
+def test_senseless_settings_are_refused(make):
+    with pytest.raises(ValueError, match="must be finite and not below 0"):
+        make()
+
+
 def test_names_are_the_recipes_words():
     assert list(LOSSES) == ["ce", "ldam", "la", "vs"]

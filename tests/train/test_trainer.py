@@ -187,12 +187,13 @@ def test_trackers_get_every_epoch(tmp_path, monkeypatch):
 
     class Recorder(tracking.GeneralTracker):
         name = "tensorboard"
-        requires_logging_directory = False
+        requires_logging_directory = True
         main_process_only = True
 
-        def __init__(self, run_name, **_):
+        def __init__(self, run_name, logging_dir, **_):
             super().__init__()
             self.run_name = run_name
+            (Path(logging_dir) / "events").write_text("as TensorBoard does")
 
         @property
         def tracker(self):

@@ -1,0 +1,123 @@
+"""Predictions: the mode of the model, flip averaging, and a benchmark's model measured whole."""
+
+import pytest
+import torch
+from torch import nn
+
+from ltzoo.data import EvalBatches, LabelledImages, load_test
+from ltzoo.errors import InputError
+from ltzoo.evaluate import evaluate_model, predict
+from tests.evaluate.conftest import DIGITS
+
+BATCHES = [(torch.randn(n, 1, 4, 4, generator=torch.Generator().manual_seed(n)), torch.arange(n)) for n in (3, 2)]
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8, 5))
+
+
+def test_logits_are_the_models_in_evaluation_mode_and_in_order(model):
+    statistics = model[1].running_mean.clone()
+    predictions = predict(model, BATCHES)
+    assert torch.equal(model[1].running_mean, statistics)
+    expected = torch.cat([model.eval()(images) for images, _ in BATCHES])
+    assert torch.equal(predictions.logits, expected)
+    assert predictions.labels.tolist() == [0, 1, 2, 0, 1]
+    assert not predictions.logits.requires_grad
+
+
+def test_flip_averages_the_logits_of_image_and_mirror_image(model):
+    found = predict(model, BATCHES, flip=True).logits
+    model.eval()
+    expected = [(model(images) + model(torch.flip(images, dims=[3]))) / 2 for images, _ in BATCHES]
+    torch.testing.assert_close(found, torch.cat(expected))
+    assert not torch.allclose(found, predict(model, BATCHES).logits)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_each_modules_mode_comes_back(model, training):
+    model.train(training)
+    model[1].eval()  # a frozen BatchNorm
+    predict(model, BATCHES)
+    assert [module.training for module in model] == [training, False, training, training, training]
+    assert model.training is training
+
+
+def test_the_mode_comes_back_when_the_forward_pass_fails(model):
+    def fail(images):
+        raise RuntimeError("out of memory")
+
+    model.train()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        predict(model, BATCHES, forward=fail)
+    assert model.training
+
+
+def test_another_forward_is_taken_and_logits_are_float32(model):
+    predictions = predict(model, BATCHES, forward=lambda images: model(images).bfloat16() * 0 + 3)
+    assert predictions.logits.dtype == torch.float32
+    assert (predictions.logits == 3).all()
+
+
+class Brightness(nn.Module):
+    """Ten logits of an image; the first is right for bright images alone."""
+
+    num_classes = 10
+
+    def __init__(self, left_half=False):
+        super().__init__()
+        self.columns = 8 if left_half else 16
+
+    def forward(self, images):
+        light = images[..., : self.columns].mean(dim=(1, 2, 3))
+        return torch.stack([light, *[torch.full_like(light, -0.1 * j) for j in range(1, 10)]], dim=1)
+
+
+def bright_left_halves():
+    """Twenty images of each class pair: class 0 bright on the left, class 1 dark."""
+    images = torch.zeros(20, 16, 16, 1, dtype=torch.uint8)
+    images[:10, :, :8] = 255
+    return LabelledImages(images, torch.tensor([0] * 10 + list(range(10))))
+
+
+def test_a_model_is_measured_by_every_grouping_the_protocols_own_first():
+    figures = evaluate_model(
+        Brightness(True), DIGITS, bright_left_halves(), "count", "last epoch", device=torch.device("cpu")
+    )
+    assert list(figures.groups) == ["count", "mislas", "thirds"]
+    # Dark images are normalised to -0.96, bright ones to 2.17: the dark ones all go to class 1.
+    assert figures.per_class == pytest.approx((1000 / 11, 100, *(0,) * 8))
+    assert figures.overall == pytest.approx(100 * 11 / 20)
+    assert figures.class_counts == DIGITS.class_counts
+    assert figures.images == 20
+
+
+def test_flip_reaches_the_model():
+    def overall(flip):
+        options = {"device": torch.device("cpu"), "flip": flip}
+        # On average over image and mirror image the light is 0.6: still class 0. On the right alone it is not.
+        return evaluate_model(Brightness(True), DIGITS, mirrored, "count", "x", **options).overall
+
+    bright = bright_left_halves()
+    mirrored = LabelledImages(bright.images.flip(2), bright.labels)
+    assert overall(False) == pytest.approx(5)
+    assert overall(True) == pytest.approx(55)
+
+
+def test_another_number_of_classes_is_refused():
+    model = Brightness()
+    model.num_classes = 100
+    test = load_test(DIGITS, None)
+    with pytest.raises(InputError, match="the model has 100 classes, digits has 10; use its own model"):
+        evaluate_model(model, DIGITS, test, "mislas", "last epoch", device=torch.device("cpu"))
+
+
+def test_the_batch_size_of_evaluation_changes_no_prediction(model):
+    test = load_test(DIGITS, None)
+    small = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(16, 10))
+    one = predict(small, EvalBatches(test, DIGITS.data_set, 400))
+    many = predict(small, EvalBatches(test, DIGITS.data_set, 33))
+    torch.testing.assert_close(one.logits, many.logits)
+    assert torch.equal(one.labels, many.labels)

@@ -1,0 +1,86 @@
+"""Schedules against the papers' own rules, and shortened training."""
+
+import pytest
+
+from ltzoo.losses import DRW, NoReweighting
+from ltzoo.recipes import Optimizer, Schedule
+from ltzoo.registry import get_recipe
+
+NAME = "resnet32_cifar100lt_ce_drw_ssesam"
+
+
+def cao_factor(epoch):
+    """Cao's adjust_learning_rate, as paper A runs it."""
+    epoch = epoch + 1
+    if epoch <= 5:
+        return epoch / 5
+    if epoch > 180:
+        return 0.0001
+    if epoch > 160:
+        return 0.01
+    return 1
+
+
+def test_the_learning_rate_is_caos_in_every_epoch():
+    schedule = get_recipe(NAME).schedule
+    assert [schedule.factor(epoch) for epoch in range(200)] == [cao_factor(epoch) for epoch in range(200)]
+
+
+def test_without_warm_up_and_drops_the_rate_is_constant():
+    assert {Schedule(10, 0, (), ()).factor(epoch) for epoch in range(10)} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("epochs", "warmup", "milestones", "start"),
+    [
+        (5, 0, (4, 4), 4),
+        (20, 0, (16, 18), 16),
+        (199, 4, (159, 179), 159),
+        (400, 10, (320, 360), 320),
+        (1, 0, (0, 0), 0),
+    ],
+)
+def test_every_milestone_scales_with_the_epochs_and_is_rounded_down(epochs, warmup, milestones, start):
+    recipe = get_recipe(NAME)
+    short = recipe.with_epochs(epochs)
+    assert short.schedule == Schedule(epochs, warmup, milestones, (0.01, 0.0001))
+    assert short.reweighting == DRW(start=start, beta=0.9999)
+    assert short.perturbation == recipe.perturbation
+    assert recipe.schedule.epochs == 200
+    assert get_recipe("resnet32_cifar100lt_ce_sgd").with_epochs(epochs).reweighting == NoReweighting()
+
+
+def test_as_many_epochs_as_before_change_nothing():
+    assert get_recipe(NAME).with_epochs(200) == get_recipe(NAME)
+
+
+def test_the_stage_of_sse_sam_is_a_share_of_the_epochs():
+    perturbation = get_recipe(NAME).with_epochs(20).perturbation
+    heads = [perturbation.radii(epoch, 20)["rho_head"] for epoch in range(20)]
+    assert heads == [0.8] * 14 + [0.0] * 6
+
+
+def test_two_drops_at_one_epoch_take_the_later_factor():
+    assert get_recipe(NAME).with_epochs(5).schedule.factor(4) == 0.0001
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"epochs": 0},
+        {"warmup_epochs": -1},
+        {"milestones": (8, 6)},
+        {"milestones": (6,)},
+        {"milestones": (-1, 6)},
+        {"factors": (0.1, -0.01)},
+    ],
+)
+def test_impossible_schedules_are_refused(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        Schedule(**{"epochs": 10, "warmup_epochs": 1, "milestones": (6, 8), "factors": (0.1, 0.01)} | fields)
+
+
+@pytest.mark.parametrize("fields", [{"lr": 0}, {"momentum": -0.1}, {"weight_decay": -1}, {"momentum": 0}])
+def test_impossible_optimizers_are_refused(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        Optimizer(**{"lr": 0.1, "momentum": 0.9, "weight_decay": 0, "nesterov": True} | fields)
