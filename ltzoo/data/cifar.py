@@ -71,15 +71,15 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
                 f"the Hub's files of {data_set.name} have img and {column}"
             )
         table = pa.concat_tables([pq.read_table(file, columns=["img", column]) for file in files])
-        labels = table[column].to_numpy().astype(np.int64)
+        labels = table[column].cast(pa.int64()).to_numpy()
         if not pa.types.is_struct(table.schema.field("img").type):
             raise TypeError("img is no struct of bytes and path")
         encoded = table["img"].combine_chunks().field("bytes")
         if not (pa.types.is_binary(encoded.type) or pa.types.is_large_binary(encoded.type)):
             raise TypeError(f"img.bytes holds {encoded.type}")
+    except InputError:
+        raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(
             f"the parquet files {folder}/{split}-* cannot be read ({_first_line(error)}); fetch them again"
         ) from error
