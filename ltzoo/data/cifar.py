@@ -71,7 +71,7 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
                 f"the Hub's files of {data_set.name} have img and {column}"
             )
         table = pa.concat_tables([pq.read_table(file, columns=["img", column]) for file in files])
-        labels = table[column].cast(pa.int64()).to_numpy()
+        labels = table[column].cast(pa.int64()).fill_null(-1).to_numpy()
         if not pa.types.is_struct(table.schema.field("img").type):
             raise TypeError("img is no struct of bytes and path")
         encoded = table["img"].combine_chunks().field("bytes")

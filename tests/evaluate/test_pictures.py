@@ -36,7 +36,7 @@ HEAD, MID, TAIL = "#0072b2", "#009e73", "#d55e00"
 )
 def test_classes_are_drawn_with_their_groups_shaded(grouping, colours, figures, tmp_path):
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("error", module=r"ltzoo\.")
         draw_classes(tmp_path / "classes.png", "a_model", figures, grouping)
     picture = read(tmp_path / "classes.png")
     assert picture.shape[:2] == (504, 960)
@@ -68,7 +68,7 @@ def history(accuracies):
 )
 def test_curves_are_drawn_whatever_was_measured(accuracies, tmp_path):
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("error", module=r"ltzoo\.")
         draw_curves(tmp_path / "curves.png", "a_model", history(accuracies))
     assert read(tmp_path / "curves.png").shape[:2] == (432, 960)
 
