@@ -28,7 +28,7 @@ def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> No
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     accuracy = figure.add_subplot()
     counts = accuracy.twinx()
-    accuracy.bar(range(len(order)), [figures.per_class[j] for j in order], color="#555555", width=0.7, zorder=2)
+    accuracy.bar(range(len(order)), [figures.per_class[j] for j in order], color="#a8a8a8", width=0.7, zorder=2)
     counts.step(range(len(order)), [figures.class_counts[j] for j in order], where="mid", color="black", lw=1)
     for name, classes in groups.classes.items():
         if not classes:
@@ -42,7 +42,9 @@ def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> No
     accuracy.set(ylim=(0, 112), xlim=(-0.5, len(order) - 0.5), ylabel="accuracy (%)")
     accuracy.set_xlabel(f"classes, from the most training images to the fewest; groups by the rule {groups.rule}")
     accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
-    counts.set(yscale="log", ylabel="training images (line)")
+    most, fewest = max(figures.class_counts), min(figures.class_counts)
+    # Room above the line for the groups' names.
+    counts.set(yscale="log", ylim=(fewest / 1.3, most * (1.3 * most / fewest) ** 0.2), ylabel="training images (line)")
     accuracy.set_title(f"{title}: overall {figures.overall:.1f} %, {figures.rule}", fontsize=10)
     _save(figure, path)
 
