@@ -129,6 +129,20 @@ def test_order_and_scale_do_not_matter(network, batches, name):
         torch.testing.assert_close(c / 1024, a, rtol=0, atol=1e-12)
 
 
+def test_the_order_of_parameter_groups_does_not_matter(network, batches):
+    def weights(order):
+        model = network()
+        groups = [{"params": [parameter]} for parameter in model.parameters()][::order]
+        optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=5e-3)
+        for images, targets in batches[:5]:
+            perturbed_backward(model, CE, images, targets, STAGE_1.table(COUNTS))
+            optimizer.step()
+            optimizer.zero_grad()
+        return model.parameters()
+
+    assert all(torch.equal(a, b) for a, b in zip(weights(1), weights(-1), strict=True))
+
+
 @pytest.mark.parametrize(
     ("name", "forwards", "backwards"),
     [("sgd", 1, 1), ("sam", 2, 2), ("imbsam", 2, 3), ("ssesam stage 1", 3, 4), ("ssesam stage 2", 2, 3)],
