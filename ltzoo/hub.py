@@ -10,7 +10,7 @@ from typing import Any
 import timm
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import save_for_hf
@@ -22,8 +22,13 @@ CONFIG, WEIGHTS, METRICS = "config.json", "model.safetensors", "metrics.json"
 ORGANISATION = "ltzoo"
 """The Hub organisation that is asked last."""
 
-PACKAGED = (Path(__file__).parent / "zoo", Path(__file__).parent.parent / "hub" / "zoo")
+_ROOT = Path(__file__).parent.parent
+PACKAGED = (Path(__file__).parent / "zoo", *([_ROOT / "hub" / "zoo"] if (_ROOT / "pyproject.toml").is_file() else []))
 """Checkpoints that come with the package: in the wheel, in a checkout."""
+
+
+class NotOnHubError(InputError):
+    """A repository that the Hub does not have, or does not show."""
 
 
 def save_checkpoint(
@@ -130,6 +135,8 @@ def fetch(repository: str, revision: str | None = None) -> Path:
     """
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=[CONFIG, WEIGHTS, METRICS]))
+    except RepositoryNotFoundError as error:
+        raise NotOnHubError(f"{repository} is not on the Hub, or is private and the token is missing") from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{repository} cannot be had from the Hub: {reason}") from error
@@ -156,8 +163,12 @@ def find_checkpoint(name: str, hub: str | None = None) -> Path:
             continue
         try:
             return fetch(f"{place}/{name}")
-        except InputError as error:
+        except NotOnHubError as error:
             tried.append(str(error))
+        except InputError as error:
+            # The place may have the name; another place's weights in its stead would be the wrong ones.
+            tried.append(str(error))
+            break
     raise InputError(f"no checkpoint of {name}: tried {'; '.join(tried)}")
 
 

@@ -13,7 +13,6 @@ from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, build_model, shipped_recipes
 
 _RECIPES: dict[str, Recipe] = {}
-_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 _SEED = re.compile(r"\.seed\d+$")
 
 
@@ -21,12 +20,10 @@ def register_recipe(recipe: Recipe) -> None:
     """Add a recipe to the registry.
 
     Raises:
-        InputError: the name is taken, or is not lower-case words joined by underscores.
+        InputError: the name is taken.
     """
     if recipe.name in _RECIPES:
         raise InputError(f"a recipe called {recipe.name!r} exists already; choose another name")
-    if not _NAME.fullmatch(recipe.name):
-        raise InputError(f"{recipe.name!r} is no name for a recipe: lower-case words joined by underscores are")
     _RECIPES[recipe.name] = recipe
 
 

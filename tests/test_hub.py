@@ -235,7 +235,7 @@ def test_what_is_no_folder_is_a_user_of_the_hub_asked_in_turn(tmp_path, monkeypa
 
     def fetch(repository, revision=None):
         asked.append(repository)
-        raise InputError(f"{repository} is not there")
+        raise hub.NotOnHubError(f"{repository} is not there")
 
     monkeypatch.setattr(hub, "fetch", fetch)
     monkeypatch.setenv("LTZOO_HUB", "somebody")
@@ -246,6 +246,15 @@ def test_what_is_no_folder_is_a_user_of_the_hub_asked_in_turn(tmp_path, monkeypa
     assert asked == [f"me/{NAME}", f"somebody/{NAME}", f"ltzoo/{NAME}"]
     monkeypatch.setattr(hub, "PACKAGED", (empty_checkpoint(tmp_path / "packaged"),))
     assert hub.find_checkpoint(NAME, "me") == tmp_path / "packaged" / NAME
+
+
+def test_a_place_that_cannot_be_asked_ends_the_search(tmp_path, monkeypatch):
+    def unreachable(repository, revision=None):
+        raise InputError(f"{repository} cannot be reached")
+
+    monkeypatch.setattr(hub, "fetch", unreachable)
+    monkeypatch.setattr(hub, "PACKAGED", (empty_checkpoint(tmp_path / "packaged"),))
+    refused(lambda: hub.find_checkpoint(NAME, "me"), f"no checkpoint of {NAME}: tried me/{NAME} cannot be reached")
 
 
 def test_create_model_finds_a_named_checkpoint_and_its_seeds(model, checkpoint, monkeypatch):

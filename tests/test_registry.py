@@ -73,8 +73,8 @@ def test_a_name_is_registered_once():
     ["", "resnet20", "ResNet20_digits", "a_b.seed1", "a__b", "_a_b", "a_b_", "a-b_c", "a b_c", "a_b\n", "a/b_c", "ä_b"],
 )
 def test_a_name_that_is_none_is_refused(name):
-    with pytest.raises(InputError, match="is no name for a recipe"):
-        ltzoo.register_recipe(replace(ltzoo.get_recipe(NAME), name=name))
+    with pytest.raises(ValueError, match="name must be lower-case words joined by underscores"):
+        replace(ltzoo.get_recipe(NAME), name=name)
     assert name not in ltzoo.list_recipes()
 
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ltzoo.cli.parser import Parser, run
+from ltzoo.cli.parser import Parser, run, writable
 from ltzoo.errors import InputError
 from ltzoo.evaluate import seeds_table, summarize_runs
 from ltzoo.recipes import CITATIONS, recipe_to_dict, to_yaml
@@ -48,7 +48,7 @@ def summarize_main(argv: list[str] | None = None, prog: str = "summarize") -> in
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder, OUTPUT/NAME/seedN")
     parser.add_argument("--rule", choices=["last", "best", "paper"], default="last", help="which figures of each run")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures")
 
     def command(arguments: argparse.Namespace) -> None:
         records = summarize_runs(arguments.runs, arguments.rule)

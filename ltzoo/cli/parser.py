@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, exit code 2."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs)
+        super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """Report bad arguments."""
@@ -42,6 +42,9 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
     except BrokenPipeError:
         # The reader, `head` say, has seen enough; what is left goes nowhere, also when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        sys.stderr.write(f"{parser.prog}: error: {error.filename or 'a file'} cannot be used: {error.strerror}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
@@ -56,12 +59,20 @@ def at_least_one(text: str) -> int:
     return value
 
 
-def at_least_zero(text: str) -> int:
-    """Read a whole number from 0 on."""
+def seed(text: str) -> int:
+    """Read a seed, a whole number from 0 to 2^32 - 1."""
     value = _whole(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {2**32 - 1}, not {text}")
     return value
+
+
+def writable(text: str) -> Path:
+    """Read the path of a file to write; its folder must be there before any work is done."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: it is a folder, or its folder is not there")
+    return path
 
 
 def _whole(text: str) -> int:
@@ -78,6 +89,6 @@ def add_data_options(parser: Parser) -> None:
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none",
+        help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none (%(default)s)",
     )
     parser.add_argument("--download", action="store_true", help="fetch a missing data set through torchvision")

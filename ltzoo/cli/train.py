@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ltzoo.cli.parser import Parser, add_data_options, at_least_one, at_least_zero, run
+from ltzoo.cli.parser import Parser, add_data_options, at_least_one, run, seed
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, accuracy_table
 from ltzoo.recipes import Recipe, override, parse_setting, read_recipe
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 
-_PRECISIONS = {"bf16": "bfloat16", "fp16": "float16"}
+_PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def build_parser(prog: str) -> Parser:
@@ -22,8 +22,12 @@ def build_parser(prog: str) -> Parser:
     parser = Parser(prog=prog, description="Train a recipe; the run lies in OUTPUT/NAME/seedN.")
     parser.add_argument("--recipe", required=True, metavar="NAME|FILE", help="a recipe's name, or a recipe as YAML")
     add_data_options(parser)
-    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the run folders")
-    parser.add_argument("--seed", type=at_least_zero, default=0, metavar="N", help="of weights, order and augmentation")
+    parser.add_argument(
+        "--output", type=Path, default=Path("output"), metavar="DIR", help="holds the run folders (%(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="of weights, order and augmentation (%(default)s)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there, or begin it")
 
     fields = parser.add_argument_group("fields of the recipe (a run that changes one is kept as an override)")
@@ -37,7 +41,9 @@ def build_parser(prog: str) -> Parser:
     )
 
     how = parser.add_argument_group("how it runs")
-    how.add_argument("--val-interval", type=at_least_one, default=1, metavar="N", help="epochs between evaluations")
+    how.add_argument(
+        "--val-interval", type=at_least_one, default=1, metavar="N", help="epochs between evaluations (%(default)s)"
+    )
     how.add_argument("--channels-last", action="store_true", help="channels-last memory format")
     how.add_argument("--torchcompile", nargs="?", const="inductor", metavar="BACKEND", help="compile the model")
     how.add_argument(
@@ -65,11 +71,13 @@ def requested_recipe(arguments: argparse.Namespace) -> Recipe:
         settings["optimizer.lr"] = arguments.lr
     if arguments.amp_dtype and not arguments.amp:
         raise InputError("--amp-dtype says which precision --amp takes; add --amp")
-    launched = _PRECISIONS.get(os.environ.get("ACCELERATE_MIXED_PRECISION", "no"))
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched not in _PRECISIONS:
+        raise InputError(f"Accelerate is set to mixed precision {launched!r}; there are {', '.join(_PRECISIONS)}")
     if arguments.amp:
         settings["precision"] = arguments.amp_dtype or "float16"
-    elif launched:
-        settings["precision"] = launched
+    elif launched != "no":
+        settings["precision"] = _PRECISIONS[launched]
     return override(recipe, settings | dict(parse_setting(text) for text in arguments.set))
 
 
@@ -96,7 +104,7 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     last, best = (Figures.from_dict(metrics[key]) for key in ("last", "best"))
     rows = {"last epoch": last, f"best epoch on the test set ({metrics['best']['epoch'] + 1})": best}
-    for figure in recipe.published:
+    for figure in () if metrics["overrides"] else recipe.published:
         groups = {"head": figure.mean.head, "mid": figure.mean.mid, "tail": figure.mean.tail}
         label = f"published: paper {figure.paper}, {figure.table}, {figure.row}"
         rows[label] = replace(last, overall=figure.mean.overall, groups={recipe.groups: groups})

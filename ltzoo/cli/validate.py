@@ -2,12 +2,11 @@
 
 import argparse
 import json
-from pathlib import Path
 
 import torch
 
 from ltzoo import hub
-from ltzoo.cli.parser import Parser, add_data_options, run
+from ltzoo.cli.parser import Parser, add_data_options, run, writable
 from ltzoo.data import GROUP_RULES, load_test, make_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import accuracy_table, append_results, draw_classes, evaluate_model, results_row
@@ -25,14 +24,18 @@ def build_parser(prog: str) -> Parser:
     parser.add_argument("--groups", choices=list(GROUP_RULES), help="grouping to show (the protocol's own)")
     parser.add_argument("--tta", choices=["flip"], help="average the logits of each image and its mirror image")
     parser.add_argument("--device", help="where to compute (a CUDA device if there is one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    parser.add_argument("--results-file", type=Path, metavar="CSV", help="append a row, in timm's columns")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw each class's accuracy over the class counts")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures")
+    parser.add_argument("--results-file", type=writable, metavar="CSV", help="append a row, in timm's columns")
+    parser.add_argument(
+        "--picture", type=writable, metavar="PNG", help="draw each class's accuracy over the class counts"
+    )
     return parser
 
 
 def command(arguments: argparse.Namespace) -> None:
     """Load, measure, print; write what was asked for."""
+    if arguments.picture and arguments.picture.suffix != ".png":
+        raise InputError(f"--picture writes PNG, not {arguments.picture.name!r}; end the name in .png")
     folder = find_checkpoint(arguments.model)
     config = hub.read_config(folder)
     if not isinstance(config.get("recipe"), dict):

@@ -2,7 +2,7 @@
 
 from ltzoo.data.augmentation import Augmentation
 from ltzoo.data.batches import EvalBatches, TrainBatches
-from ltzoo.data.benchmarks import Benchmark, get_benchmark, list_benchmarks
+from ltzoo.data.benchmarks import Benchmark, get_benchmark
 from ltzoo.data.datasets import DATASETS, DataSet
 from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, make_groups
 from ltzoo.data.images import ImageSource, LabelledImages
@@ -25,7 +25,6 @@ __all__ = [
     "all_groups",
     "exponential_counts",
     "get_benchmark",
-    "list_benchmarks",
     "load_test",
     "load_train",
     "make_groups",

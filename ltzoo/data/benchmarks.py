@@ -42,11 +42,6 @@ _BENCHMARKS = {
 }
 
 
-def list_benchmarks() -> list[str]:
-    """List the benchmarks' names."""
-    return list(_BENCHMARKS)
-
-
 def get_benchmark(name: str) -> Benchmark:
     """Look a benchmark up.
 

@@ -57,7 +57,7 @@ def _torchvision(name: str, split: str, data_dir: Path, download: bool) -> Image
     def decode(indices: np.ndarray) -> Tensor:
         return torch.from_numpy(data.data[indices])
 
-    return ImageSource(np.asarray(data.targets, dtype=np.int64), decode, f"{data_dir / _FOLDERS[name]} (torchvision)")
+    return ImageSource(np.asarray(data.targets, dtype=np.int64), decode, str(data_dir / _FOLDERS[name]), "torchvision")
 
 
 def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
@@ -109,7 +109,7 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
             images[position] = pixels
         return torch.from_numpy(images)
 
-    return ImageSource(labels, decode, f"{folder} (parquet)")
+    return ImageSource(labels, decode, str(folder), "parquet")
 
 
 def _first_line(error: Exception) -> str:

@@ -15,8 +15,8 @@ class DataSet:
         channels: 3 for RGB, 1 for grey.
         mean: mean of each channel, images scaled to [0, 1].
         std: standard deviation of each channel.
+        test_images: test images of each class.
         count_cuts: (a, b) of the `count` grouping: head n > a, mid b <= n <= a, tail n < b.
-        url: its home, for model cards.
     """
 
     name: str
@@ -26,20 +26,18 @@ class DataSet:
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    test_images: int
     count_cuts: tuple[int, int]
-    url: str
 
 
 # Both papers normalise CIFAR-100 with CIFAR-10's statistics.
 _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-_CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar.html"
-_DIGITS_URL = "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits"
 
 DATASETS: dict[str, DataSet] = {
     data_set.name: data_set
     for data_set in (
-        DataSet("cifar10", 10, 5000, 32, 3, _CIFAR_MEAN, _CIFAR_STD, (1000, 200), _CIFAR_URL),
-        DataSet("cifar100", 100, 500, 32, 3, _CIFAR_MEAN, _CIFAR_STD, (100, 20), _CIFAR_URL),
-        DataSet("digits", 10, 130, 16, 1, (0.3071,), (0.3199,), (100, 20), _DIGITS_URL),
+        DataSet("cifar10", 10, 5000, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 1000, (1000, 200)),
+        DataSet("cifar100", 100, 500, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 100, (100, 20)),
+        DataSet("digits", 10, 130, 16, 1, (0.3071,), (0.3199,), 40, (100, 20)),
     )
 }

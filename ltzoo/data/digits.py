@@ -31,4 +31,4 @@ def digits_source(split: str) -> ImageSource:
     def decode(indices: np.ndarray) -> Tensor:
         return images[torch.from_numpy(indices)].permute(0, 2, 3, 1).contiguous()
 
-    return ImageSource(digits.target[chosen].astype(np.int64), decode, "scikit-learn's digits")
+    return ImageSource(digits.target[chosen].astype(np.int64), decode, "scikit-learn's digits", "scikit-learn")

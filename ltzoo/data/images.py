@@ -28,8 +28,10 @@ class ImageSource:
         labels: (N,) int64, in the stored order.
         decode: indices (n,) to images (n, H, W, channels) uint8.
         origin: where the split was read, in words.
+        layout: the order that the images are stored in: `torchvision`, `parquet`, `scikit-learn`.
     """
 
     labels: np.ndarray
     decode: Callable[[np.ndarray], Tensor]
     origin: str
+    layout: str

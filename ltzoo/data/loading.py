@@ -40,7 +40,7 @@ def load_train(
         InputError: the data are missing, unreadable, or have too few images of a class.
     """
     source = _source(benchmark, "train", data_dir, download)
-    subset = select_subset(source.labels, benchmark.class_counts, subset_rule)
+    subset = select_subset(source.labels, benchmark.class_counts, subset_rule, source.layout)
     return _decode(source, subset.indices), subset
 
 
@@ -53,12 +53,15 @@ def load_test(benchmark: Benchmark, data_dir: Path, download: bool = False) -> L
         download: fetch a missing data set.
 
     Raises:
-        InputError: the data are missing or unreadable, or a class has no test image.
+        InputError: the data are missing, unreadable or not whole.
     """
     source = _source(benchmark, "test", data_dir, download)
-    absent = sorted(set(range(len(benchmark.class_counts))) - set(source.labels.tolist()))
-    if absent:
-        raise InputError(f"the test set in {source.origin} has no image of the classes {absent[:5]}; fetch it again")
+    expected = benchmark.data_set.test_images
+    images = np.bincount(source.labels, minlength=benchmark.data_set.num_classes)
+    wrong = [f"class {j} has {n}" for j, n in enumerate(images.tolist()) if n != expected]
+    if wrong:
+        found = f"{', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}"
+        raise InputError(f"the test set in {source.origin} is not whole: {found} of {expected} images; fetch it again")
     return _decode(source, np.arange(len(source.labels)))
 
 

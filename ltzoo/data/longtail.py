@@ -26,10 +26,12 @@ class Subset:
 
     Attributes:
         rule: how they were chosen, a key of `SUBSET_RULES`.
+        layout: where the indices point into; the same rule picks other images from another order of the data set.
         indices: (n,) int64 positions in the data set's stored order, class by class.
     """
 
     rule: str
+    layout: str
     indices: np.ndarray
 
     @property
@@ -39,7 +41,7 @@ class Subset:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the subset into what JSON holds."""
-        return {"rule": self.rule, "sha256": self.sha256, "indices": self.indices.tolist()}
+        return {"rule": self.rule, "layout": self.layout, "sha256": self.sha256, "indices": self.indices.tolist()}
 
 
 def cao(of_class: list[np.ndarray], class_counts: tuple[int, ...]) -> list[np.ndarray]:
@@ -59,13 +61,14 @@ def cao(of_class: list[np.ndarray], class_counts: tuple[int, ...]) -> list[np.nd
 SUBSET_RULES = {"cao": cao}
 
 
-def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str) -> Subset:
+def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str, layout: str) -> Subset:
     """Choose n_j images of each class j.
 
     Args:
         labels: (N,) classes in the data set's stored order.
         class_counts: n_j.
         rule: a key of `SUBSET_RULES`.
+        layout: names that order, see `Subset`.
 
     Raises:
         InputError: a class has fewer images than the benchmark wants.
@@ -81,4 +84,4 @@ def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str) 
             f"too few training images: {', '.join(short[:5])}{', ...' if len(short) > 5 else ''}; "
             "use the whole data set or a benchmark with fewer images"
         )
-    return Subset(rule, np.concatenate(SUBSET_RULES[rule](of_class, class_counts)))
+    return Subset(rule, layout, np.concatenate(SUBSET_RULES[rule](of_class, class_counts)))

@@ -39,5 +39,8 @@ def evaluate_model(
             f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
         )
     batches = EvalBatches(test, benchmark.data_set, device=device)
-    predictions = predict(model.to(device), batches, flip=flip)
+    cudnn = torch.backends.cudnn
+    # By default torch lets convolutions on CUDA round to TF32.
+    with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
+        predictions = predict(model.to(device), batches, flip=flip)
     return measure(predictions, benchmark.class_counts, all_groups(benchmark, first=groups), rule)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures
 
 RESULT_COLUMNS = ("model", "img_size", "top1", "top1_err", "top5", "top5_err", "param_count", "head", "mid", "tail")
@@ -34,8 +35,15 @@ def results_row(name: str, img_size: int, parameters: int, figures: Figures) -> 
 
 
 def append_results(path: Path, row: Mapping[str, str]) -> None:
-    """Append a row to a results file; a new file gets the header first."""
+    """Append a row to a results file; a new file gets the header first.
+
+    Raises:
+        InputError: the file has other columns.
+    """
     new = not path.exists() or path.stat().st_size == 0
+    header = ",".join(RESULT_COLUMNS)
+    if not new and path.read_text(encoding="utf-8").splitlines()[0] != header:
+        raise InputError(f"{path} has other columns than {header}; name another --results-file")
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
         if new:

@@ -29,7 +29,10 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     data_set = get_benchmark(benchmark).data_set.name
     loss_and_rule = loss if rule == "none" else f"{loss}_{rule}"
     words = (loss, rule, perturbation)
-    cites = (*protocol.cites, *(METHOD_CITATIONS[word] for word in words if word in METHOD_CITATIONS))
+    works = [METHOD_CITATIONS[word] for word in words if word in METHOD_CITATIONS]
+    # Paper B gives tau of LA and eta of the tail partition.
+    borrowed = ["lyu2025"] if protocol.paper != "ltzoo" and (loss == "la" or perturbation == "imbsam") else []
+    cites = (*protocol.cites, *works, *borrowed)
     return Recipe(
         name=f"{architecture}_{benchmark}_{loss_and_rule}_{perturbation}",
         architecture=ARCHITECTURES[architecture],
@@ -38,7 +41,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         protocol=protocol.name,
         subset=protocol.subset,
         loss=protocol.losses[data_set][loss],
-        reweighting=protocol.drw if rule == "drw" else NoReweighting(),
+        reweighting=protocol.drw if rule == "drw" and protocol.drw else NoReweighting(),
         perturbation=_perturbation(perturbation, data_set, loss_and_rule, protocol),
         batchnorm="clean",
         optimizer=protocol.optimizer,
@@ -74,7 +77,9 @@ def _ours(perturbation: str, loss: str, loss_and_rule: str, protocol: Protocol) 
         "imbsam": ("perturbation.rho", "perturbation.eta"),
         "ssesam": ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", "perturbation.eta"),
     }
-    return (*protocol.ours.get(loss, ()), *radii.get(perturbation, ()))
+    # The papers' code lets every pass into BatchNorm's running statistics; with a single pass there is no difference.
+    statistics = () if perturbation == "sgd" else ("batchnorm",)
+    return (*protocol.ours.get(loss, ()), *radii.get(perturbation, ()), *statistics)
 
 
 def shipped_recipes() -> Iterator[Recipe]:

@@ -4,7 +4,7 @@ import copy
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -56,15 +56,17 @@ def _record(kind: type, document: Any, path: str) -> Any:
             raise InputError(f"{path}.name must be one of {', '.join(_KINDS[kind])}, not {name!r}")
         kind = _KINDS[kind][name]
     hints = {field.name: get_type_hints(kind)[field.name] for field in fields(kind)}
+    # A field that comes later has a default, so that documents written before it can still be read.
+    required = {field.name for field in fields(kind) if field.default is MISSING}
     where = f"{path}." if path else ""
     for key in [*values, *hints]:
         if key not in hints:
             raise InputError(
                 f"unknown key {where}{key}; there are {', '.join(where + name for name in hints) or 'none'}"
             )
-        if key not in values:
+        if key not in values and key in required:
             raise InputError(f"{where}{key} is missing")
-    built = {key: _value(hint, values[key], where + key) for key, hint in hints.items()}
+    built = {key: _value(hint, values[key], where + key) for key, hint in hints.items() if key in values}
     try:
         return kind(**built)
     except InputError:

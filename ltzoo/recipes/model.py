@@ -25,7 +25,7 @@ def build_model(recipe: Recipe, num_classes: int | None = None, **kwargs: Any) -
         **kwargs: for `timm.create_model`.
 
     Raises:
-        InputError: timm knows no such architecture, or it does not take the classifier.
+        InputError: timm knows no such architecture, or cannot build it with these arguments.
     """
     if not timm.is_model(recipe.architecture):
         raise InputError(f"architecture {recipe.architecture!r} is unknown to timm; see timm.list_models()")
@@ -39,13 +39,12 @@ def build_model(recipe: Recipe, num_classes: int | None = None, **kwargs: Any) -
         "num_classes": data_set.num_classes,
         "crop_pct": 1.0,
     }
-    settings = model_arguments(recipe) | {"pretrained_cfg_overlay": overlay} | kwargs
     classes = data_set.num_classes if num_classes is None else num_classes
+    arguments = model_arguments(recipe) | {"num_classes": classes} | kwargs
     try:
-        return timm.create_model(recipe.architecture, num_classes=classes, **settings)
-    except TypeError as error:
-        if "classifier" not in str(error):
-            raise
-        raise InputError(
-            f"{recipe.architecture} has no {recipe.classifier} classifier; use one of ltzoo's architectures"
-        ) from error
+        return timm.create_model(recipe.architecture, pretrained_cfg_overlay=overlay, **arguments)
+    except (TypeError, RuntimeError) as error:
+        if kwargs:
+            raise  # the caller's mistake, not the recipe's
+        reason = " ".join(str(error).split())
+        raise InputError(f"timm cannot build {recipe.architecture} with {arguments}: {reason}") from error

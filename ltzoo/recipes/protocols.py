@@ -24,13 +24,13 @@ class Protocol:
         schedule: epochs and learning rate.
         batch_size: images a step.
         augmentation: crop and flip.
-        drw: deferred re-weighting, where a recipe's rule is `drw`.
+        drw: deferred re-weighting, where a recipe's rule is `drw`; None for a protocol without such recipes.
         losses: data set to loss name to loss.
         classifiers: loss name to classifier, where it is not linear.
         sam_rho: data set to `LOSS[_RULE]` to SAM's radius.
         eta: data set to the tail partition's threshold.
         gamma: SSE-SAM's share of epochs in stage 1.
-        ours: recipe fields that the paper leaves open, by data set and `LOSS[_RULE]`, whatever the perturbation is.
+        ours: recipe fields that the paper leaves open, by loss, whatever the perturbation is.
         ours_sam: `LOSS[_RULE]` for which the paper gives no radius of SAM.
     """
 
@@ -44,7 +44,7 @@ class Protocol:
     schedule: Schedule
     batch_size: int
     augmentation: Augmentation
-    drw: DRW
+    drw: DRW | None
     losses: Mapping[str, Mapping[str, Loss]]
     classifiers: Mapping[str, Literal["linear", "cosine"]]
     sam_rho: Mapping[str, Mapping[str, float]]
@@ -88,7 +88,7 @@ A_CIFAR = Protocol(
     },
     eta={"cifar10": 200, "cifar100": 100},
     gamma=0.7,
-    ours={"la": ("loss.tau",), "vs": ("loss.gamma", "loss.tau")},
+    ours={"la": ("loss",), "vs": ("loss.gamma", "loss.tau")},
     ours_sam=("ldam", "la"),
 )
 
@@ -103,7 +103,7 @@ DIGITS = Protocol(
     schedule=Schedule(epochs=40, warmup_epochs=2, milestones=(32, 36), factors=(0.1, 0.01)),
     batch_size=32,
     augmentation=Augmentation(crop_padding=2, horizontal_flip=False),
-    drw=DRW(start=32, beta=0.9999),
+    drw=None,
     losses={
         "digits": {
             "ce": CE(),

@@ -1,5 +1,6 @@
 """The recipe: a frozen record of everything that a training run does."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -7,6 +8,9 @@ from typing import Literal
 from ltzoo.data import SUBSET_RULES, Augmentation, Benchmark, get_benchmark, make_groups
 from ltzoo.losses import Loss, Reweighting
 from ltzoo.sharpness import Perturbation
+
+_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
+"""A name becomes a folder's, so it holds nothing that a path could mean something by."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,8 @@ class Recipe:
     published: tuple[Published, ...]
 
     def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name must be lower-case words joined by underscores, not {self.name!r}")
         _choice("subset", self.subset, SUBSET_RULES)
         make_groups(self.groups, self.data)
         if self.batch_size < 1:

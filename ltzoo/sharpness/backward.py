@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 
 from ltzoo.sharpness.batchnorm import frozen_statistics
 from ltzoo.sharpness.table import GroupTable
@@ -33,6 +34,7 @@ def perturbed_backward(
     so that the groups add up to the (weighted) mean loss, and eps_k = rho_k * grad L_k(w) / norm(grad L_k(w)), the norm
     taken over all parameters together. SAM, ImbSAM and SSE-SAM are rows of `table` (Rangwani 2022; Lyu 2025). The
     groups share one forward pass at w; groups that stay at w share one backward pass too.
+    In one process; called twice before a step, it adds up, as `loss.backward()` does.
     The weights are bit for bit as before when this returns or raises, and their storage is not moved.
 
     Args:
@@ -50,10 +52,16 @@ def perturbed_backward(
         The loss at w, sum of the L_k: a detached scalar.
 
     Raises:
-        ValueError: no parameter is trainable, `criterion` reduced the loss, or `batchnorm` is no policy.
+        ValueError: no parameter is trainable, `criterion` reduced the loss, `batchnorm` is no policy or does not suit
+            the scaler, or the model is wrapped for several processes.
     """
     if batchnorm not in ("clean", "all"):
         raise ValueError(f"batchnorm must be 'clean' or 'all', not {batchnorm!r}")
+    if batchnorm == "all" and scaler is not None:
+        # An overflow at w makes eps infinite; the scaler would skip the step, the statistics would keep the damage.
+        raise ValueError("batchnorm='all' cannot be used with a loss scaler; use 'clean'")
+    if isinstance(model, DistributedDataParallel) or isinstance(forward, DistributedDataParallel):
+        raise ValueError("the step runs in one process: DistributedDataParallel would not average its gradients")
     parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise ValueError("the model has no trainable parameter")

@@ -24,7 +24,7 @@ class RunFacts:
         recipe: what was trained.
         overrides: where it differs from the registered recipe of its name: dotted key to [registered, used].
         seed: of weights, order and augmentation.
-        subset_sha256: hash of the training images' indices.
+        subset: the training images.
         how: device, threads, memory format and the like, none of which changes more than rounding.
         versions: of the packages that compute.
     """
@@ -32,7 +32,7 @@ class RunFacts:
     recipe: Recipe
     overrides: Mapping[str, list[Any]]
     seed: int
-    subset_sha256: str
+    subset: Subset
     how: Mapping[str, Any]
     versions: Mapping[str, str]
 
@@ -43,8 +43,12 @@ class RunFacts:
 
     def document(self) -> dict[str, Any]:
         """Write `recipe.yaml`."""
-        run = {"seed": self.seed, "subset_sha256": self.subset_sha256, **self.how, "versions": dict(self.versions)}
+        run = {**self.origin(), **self.how, "versions": dict(self.versions)}
         return recipe_to_dict(self.recipe) | {"overrides": dict(self.overrides), "run": run}
+
+    def origin(self) -> dict[str, Any]:
+        """Say which of the recipe's runs this is, and on which images."""
+        return {"seed": self.seed, "subset_layout": self.subset.layout, "subset_sha256": self.subset.sha256}
 
     def in_words(self) -> str:
         """Say in a line how the run computes."""
@@ -78,4 +82,4 @@ def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, An
         "python": platform.python_version(),
     }
     overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
-    return RunFacts(recipe, overrides, seed, subset.sha256, how, versions)
+    return RunFacts(recipe, overrides, seed, subset, how, versions)

@@ -19,7 +19,6 @@ def finish_run(
     folder: RunFolder,
     facts: RunFacts,
     weights: Mapping[str, Tensor],
-    best_epoch: int,
     history: Sequence[Row],
     test: LabelledImages,
     device: torch.device,
@@ -30,7 +29,6 @@ def finish_run(
         folder: the run folder.
         facts: the record of the run.
         weights: the last epoch's state dict.
-        best_epoch: the epoch, from 0, of `state/best.safetensors`.
         history: rows of `summary.csv`.
         test: the test images.
         device: where to measure.
@@ -39,7 +37,7 @@ def finish_run(
     groups = make_groups(recipe.groups, benchmark)
     model = build_model(recipe)
     model.load_state_dict(weights)
-    origin = {"seed": facts.seed, "subset_sha256": facts.subset_sha256, "overrides": dict(facts.overrides)}
+    origin = facts.origin() | {"overrides": dict(facts.overrides)}
     description = {
         "recipe": recipe_to_dict(recipe),
         "class_counts": list(benchmark.class_counts),
@@ -53,10 +51,11 @@ def finish_run(
     looked = "looked at every epoch" if interval == 1 else f"looked at every {interval} epochs"
     written = hub.load_checkpoint(folder.checkpoint)
     last = evaluate_model(written, benchmark, test, recipe.groups, "last epoch", device=device)
-    model.load_state_dict(read_tensors(folder.best_weights)[0])
+    best_weights, written_with = read_tensors(folder.best_weights)
+    model.load_state_dict(best_weights)
     best_rule = f"best epoch on the test set, {looked}"
     best = evaluate_model(model, benchmark, test, recipe.groups, best_rule, device=device).to_dict()
-    best["epoch"] = best_epoch
+    best["epoch"] = int(written_with["epoch"])
     metrics = {
         "recipe": recipe.name,
         **origin,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,6 +105,11 @@ class RunFolder:
                 write_text(self.subset, json.dumps(subset))
                 write_text(self.recipe, to_yaml(document))
             yield
+        except BaseException:
+            if not self.last_state.exists():
+                # Nothing was trained, so nothing is left in the way of the next attempt.
+                shutil.rmtree(self.path)
+            raise
         finally:
             lock.release()
 
@@ -127,9 +133,10 @@ class RunFolder:
         try:
             there = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
             indices = json.loads(self.subset.read_text(encoding="utf-8"))["sha256"]
-        except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+            there["run"].pop("versions")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             raise InputError(f"{self.path} holds a damaged run; remove it, or name another --output") from error
-        other = sorted(key for key in {*there, *document} - {"run"} if there.get(key) != document.get(key))
+        other = _differing(there, document)
         if other:
             raise InputError(
                 f"the run in {self.path} was made with other settings ({', '.join(other)}); "
@@ -145,10 +152,14 @@ class RunFolder:
         """Read the rows of the first `epochs` epochs."""
         if not self.summary.exists():
             return []
-        with self.summary.open(newline="", encoding="utf-8") as file:
-            rows = [
-                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
-            ]
+        try:
+            with self.summary.open(newline="", encoding="utf-8") as file:
+                rows = [
+                    {key: float(row[key]) if row[key] else None for key in SUMMARY_COLUMNS}
+                    for row in csv.DictReader(file)
+                ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self.summary} is damaged; start the run again in another --output") from error
         return [row for row in rows if row["epoch"] is not None and row["epoch"] < epochs]
 
     def write_history(self, history: Sequence[Row]) -> None:
@@ -156,6 +167,14 @@ class RunFolder:
         lines = [",".join(SUMMARY_COLUMNS)]
         lines += [",".join(_cell(row.get(column)) for column in SUMMARY_COLUMNS) for row in history]
         write_text(self.summary, "\n".join(lines) + "\n")
+
+
+def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """Name the keys in which a run's `recipe.yaml` differs from what is asked for; versions may."""
+    asked = dict(document["run"])
+    asked.pop("versions", None)
+    in_run = [f"run.{key}" for key in {*there["run"], *asked} if there["run"].get(key) != asked.get(key)]
+    return sorted(in_run + [k for k in {*there, *document} - {"run"} if there.get(k) != document.get(k)])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -78,6 +78,8 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradS
         InputError: the file is missing or damaged, or belongs to another model.
     """
     tensors, metadata = read_tensors(path)
+    if "state" not in metadata:
+        raise InputError(f"{path} holds tensors but no state of a run; start the run again in another --output")
     plain = json.loads(metadata["state"])
     weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
     try:

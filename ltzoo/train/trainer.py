@@ -77,10 +77,13 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
     accelerator = _accelerator(recipe, options, folder)
     train_images, subset = load_train(recipe.data, recipe.subset, options.data_dir, options.download)
     test_images = load_test(recipe.data, options.data_dir, options.download)
+    # Float32 is float32: by default torch lets convolutions on CUDA round to TF32.
+    torch.backends.cudnn.allow_tf32 = False
     if accelerator.device.type == "cpu":
         torch.set_num_threads(options.threads or _threads(recipe))
     torch.manual_seed(options.seed)
     model = build_model(recipe)
+    _try_out(model, recipe, options)
     how = {
         "device": str(accelerator.device),
         "threads": torch.get_num_threads() if accelerator.device.type == "cpu" else None,
@@ -114,7 +117,7 @@ class _Training:
         self.model = model.to(device).to(memory_format=memory_format)
         self.forward = _forward(self.model, accelerator, options.compile_backend)
         self.class_counts = torch.tensor(recipe.data.class_counts, device=device)
-        self.criterion = recipe.loss.bind(recipe.data.class_counts).to(device)
+        self.criterion = recipe.loss.bind(recipe.data.class_counts).to(device, torch.float32)
         settings = recipe.optimizer
         self.optimizer = accelerator.prepare_optimizer(
             torch.optim.SGD(
@@ -137,7 +140,7 @@ class _Training:
         self.test_images = test_images
         self.test_batches = EvalBatches(test_images, data_set, device=device, channels_last=options.channels_last)
         self.groups = make_groups(recipe.groups, recipe.data)
-        self.best: dict[str, float] = {"epoch": -1, "overall": -1.0}
+        self.best = -1.0
         self.done = 0
         self.history: list[Row] = []
 
@@ -166,7 +169,6 @@ class _Training:
             self.folder,
             facts,
             {key: value.cpu().contiguous() for key, value in self.model.state_dict().items()},
-            int(self.best["epoch"]),
             self.history,
             self.test_images,
             self.accelerator.device,
@@ -180,7 +182,8 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         table = recipe.perturbation.table(self.class_counts, epoch, epochs)
-        weights = recipe.reweighting.weights(recipe.data.class_counts, epoch).to(self.accelerator.device)
+        weights = recipe.reweighting.weights(recipe.data.class_counts, epoch)
+        weights = weights.to(self.accelerator.device, torch.float32)
         self.model.train()
         total = torch.zeros((), device=self.accelerator.device)
         for images, targets in self.batches.epoch(epoch):
@@ -200,7 +203,7 @@ class _Training:
             total += loss * len(targets)
             display.step()
         train_loss = float(total) / len(self.batches.labels)
-        sound = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        sound = all(bool(value.isfinite().all()) for value in self.model.state_dict().values())
         if not (math.isfinite(train_loss) and sound):
             kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
             raise InputError(
@@ -220,9 +223,9 @@ class _Training:
         began = time.perf_counter()
         predictions = predict(self.model, self.test_batches, forward=self.forward)
         figures = measure(predictions, self.recipe.data.class_counts, [self.groups], f"epoch {epoch}")
-        if figures.overall > self.best["overall"]:
-            self.best = {"epoch": epoch, "overall": figures.overall}
-            save_tensors(self.folder.best_weights, self.model.state_dict())
+        if figures.overall > self.best:
+            self.best = figures.overall
+            save_tensors(self.folder.best_weights, self.model.state_dict(), {"epoch": str(epoch)})
         return {
             "overall": figures.overall,
             **figures.own_groups,
@@ -269,6 +272,22 @@ def _threads(recipe: Recipe) -> int:
     pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 1 if pixels < _PIXELS_WORTH_THREADS else cores
+
+
+def _try_out(model: nn.Module, recipe: Recipe, options: TrainOptions) -> None:
+    """See, before anything is written, that the model takes the benchmark's images and torch knows the backend."""
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if options.compile_backend is not None and options.compile_backend not in backends:
+        raise InputError(f"torch.compile has no backend {options.compile_backend!r}; there are {', '.join(backends)}")
+    data_set = recipe.data.data_set
+    images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
+    try:
+        predict(model, [(images, torch.zeros(2, dtype=torch.int64))])
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
+        ) from error
 
 
 def _forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ltzoo.cli.train import build_parser, main, requested_recipe
+from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import get_recipe
 
 NAME = "resnet20_digitslt_vs_ssesam"
@@ -56,6 +57,26 @@ def test_precision_is_the_flags_then_accelerates_then_the_recipes(argv, launched
     assert recipe_of(*argv).precision == precision
 
 
+def test_a_precision_that_accelerate_has_and_we_have_not_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
+    assert main(["--recipe", NAME]) == 2
+    assert "mixed precision 'fp8'" in capsys.readouterr().err
+
+
+def test_a_name_cannot_leave_the_output_folder(tmp_path, capsys):
+    file = tmp_path / "recipe.yaml"
+    document = recipe_to_dict(get_recipe(NAME)) | {"name": "../escaped"}
+    file.write_text(yaml.safe_dump(document))
+    assert main(["--recipe", str(file), "--output", str(tmp_path / "output")]) == 2
+    assert "name must be lower-case words" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["--recipe", NAME, "--output", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_recipe_file_is_taken_back(tmp_path, capsys):
     from ltzoo.cli.browse import show_main
 
@@ -99,7 +120,7 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, tmp_path, monkeypa
         ([], "required: --recipe"),
         (["--recipe", NAME, "--epochs", "0"], "--epochs: must be at least 1, not 0"),
         (["--recipe", NAME, "-b", "0"], "must be at least 1, not 0"),
-        (["--recipe", NAME, "--seed", "-1"], "--seed: must be at least 0, not -1"),
+        (["--recipe", NAME, "--seed", "-1"], "--seed: must be from 0 to 4294967295, not -1"),
         (["--recipe", NAME, "--epochs", "ten"], "must be a whole number, not 'ten'"),
         (["--recipe", NAME, "--colour", "red"], "unrecognized arguments: --colour red"),
     ],

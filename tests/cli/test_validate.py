@@ -88,6 +88,24 @@ def test_missing_models_are_one_line_and_exit_code_2(argv, message, tmp_path, mo
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("flag", ["--json", "--results-file", "--picture"])
+def test_a_file_that_cannot_be_written_is_named_before_any_work(flag, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--model", "local-dir:x", flag, str(tmp_path / "nowhere" / "file.png")])
+    assert stop.value.code == 2
+    assert "its folder is not there" in capsys.readouterr().err
+
+
+def test_a_picture_is_png_and_a_results_file_has_our_columns(finished_run, tmp_path, capsys):
+    assert main(["--model", model_of(finished_run), "--picture", str(tmp_path / "a.foo")]) == 2
+    assert "end the name in .png" in capsys.readouterr().err
+    results = tmp_path / "results.csv"
+    results.write_text("model,top1\n")
+    assert main(["--model", model_of(finished_run), "--results-file", str(results)]) == 2
+    assert "has other columns" in capsys.readouterr().err
+    assert results.read_text() == "model,top1\n"
+
+
 def test_a_device_that_is_not_there_is_named(finished_run, capsys):
     assert main(["--model", model_of(finished_run), "--device", "nonsense"]) == 2
     assert "device 'nonsense' cannot be used" in capsys.readouterr().err

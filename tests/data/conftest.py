@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from ltzoo.data import DATASETS, Benchmark
 
 COUNTS = (3, 2, 1, 1, 1, 1, 1, 1, 1, 1)
 TINY = {
-    "cifar10": Benchmark("tiny10", DATASETS["cifar10"], "exponential", 3, COUNTS),
-    "cifar100": Benchmark("tiny100", DATASETS["cifar100"], "exponential", 3, (3, 2, *(1,) * 98)),
+    name: Benchmark(f"tiny_{name}", replace(DATASETS[name], test_images=1), "exponential", 3, counts)
+    for name, counts in (("cifar10", COUNTS), ("cifar100", (3, 2, *(1,) * 98)))
 }
 COLUMN = {"cifar10": "label", "cifar100": "fine_label"}
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

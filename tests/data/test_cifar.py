@@ -12,7 +12,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from ltzoo.data import get_benchmark, load_test, load_train, select_subset
+from ltzoo.data import LabelledImages, get_benchmark, load_test, load_train, select_subset
 from ltzoo.data.cifar import cifar_source
 from ltzoo.errors import InputError
 from tests.data.conftest import COUNTS, IMAGE, TINY, pixels, png
@@ -33,6 +33,11 @@ def assert_subset_of(loaded, subset, images, labels, counts):
     assert loaded.labels.dtype == torch.int64
 
 
+def whole_test_set(name, folder):
+    source = cifar_source(name, "test", folder, download=False)
+    return LabelledImages(source.decode(np.arange(len(source.labels))), torch.from_numpy(source.labels))
+
+
 @NAMES
 def test_parquet_shards_are_read_pixel_for_pixel_and_in_their_order(name, write_parquet):
     labels = enough(name)
@@ -44,7 +49,7 @@ def test_parquet_shards_are_read_pixel_for_pixel_and_in_their_order(name, write_
     folder = write_parquet([(encoded[part], labels[part]) for part in parts], name, "test")
     loaded, subset = load_train(TINY[name], "cao", folder)
     assert_subset_of(loaded, subset, images, labels, TINY[name].class_counts)
-    test = load_test(TINY[name], folder)
+    test = whole_test_set(name, folder)
     assert torch.equal(test.images, torch.from_numpy(images))
     assert test.labels.tolist() == labels
 
@@ -56,12 +61,12 @@ def test_torchvisions_folder_is_read_pixel_for_pixel(name, write_torchvision):
     folder = write_torchvision(name, (train_images, train_labels), (test_images, test_labels))
     loaded, subset = load_train(TINY[name], "cao", folder)
     assert_subset_of(loaded, subset, train_images, train_labels, TINY[name].class_counts)
-    test = load_test(TINY[name], folder)
+    test = whole_test_set(name, folder)
     assert torch.equal(test.images, torch.from_numpy(test_images))
     assert test.labels.tolist() == test_labels
 
 
-def test_both_layouts_give_the_same_subset(write_parquet, write_torchvision):
+def test_both_layouts_give_the_same_subset_of_images_in_the_same_order(write_parquet, write_torchvision):
     labels = enough("cifar10")
     images = pixels(len(labels))
     folder = write_parquet([([png(image) for image in images], labels)])
@@ -69,6 +74,7 @@ def test_both_layouts_give_the_same_subset(write_parquet, write_torchvision):
     write_torchvision("cifar10", (images, labels), (images, labels))
     from_torchvision = load_train(TINY["cifar10"], "cao", folder)
     assert from_parquet[1].sha256 == from_torchvision[1].sha256
+    assert (from_parquet[1].layout, from_torchvision[1].layout) == ("parquet", "torchvision")
     assert torch.equal(from_parquet[0].images, from_torchvision[0].images)
 
 
@@ -203,10 +209,11 @@ def test_too_few_images_of_a_class_are_refused(write_parquet):
     refused(lambda: load_train(TINY["cifar10"], "cao", folder), "too few training images: class 1 has 1 of 2;")
 
 
-def test_a_class_without_test_images_is_refused(write_parquet):
-    labels = [0, 1, 2, 3, 4, 5, 6, 8]
-    folder = write_parquet([([png(image) for image in pixels(8)], labels)], split="test")
-    refused(lambda: load_test(TINY["cifar10"], folder), r"no image of the classes \[7, 9\]")
+def test_a_test_set_that_is_not_whole_is_refused(write_parquet):
+    labels = [0, 1, 2, 3, 4, 5, 6, 8, 8]
+    folder = write_parquet([([png(image) for image in pixels(9)], labels)], split="test")
+    found = "not whole: class 7 has 0, class 8 has 2, class 9 has 0 of 1 images; fetch it again"
+    refused(lambda: load_test(TINY["cifar10"], folder), found)
 
 
 @NAMES
@@ -216,7 +223,7 @@ def test_the_real_images_have_the_benchmarks_counts(name):
         pytest.skip("LTZOO_DATA names no folder with CIFAR")
     benchmark = get_benchmark(f"{name}lt")
     train = cifar_source(name, "train", Path(folder), download=False)
-    subset = select_subset(train.labels, benchmark.class_counts, "cao")
+    subset = select_subset(train.labels, benchmark.class_counts, "cao", "parquet")
     assert tuple(np.bincount(train.labels[subset.indices])) == benchmark.class_counts
     images = train.decode(subset.indices[::25])
     assert images.dtype == torch.uint8

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from ltzoo.data import Subset, exponential_counts, get_benchmark, list_benchmarks, select_subset
+from ltzoo.data import Subset, exponential_counts, get_benchmark, select_subset
 from ltzoo.errors import InputError
 
 
@@ -36,19 +36,19 @@ def test_caos_rule_chooses_the_images_that_his_code_does(seed):
         np.random.shuffle(indices)  # noqa: NPY002
         expected.append(indices[:count])
     np.random.seed(5)  # noqa: NPY002
-    assert np.array_equal(select_subset(labels, counts, "cao").indices, np.concatenate(expected))
+    assert np.array_equal(select_subset(labels, counts, "cao", "here").indices, np.concatenate(expected))
 
 
 def test_choosing_leaves_numpys_global_generator_alone():
     np.random.seed(3)  # noqa: NPY002
     expected = np.random.rand()  # noqa: NPY002
     np.random.seed(3)  # noqa: NPY002
-    select_subset(np.arange(10) % 2, (3, 2), "cao")
+    select_subset(np.arange(10) % 2, (3, 2), "cao", "here")
     assert np.random.rand() == expected  # noqa: NPY002
 
 
 def test_a_small_subset_is_pinned():
-    subset = select_subset(np.arange(20) % 2, (4, 2), "cao")
+    subset = select_subset(np.arange(20) % 2, (4, 2), "cao", "here")
     assert subset.indices.tolist() == [4, 16, 8, 18, 7, 11]
     assert subset.indices.dtype == np.int64
     assert subset.sha256 == hashlib.sha256(struct.pack("<6q", 4, 16, 8, 18, 7, 11)).hexdigest()
@@ -58,18 +58,17 @@ def test_a_small_subset_is_pinned():
 @pytest.mark.parametrize("dtype", ["<i8", ">i8", "<i4"])
 def test_the_hash_does_not_depend_on_how_the_indices_are_stored(dtype):
     expected = hashlib.sha256(struct.pack("<3q", 3, 0, 258)).hexdigest()
-    assert Subset("cao", np.array([3, 0, 258], dtype=dtype)).sha256 == expected
+    assert Subset("cao", "here", np.array([3, 0, 258], dtype=dtype)).sha256 == expected
 
 
 def test_too_few_images_are_refused_and_the_classes_named():
     with pytest.raises(InputError, match=r"class 1 has 2 of 3, class 2 has 0 of 1;") as caught:
-        select_subset(np.array([0, 0, 0, 0, 1, 1]), (4, 3, 1), "cao")
+        select_subset(np.array([0, 0, 0, 0, 1, 1]), (4, 3, 1), "cao", "here")
     assert "class 0" not in str(caught.value)
     with pytest.raises(InputError, match=r"class 4 has 0 of 1, \.\.\.;"):
-        select_subset(np.array([], dtype=np.int64), (1,) * 8, "cao")
+        select_subset(np.array([], dtype=np.int64), (1,) * 8, "cao", "here")
 
 
 def test_an_unknown_benchmark_names_the_nearest():
     with pytest.raises(InputError, match="no benchmark is called 'cifar1000lt'; the nearest are cifar100lt"):
         get_benchmark("cifar1000lt")
-    assert [get_benchmark(name).name for name in list_benchmarks()] == list_benchmarks()

@@ -66,7 +66,7 @@ def test_an_unknown_architecture_is_refused():
 
 
 def test_a_cosine_classifier_is_refused_where_the_architecture_has_none():
-    with pytest.raises(InputError, match="resnet18 has no cosine classifier; use one of ltzoo's"):
+    with pytest.raises(InputError, match=r"timm cannot build resnet18 with .*'classifier': 'cosine'"):
         build_model(replace(CIFAR, architecture="resnet18", classifier="cosine"))
 
 

@@ -121,21 +121,21 @@ def test_paper_as_protocol_is_the_papers(name):
     ("suffix", "ours"),
     [
         ("ce_sgd", ()),
-        ("ce_sam", ()),
-        ("ce_drw_sam", ()),
-        ("ldam_drw_sam", ()),
+        ("ce_sam", ("batchnorm",)),
+        ("ce_drw_sam", ("batchnorm",)),
+        ("ldam_drw_sam", ("batchnorm",)),
         ("ldam_sgd", ()),
-        ("ldam_sam", ("perturbation.rho",)),
-        ("la_sgd", ("loss.tau",)),
-        ("la_sam", ("loss.tau", "perturbation.rho")),
+        ("ldam_sam", ("perturbation.rho", "batchnorm")),
+        ("la_sgd", ("loss",)),
+        ("la_sam", ("loss", "perturbation.rho", "batchnorm")),
         ("vs_sgd", ("loss.gamma", "loss.tau")),
-        ("vs_sam", ("loss.gamma", "loss.tau")),
-        ("ce_drw_imbsam", ("perturbation.rho", "perturbation.eta")),
+        ("vs_sam", ("loss.gamma", "loss.tau", "batchnorm")),
+        ("ce_drw_imbsam", ("perturbation.rho", "perturbation.eta", "batchnorm")),
         (
             "ldam_drw_ssesam",
-            ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", "perturbation.eta"),
+            ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", "perturbation.eta", "batchnorm"),
         ),
-        ("vs_imbsam", ("loss.gamma", "loss.tau", "perturbation.rho", "perturbation.eta")),
+        ("vs_imbsam", ("loss.gamma", "loss.tau", "perturbation.rho", "perturbation.eta", "batchnorm")),
     ],
 )
 def test_what_no_paper_gives_is_marked_as_ours(suffix, ours):
@@ -145,14 +145,14 @@ def test_what_no_paper_gives_is_marked_as_ours(suffix, ours):
         assert source.ours == ours
 
 
-def test_a_published_recipe_marks_nothing_but_the_constants_of_vs():
+def test_a_published_recipe_marks_nothing_but_batchnorm_and_the_constants_of_vs():
     marks = {
         field
         for name, recipe in RECIPES.items()
         if recipe.published and "_vs_" not in name
         for field in recipe.source.ours
     }
-    assert marks == set()
+    assert marks == {"batchnorm"}
 
 
 def test_the_digits_are_our_own():
@@ -166,7 +166,7 @@ def test_the_digits_are_our_own():
     [
         ("resnet32_cifar100lt_ce_sgd", {"rangwani2022"}),
         ("resnet32_cifar100lt_ldam_drw_ssesam", {"rangwani2022", "cao2019", "lyu2025"}),
-        ("resnet32_cifar10lt_vs_imbsam", {"rangwani2022", "kini2021", "zhou2023"}),
+        ("resnet32_cifar10lt_vs_imbsam", {"rangwani2022", "kini2021", "zhou2023", "lyu2025"}),
         ("resnet20_digitslt_la_sam", {"menon2021", "foret2021"}),
     ],
 )

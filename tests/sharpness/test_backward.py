@@ -237,5 +237,8 @@ def test_misuse_is_named(network, batches):
         perturbed_backward(network(), nn.CrossEntropyLoss(), *batches[0], table)
     with pytest.raises(ValueError, match="clean"):
         perturbed_backward(network(), CE, *batches[0], table, batchnorm="some")
+    scaler = torch.amp.GradScaler("cpu")
+    with pytest.raises(ValueError, match="cannot be used with a loss scaler"):
+        perturbed_backward(network(), CE, *batches[0], table, batchnorm="all", scaler=scaler)
     with pytest.raises(ValueError, match="no trainable parameter"):
         perturbed_backward(network().requires_grad_(False), CE, *batches[0], table)

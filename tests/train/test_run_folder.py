@@ -11,7 +11,8 @@ from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.state import load_state, save_tensors
 
-DOCUMENT = {"name": "x", "batch_size": 3, "overrides": {}, "run": {"seed": 0}}
+RUN = {"seed": 0, "device": "cpu", "versions": {"torch": "2"}}
+DOCUMENT = {"name": "x", "batch_size": 3, "overrides": {}, "run": RUN}
 SUBSET = {"rule": "cao", "sha256": "ab", "indices": [1]}
 
 
@@ -19,7 +20,7 @@ SUBSET = {"rule": "cao", "sha256": "ab", "indices": [1]}
 def folder(tmp_path) -> RunFolder:
     folder = RunFolder(tmp_path / "x" / "seed0")
     with folder.claim(DOCUMENT, SUBSET, resume=False):
-        pass
+        folder.last_state.write_bytes(b"a state")
     return folder
 
 
@@ -28,8 +29,26 @@ def claim(folder, document=DOCUMENT, subset=SUBSET, resume=True):
         pass
 
 
-def test_a_run_is_gone_on_with_on_another_device(folder):
-    claim(folder, DOCUMENT | {"run": {"seed": 0, "device": "cuda"}})
+def test_a_run_is_gone_on_with_by_other_versions(folder):
+    claim(folder, DOCUMENT | {"run": RUN | {"versions": {"torch": "3"}}})
+
+
+def test_a_run_is_not_gone_on_with_on_another_device(folder):
+    with pytest.raises(InputError, match=r"other settings \(run.device\)"):
+        claim(folder, DOCUMENT | {"run": RUN | {"device": "cuda"}})
+
+
+def test_a_run_that_fails_before_its_first_state_leaves_nothing(tmp_path):
+    folder = RunFolder(tmp_path / "x" / "seed0")
+    with pytest.raises(ZeroDivisionError), folder.claim(DOCUMENT, SUBSET, resume=False):
+        raise ZeroDivisionError
+    assert not folder.path.exists()
+
+
+def test_a_run_that_fails_later_keeps_its_state(folder):
+    with pytest.raises(ZeroDivisionError), folder.claim(DOCUMENT, SUBSET, resume=True):
+        raise ZeroDivisionError
+    assert folder.last_state.read_bytes() == b"a state"
 
 
 def test_a_folder_that_exists_is_refused_without_resume(folder):
@@ -52,10 +71,18 @@ def test_a_folder_in_use_is_refused(folder):
         claim(folder)
 
 
-def test_a_damaged_run_is_refused(folder):
-    folder.subset.write_text("{")
+@pytest.mark.parametrize("text", ["{", "", "3", "run: 3"])
+@pytest.mark.parametrize("file", ["recipe", "subset"])
+def test_a_damaged_run_is_refused(folder, file, text):
+    getattr(folder, file).write_text(text)
     with pytest.raises(InputError, match="damaged run"):
         claim(folder)
+
+
+def test_a_damaged_summary_is_refused(folder):
+    folder.summary.write_text("epoch,loss\n0,1\n")
+    with pytest.raises(InputError, match=r"summary.csv is damaged"):
+        folder.read_history(1)
 
 
 def test_somebody_elses_folder_is_left_alone(tmp_path):
@@ -67,6 +94,7 @@ def test_somebody_elses_folder_is_left_alone(tmp_path):
 
 def test_a_run_that_stopped_before_it_began_is_begun(folder):
     folder.recipe.unlink()
+    folder.last_state.unlink()
     claim(folder)
     assert folder.recipe.exists()
 

@@ -220,6 +220,8 @@ def test_trackers_get_every_epoch(tmp_path, monkeypatch):
         ({"trackers": ("no_such_tracker",)}, {}, "tracker 'no_such_tracker' is not installed"),
         ({}, {"precision": "float16"}, "float16 cannot be used on cpu"),
         ({}, {"architecture": "resnet7_cifar"}, "'resnet7_cifar' is unknown to timm"),
+        ({}, {"architecture": "vgg11"}, "does not take images of"),
+        ({"compile_backend": "nonsense"}, {}, "no backend 'nonsense'; there are"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path, changes, settings, message):
