@@ -35,7 +35,7 @@ def assert_subset_of(loaded, subset, images, labels, counts):
 
 def whole_test_set(name, folder):
     source = cifar_source(name, "test", folder, download=False)
-    return LabelledImages(source.decode(np.arange(len(source.labels))), torch.from_numpy(source.labels))
+    return LabelledImages(source.decode(np.arange(len(source.labels))), torch.from_numpy(source.labels.copy()))
 
 
 @NAMES
