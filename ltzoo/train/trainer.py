@@ -1,32 +1,25 @@
 """The trainer: from a recipe to a finished run folder."""
 
 import math
-import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import accelerate
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from ltzoo.data import EvalBatches, LabelledImages, TrainBatches, load_test, load_train, make_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import measure, predict
 from ltzoo.recipes import Recipe, build_model
 from ltzoo.sharpness import perturbed_backward
+from ltzoo.train.compute import choose_threads, make_accelerator, make_forward, try_out
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import load_state, save_state, save_tensors
-
-_PIXELS_WORTH_THREADS = 100_000
-"""A batch of CIFAR's has four times as many, one of the digits' a tenth."""
-
-_MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
@@ -74,16 +67,16 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
     """
     folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
     folder.check_free(options.resume)
-    accelerator = _accelerator(recipe, options, folder)
+    accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
     train_images, subset = load_train(recipe.data, recipe.subset, options.data_dir, options.download)
     test_images = load_test(recipe.data, options.data_dir, options.download)
     # Float32 is float32: by default torch lets convolutions on CUDA round to TF32.
     torch.backends.cudnn.allow_tf32 = False
     if accelerator.device.type == "cpu":
-        torch.set_num_threads(options.threads or _threads(recipe))
+        torch.set_num_threads(options.threads or choose_threads(recipe))
     torch.manual_seed(options.seed)
     model = build_model(recipe)
-    _try_out(model, recipe, options)
+    try_out(model, recipe, options.compile_backend)
     how = {
         "device": str(accelerator.device),
         "threads": torch.get_num_threads() if accelerator.device.type == "cpu" else None,
@@ -115,7 +108,7 @@ class _Training:
         memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
         self.recipe, self.options, self.accelerator, self.folder = recipe, options, accelerator, folder
         self.model = model.to(device).to(memory_format=memory_format)
-        self.forward = _forward(self.model, accelerator, options.compile_backend)
+        self.forward = make_forward(self.model, accelerator, options.compile_backend)
         self.class_counts = torch.tensor(recipe.data.class_counts, device=device)
         self.criterion = recipe.loss.bind(recipe.data.class_counts).to(device, torch.float32)
         settings = recipe.optimizer
@@ -239,67 +232,3 @@ class _Training:
         progress = {"epochs": epoch + 1, "best": self.best}
         save_state(self.folder.last_state, self.model, self.optimizer, self.accelerator.scaler, progress)
         self.accelerator.log({key: value for key, value in row.items() if value is not None}, step=epoch)
-
-
-def _accelerator(recipe: Recipe, options: TrainOptions, folder: RunFolder) -> Accelerator:
-    """Set Accelerate up."""
-    known = {str(tracker) for tracker in accelerate.tracking.get_available_trackers()}
-    for tracker in options.trackers:
-        if tracker not in known:
-            raise InputError(f"the tracker {tracker!r} is not installed; pip install it, or leave it out")
-    try:
-        accelerator = Accelerator(
-            mixed_precision=_MIXED_PRECISION[recipe.precision],
-            log_with=list(options.trackers) or None,
-            project_dir=folder.path if options.trackers else None,
-        )
-    except ValueError as error:
-        raise InputError(f"precision {recipe.precision} cannot be used here: {error}") from error
-    if recipe.precision != "float32" and not accelerator.native_amp:
-        # Accelerate would train in float32 and say nothing.
-        raise InputError(f"{recipe.precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
-    if accelerator.num_processes > 1:
-        raise InputError(f"training runs in one process, not {accelerator.num_processes}; launch one")
-    return accelerator
-
-
-def _threads(recipe: Recipe) -> int:
-    """Choose the CPU threads, whatever launches the run: how many there are decides how sums are rounded.
-
-    Threads wait for each other after every operation; a batch of small images is done before they have met.
-    """
-    data_set = recipe.data.data_set
-    pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if pixels < _PIXELS_WORTH_THREADS else cores
-
-
-def _try_out(model: nn.Module, recipe: Recipe, options: TrainOptions) -> None:
-    """See, before anything is written, that the model takes the benchmark's images and torch knows the backend."""
-    backends = torch.compiler.list_backends(exclude_tags=())
-    if options.compile_backend is not None and options.compile_backend not in backends:
-        raise InputError(f"torch.compile has no backend {options.compile_backend!r}; there are {', '.join(backends)}")
-    data_set = recipe.data.data_set
-    images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
-    try:
-        predict(model, [(images, torch.zeros(2, dtype=torch.int64))])
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
-        ) from error
-
-
-def _forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:
-    """Wrap the model's forward pass in autocast, and compile it where asked for; logits come out as float32."""
-    compiled: Callable[[Tensor], Tensor] = model
-    if compile_backend is not None:
-        # The pass at w is differentiated once a group; a donated buffer would be gone after the first time.
-        torch._functorch.config.donated_buffer = False
-        compiled = torch.compile(model, backend=compile_backend)
-
-    def forward(images: Tensor) -> Tensor:
-        with accelerator.autocast():
-            return compiled(images).float()
-
-    return forward

@@ -1,0 +1,92 @@
+"""How a run computes: device and precision through Accelerate, CPU threads, the forward pass."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import accelerate
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ltzoo.errors import InputError
+from ltzoo.evaluate import predict
+from ltzoo.recipes import Recipe
+
+_PIXELS_WORTH_THREADS = 100_000
+"""A batch of CIFAR's has four times as many, one of the digits' a tenth."""
+
+_MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> Accelerator:
+    """Set Accelerate up.
+
+    Args:
+        precision: of the forward passes, as recipes name it.
+        trackers: names of Accelerate's trackers.
+        folder: where trackers write.
+
+    Raises:
+        InputError: a tracker is not installed, the device lacks the precision, or there are several processes.
+    """
+    known = {str(tracker) for tracker in accelerate.tracking.get_available_trackers()}
+    for tracker in trackers:
+        if tracker not in known:
+            raise InputError(f"the tracker {tracker!r} is not installed; pip install it, or leave it out")
+    try:
+        accelerator = Accelerator(
+            mixed_precision=_MIXED_PRECISION[precision],
+            log_with=list(trackers) or None,
+            project_dir=folder if trackers else None,
+        )
+    except ValueError as error:
+        raise InputError(f"precision {precision} cannot be used here: {error}") from error
+    if precision != "float32" and not accelerator.native_amp:
+        # Accelerate would train in float32 and say nothing.
+        raise InputError(f"{precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
+    if accelerator.num_processes > 1:
+        raise InputError(f"training runs in one process, not {accelerator.num_processes}; launch one")
+    return accelerator
+
+
+def choose_threads(recipe: Recipe) -> int:
+    """Choose the CPU threads, whatever launches the run: how many there are decides how sums are rounded.
+
+    Threads wait for each other after every operation; a batch of small images is done before they have met.
+    """
+    data_set = recipe.data.data_set
+    pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if pixels < _PIXELS_WORTH_THREADS else cores
+
+
+def try_out(model: nn.Module, recipe: Recipe, compile_backend: str | None) -> None:
+    """See, before anything is written, that the model takes the benchmark's images and torch knows the backend."""
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if compile_backend is not None and compile_backend not in backends:
+        raise InputError(f"torch.compile has no backend {compile_backend!r}; there are {', '.join(backends)}")
+    data_set = recipe.data.data_set
+    images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
+    try:
+        predict(model, [(images, torch.zeros(2, dtype=torch.int64))])
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
+        ) from error
+
+
+def make_forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:
+    """Wrap the model's forward pass in autocast, and compile it where asked for; logits come out as float32."""
+    compiled: Callable[[Tensor], Tensor] = model
+    if compile_backend is not None:
+        # The pass at w is differentiated once a group; a donated buffer would be gone after the first time.
+        torch._functorch.config.donated_buffer = False
+        compiled = torch.compile(model, backend=compile_backend)
+
+    def forward(images: Tensor) -> Tensor:
+        with accelerator.autocast():
+            return compiled(images).float()
+
+    return forward
