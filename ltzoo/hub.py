@@ -57,6 +57,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise InputError(f"there is no checkpoint folder {folder}; check the path")
+    if (folder / "checkpoint" / CONFIG).is_file():
+        raise InputError(f"{folder} is a run folder; its checkpoint is {folder / 'checkpoint'}")
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -169,7 +171,9 @@ def find_checkpoint(name: str, hub: str | None = None) -> Path:
             # The place may have the name; another place's weights in its stead would be the wrong ones.
             tried.append(str(error))
             break
-    raise InputError(f"no checkpoint of {name}: tried {'; '.join(tried)}")
+    raise InputError(
+        f"no checkpoint of {name}: tried {'; '.join(tried)}; train it and use local-dir:OUTPUT/{name}/seed0/checkpoint"
+    )
 
 
 def places(hub: str | None = None) -> list[Path | str]:

@@ -147,7 +147,8 @@ class _Training:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         epochs = self.recipe.schedule.epochs
         display = Progress(epochs, len(self.batches), self.done)
-        display.say(f"{self.folder.path}: {facts.in_words()}{f', from epoch {self.done + 1}' if self.done else ''}")
+        begins = f", from epoch {self.done + 1}" if self.done else ""
+        display.say(f"{self.folder.path}: {facts.in_words()}, {len(self.batches)} steps an epoch{begins}")
         try:
             for epoch in range(self.done, epochs):
                 row = self.train_epoch(epoch, display)
@@ -155,6 +156,9 @@ class _Training:
                     row |= self.evaluate(epoch)
                 self.keep(epoch, row)
                 display.epoch(row)
+        except KeyboardInterrupt:
+            display.say(f"{len(self.history)} of {epochs} epochs are kept; --resume goes on from there")
+            raise
         finally:
             display.close()
             self.accelerator.end_training()

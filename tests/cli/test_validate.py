@@ -106,6 +106,11 @@ def test_a_picture_is_png_and_a_results_file_has_our_columns(finished_run, tmp_p
     assert results.read_text() == "model,top1\n"
 
 
+def test_a_run_folder_is_told_from_its_checkpoint(finished_run, capsys):
+    assert main(["--model", f"local-dir:{finished_run.path}"]) == 2
+    assert f"its checkpoint is {finished_run.checkpoint}" in capsys.readouterr().err
+
+
 def test_a_device_that_is_not_there_is_named(finished_run, capsys):
     assert main(["--model", model_of(finished_run), "--device", "nonsense"]) == 2
     assert "device 'nonsense' cannot be used" in capsys.readouterr().err
