@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from ltzoo.data import get_benchmark
-from ltzoo.losses import NoReweighting
+from ltzoo.losses import NoReweighting, Reweighting
 from ltzoo.recipes.citations import METHOD_CITATIONS
 from ltzoo.recipes.protocols import A_CIFAR, DIGITS, Protocol
 from ltzoo.recipes.published import published_figures
@@ -25,6 +25,9 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         rule: re-weighting, `none` or `drw`.
         perturbation: `sgd`, `sam`, `imbsam`, `ssesam`.
         protocol: everything else.
+
+    Raises:
+        ValueError: the rule is `drw` and the protocol has none.
     """
     data_set = get_benchmark(benchmark).data_set.name
     loss_and_rule = loss if rule == "none" else f"{loss}_{rule}"
@@ -41,7 +44,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         protocol=protocol.name,
         subset=protocol.subset,
         loss=protocol.losses[data_set][loss],
-        reweighting=protocol.drw if rule == "drw" and protocol.drw else NoReweighting(),
+        reweighting=_reweighting(rule, protocol),
         perturbation=_perturbation(perturbation, data_set, loss_and_rule, protocol),
         batchnorm="clean",
         optimizer=protocol.optimizer,
@@ -54,6 +57,14 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         source=Source(protocol.paper, tuple(dict.fromkeys(cites)), _ours(perturbation, loss, loss_and_rule, protocol)),
         published=published_figures(architecture, benchmark, loss_and_rule, perturbation),
     )
+
+
+def _reweighting(rule: str, protocol: Protocol) -> Reweighting:
+    if rule == "none":
+        return NoReweighting()
+    if protocol.drw is None:
+        raise ValueError(f"the protocol {protocol.name} has no {rule}")
+    return protocol.drw
 
 
 def _perturbation(name: str, data_set: str, loss_and_rule: str, protocol: Protocol) -> Perturbation:

@@ -1,10 +1,13 @@
 """The shipped recipes against the papers: names, figures, radii, constants, and what is marked as ours."""
 
+from dataclasses import replace
+
 import pytest
 
 from ltzoo.data import GROUP_RULES
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, NoReweighting
-from ltzoo.recipes import CITATIONS, Accuracy, shipped_recipes
+from ltzoo.recipes import CITATIONS, Accuracy, compose, shipped_recipes
+from ltzoo.recipes.protocols import DIGITS
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation
 
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
@@ -174,3 +177,8 @@ def test_recipes_cite_what_they_rest_on(name, cites):
     assert set(RECIPES[name].source.cites) == cites
     assert len(RECIPES[name].source.cites) == len(cites)
     assert all(CITATIONS[key].startswith("@inproceedings{" + key[:4]) for key in cites)
+
+
+def test_a_rule_that_the_protocol_lacks_is_refused():
+    with pytest.raises(ValueError, match="the protocol digits has no drw"):
+        compose("resnet20", "digitslt", "ce", "drw", "sgd", replace(DIGITS, sam_rho={"digits": {"ce_drw": 0.05}}))
