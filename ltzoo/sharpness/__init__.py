@@ -2,18 +2,43 @@
 
 from ltzoo.sharpness.backward import perturbed_backward
 from ltzoo.sharpness.batchnorm import frozen_statistics
-from ltzoo.sharpness.perturbations import PERTURBATIONS, SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation
-from ltzoo.sharpness.table import GroupTable, tail_partition
+from ltzoo.sharpness.perturbations import (
+    LPFSGD,
+    PERTURBATIONS,
+    PGD,
+    SAM,
+    SSESAM,
+    ImbSAM,
+    NoPerturbation,
+    Perturbation,
+    SAMExt,
+    register_perturbation,
+)
+from ltzoo.sharpness.radius import RADIUS_SCHEDULES, Cosine, Linear, Radius, RadiusSchedule, Stages, Steps, radius_at
+from ltzoo.sharpness.table import Group, GroupTable, tail_partition
 
 __all__ = [
+    "LPFSGD",
     "PERTURBATIONS",
+    "PGD",
+    "RADIUS_SCHEDULES",
     "SAM",
     "SSESAM",
+    "Cosine",
+    "Group",
     "GroupTable",
     "ImbSAM",
+    "Linear",
     "NoPerturbation",
     "Perturbation",
+    "Radius",
+    "RadiusSchedule",
+    "SAMExt",
+    "Stages",
+    "Steps",
     "frozen_statistics",
     "perturbed_backward",
+    "radius_at",
+    "register_perturbation",
     "tail_partition",
 ]

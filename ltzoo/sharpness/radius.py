@@ -1,0 +1,163 @@
+"""Radii over the epochs: a number, or a schedule."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import ClassVar
+
+
+def check_radius(name: str, radius: float) -> None:
+    """See that a radius makes sense.
+
+    Raises:
+        ValueError: it is negative or not finite.
+    """
+    if not (math.isfinite(radius) and radius >= 0):
+        raise ValueError(f"{name} must be finite and not below 0, not {radius}")
+
+
+def in_first_stage(gamma: float, epoch: int, epochs: int) -> bool:
+    """Say whether an epoch, from 0, belongs to stage 1, the epochs 0 .. gamma*T - 1 (Lyu 2025)."""
+    # Rounded first: 0.29 * 100 is 28.999999999999996 in binary, and stage 1 is 29 epochs long.
+    return epoch < math.floor(round(gamma * epochs, 6))
+
+
+def check_gamma(gamma: float) -> None:
+    """See that gamma is a share.
+
+    Raises:
+        ValueError: it lies outside [0, 1].
+    """
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma must lie in [0, 1], not {gamma}")
+
+
+@dataclass(frozen=True)
+class RadiusSchedule(ABC):
+    """A radius that changes from epoch to epoch.
+
+    Attributes:
+        name: the word that stands for it in a recipe.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def at(self, epoch: int, epochs: int) -> float:
+        """Compute the radius of an epoch.
+
+        Args:
+            epoch: from 0.
+            epochs: the length T of the whole training.
+        """
+
+    def scaled(self, epochs: int, of: int) -> "RadiusSchedule":
+        """Move its milestones for a training of `epochs` instead of `of` epochs, rounding down."""
+        return self
+
+
+@dataclass(frozen=True)
+class Steps(RadiusSchedule):
+    """One radius after the other (paper A on ImageNet-LT: 0.05, from epoch 5 on 0.1, from 60 on 0.5).
+
+    Attributes:
+        radii: the radii, one more than there are milestones.
+        milestones: the epochs, from 0, at which the next radius begins.
+    """
+
+    radii: tuple[float, ...]
+    milestones: tuple[int, ...]
+    name: ClassVar[str] = "steps"
+
+    def __post_init__(self) -> None:
+        for radius in self.radii:
+            check_radius("radii", radius)
+        rising = all(0 <= a <= b for a, b in pairwise((0, *self.milestones)))
+        if len(self.radii) != len(self.milestones) + 1 or not rising:
+            raise ValueError(
+                "radii must be one more than milestones, which must not fall, "
+                f"not {list(self.radii)} and {list(self.milestones)}"
+            )
+
+    def at(self, epoch: int, epochs: int) -> float:
+        """See `RadiusSchedule.at`."""
+        return self.radii[sum(epoch >= milestone for milestone in self.milestones)]
+
+    def scaled(self, epochs: int, of: int) -> "Steps":
+        """See `RadiusSchedule.scaled`."""
+        return replace(self, milestones=tuple(milestone * epochs // of for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class Linear(RadiusSchedule):
+    """A radius that moves evenly from the first epoch to the last.
+
+    Attributes:
+        start: in epoch 0.
+        end: in epoch T - 1.
+    """
+
+    start: float
+    end: float
+    name: ClassVar[str] = "linear"
+
+    def __post_init__(self) -> None:
+        check_radius("start", self.start)
+        check_radius("end", self.end)
+
+    def at(self, epoch: int, epochs: int) -> float:
+        """See `RadiusSchedule.at`."""
+        return self.start + (self.end - self.start) * _elapsed(epoch, epochs)
+
+
+@dataclass(frozen=True)
+class Cosine(Linear):
+    """As `Linear`, along half a period of the cosine: slow at both ends (Bisla 2022 raises LPF-SGD's noise so)."""
+
+    name: ClassVar[str] = "cosine"
+
+    def at(self, epoch: int, epochs: int) -> float:
+        """See `RadiusSchedule.at`."""
+        return self.start + (self.end - self.start) * (1 - math.cos(math.pi * _elapsed(epoch, epochs))) / 2
+
+
+@dataclass(frozen=True)
+class Stages(RadiusSchedule):
+    """Two radii, as SSE-SAM's head has them (Lyu 2025).
+
+    Attributes:
+        first: in the epochs 0 .. gamma*T - 1.
+        second: in the others.
+        gamma: the share of the epochs that has the first, in [0, 1].
+    """
+
+    first: float
+    second: float
+    gamma: float
+    name: ClassVar[str] = "stages"
+
+    def __post_init__(self) -> None:
+        check_radius("first", self.first)
+        check_radius("second", self.second)
+        check_gamma(self.gamma)
+
+    def at(self, epoch: int, epochs: int) -> float:
+        """See `RadiusSchedule.at`."""
+        return self.first if in_first_stage(self.gamma, epoch, epochs) else self.second
+
+
+Radius = float | RadiusSchedule
+"""A constant radius, or one for each epoch."""
+
+RADIUS_SCHEDULES: dict[str, type[RadiusSchedule]] = {kind.name: kind for kind in (Steps, Linear, Cosine, Stages)}
+
+
+def radius_at(radius: Radius, epoch: int, epochs: int) -> float:
+    """Compute the radius of an epoch, see `RadiusSchedule.at`."""
+    return radius.at(epoch, epochs) if isinstance(radius, RadiusSchedule) else radius
+
+
+def _elapsed(epoch: int, epochs: int) -> float:
+    """Share of the training that lies behind, 0 in the first epoch and 1 in the last."""
+    return epoch / (epochs - 1) if epochs > 1 else 0.0

@@ -1,0 +1,51 @@
+"""Perturbations from outside the package."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+
+from ltzoo.sharpness import PERTURBATIONS, SAM, Group, GroupTable, Perturbation, register_perturbation
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.delitem(PERTURBATIONS, "half", raising=False)  # gone again after the test
+
+
+def make(word):
+    @dataclass(frozen=True)
+    class Half(Perturbation):
+        rho: float
+        name: ClassVar[str] = word
+
+        def table(self, class_counts, epoch=0, epochs=1):
+            first = torch.arange(len(class_counts)) < len(class_counts) // 2
+            return GroupTable.build([Group(first, 0.0), Group(~first, self.rho)])
+
+        def radii(self, epoch, epochs):
+            return {"rho": self.rho}
+
+    return Half
+
+
+def test_a_perturbation_of_ones_own_is_registered(registry):
+    kind = register_perturbation(make("half"))
+    assert PERTURBATIONS["half"] is kind
+    assert kind(rho=0.2).table([5, 4, 3, 2]).radii == (0.0, 0.2)
+
+
+@pytest.mark.parametrize("word", ["sam", "Half", "half_2", "half05", ""])
+def test_names_that_are_taken_or_no_word_are_refused(registry, word):
+    with pytest.raises(ValueError, match="exists already" if word == "sam" else "lower-case letters"):
+        register_perturbation(make(word))
+
+
+def test_what_is_no_perturbation_is_refused():
+    class Plain(SAM):
+        name = "plain"
+
+    for kind in (int, SAM(rho=0.1), Plain):
+        with pytest.raises(ValueError, match="frozen dataclass that extends Perturbation"):
+            register_perturbation(kind)
