@@ -1,4 +1,4 @@
-"""What the losses have in common: cross-entropy after a class-wise change of the logits."""
+"""What most losses have in common: cross-entropy after a class-wise change of the logits."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,6 +17,7 @@ class AdjustedCrossEntropy(nn.Module):
     |---|---|---|---|
     | CE | 1 | 0 | 0 |
     | LDAM | s | 0 | s * m_j |
+    | LDAM of paper B | 1 | 0 | s * m_j |
     | LA | 1 | tau * log pi_j | 0 |
     | VS | 1 / Delta_j | tau * log pi_j | 0 |
 

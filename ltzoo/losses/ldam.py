@@ -1,4 +1,4 @@
-"""Label-distribution-aware margins."""
+"""Label-distribution-aware margins, m_j proportional to n_j^(-1/4), in the forms of both papers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ltzoo.losses.counts import as_counts
 
 @dataclass(frozen=True)
 class LDAM(Loss):
-    """LDAM (Cao 2019) as paper A runs it: CE of s * (cos_j - m_j * [j = y]) with m_j ~ n_j^(-1/4).
+    """LDAM (Cao 2019) as paper A runs it: CE of s * (cos_j - m_j * [j = y]).
 
     It expects cosine logits, those of `ltzoo.models.CosineClassifier`.
 
@@ -28,6 +28,29 @@ class LDAM(Loss):
 
     def bind(self, class_counts: Tensor | Sequence[int]) -> AdjustedCrossEntropy:
         """See `Loss.bind`."""
-        margins = as_counts(class_counts) ** -0.25
-        margins = margins * (self.max_margin / margins.max())
+        margins = _margins(class_counts, self.max_margin)
         return AdjustedCrossEntropy(scale=torch.full_like(margins, self.scale), margin=self.scale * margins)
+
+
+@dataclass(frozen=True)
+class LogitLDAM(Loss):
+    """LDAM as paper B's code runs it: CE of z_j - s * m_j * [j = y], on the plain logits of a linear classifier.
+
+    Attributes:
+        max_margin: the largest m_j, that of the rarest class.
+        scale: s; it stretches the margins alone.
+    """
+
+    max_margin: float
+    scale: float
+    name: ClassVar[str] = "logit_ldam"
+
+    def bind(self, class_counts: Tensor | Sequence[int]) -> AdjustedCrossEntropy:
+        """See `Loss.bind`."""
+        return AdjustedCrossEntropy(margin=self.scale * _margins(class_counts, self.max_margin))
+
+
+def _margins(class_counts: Tensor | Sequence[int], largest: float) -> Tensor:
+    """Compute m_j, (C,) float64."""
+    margins = as_counts(class_counts) ** -0.25
+    return margins * (largest / margins.max())

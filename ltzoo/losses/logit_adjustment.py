@@ -15,7 +15,7 @@ class LA(Loss):
     """Logit-adjusted cross-entropy (Menon 2021): CE of z_j + tau * log pi_j.
 
     Attributes:
-        tau: strength of the prior; 1 is balanced softmax.
+        tau: strength of the prior; 1 is `BalancedSoftmax`.
     """
 
     tau: float
@@ -24,6 +24,17 @@ class LA(Loss):
     def bind(self, class_counts: Tensor | Sequence[int]) -> AdjustedCrossEntropy:
         """See `Loss.bind`."""
         return AdjustedCrossEntropy(offset=self.tau * log_prior(as_counts(class_counts)))
+
+
+@dataclass(frozen=True)
+class BalancedSoftmax(Loss):
+    """Balanced softmax (Ren 2020): CE of z_j + log n_j, which is LA with tau = 1."""
+
+    name: ClassVar[str] = "bs"
+
+    def bind(self, class_counts: Tensor | Sequence[int]) -> AdjustedCrossEntropy:
+        """See `Loss.bind`."""
+        return LA(tau=1.0).bind(class_counts)
 
 
 @dataclass(frozen=True)

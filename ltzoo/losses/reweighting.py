@@ -50,15 +50,39 @@ class NoReweighting(Reweighting):
 
 
 @dataclass(frozen=True)
-class DRW(Reweighting):
-    """Deferred re-weighting (Cao 2019): from epoch `start` on, weights by the effective number of images.
+class ClassBalanced(Reweighting):
+    """Class-balanced weights (Cui 2019), from the first epoch on.
 
-    w_j is proportional to (1 - beta) / (1 - beta^n_j) (Cui 2019), scaled to add up to C. Paper A's text says
-    1/n_j; its code does this.
+    w_j is proportional to (1 - beta) / (1 - beta^n_j), the inverse of the effective number of images, scaled to add up
+    to C.
+
+    Attributes:
+        beta: in [0, 1]. 0 weighs every class alike; 1 is the limit, 1 / n_j.
+    """
+
+    beta: float
+    name: ClassVar[str] = "cb"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beta <= 1:
+            raise ValueError(f"beta must lie in [0, 1], not {self.beta}")
+
+    def weights(self, class_counts: Tensor | Sequence[int], epoch: int) -> Tensor:
+        """See `Reweighting.weights`."""
+        counts = as_counts(class_counts)
+        weights = 1 / counts if self.beta == 1 else (1 - self.beta) / (1 - self.beta**counts)
+        return weights * (len(counts) / weights.sum())
+
+
+@dataclass(frozen=True)
+class DRW(Reweighting):
+    """Deferred re-weighting (Cao 2019): the weights of `ClassBalanced` from epoch `start` on, none before.
+
+    Paper A's text says 1 / n_j, which is beta = 1; its code has 0.9999.
 
     Attributes:
         start: the first epoch with weights, from 0.
-        beta: in [0, 1).
+        beta: see `ClassBalanced`.
     """
 
     start: int
@@ -66,22 +90,18 @@ class DRW(Reweighting):
     name: ClassVar[str] = "drw"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.beta < 1:
-            raise ValueError(f"beta must lie in [0, 1), not {self.beta}")
         if self.start < 0:
             raise ValueError(f"start must be an epoch from 0 on, not {self.start}")
+        ClassBalanced(self.beta)
 
     def weights(self, class_counts: Tensor | Sequence[int], epoch: int) -> Tensor:
         """See `Reweighting.weights`."""
-        counts = as_counts(class_counts)
-        if epoch < self.start:
-            return torch.ones_like(counts)
-        weights = (1 - self.beta) / (1 - self.beta**counts)
-        return weights * (len(counts) / weights.sum())
+        begun = epoch >= self.start
+        return (ClassBalanced(self.beta) if begun else NoReweighting()).weights(class_counts, epoch)
 
     def scaled(self, epochs: int, of: int) -> "DRW":
         """See `Reweighting.scaled`."""
         return replace(self, start=self.start * epochs // of)
 
 
-REWEIGHTINGS: dict[str, type[Reweighting]] = {kind.name: kind for kind in (NoReweighting, DRW)}
+REWEIGHTINGS: dict[str, type[Reweighting]] = {kind.name: kind for kind in (NoReweighting, ClassBalanced, DRW)}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ltzoo.losses import CE, LA, LDAM, LOSSES, VS
+from ltzoo.losses import CE, LA, LDAM, LOSSES, VS, BalancedSoftmax, Focal, LogitLDAM
 
 COUNTS = [60, 30, 9, 4]
 PI = [count / sum(COUNTS) for count in COUNTS]
@@ -17,6 +17,11 @@ CASES = {
             30 * (z[j] - (0.5 * COUNTS[j] ** -0.25 / min(COUNTS) ** -0.25 if j == y else 0)) for j in range(4)
         ],
     ),
+    "logit_ldam": (
+        LogitLDAM(max_margin=0.5, scale=30.0),
+        lambda z, y: [z[j] - (30 * 0.5 * COUNTS[j] ** -0.25 / min(COUNTS) ** -0.25 if j == y else 0) for j in range(4)],
+    ),
+    "bs": (BalancedSoftmax(), lambda z, y: [z[j] + math.log(COUNTS[j]) for j in range(4)]),
     "la": (LA(tau=0.75), lambda z, y: [z[j] + 0.75 * math.log(PI[j]) for j in range(4)]),
     "vs": (
         VS(gamma=0.15, tau=1.25),
@@ -44,10 +49,27 @@ def test_the_loss_is_its_formula(name, batch):
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_gradient_is_the_formulas(name, batch):
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_is_its_formula(gamma, batch):
     logits, targets = batch
-    loss = CASES[name][0].bind(COUNTS)
+    expected = []
+    for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
+        p = math.exp(row[target]) / sum(math.exp(value) for value in row)
+        expected.append(-((1 - p) ** gamma) * math.log(p))
+    found = Focal(gamma=gamma).bind(COUNTS)(logits, targets)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-13, atol=1e-13)
+
+
+def test_focals_gradient_is_finite_where_the_model_is_sure():
+    logits = torch.tensor([[200.0, 0.0], [30.0, 0.0]], requires_grad=True)
+    Focal(gamma=0.5).bind([3, 2])(logits, torch.tensor([0, 0])).sum().backward()
+    assert bool(logits.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("loss", [*(case[0] for case in CASES.values()), Focal(gamma=1.0), Focal(gamma=2.0)], ids=str)
+def test_gradient_is_the_formulas(loss, batch):
+    logits, targets = batch
+    loss = loss.bind(COUNTS)
     assert torch.autograd.gradcheck(lambda z: loss(z, targets), logits.clone().requires_grad_())
 
 
@@ -82,4 +104,4 @@ def test_senseless_settings_are_refused(make):
 
 
 def test_names_are_the_recipes_words():
-    assert list(LOSSES) == ["ce", "ldam", "la", "vs"]
+    assert list(LOSSES) == ["ce", "ldam", "logit_ldam", "la", "bs", "vs", "focal"]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ltzoo.losses import DRW, NoReweighting
+from ltzoo.losses import DRW, REWEIGHTINGS, ClassBalanced, NoReweighting
 
 COUNTS = [5000, 500, 50]
 
@@ -30,7 +30,24 @@ def test_after_drw_begins_an_image_weighs_a_fifth(classes, n_max, mean):
     assert float((weights * counts).sum() / counts.sum()) == pytest.approx(mean, abs=0.005)
 
 
-@pytest.mark.parametrize("fields", [{"start": -1, "beta": 0.9}, {"start": 0, "beta": 1.0}])
+def test_beta_one_is_the_inverse_of_the_counts():
+    expected = torch.tensor([3 / n / sum(1 / m for m in COUNTS) for n in COUNTS], dtype=torch.float64)
+    torch.testing.assert_close(DRW(start=0, beta=1.0).weights(COUNTS, 0), expected, rtol=1e-14, atol=0)
+    # The limit: nothing jumps at 1.
+    torch.testing.assert_close(DRW(start=0, beta=1 - 1e-9).weights(COUNTS, 0), expected, rtol=1e-4, atol=0)
+
+
+def test_class_balanced_weighs_from_the_first_epoch_on():
+    found = ClassBalanced(beta=0.999).weights(COUNTS, 0)
+    assert torch.equal(found, DRW(start=7, beta=0.999).weights(COUNTS, 7))
+    assert ClassBalanced(beta=0.0).weights(COUNTS, 0).tolist() == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_names_are_the_recipes_words():
+    assert list(REWEIGHTINGS) == ["none", "cb", "drw"]
+
+
+@pytest.mark.parametrize("fields", [{"start": -1, "beta": 0.9}, {"start": 0, "beta": 1.1}, {"start": 0, "beta": -0.1}])
 def test_impossible_settings_are_refused(fields):
     with pytest.raises(ValueError, match="must"):
         DRW(**fields)

@@ -10,8 +10,9 @@ from ltzoo.sharpness import PERTURBATIONS, SAM, Group, GroupTable, Perturbation,
 
 
 @pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.delitem(PERTURBATIONS, "half", raising=False)  # gone again after the test
+def unregister():
+    yield
+    PERTURBATIONS.pop("half")
 
 
 def make(word):
@@ -30,14 +31,14 @@ def make(word):
     return Half
 
 
-def test_a_perturbation_of_ones_own_is_registered(registry):
+def test_a_perturbation_of_ones_own_is_registered(unregister):
     kind = register_perturbation(make("half"))
     assert PERTURBATIONS["half"] is kind
     assert kind(rho=0.2).table([5, 4, 3, 2]).radii == (0.0, 0.2)
 
 
 @pytest.mark.parametrize("word", ["sam", "Half", "half_2", "half05", ""])
-def test_names_that_are_taken_or_no_word_are_refused(registry, word):
+def test_names_that_are_taken_or_no_word_are_refused(word):
     with pytest.raises(ValueError, match="exists already" if word == "sam" else "lower-case letters"):
         register_perturbation(make(word))
 

@@ -1,0 +1,65 @@
+"""Losses by name, and losses from outside the package."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import torch
+
+from ltzoo.losses import CE, LOSSES, VS, AdjustedCrossEntropy, Loss, create_loss, register_loss
+
+LOGITS, TARGETS = torch.tensor([[0.2, 0.1], [0.3, -0.4]]), torch.tensor([0, 1])
+
+
+def make(word):
+    @dataclass(frozen=True)
+    class Shifted(Loss):
+        by: float
+        name: ClassVar[str] = word
+
+        def bind(self, class_counts):
+            return AdjustedCrossEntropy(offset=self.by * torch.arange(len(class_counts)))
+
+    return Shifted
+
+
+def test_a_loss_by_name_is_the_loss():
+    found = create_loss("vs", [30, 4], gamma=0.05, tau=0.75)(LOGITS, TARGETS)
+    assert torch.equal(found, VS(gamma=0.05, tau=0.75).bind([30, 4])(LOGITS, TARGETS))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("softmax", {}, "no loss is called 'softmax'; there are ce, ldam"),
+        ("vs", {"tau": 1.0}, "the loss vs takes gamma, tau, not tau"),
+        ("ce", {"tau": 1.0}, "the loss ce takes no setting, not tau"),
+        ("la", {"tau": -1.0}, "tau must be finite and not below 0"),
+    ],
+)
+def test_bad_names_and_settings_are_named(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        create_loss(name, [30, 4], **settings)
+
+
+@pytest.fixture
+def unregister():
+    yield
+    LOSSES.pop("shifted_ce")
+
+
+def test_a_loss_of_ones_own_is_registered(unregister):
+    register_loss(make("shifted_ce"))
+    assert torch.equal(create_loss("shifted_ce", [3, 2], by=0.0)(LOGITS, TARGETS), CE().bind([3, 2])(LOGITS, TARGETS))
+
+
+@pytest.mark.parametrize("word", ["vs", "Shifted", "shifted-ce", ""])
+def test_names_that_are_taken_or_no_words_are_refused(word):
+    with pytest.raises(ValueError, match="exists already" if word == "vs" else "lower-case words"):
+        register_loss(make(word))
+
+
+def test_what_is_no_loss_is_refused():
+    for kind in (torch.nn.CrossEntropyLoss, CE()):
+        with pytest.raises(ValueError, match="frozen dataclass that extends Loss"):
+            register_loss(kind)
