@@ -1,20 +1,24 @@
 """Benchmarks: where the images come from, which of them form the long tail, how classes are grouped, batches."""
 
 from ltzoo.data.augmentation import Augmentation
-from ltzoo.data.batches import EvalBatches, TrainBatches
-from ltzoo.data.benchmarks import Benchmark, get_benchmark
+from ltzoo.data.batches import EvalBatches, TrainBatches, seeded_generator
+from ltzoo.data.benchmarks import Benchmark, get_benchmark, list_benchmarks
+from ltzoo.data.dataset import BenchmarkImages, create_dataset
 from ltzoo.data.datasets import DATASETS, DataSet
 from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, make_groups
 from ltzoo.data.images import ImageSource, LabelledImages
 from ltzoo.data.loading import load_test, load_train
-from ltzoo.data.longtail import SUBSET_RULES, Subset, exponential_counts, select_subset
+from ltzoo.data.longtail import exponential_counts, step_counts
+from ltzoo.data.subset import IMPORTED, SUBSET_RULES, Subset, read_subset, select_subset
 
 __all__ = [
     "DATASETS",
     "GROUP_RULES",
+    "IMPORTED",
     "SUBSET_RULES",
     "Augmentation",
     "Benchmark",
+    "BenchmarkImages",
     "DataSet",
     "EvalBatches",
     "Groups",
@@ -23,10 +27,15 @@ __all__ = [
     "Subset",
     "TrainBatches",
     "all_groups",
+    "create_dataset",
     "exponential_counts",
     "get_benchmark",
+    "list_benchmarks",
     "load_test",
     "load_train",
     "make_groups",
+    "read_subset",
+    "seeded_generator",
     "select_subset",
+    "step_counts",
 ]

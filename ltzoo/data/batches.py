@@ -11,6 +11,17 @@ from ltzoo.data.datasets import DataSet
 from ltzoo.data.images import LabelledImages
 
 
+def seeded_generator(*seeds: int, device: torch.device | None = None) -> torch.Generator:
+    """Make a generator from whole numbers such as a seed and an epoch; every sequence gives other draws.
+
+    Args:
+        *seeds: numbers from 0 on.
+        device: where it draws; the CPU unless given.
+    """
+    state = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
+    return torch.Generator(device or "cpu").manual_seed(state)
+
+
 class _Normalizer:
     """uint8 (B, H, W, channels) to normalised float32 (B, channels, H, W)."""
 
@@ -68,8 +79,7 @@ class TrainBatches:
         Yields:
             Images (B, channels, H, W) float32 and labels (B,) int64, on the device.
         """
-        generator = torch.Generator()
-        generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
+        generator = seeded_generator(self.seed, epoch)
         order = torch.randperm(len(self.labels), generator=generator)
         draws = draw(len(self.labels), self.augmentation, generator)
         order, rows, columns, flips = (tensor.to(self.device) for tensor in (order, *draws))

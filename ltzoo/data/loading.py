@@ -9,7 +9,7 @@ from ltzoo.data.benchmarks import Benchmark
 from ltzoo.data.cifar import cifar_source
 from ltzoo.data.digits import digits_source
 from ltzoo.data.images import ImageSource, LabelledImages
-from ltzoo.data.longtail import Subset, select_subset
+from ltzoo.data.subset import Subset, check_subset, select_subset
 from ltzoo.errors import InputError
 
 
@@ -23,13 +23,13 @@ def _source(benchmark: Benchmark, split: str, data_dir: Path, download: bool) ->
 
 
 def load_train(
-    benchmark: Benchmark, subset_rule: str, data_dir: Path, download: bool = False
+    benchmark: Benchmark, subset: str | Subset, data_dir: Path, download: bool = False
 ) -> tuple[LabelledImages, Subset]:
     """Load the benchmark's long-tailed training images.
 
     Args:
         benchmark: the benchmark.
-        subset_rule: which images are kept, a key of `SUBSET_RULES`.
+        subset: which images are kept: a key of `SUBSET_RULES`, or a subset that was read from a file.
         data_dir: holds a folder a data set; the digits need none.
         download: fetch a missing data set.
 
@@ -37,10 +37,13 @@ def load_train(
         The images, and the subset that they are.
 
     Raises:
-        InputError: the data are missing, unreadable, or have too few images of a class.
+        InputError: the data are missing, unreadable, or have too few images of a class; the subset does not fit them.
     """
     source = _source(benchmark, "train", data_dir, download)
-    subset = select_subset(source.labels, benchmark.class_counts, subset_rule, source.layout)
+    if isinstance(subset, str):
+        subset = select_subset(source.labels, benchmark.class_counts, subset, source.layout)
+    else:
+        check_subset(subset, source.labels, benchmark.class_counts, source.layout)
     return _decode(source, subset.indices), subset
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ltzoo.data import SUBSET_RULES, Augmentation, Benchmark, get_benchmark, make_groups
+from ltzoo.data import IMPORTED, SUBSET_RULES, Augmentation, Benchmark, get_benchmark, make_groups
 from ltzoo.losses import Loss, Reweighting
 from ltzoo.sharpness import Perturbation
 
@@ -178,7 +178,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name must be lower-case words joined by underscores, not {self.name!r}")
-        _choice("subset", self.subset, SUBSET_RULES)
+        _choice("subset", self.subset, (*SUBSET_RULES, IMPORTED))
         make_groups(self.groups, self.data)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")

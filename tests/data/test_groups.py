@@ -30,6 +30,7 @@ def sizes(rule, benchmark):
         ("mislas", "digitslt", [3, 4, 3]),
         ("count", "digitslt", [1, 5, 4]),
         ("thirds", "cifar100lt", [34, 33, 33]),
+        ("count", "cifar100lt50", [41, 41, 18]),
     ],
 )
 def test_groups_have_the_published_sizes_in_the_order_of_the_classes(rule, benchmark, expected):

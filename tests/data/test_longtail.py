@@ -1,12 +1,8 @@
-"""Class counts and the choice of images, against Cao's procedure with numpy's global generator."""
+"""Class counts of the benchmarks against the papers'."""
 
-import hashlib
-import struct
-
-import numpy as np
 import pytest
 
-from ltzoo.data import Subset, exponential_counts, get_benchmark, select_subset
+from ltzoo.data import exponential_counts, get_benchmark, step_counts
 from ltzoo.errors import InputError
 
 
@@ -25,48 +21,20 @@ def test_counts_are_cut_off_and_not_rounded():
     assert exponential_counts(3, 10, 1) == (10, 10, 10)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_caos_rule_chooses_the_images_that_his_code_does(seed):
-    labels = np.random.RandomState(seed).randint(0, 7, 2000)
-    counts = exponential_counts(7, 200, 40)
-    np.random.seed(0)  # noqa: NPY002
-    expected = []
-    for j, count in enumerate(counts):
-        indices = np.where(labels == j)[0]
-        np.random.shuffle(indices)  # noqa: NPY002
-        expected.append(indices[:count])
-    np.random.seed(5)  # noqa: NPY002
-    assert np.array_equal(select_subset(labels, counts, "cao", "here").indices, np.concatenate(expected))
+def test_step_counts_are_the_first_half_whole_and_the_second_cut():
+    assert step_counts(4, 500, 100) == (500, 500, 5, 5)
+    assert get_benchmark("cifar10step").class_counts == (5000,) * 5 + (50,) * 5
+    assert get_benchmark("cifar100step").class_counts == (500,) * 50 + (5,) * 50
 
 
-def test_choosing_leaves_numpys_global_generator_alone():
-    np.random.seed(3)  # noqa: NPY002
-    expected = np.random.rand()  # noqa: NPY002
-    np.random.seed(3)  # noqa: NPY002
-    select_subset(np.arange(10) % 2, (3, 2), "cao", "here")
-    assert np.random.rand() == expected  # noqa: NPY002
-
-
-def test_a_small_subset_is_pinned():
-    subset = select_subset(np.arange(20) % 2, (4, 2), "cao", "here")
-    assert subset.indices.tolist() == [4, 16, 8, 18, 7, 11]
-    assert subset.indices.dtype == np.int64
-    assert subset.sha256 == hashlib.sha256(struct.pack("<6q", 4, 16, 8, 18, 7, 11)).hexdigest()
-    assert subset.sha256 == "b7df5e63537223ad63e4a7b1b12cf409aa50213073d19d1dfbc4fe9fd281126f"
-
-
-@pytest.mark.parametrize("dtype", ["<i8", ">i8", "<i4"])
-def test_the_hash_does_not_depend_on_how_the_indices_are_stored(dtype):
-    expected = hashlib.sha256(struct.pack("<3q", 3, 0, 258)).hexdigest()
-    assert Subset("cao", "here", np.array([3, 0, 258], dtype=dtype)).sha256 == expected
-
-
-def test_too_few_images_are_refused_and_the_classes_named():
-    with pytest.raises(InputError, match=r"class 1 has 2 of 3, class 2 has 0 of 1;") as caught:
-        select_subset(np.array([0, 0, 0, 0, 1, 1]), (4, 3, 1), "cao", "here")
-    assert "class 0" not in str(caught.value)
-    with pytest.raises(InputError, match=r"class 4 has 0 of 1, \.\.\.;"):
-        select_subset(np.array([], dtype=np.int64), (1,) * 8, "cao", "here")
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("factor", [10, 50, 200])
+def test_other_imbalance_factors_are_named(name, factor):
+    benchmark = get_benchmark(f"{name}lt{factor}")
+    n_max = {"cifar10": 5000, "cifar100": 500}[name]
+    assert (benchmark.imbalance_factor, benchmark.profile) == (factor, "exponential")
+    # The last count is cut off where the power rounds to just below a whole number.
+    assert (benchmark.class_counts[0], benchmark.class_counts[-1]) == (n_max, int(n_max * (1 / factor)))
 
 
 def test_an_unknown_benchmark_names_the_nearest():

@@ -1,0 +1,81 @@
+"""A benchmark as a torch data set, for anybody's training loop."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+from ltzoo.data.benchmarks import Benchmark, get_benchmark
+from ltzoo.data.images import LabelledImages
+from ltzoo.data.loading import load_test, load_train
+from ltzoo.data.subset import Subset, read_subset
+from ltzoo.errors import InputError
+
+
+class BenchmarkImages(Dataset):
+    """One split of a benchmark, images as PIL and labels as numbers, in torchvision's manner.
+
+    Attributes:
+        data: (N, H, W, channels) uint8.
+        targets: N labels.
+        class_counts: n_j, training images of class j, whichever split this is.
+        benchmark: the benchmark.
+        subset: the training images that were kept; None for the test set.
+        transform: what is done to an image, None for nothing.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        images: LabelledImages,
+        subset: Subset | None,
+        transform: Callable[[Image.Image], Any] | None,
+    ) -> None:
+        self.data: np.ndarray = images.images.numpy()
+        self.targets: list[int] = images.labels.tolist()
+        self.class_counts = benchmark.class_counts
+        self.benchmark, self.subset, self.transform = benchmark, subset, transform
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        """Return the image, transformed, and its label."""
+        pixels = self.data[index]
+        image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+        return image if self.transform is None else self.transform(image), self.targets[index]
+
+
+def create_dataset(
+    name: str,
+    root: str | Path = "data",
+    split: str = "train",
+    *,
+    transform: Callable[[Image.Image], Any] | None = None,
+    subset: str | Path = "cao",
+    download: bool = False,
+) -> BenchmarkImages:
+    """Make the long-tailed training set, or the balanced test set, of a benchmark.
+
+    Args:
+        name: the benchmark, `cifar100lt` for instance.
+        root: holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none.
+        split: `train` or `test`.
+        transform: from a PIL image to whatever the loop wants; torchvision's and timm's fit.
+        subset: which training images are kept: `cao` (paper A), `first` (paper B), or the path of a subset file.
+        download: fetch a missing data set through torchvision.
+
+    Raises:
+        InputError: there is no such benchmark, split or rule, or the data cannot be used.
+    """
+    benchmark = get_benchmark(name)
+    if split == "test":
+        return BenchmarkImages(benchmark, load_test(benchmark, Path(root), download), None, transform)
+    if split != "train":
+        raise InputError(f"a benchmark has the splits train and test, not {split!r}")
+    wanted = read_subset(Path(subset)) if isinstance(subset, Path) or subset.endswith(".json") else subset
+    images, kept = load_train(benchmark, wanted, Path(root), download)
+    return BenchmarkImages(benchmark, images, kept, transform)

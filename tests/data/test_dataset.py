@@ -1,0 +1,56 @@
+"""A benchmark as a torch data set, against what the trainer loads."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torchvision.transforms import PILToTensor
+
+from ltzoo.data import create_dataset, get_benchmark, load_test, load_train
+from ltzoo.errors import InputError
+
+DIGITS = get_benchmark("digitslt")
+
+
+def test_the_training_set_is_the_benchmarks_subset(tmp_path):
+    images, subset = load_train(DIGITS, "cao", tmp_path)
+    found = create_dataset("digitslt", tmp_path)
+    assert len(found) == sum(DIGITS.class_counts) == 438
+    assert found.class_counts == DIGITS.class_counts
+    assert np.bincount(found.targets).tolist() == list(DIGITS.class_counts)
+    assert found.subset.sha256 == subset.sha256
+    image, label = found[5]
+    assert (image.size, image.mode, label) == ((16, 16), "L", int(images.labels[5]))
+    assert np.array_equal(np.asarray(image), images.images[5, :, :, 0])
+
+
+def test_a_loader_gives_the_test_set_in_order(tmp_path):
+    whole = load_test(DIGITS, tmp_path)
+    loader = DataLoader(create_dataset("digitslt", tmp_path, "test", transform=PILToTensor()), batch_size=64)
+    images, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
+    assert torch.equal(images, whole.images.permute(0, 3, 1, 2))
+    assert torch.equal(labels, whole.labels)
+
+
+def test_the_images_can_be_named_by_a_file_or_by_another_rule(tmp_path):
+    first = create_dataset("digitslt", tmp_path, subset="first")
+    assert first.subset.sha256 != create_dataset("digitslt", tmp_path).subset.sha256
+    (tmp_path / "subset.json").write_text(json.dumps(first.subset.to_dict()))
+    for path in (tmp_path / "subset.json", str(tmp_path / "subset.json")):
+        assert create_dataset("digitslt", tmp_path, subset=path).subset.sha256 == first.subset.sha256
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"name": "digits"}, "no benchmark is called 'digits'; the nearest are digitslt"),
+        ({"split": "val"}, "the splits train and test, not 'val'"),
+        ({"subset": "last"}, "no subset rule is called 'last'"),
+        ({"subset": "none.json"}, "none.json is missing or no subset file"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, found, tmp_path):
+    with pytest.raises(InputError, match=found):
+        create_dataset(**{"name": "digitslt", "root": tmp_path} | arguments)
