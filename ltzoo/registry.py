@@ -10,7 +10,7 @@ from torch import nn
 
 from ltzoo import hub as checkpoints
 from ltzoo.errors import InputError
-from ltzoo.recipes import Recipe, build_model, shipped_recipes
+from ltzoo.recipes import PROTOCOLS, Recipe, build_model, shipped_recipes
 
 _RECIPES: dict[str, Recipe] = {}
 _SEED = re.compile(r"\.seed\d+$")
@@ -20,10 +20,17 @@ def register_recipe(recipe: Recipe) -> None:
     """Add a recipe to the registry.
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is taken, or the recipe contradicts the protocol that it names.
     """
     if recipe.name in _RECIPES:
         raise InputError(f"a recipe called {recipe.name!r} exists already; choose another name")
+    protocol = PROTOCOLS.get(recipe.protocol)
+    wrong = protocol.contradictions(recipe) if protocol else []
+    if wrong:
+        raise InputError(
+            f"the recipe {recipe.name!r} contradicts its protocol {recipe.protocol} in {', '.join(wrong)}; "
+            "give it a protocol name of its own"
+        )
     _RECIPES[recipe.name] = recipe
 
 

@@ -45,11 +45,11 @@ def test_what_is_no_name_is_refused_in_one_line(name):
 
 def test_wildcards_choose_recipes():
     names = ltzoo.list_recipes()
-    assert len(names) == len(set(names)) >= 64
+    assert len(names) == len(set(names))
     assert ltzoo.list_recipes("*cifar10lt*_ssesam") == [
         name for name in names if "cifar10lt" in name and name.endswith("ssesam")
     ]
-    assert len(ltzoo.list_recipes("*cifar10lt*_ssesam")) == 6
+    assert len(ltzoo.list_recipes("resnet34_cifar10lt_*_ssesam")) == 4
     assert ltzoo.list_recipes("cifar10lt") == []
     assert ltzoo.list_models("resnet20_*") == ltzoo.list_recipes("resnet20_*") != []
 

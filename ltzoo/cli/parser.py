@@ -1,6 +1,7 @@
 """What the commands share: a parser that answers bad input with one line, and argument types."""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
+        self.add_argument(
+            "--import",
+            action="append",
+            dest="modules",
+            default=[],
+            metavar="MODULE",
+            help="import a module of yours first: it registers losses, perturbations or recipes",
+        )
 
     def error(self, message: str) -> NoReturn:
         """Report bad arguments."""
@@ -34,6 +43,8 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
     """
     arguments = parser.parse_args(argv)
     try:
+        for module in arguments.modules:
+            _import(module)
         command(arguments)
         sys.stdout.flush()
     except InputError as error:
@@ -49,6 +60,16 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
     return 0
+
+
+def _import(module: str) -> None:
+    """Import a module, from the working directory too."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        importlib.import_module(module)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"the module {module!r} cannot be imported: {error}") from error
 
 
 def at_least_one(text: str) -> int:

@@ -26,7 +26,7 @@ def build_parser(prog: str) -> Parser:
         "--output", type=Path, default=Path("output"), metavar="DIR", help="holds the run folders (%(default)s)"
     )
     parser.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of weights, order and augmentation (%(default)s)"
+        "--seed", type=seed, default=0, metavar="N", help="of weights, order, augmentation and noise (%(default)s)"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there, or begin it")
 
@@ -36,6 +36,7 @@ def build_parser(prog: str) -> Parser:
     fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
     fields.add_argument("--amp", action="store_true", help="forward passes in reduced precision")
     fields.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
+    fields.add_argument("--subset", type=Path, metavar="FILE", help="train on the images that a subset file names")
     fields.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other field, as show prints"
     )
@@ -88,6 +89,7 @@ def command(arguments: argparse.Namespace) -> None:
         data_dir=arguments.data_dir,
         output=arguments.output,
         seed=arguments.seed,
+        subset=arguments.subset,
         download=arguments.download,
         resume=arguments.resume,
         val_interval=arguments.val_interval,
@@ -104,7 +106,8 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     last, best = (Figures.from_dict(metrics[key]) for key in ("last", "best"))
     rows = {"last epoch": last, f"best epoch on the test set ({metrics['best']['epoch'] + 1})": best}
-    for figure in () if metrics["overrides"] else recipe.published:
+    printed = [figure for figure in recipe.published if figure.mean.overall is not None]
+    for figure in [] if metrics["overrides"] else printed:
         groups = {"head": figure.mean.head, "mid": figure.mean.mid, "tail": figure.mean.tail}
         label = f"published: paper {figure.paper}, {figure.table}, {figure.row}"
         rows[label] = replace(last, overall=figure.mean.overall, groups={recipe.groups: groups})

@@ -1,7 +1,7 @@
 """Recipes: protocols and the papers' tables as data, and the names composed of them."""
 
 from ltzoo.recipes.citations import CITATIONS
-from ltzoo.recipes.compose import compose, shipped_recipes
+from ltzoo.recipes.compose import compose
 from ltzoo.recipes.document import (
     differences,
     override,
@@ -12,12 +12,17 @@ from ltzoo.recipes.document import (
     to_yaml,
 )
 from ltzoo.recipes.model import build_model, model_arguments
-from ltzoo.recipes.recipe import Accuracy, Optimizer, Published, Recipe, Schedule, Source
+from ltzoo.recipes.protocols import PROTOCOLS, Protocol
+from ltzoo.recipes.recipe import Accuracy, Optimizer, PaperRule, Published, Recipe, Schedule, Source
+from ltzoo.recipes.shipped import shipped_recipes
 
 __all__ = [
     "CITATIONS",
+    "PROTOCOLS",
     "Accuracy",
     "Optimizer",
+    "PaperRule",
+    "Protocol",
     "Published",
     "Recipe",
     "Schedule",

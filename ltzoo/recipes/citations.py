@@ -44,6 +44,37 @@ CITATIONS: dict[str, str] = {
   booktitle = {Advances in Neural Information Processing Systems},
   year      = {2021}
 }""",
+    "jin2017": """@inproceedings{jin2017escape,
+  title     = {How to Escape Saddle Points Efficiently},
+  author    = {Jin, Chi and Ge, Rong and Netrapalli, Praneeth and Kakade, Sham M. and Jordan, Michael I.},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2017}
+}""",
+    "bisla2022": """@inproceedings{bisla2022lowpass,
+  title     = {Low-Pass Filtering {SGD} for Recovering Flat Optima in the Deep Learning Optimization Landscape},
+  author    = {Bisla, Devansh and Wang, Jing and Choromanska, Anna},
+  booktitle = {International Conference on Artificial Intelligence and Statistics},
+  year      = {2022}
+}""",
+    "lin2017": """@inproceedings{lin2017focal,
+  title     = {Focal Loss for Dense Object Detection},
+  author    = {Lin, Tsung-Yi and Goyal, Priya and Girshick, Ross and He, Kaiming and Doll{\\'a}r, Piotr},
+  booktitle = {IEEE International Conference on Computer Vision},
+  year      = {2017}
+}""",
+    "ren2020": """@inproceedings{ren2020balanced,
+  title     = {Balanced Meta-Softmax for Long-Tailed Visual Recognition},
+  author    = {Ren, Jiawei and Yu, Cunjun and Sheng, Shunan and Ma, Xiao and Zhao, Haiyu and Yi, Shuai and
+               Li, Hongsheng},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2020}
+}""",
+    "cui2019": """@inproceedings{cui2019classbalanced,
+  title     = {Class-Balanced Loss Based on Effective Number of Samples},
+  author    = {Cui, Yin and Jia, Menglin and Lin, Tsung-Yi and Song, Yang and Belongie, Serge},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2019}
+}""",
 }
 
 METHOD_CITATIONS: dict[str, str] = {
@@ -53,6 +84,12 @@ METHOD_CITATIONS: dict[str, str] = {
     "vs": "kini2021",
     "sam": "foret2021",
     "imbsam": "zhou2023",
+    "samext": "lyu2025",
     "ssesam": "lyu2025",
+    "pgd": "jin2017",
+    "lpfsgd": "bisla2022",
+    "focal": "lin2017",
+    "bs": "ren2020",
+    "cb": "cui2019",
 }
 """The word of a loss, rule or perturbation to the work that defines it; CE and SGD need none."""

@@ -1,18 +1,31 @@
 """Names and recipes: protocol x benchmark x loss x rule x perturbation."""
 
-from collections.abc import Iterator
-from itertools import product
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 from ltzoo.data import get_benchmark
-from ltzoo.losses import NoReweighting, Reweighting
+from ltzoo.losses import NoReweighting
 from ltzoo.recipes.citations import METHOD_CITATIONS
-from ltzoo.recipes.protocols import A_CIFAR, DIGITS, Protocol
+from ltzoo.recipes.protocols import Protocol
 from ltzoo.recipes.published import published_figures
 from ltzoo.recipes.recipe import Recipe, Source
-from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation
+from ltzoo.sharpness import Perturbation
 
-ARCHITECTURES = {"resnet20": "resnet20_cifar", "resnet32": "resnet32_cifar"}
+_Part = TypeVar("_Part")
+
+ARCHITECTURES = {"resnet20": "resnet20_cifar", "resnet32": "resnet32_cifar", "resnet34": "resnet34_cifar"}
 """An architecture's word in a recipe's name to its name in timm."""
+
+_RADII = {
+    "sam": ("rho",),
+    "imbsam": ("rho",),
+    "samext": ("rho_head", "rho_tail"),
+    "ssesam": ("rho_head", "rho_tail"),
+    "pgd": ("rho",),
+}
+"""A perturbation's word to the radii that can follow it in a name, two digits each."""
 
 
 def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbation: str, protocol: Protocol) -> Recipe:
@@ -21,21 +34,27 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     Args:
         architecture: as in a recipe's name, a key of `ARCHITECTURES`.
         benchmark: name of the benchmark.
-        loss: `ce`, `ldam`, `la`, `vs`.
-        rule: re-weighting, `none` or `drw`.
-        perturbation: `sgd`, `sam`, `imbsam`, `ssesam`.
+        loss: `ce`, `ldam`, `la`, `vs`, ...
+        rule: re-weighting, `none` or a key of the protocol's rules.
+        perturbation: `sgd`, `sam`, ...; radii other than the protocol's own follow in hundredths (`ssesam0505`).
         protocol: everything else.
 
     Raises:
-        ValueError: the rule is `drw` and the protocol has none.
+        ValueError: the protocol lacks one of the parts.
     """
-    data_set = get_benchmark(benchmark).data_set.name
+    data = get_benchmark(benchmark)
+    data_set = data.data_set.name
     loss_and_rule = loss if rule == "none" else f"{loss}_{rule}"
-    words = (loss, rule, perturbation)
-    works = [METHOD_CITATIONS[word] for word in words if word in METHOD_CITATIONS]
+    word, digits = _split_radii(perturbation)
+    base = _part(_part(protocol.perturbations, data_set, protocol), loss_and_rule, protocol)
+    moved = _with_radii(_part(base, word, protocol), digits)
+    ours = tuple(key for open in protocol.ours if open.applies(benchmark, loss_and_rule, word) for key in open.fields)
+    if digits:
+        # The name gives them: nothing about them is left open.
+        ours = tuple(key for key in ours if key.removeprefix("perturbation.") not in _RADII[word])
+    works = [METHOD_CITATIONS[key] for key in (loss, rule, word) if key in METHOD_CITATIONS]
     # Paper B gives tau of LA and eta of the tail partition.
-    borrowed = ["lyu2025"] if protocol.paper != "ltzoo" and (loss == "la" or perturbation == "imbsam") else []
-    cites = (*protocol.cites, *works, *borrowed)
+    borrowed = ["lyu2025"] if protocol.paper == "A" and (loss == "la" or word == "imbsam") else []
     return Recipe(
         name=f"{architecture}_{benchmark}_{loss_and_rule}_{perturbation}",
         architecture=ARCHITECTURES[architecture],
@@ -43,61 +62,41 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         benchmark=benchmark,
         protocol=protocol.name,
         subset=protocol.subset,
-        loss=protocol.losses[data_set][loss],
-        reweighting=_reweighting(rule, protocol),
-        perturbation=_perturbation(perturbation, data_set, loss_and_rule, protocol),
-        batchnorm="clean",
+        loss=_part(_part(protocol.losses, data_set, protocol), loss, protocol),
+        reweighting=NoReweighting() if rule == "none" else _part(protocol.rules, rule, protocol),
+        perturbation=moved,
+        # Noise has no pass at w that could keep the running statistics clean.
+        batchnorm="clean" if moved.direction == "gradient" else "all",
         optimizer=protocol.optimizer,
         schedule=protocol.schedule,
         batch_size=protocol.batch_size,
         augmentation=protocol.augmentation,
         precision="float32",
-        groups=protocol.groups,
+        groups=_part(protocol.groups, data.profile, protocol),
         paper_rule=protocol.paper_rule,
-        source=Source(protocol.paper, tuple(dict.fromkeys(cites)), _ours(perturbation, loss, loss_and_rule, protocol)),
+        source=Source(protocol.paper, tuple(dict.fromkeys((*protocol.cites, *works, *borrowed))), ours),
         published=published_figures(architecture, benchmark, loss_and_rule, perturbation),
     )
 
 
-def _reweighting(rule: str, protocol: Protocol) -> Reweighting:
-    if rule == "none":
-        return NoReweighting()
-    if protocol.drw is None:
-        raise ValueError(f"the protocol {protocol.name} has no {rule}")
-    return protocol.drw
+def _part(parts: Mapping[str, _Part], key: str, protocol: Protocol) -> _Part:
+    if key not in parts:
+        raise ValueError(f"the protocol {protocol.name} has no {key}; it has {', '.join(parts) or 'none'}")
+    return parts[key]
 
 
-def _perturbation(name: str, data_set: str, loss_and_rule: str, protocol: Protocol) -> Perturbation:
-    rho, eta = protocol.sam_rho[data_set][loss_and_rule], protocol.eta[data_set]
-    made: dict[str, Perturbation] = {
-        "sgd": NoPerturbation(),
-        "sam": SAM(rho=rho),
-        # No paper gives radii of these for ResNet-32: they start from the protocol's radius of SAM.
-        "imbsam": ImbSAM(rho=rho, eta=eta),
-        "ssesam": SSESAM(rho_head=rho, rho_tail=rho, gamma=protocol.gamma, eta=eta),
-    }
-    return made[name]
+def _split_radii(word: str) -> tuple[str, tuple[str, ...]]:
+    """Split `ssesam0510` into the perturbation's word and its radii in hundredths."""
+    plain = word.rstrip("0123456789")
+    return plain, tuple(re.findall("..?", word[len(plain) :]))
 
 
-def _ours(perturbation: str, loss: str, loss_and_rule: str, protocol: Protocol) -> tuple[str, ...]:
-    """Name the fields that the protocol's paper does not give; none for a protocol of our own."""
-    if protocol.paper == "ltzoo":
-        return ()
-    radii = {
-        "sam": ("perturbation.rho",) if loss_and_rule in protocol.ours_sam else (),
-        "imbsam": ("perturbation.rho", "perturbation.eta"),
-        "ssesam": ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", "perturbation.eta"),
-    }
-    # The papers' code lets every pass into BatchNorm's running statistics; with a single pass there is no difference.
-    statistics = () if perturbation == "sgd" else ("batchnorm",)
-    return (*protocol.ours.get(loss, ()), *radii.get(perturbation, ()), *statistics)
-
-
-def shipped_recipes() -> Iterator[Recipe]:
-    """Compose every recipe that comes with the package."""
-    perturbations = ("sgd", "sam", "imbsam", "ssesam")
-    a_losses = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
-    for benchmark, (loss, rule), perturbation in product(("cifar10lt", "cifar100lt"), a_losses, perturbations):
-        yield compose("resnet32", benchmark, loss, rule, perturbation, A_CIFAR)
-    for loss, perturbation in product(("ce", "ldam", "la", "vs"), perturbations):
-        yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
+def _with_radii(perturbation: Perturbation, digits: tuple[str, ...]) -> Perturbation:
+    if not digits:
+        return perturbation
+    fields = _RADII.get(perturbation.name, ())
+    if len(fields) != len(digits) or any(len(pair) != 2 for pair in digits):
+        raise ValueError(
+            f"{perturbation.name}{''.join(digits)} must have two digits for each of its {len(fields)} radii"
+        )
+    return replace(perturbation, **{field: int(pair) / 100 for field, pair in zip(fields, digits, strict=True)})

@@ -13,9 +13,14 @@ import yaml
 from ltzoo.errors import InputError
 from ltzoo.losses import LOSSES, REWEIGHTINGS, Loss, Reweighting
 from ltzoo.recipes.recipe import Recipe
-from ltzoo.sharpness import PERTURBATIONS, Perturbation
+from ltzoo.sharpness import PERTURBATIONS, RADIUS_SCHEDULES, Perturbation, RadiusSchedule
 
-_KINDS: dict[type, Mapping[str, type]] = {Loss: LOSSES, Reweighting: REWEIGHTINGS, Perturbation: PERTURBATIONS}
+_KINDS: dict[type, Mapping[str, type]] = {
+    Loss: LOSSES,
+    Reweighting: REWEIGHTINGS,
+    Perturbation: PERTURBATIONS,
+    RadiusSchedule: RADIUS_SCHEDULES,
+}
 """Fields that hold one of several records; its `name` says which."""
 
 _IDENTITY = ("name", "protocol", "source", "published")
@@ -31,7 +36,7 @@ def recipe_to_dict(recipe: Recipe) -> Document:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        named = {"name": value.name} if isinstance(value, Loss | Reweighting | Perturbation) else {}
+        named = {"name": value.name} if isinstance(value, Loss | Reweighting | Perturbation | RadiusSchedule) else {}
         return named | {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
@@ -79,7 +84,12 @@ def _value(hint: Any, value: Any, path: str) -> Any:
     """Check a value against the type of its field; a float field takes whole numbers too."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return None if value is None else _value(next(a for a in arguments if a is not type(None)), value, path)
+        if value is None and type(None) in arguments:
+            return None
+        # A number or text is written as it is, a record as a mapping.
+        record = isinstance(value, Mapping) and any(is_dataclass(kind) for kind in arguments)
+        fitting = [a for a in arguments if a is not type(None) and (not record or is_dataclass(a))]
+        return _value(fitting[0], value, path)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise InputError(f"{path} must be a list, not {value!r}")

@@ -1,11 +1,15 @@
-"""The papers' tables: what they printed, row by row."""
+"""The papers' tables: what they printed, row by row, in their own order of columns."""
 
 from ltzoo.recipes.recipe import Accuracy, Published
 
 Row = tuple[float, float, float | None, float]
+"""Overall, head, mid, tail."""
+
+Cell = tuple[str, str, str]
+"""Benchmark, LOSS[_RULE] and perturbation of a recipe's name."""
 
 # Paper A, Table 1 (ResNet-32, IF 100, mean of 3 seeds): benchmark, LOSS[_RULE], perturbation -> row label, mean, std.
-_A_TABLE_1: dict[tuple[str, str, str], tuple[str, Row, Row]] = {
+_A_TABLE_1: dict[Cell, tuple[str, Row, Row]] = {
     ("cifar10lt", "ce", "sgd"): ("CE", (71.7, 90.8, 71.9, 52.3), (0.1, 3.6, 0.4, 3.7)),
     ("cifar10lt", "ce", "sam"): ("CE + SAM", (73.1, 93.3, 74.1, 51.7), (0.3, 0.2, 0.6, 1.0)),
     ("cifar10lt", "ce_drw", "sgd"): ("CE + DRW", (75.5, 91.6, 74.1, 61.4), (0.2, 0.4, 0.4, 0.9)),
@@ -25,6 +29,102 @@ _A_TABLE_1: dict[tuple[str, str, str], tuple[str, Row, Row]] = {
 }
 
 
+# Paper A, Table 2 (ResNet-32, step profile, IF 100): overall, head, tail on CIFAR-10 and CIFAR-100.
+_A_TABLE_2 = {
+    ("ce", "sgd"): ("CE", (65.1, 88.6, 41.7), (38.6, 76.3, 0.9)),
+    ("ce", "sam"): ("CE + SAM", (66.1, 92.9, 39.4), (39.3, 78.6, 0.0)),
+    ("ce_drw", "sgd"): ("CE + DRW", (72.2, 93.1, 51.2), (45.8, 73.9, 17.8)),
+    ("ce_drw", "sam"): ("CE + DRW + SAM", (79.3, 92.7, 65.8), (48.3, 73.1, 23.4)),
+    ("ldam_drw", "sgd"): ("LDAM + DRW", (77.6, 89.2, 66.0), (45.3, 70.3, 20.4)),
+    ("ldam_drw", "sam"): ("LDAM + DRW + SAM", (81.0, 90.5, 71.5), (49.2, 74.0, 24.4)),
+    ("vs", "sgd"): ("VS", (77.0, 91.7, 62.3), (46.5, 69.0, 24.1)),
+    ("vs", "sam"): ("VS + SAM", (82.0, 91.7, 72.3), (48.3, 70.4, 26.2)),
+}
+
+# Paper A, Table 4 (ResNet-32, IF 100, CE + DRW): overall, head, mid, tail on CIFAR-10-LT and CIFAR-100-LT.
+_A_TABLE_4: dict[str, tuple[str, Row, Row]] = {
+    "pgd": ("CE + DRW + PGD", (77.2, 92.0, 75.2, 65.0), (42.2, 63.0, 41.6, 17.0)),
+    "lpfsgd": ("CE + DRW + LPF-SGD", (78.5, 90.8, 77.7, 67.2), (42.9, 64.0, 43.7, 15.8)),
+}
+
+# Paper A, Figure 4 (CIFAR-10-LT, CE + DRW + SAM): tail accuracy by radius, as the text has it.
+_A_FIGURE_4 = {"sam05": ("rho 0.05", 63.0), "sam80": ("rho 0.8", 73.0)}
+
+# Paper B, Table 1 (ResNet-34, IF 100, one seed): many, medium, few, overall on CIFAR-100-LT and CIFAR-10-LT.
+_B_TABLE_1 = {
+    ("ce", "sgd"): ("CE", (74.3, 43.1, 11.6, 44.6), (92.3, 78.6, 54.8, 77.0)),
+    ("ce", "sam"): ("CE + SAM", (75.3, 45.6, 12.9, 46.2), (93.2, 79.8, 60.4, 79.4)),
+    ("ce", "imbsam"): ("CE + ImbSAM", (72.3, 50.4, 16.6, 47.9), (92.2, 79.2, 65.8, 80.4)),
+    ("ce", "ssesam"): ("CE + SSE-SAM", (71.7, 54.5, 17.1, 49.3), (93.0, 80.5, 72.8, 83.2)),
+    ("ldam", "sgd"): ("LDAM", (74.3, 48.4, 17.7, 48.3), (90.8, 76.0, 61.5, 77.6)),
+    ("ldam", "sam"): ("LDAM + SAM", (76.3, 49.6, 19.4, 49.9), (91.2, 77.4, 62.6, 78.5)),
+    ("ldam", "imbsam"): ("LDAM + ImbSAM", (72.0, 55.4, 23.3, 51.6), (89.1, 78.9, 71.7, 80.8)),
+    ("ldam", "ssesam"): ("LDAM + SSE-SAM", (72.3, 54.7, 21.5, 50.9), (91.1, 81.8, 69.7, 81.9)),
+    ("la", "sgd"): ("LA", (75.0, 45.7, 16.2, 47.1), (91.8, 80.0, 65.4, 80.4)),
+    ("la", "sam"): ("LA + SAM", (75.2, 49.9, 21.2, 50.2), (92.3, 80.8, 73.3, 83.1)),
+    ("la", "imbsam"): ("LA + ImbSAM", (68.7, 54.1, 23.5, 50.0), (91.1, 80.5, 74.0, 82.8)),
+    ("la", "ssesam"): ("LA + SSE-SAM", (68.8, 58.7, 28.6, 53.2), (92.5, 81.1, 79.2, 85.1)),
+    ("vs", "sgd"): ("VS", (73.5, 46.7, 19.3, 47.8), (92.0, 80.1, 65.1, 80.4)),
+    ("vs", "sam"): ("VS + SAM", (73.0, 53.9, 24.6, 51.8), (89.9, 81.2, 81.9, 84.9)),
+    ("vs", "imbsam"): ("VS + ImbSAM", (68.9, 55.2, 25.4, 51.0), (90.9, 80.0, 76.6, 83.3)),
+    ("vs", "ssesam"): ("VS + SSE-SAM", (69.7, 57.2, 30.5, 53.5), (91.6, 82.6, 79.0, 85.1)),
+}
+
+# Paper B, Table 3 (CIFAR-100-LT, CE; rho of head and tail): many, medium, few, overall at IF 100 and IF 50.
+_B_TABLE_3 = {
+    "sgd": ("SGD", (74.3, 43.1, 11.6, 44.6), (73.6, 41.4, 15.4, 49.9)),
+    "sam": ("SAM (0.05, 0.05)", (75.3, 45.6, 12.9, 46.2), (74.7, 43.9, 19.1, 52.1)),
+    "imbsam05": ("ImbSAM (0, 0.05)", (73.0, 50.1, 15.2, 47.6), (71.4, 48.5, 23.2, 53.3)),
+    "ssesam0505": ("SSE-SAM (0.05, 0.05)", (73.1, 51.3, 15.8, 48.3), (73.4, 49.7, 22.4, 54.5)),
+    "samext": ("SAM (ext.) (0.05, 0.10)", (75.2, 48.6, 14.9, 47.8), (74.4, 46.4, 21.3, 53.4)),
+    "imbsam": ("ImbSAM (0, 0.10)", (72.3, 50.4, 16.6, 47.9), (70.9, 50.2, 24.1, 54.0)),
+    "ssesam": ("SSE-SAM (0.05, 0.10)", (71.7, 54.5, 17.1, 49.3), (72.2, 51.9, 26.1, 55.6)),
+}
+
+
+def _gather() -> dict[tuple[str, Cell], list[Published]]:
+    """Bring all tables into one: architecture and cell to what was printed for it, paper A before paper B."""
+    gathered: dict[tuple[str, Cell], list[Published]] = {}
+
+    def add(architecture: str, cell: Cell, figure: Published) -> None:
+        gathered.setdefault((architecture, cell), []).append(figure)
+
+    for cell, (row, mean, std) in _A_TABLE_1.items():
+        add("resnet32", cell, Published("A", "Table 1", row, Accuracy(*mean), Accuracy(*std), n=3))
+    for (loss, perturbation), (row, *found) in _A_TABLE_2.items():
+        for data_set, (overall, head, tail) in zip(("cifar10", "cifar100"), found, strict=True):
+            accuracy = Accuracy(overall, head, None, tail)
+            add(
+                "resnet32", (f"{data_set}step", loss, perturbation), Published("A", "Table 2", row, accuracy, None, n=3)
+            )
+    for perturbation, (row, *means) in _A_TABLE_4.items():
+        for benchmark, mean in zip(("cifar10lt", "cifar100lt"), means, strict=True):
+            add(
+                "resnet32",
+                (benchmark, "ce_drw", perturbation),
+                Published("A", "Table 4", row, Accuracy(*mean), None, n=3),
+            )
+    for perturbation, (row, tail) in _A_FIGURE_4.items():
+        accuracy = Accuracy(None, None, None, tail)
+        add("resnet32", ("cifar10lt", "ce_drw", perturbation), Published("A", "Figure 4", row, accuracy, None, n=None))
+    for (loss, perturbation), (row, *printed) in _B_TABLE_1.items():
+        for benchmark, columns in zip(("cifar100lt", "cifar10lt"), printed, strict=True):
+            add("resnet34", (benchmark, loss, perturbation), Published("B", "Table 1", row, _b(columns), None, n=1))
+    for perturbation, (row, *printed) in _B_TABLE_3.items():
+        for benchmark, columns in zip(("cifar100lt", "cifar100lt50"), printed, strict=True):
+            add("resnet34", (benchmark, "ce", perturbation), Published("B", "Table 3", row, _b(columns), None, n=1))
+    return gathered
+
+
+def _b(columns: tuple[float, ...]) -> Accuracy:
+    """Put paper B's columns, many, medium, few and overall, into our order."""
+    many, medium, few, overall = columns
+    return Accuracy(overall, many, medium, few)
+
+
+_PUBLISHED = _gather()
+
+
 def published_figures(
     architecture: str, benchmark: str, loss_and_rule: str, perturbation: str
 ) -> tuple[Published, ...]:
@@ -34,10 +134,6 @@ def published_figures(
         architecture: as in a recipe's name, `resnet32`.
         benchmark: name of the benchmark.
         loss_and_rule: `LOSS[_RULE]`, `ce_drw`.
-        perturbation: its word, `sam`.
+        perturbation: its word, with radii, `sam05`.
     """
-    found = _A_TABLE_1.get((benchmark, loss_and_rule, perturbation)) if architecture == "resnet32" else None
-    if found is None:
-        return ()
-    row, mean, std = found
-    return (Published("A", "Table 1", row, Accuracy(*mean), Accuracy(*std), n=3),)
+    return tuple(_PUBLISHED.get((architecture, (benchmark, loss_and_rule, perturbation)), ()))

@@ -1,5 +1,6 @@
 """The recipe: a frozen record of everything that a training run does."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,19 +41,21 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over the epochs: linear warm-up, then a factor from each milestone on.
+    """The learning rate over the epochs: linear warm-up, then steps or a cosine.
 
     Attributes:
         epochs: T.
         warmup_epochs: epoch e < warmup_epochs has lr * (e + 1) / warmup_epochs.
-        milestones: epochs, from 0, at which the factor changes.
+        milestones: epochs, from 0, at which the factor changes; none with a cosine.
         factors: what lr is multiplied by from each milestone on (not cumulative).
+        decay: "steps", or "cosine": epoch e has lr * (1 + cos(pi * e / T)) / 2.
     """
 
     epochs: int
     warmup_epochs: int
     milestones: tuple[int, ...]
     factors: tuple[float, ...]
+    decay: Literal["steps", "cosine"] = "steps"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -67,30 +70,51 @@ class Schedule:
             raise ValueError(
                 f"milestones and factors must not be below 0: {list(self.milestones)} and {list(self.factors)}"
             )
+        if self.decay == "cosine" and self.milestones:
+            raise ValueError(f"milestones belong to steps, a cosine has none, not {list(self.milestones)}")
 
     def factor(self, epoch: int) -> float:
         """Compute what the learning rate is multiplied by in an epoch, from 0."""
         if epoch < self.warmup_epochs:
             return (epoch + 1) / self.warmup_epochs
+        if self.decay == "cosine":
+            return (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         passed = [factor for milestone, factor in zip(self.milestones, self.factors, strict=True) if epoch >= milestone]
         return passed[-1] if passed else 1.0
 
 
 @dataclass(frozen=True)
+class PaperRule:
+    """How a paper selects and measures. Ours is always the last epoch without test-time augmentation.
+
+    Attributes:
+        interval: epochs from one look at the test set to the next; the best of those epochs is taken.
+        flip: the figure averages the logits of each image and of its mirror image; the selection does not.
+    """
+
+    interval: int
+    flip: bool
+
+    def __post_init__(self) -> None:
+        if self.interval < 1:
+            raise ValueError(f"interval must be at least 1, not {self.interval}")
+
+
+@dataclass(frozen=True)
 class Accuracy:
-    """Accuracies in per cent.
+    """Accuracies in per cent; None for what a paper does not print.
 
     Attributes:
         overall: of all test images.
         head: of the head group.
-        mid: of the mid group, None where the profile has none.
+        mid: of the mid group, which the step profile lacks.
         tail: of the tail group.
     """
 
-    overall: float
-    head: float
+    overall: float | None
+    head: float | None
     mid: float | None
-    tail: float
+    tail: float | None
 
 
 @dataclass(frozen=True)
@@ -99,11 +123,11 @@ class Published:
 
     Attributes:
         paper: `A` (Rangwani 2022) or `B` (Lyu 2025).
-        table: the table in it.
+        table: the table or figure in it.
         row: the row in the table.
         mean: the accuracies.
         std: their standard deviations over the seeds, None where the paper prints none.
-        n: number of seeds.
+        n: number of seeds, None where the paper does not say.
     """
 
     paper: str
@@ -111,7 +135,7 @@ class Published:
     row: str
     mean: Accuracy
     std: Accuracy | None
-    n: int
+    n: int | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +163,7 @@ class Recipe:
         classifier: `linear`, or `cosine` (bias-free, normalised).
         benchmark: name of the benchmark.
         protocol: the family of recipes that it belongs to.
-        subset: the rule that chooses the training images.
+        subset: the rule that chooses the training images; `imported` where a file names them.
         loss: one value an image.
         reweighting: class weights over the epochs.
         perturbation: where the gradient is taken.
@@ -150,7 +174,7 @@ class Recipe:
         augmentation: crop and flip.
         precision: of the forward passes; weights stay float32.
         groups: the rule of the groups that accuracy is reported on.
-        paper_rule: how the paper selects and measures; ours is always the last epoch without augmentation.
+        paper_rule: how the paper selects and measures.
         source: where it comes from.
         published: what papers printed for it.
     """
@@ -171,7 +195,7 @@ class Recipe:
     augmentation: Augmentation
     precision: Literal["float32", "bfloat16", "float16"]
     groups: str
-    paper_rule: str | None
+    paper_rule: PaperRule | None
     source: Source
     published: tuple[Published, ...]
 
@@ -182,6 +206,8 @@ class Recipe:
         make_groups(self.groups, self.data)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.perturbation.direction != "gradient" and self.batchnorm == "clean":
+            raise ValueError(f"batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
 
     @property
     def data(self) -> Benchmark:
@@ -189,7 +215,7 @@ class Recipe:
         return get_benchmark(self.benchmark)
 
     def with_epochs(self, epochs: int) -> "Recipe":
-        """Shorten or lengthen the training; warm-up, drops and DRW scale by epochs / T, rounded down.
+        """Shorten or lengthen the training; warm-up, drops, DRW and radii scale by epochs / T, rounded down.
 
         SSE-SAM's gamma is a share of the epochs, so its stage scales by itself.
 
@@ -203,7 +229,12 @@ class Recipe:
             warmup_epochs=old.warmup_epochs * epochs // old.epochs,
             milestones=tuple(milestone * epochs // old.epochs for milestone in old.milestones),
         )
-        return replace(self, schedule=schedule, reweighting=self.reweighting.scaled(epochs, old.epochs))
+        return replace(
+            self,
+            schedule=schedule,
+            reweighting=self.reweighting.scaled(epochs, old.epochs),
+            perturbation=self.perturbation.scaled(epochs, old.epochs),
+        )
 
 
 def _choice(field: str, value: str, choices: Sequence[str] | dict) -> None:

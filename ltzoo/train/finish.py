@@ -1,15 +1,18 @@
 """The end of a run: checkpoint, figures measured from the written weights, pictures."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltzoo import hub
 from ltzoo.data import LabelledImages, make_groups
-from ltzoo.evaluate import draw_classes, draw_curves, evaluate_model
-from ltzoo.recipes import build_model, model_arguments, recipe_to_dict
+from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
+from ltzoo.recipes import PaperRule, build_model, model_arguments, recipe_to_dict
 from ltzoo.train.facts import RunFacts
 from ltzoo.train.run_folder import Row, RunFolder, write_text
 from ltzoo.train.state import read_tensors
@@ -47,24 +50,44 @@ def finish_run(
     }
     hub.save_checkpoint(folder.checkpoint, model, model_arguments(recipe), description)
 
-    interval = facts.how["val_interval"]
-    looked = "looked at every epoch" if interval == 1 else f"looked at every {interval} epochs"
-    written = hub.load_checkpoint(folder.checkpoint)
-    last = evaluate_model(written, benchmark, test, recipe.groups, "last epoch", device=device)
-    best_weights, written_with = read_tensors(folder.best_weights)
-    model.load_state_dict(best_weights)
-    best_rule = f"best epoch on the test set, {looked}"
-    best = evaluate_model(model, benchmark, test, recipe.groups, best_rule, device=device).to_dict()
-    best["epoch"] = int(written_with["epoch"])
+    measured: dict[tuple[int, bool], Figures] = {}
+
+    def figures(measured_model: nn.Module, epoch: int, flip: bool, rule: str) -> Figures:
+        """Measure an epoch's weights, each once."""
+        if (epoch, flip) not in measured:
+            measured[epoch, flip] = evaluate_model(
+                measured_model, benchmark, test, recipe.groups, rule, device=device, flip=flip
+            )
+        return replace(measured[epoch, flip], rule=rule)
+
+    def selected(selection: str, flip: bool, rule: str) -> dict[str, Any]:
+        """Measure the weights that a selection kept."""
+        kept, written_with = read_tensors(folder.selected(selection))
+        epoch = int(written_with["epoch"])
+        model.load_state_dict(kept)
+        return figures(model, epoch, flip, rule).to_dict() | {"epoch": epoch}
+
+    interval, paper_rule = facts.how["val_interval"], recipe.paper_rule
+    last = figures(hub.load_checkpoint(folder.checkpoint), recipe.schedule.epochs - 1, False, "last epoch")
     metrics = {
         "recipe": recipe.name,
         **origin,
         "last": last.to_dict(),
-        "best": best,
-        "paper": best | {"rule": f"{recipe.paper_rule}, {looked}"} if recipe.paper_rule else None,
+        "best": selected("best", False, _in_words(PaperRule(interval, flip=False))),
+        "paper": None,
     }
+    if paper_rule is not None:
+        words = _in_words(replace(paper_rule, interval=math.lcm(paper_rule.interval, interval)))
+        metrics["paper"] = selected("paper", paper_rule.flip, words)
     draw_classes(folder.path / "classes.png", facts.title, last, groups)
     draw_curves(folder.path / "curves.png", facts.title, history)
     text = json.dumps(metrics, indent=1) + "\n"
     write_text(folder.checkpoint / hub.METRICS, text)
     write_text(folder.metrics, text)
+
+
+def _in_words(rule: PaperRule) -> str:
+    """Say how an epoch was selected, and how it was measured."""
+    looked = "looked at every epoch" if rule.interval == 1 else f"looked at every {rule.interval} epochs"
+    flipped = ", logits averaged with those of the mirror image" if rule.flip else ""
+    return f"best epoch on the test set, {looked}{flipped}"

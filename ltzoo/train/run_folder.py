@@ -64,10 +64,9 @@ class RunFolder:
         """What a run needs to resume."""
         return self.path / "state" / "last.safetensors"
 
-    @property
-    def best_weights(self) -> Path:
-        """Weights of the epoch that did best on the test set."""
-        return self.path / "state" / "best.safetensors"
+    def selected(self, selection: str) -> Path:
+        """Weights of the epoch that did best on the test set: `best`, of all epochs; `paper`, of those it looks at."""
+        return self.path / "state" / f"{selection}.safetensors"
 
     @property
     def checkpoint(self) -> Path:

@@ -2,14 +2,24 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ltzoo.data import EvalBatches, LabelledImages, TrainBatches, load_test, load_train, make_groups
+from ltzoo.data import (
+    IMPORTED,
+    EvalBatches,
+    LabelledImages,
+    TrainBatches,
+    load_test,
+    load_train,
+    make_groups,
+    read_subset,
+    seeded_generator,
+)
 from ltzoo.errors import InputError
 from ltzoo.evaluate import measure, predict
 from ltzoo.recipes import Recipe, build_model
@@ -24,12 +34,13 @@ from ltzoo.train.state import load_state, save_state, save_tensors
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a run needs beside its recipe. None of it changes what is computed, up to rounding, but the seed.
+    """What a run needs beside its recipe. But for seed and subset, none of it changes more than rounding.
 
     Attributes:
         data_dir: holds a folder a data set.
         output: the run folder is `output/NAME/seedN`.
-        seed: of weights, order and augmentation.
+        seed: of weights, order, augmentation and noise.
+        subset: a file that names the training images in the place of the recipe's rule; an override of the recipe.
         download: fetch a missing data set.
         resume: go on with a run that is there, or begin it.
         val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
@@ -42,6 +53,7 @@ class TrainOptions:
     data_dir: Path
     output: Path
     seed: int = 0
+    subset: Path | None = None
     download: bool = False
     resume: bool = False
     val_interval: int = 1
@@ -68,7 +80,10 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
     folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
     folder.check_free(options.resume)
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
-    train_images, subset = load_train(recipe.data, recipe.subset, options.data_dir, options.download)
+    if options.subset is not None:
+        recipe = replace(recipe, subset=IMPORTED)
+    wanted = recipe.subset if options.subset is None else read_subset(options.subset)
+    train_images, subset = load_train(recipe.data, wanted, options.data_dir, options.download)
     test_images = load_test(recipe.data, options.data_dir, options.download)
     # Float32 is float32: by default torch lets convolutions on CUDA round to TF32.
     torch.backends.cudnn.allow_tf32 = False
@@ -133,7 +148,9 @@ class _Training:
         self.test_images = test_images
         self.test_batches = EvalBatches(test_images, data_set, device=device, channels_last=options.channels_last)
         self.groups = make_groups(recipe.groups, recipe.data)
-        self.best = -1.0
+        # How often each selection looks at the test set, and the best that it saw.
+        self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
+        self.best = dict.fromkeys(self.intervals, -1.0)
         self.done = 0
         self.history: list[Row] = []
 
@@ -181,6 +198,7 @@ class _Training:
         table = recipe.perturbation.table(self.class_counts, epoch, epochs)
         weights = recipe.reweighting.weights(recipe.data.class_counts, epoch)
         weights = weights.to(self.accelerator.device, torch.float32)
+        noise = seeded_generator(self.options.seed, epoch, 1, device=self.accelerator.device)
         self.model.train()
         total = torch.zeros((), device=self.accelerator.device)
         for images, targets in self.batches.epoch(epoch):
@@ -194,6 +212,7 @@ class _Training:
                 forward=self.forward,
                 batchnorm=recipe.batchnorm,
                 scaler=self.accelerator.scaler,
+                generator=noise,
             )
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -216,13 +235,15 @@ class _Training:
         }
 
     def evaluate(self, epoch: int) -> Row:
-        """Measure the weights as they are, in the run's precision, and keep them if no earlier epoch did as well."""
+        """Measure the weights as they are, in the run's precision, and keep them where no earlier epoch did as well."""
         began = time.perf_counter()
         predictions = predict(self.model, self.test_batches, forward=self.forward)
         figures = measure(predictions, self.recipe.data.class_counts, [self.groups], f"epoch {epoch}")
-        if figures.overall > self.best:
-            self.best = figures.overall
-            save_tensors(self.folder.best_weights, self.model.state_dict(), {"epoch": str(epoch)})
+        last = epoch + 1 == self.recipe.schedule.epochs
+        for selection, interval in self.intervals.items():
+            if (last or (epoch + 1) % interval == 0) and figures.overall > self.best[selection]:
+                self.best[selection] = figures.overall
+                save_tensors(self.folder.selected(selection), self.model.state_dict(), {"epoch": str(epoch)})
         return {
             "overall": figures.overall,
             **figures.own_groups,

@@ -23,8 +23,8 @@ def recipe_of(*argv: str):
 def test_the_flags_are_these():
     flags = {flag for action in build_parser("train.py")._actions for flag in action.option_strings}
     assert flags == {
-        *("-h", "--help", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
-        *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set"),
+        *("-h", "--help", "--import", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
+        *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset"),
         *("--val-interval", "--channels-last", "--torchcompile", "--threads", "--log-wandb", "--log-with"),
     }
 

@@ -20,7 +20,7 @@ from ltzoo.recipes import (
     to_yaml,
 )
 from ltzoo.registry import get_recipe
-from ltzoo.sharpness import SAM, SSESAM, ImbSAM
+from ltzoo.sharpness import SAM, SSESAM, ImbSAM, Linear
 
 RECIPE = get_recipe("resnet32_cifar100lt_ce_drw_sam")
 
@@ -113,7 +113,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("perturbation.rho", math.nan, "perturbation.rho must be a number, not nan"),
         ("perturbation.rho", None, "perturbation.rho must be a number, not None"),
         ("perturbation", "sam", "perturbation must be a mapping, not 'sam'"),
-        ("perturbation", {"name": "asam", "rho": 1}, "perturbation.name must be one of sgd, sam, imbsam, ssesam, not"),
+        ("perturbation", {"name": "asam", "rho": 1}, "perturbation.name must be one of sgd, sam, .* not"),
         ("perturbation", {"name": ["sam"], "rho": 1}, "perturbation.name must be one of"),
         ("perturbation", {"rho": 1}, "perturbation.name must be one of .* not None"),
         ("perturbation", {"name": "sam"}, "perturbation.rho is missing"),
@@ -123,13 +123,20 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
             "unknown key perturbation.eta; there are perturbation.rho",
         ),
         ("perturbation.name", "sgd", "unknown key perturbation.rho; there are none"),
-        ("reweighting.beta", 1, "beta must lie in"),
+        ("reweighting.beta", 1.5, "beta must lie in"),
         ("classifier", "dense", "classifier must be one of linear, cosine, not 'dense'"),
         ("precision", "fp16", "precision must be one of float32, bfloat16, float16"),
         ("batchnorm", ["all"], "batchnorm must be one of clean, all"),
         ("benchmark", "cifar100", "no benchmark is called 'cifar100'; the nearest are"),
         ("benchmark", 3, "benchmark must be text, not 3"),
-        ("subset", "first", "subset must be one of cao, not 'first'"),
+        ("subset", "last", "subset must be one of cao, first, imported, not 'last'"),
+        ("paper_rule", "best", "paper_rule must be a mapping, not 'best'"),
+        ("paper_rule", {"interval": 0, "flip": True}, "interval must be at least 1"),
+        ("schedule.decay", "cosine", r"milestones belong to steps, a cosine has none, not \[160, 180\]"),
+        ("perturbation.rho", {"name": "ramp"}, "perturbation.rho.name must be one of steps, linear, cosine, stages"),
+        ("perturbation.rho", {"name": "linear", "start": 0.1}, "perturbation.rho.end is missing"),
+        ("perturbation.rho", {"name": "linear", "start": 0.1, "end": -1}, "end must be finite and not below 0"),
+        ("perturbation", {"name": "pgd", "rho": 0.1}, "batchnorm must be 'all' with pgd, which has no pass at w"),
         ("groups", "quarters", "no grouping rule is called 'quarters'"),
         ("groups", "half", "'half' is not defined on cifar100lt"),
         ("augmentation.crop_padding", -1, "crop_padding must be pixels from 0 on"),
@@ -170,8 +177,17 @@ def test_differences_name_what_was_registered_and_what_is_used():
         "batch_size": [128, 64],
         "perturbation.name": ["sam", "imbsam"],
         "perturbation.eta": [None, 50.0],
+        "perturbation.normalization": [None, "batch"],
     }
     assert differences(RECIPE, changed)["perturbation.eta"] == [50.0, None]
+
+
+def test_a_radius_can_be_a_number_or_a_schedule():
+    ramp = override(RECIPE, {"perturbation.rho": {"name": "linear", "start": 0, "end": 0.5}})
+    assert ramp.perturbation == SAM(rho=Linear(start=0.0, end=0.5))
+    assert recipe_from_dict(yaml.safe_load(to_yaml(recipe_to_dict(ramp)))) == ramp
+    assert override(ramp, {"perturbation.rho.end": 0.8}).perturbation.rho.end == 0.8
+    assert override(ramp, {"perturbation.rho": 0.3}).perturbation == SAM(rho=0.3)
 
 
 def document(**changes):

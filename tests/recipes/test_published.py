@@ -1,20 +1,16 @@
-"""The shipped recipes against the papers: names, figures, radii, constants, and what is marked as ours."""
+"""Every table of both papers, walked cell by cell: recipe, figures, groups and image counts."""
 
-from dataclasses import replace
+from collections import Counter
 
 import pytest
 
-from ltzoo.data import GROUP_RULES
-from ltzoo.losses import CE, DRW, LA, LDAM, VS, NoReweighting
-from ltzoo.recipes import CITATIONS, Accuracy, compose, shipped_recipes
-from ltzoo.recipes.protocols import DIGITS
-from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation
+from ltzoo.data import exponential_counts, make_groups
+from ltzoo.recipes import Accuracy, shipped_recipes
 
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
-A_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "A-CIFAR"}
 
 # Paper A, Table 1: overall, head, mid and tail on CIFAR-10-LT and CIFAR-100-LT, then the standard deviations of both.
-TABLE_1 = """
+A_TABLE_1 = """
 ce_sgd       | 71.7 90.8 71.9 52.3 | 38.5 64.5 36.8  8.2 | 0.1 3.6 0.4 3.7  | 0.5 0.7 1.0 1.0
 ce_sam       | 73.1 93.3 74.1 51.7 | 39.6 66.5 38.1  8.0 | 0.3 0.2 0.6 1.0  | 0.6 0.7 1.1 0.6
 ce_drw_sgd   | 75.5 91.6 74.1 61.4 | 41.0 61.3 41.7 14.7 | 0.2 0.4 0.4 0.9  | 0.6 1.3 0.5 0.9
@@ -25,160 +21,163 @@ vs_sgd       | 78.6 90.6 75.8 70.3 | 41.7 54.4 41.1 26.8 | 0.3 0.4 0.5 0.5  | 0.
 vs_sam       | 82.4 90.7 79.6 78.0 | 46.6 56.4 48.8 31.7 | 0.4 0.0 0.5 0.12 | 0.4 0.4 0.6 0.1
 """
 
+# Paper A, Table 2: overall, head and tail on CIFAR-10 and CIFAR-100 with the step profile.
+A_TABLE_2 = """
+ce_sgd       | 65.1 88.6 41.7 | 38.6 76.3  0.9
+ce_sam       | 66.1 92.9 39.4 | 39.3 78.6  0.0
+ce_drw_sgd   | 72.2 93.1 51.2 | 45.8 73.9 17.8
+ce_drw_sam   | 79.3 92.7 65.8 | 48.3 73.1 23.4
+ldam_drw_sgd | 77.6 89.2 66.0 | 45.3 70.3 20.4
+ldam_drw_sam | 81.0 90.5 71.5 | 49.2 74.0 24.4
+vs_sgd       | 77.0 91.7 62.3 | 46.5 69.0 24.1
+vs_sam       | 82.0 91.7 72.3 | 48.3 70.4 26.2
+"""
 
-def table_1():
-    for line in TABLE_1.strip().splitlines():
-        row, *cells = (cell.strip() for cell in line.split("|"))
-        numbers = [Accuracy(*map(float, cell.split())) for cell in cells]
-        yield f"resnet32_cifar10lt_{row}", (numbers[0], numbers[2])
-        yield f"resnet32_cifar100lt_{row}", (numbers[1], numbers[3])
+# Paper A, Table 4: overall, head, mid and tail on CIFAR-10-LT and CIFAR-100-LT.
+A_TABLE_4 = """
+ce_drw_pgd    | 77.2 92.0 75.2 65.0 | 42.2 63.0 41.6 17.0
+ce_drw_lpfsgd | 78.5 90.8 77.7 67.2 | 42.9 64.0 43.7 15.8
+"""
+
+# Paper B, Table 1: many, medium, few and overall on CIFAR-100-LT and CIFAR-10-LT.
+B_TABLE_1 = """
+ce_sgd      | 74.3 43.1 11.6 44.6 | 92.3 78.6 54.8 77.0
+ce_sam      | 75.3 45.6 12.9 46.2 | 93.2 79.8 60.4 79.4
+ce_imbsam   | 72.3 50.4 16.6 47.9 | 92.2 79.2 65.8 80.4
+ce_ssesam   | 71.7 54.5 17.1 49.3 | 93.0 80.5 72.8 83.2
+ldam_sgd    | 74.3 48.4 17.7 48.3 | 90.8 76.0 61.5 77.6
+ldam_sam    | 76.3 49.6 19.4 49.9 | 91.2 77.4 62.6 78.5
+ldam_imbsam | 72.0 55.4 23.3 51.6 | 89.1 78.9 71.7 80.8
+ldam_ssesam | 72.3 54.7 21.5 50.9 | 91.1 81.8 69.7 81.9
+la_sgd      | 75.0 45.7 16.2 47.1 | 91.8 80.0 65.4 80.4
+la_sam      | 75.2 49.9 21.2 50.2 | 92.3 80.8 73.3 83.1
+la_imbsam   | 68.7 54.1 23.5 50.0 | 91.1 80.5 74.0 82.8
+la_ssesam   | 68.8 58.7 28.6 53.2 | 92.5 81.1 79.2 85.1
+vs_sgd      | 73.5 46.7 19.3 47.8 | 92.0 80.1 65.1 80.4
+vs_sam      | 73.0 53.9 24.6 51.8 | 89.9 81.2 81.9 84.9
+vs_imbsam   | 68.9 55.2 25.4 51.0 | 90.9 80.0 76.6 83.3
+vs_ssesam   | 69.7 57.2 30.5 53.5 | 91.6 82.6 79.0 85.1
+"""
+
+# Paper B, Table 3: rho of head and tail; many, medium, few and overall at IF 100 and IF 50.
+B_TABLE_3 = """
+sgd        | 0    0    | 74.3 43.1 11.6 44.6 | 73.6 41.4 15.4 49.9
+sam        | 0.05 0.05 | 75.3 45.6 12.9 46.2 | 74.7 43.9 19.1 52.1
+imbsam05   | 0    0.05 | 73.0 50.1 15.2 47.6 | 71.4 48.5 23.2 53.3
+ssesam0505 | 0.05 0.05 | 73.1 51.3 15.8 48.3 | 73.4 49.7 22.4 54.5
+samext     | 0.05 0.10 | 75.2 48.6 14.9 47.8 | 74.4 46.4 21.3 53.4
+imbsam     | 0    0.10 | 72.3 50.4 16.6 47.9 | 70.9 50.2 24.1 54.0
+ssesam     | 0.05 0.10 | 71.7 54.5 17.1 49.3 | 72.2 51.9 26.1 55.6
+"""
 
 
-def test_sixty_four_recipes_are_shipped_under_the_names_their_parts_give():
-    perturbations = ["sgd", "sam", "imbsam", "ssesam"]
-    losses = ["ce", "ce_drw", "ldam", "ldam_drw", "la", "vs"]
-    expected = {
-        f"resnet32_{data}_{loss}_{method}"
-        for data in ("cifar10lt", "cifar100lt")
-        for loss in losses
-        for method in perturbations
-    } | {f"resnet20_digitslt_{loss}_{method}" for loss in ("ce", "ldam", "la", "vs") for method in perturbations}
-    assert len(list(shipped_recipes())) == 64
-    assert set(RECIPES) == expected
+def cells(table):
+    for line in table.strip().splitlines():
+        row, *columns = (cell.strip() for cell in line.split("|"))
+        yield row, [tuple(map(float, column.split())) for column in columns]
 
 
-def test_the_figures_of_paper_as_table_1_stand_at_their_recipes_and_nowhere_else():
-    expected = dict(table_1())
-    assert len(expected) == 16
-    found = {name: recipe.published for name, recipe in RECIPES.items() if recipe.published}
-    assert set(found) == set(expected)
-    for name, (mean, std) in expected.items():
-        (figure,) = found[name]
-        assert (figure.paper, figure.table, figure.n) == ("A", "Table 1", 3)
-        assert (figure.mean, figure.std) == (mean, std), name
-        words = [word.upper() for word in name.split("_")[2:] if word != "sgd"]
+def b(many, medium, few, overall):
+    return Accuracy(overall, many, medium, few)
+
+
+def published_by_hand():
+    """Yield paper and table, recipe, mean, standard deviation and number of seeds of each cell."""
+    for row, (cifar10, cifar100, std10, std100) in cells(A_TABLE_1):
+        yield ("A", "Table 1"), f"resnet32_cifar10lt_{row}", Accuracy(*cifar10), Accuracy(*std10), 3
+        yield ("A", "Table 1"), f"resnet32_cifar100lt_{row}", Accuracy(*cifar100), Accuracy(*std100), 3
+    for row, columns in cells(A_TABLE_2):
+        for data_set, (overall, head, tail) in zip(("cifar10", "cifar100"), columns, strict=True):
+            yield ("A", "Table 2"), f"resnet32_{data_set}step_{row}", Accuracy(overall, head, None, tail), None, 3
+    for row, columns in cells(A_TABLE_4):
+        for data_set, mean in zip(("cifar10", "cifar100"), columns, strict=True):
+            yield ("A", "Table 4"), f"resnet32_{data_set}lt_{row}", Accuracy(*mean), None, 3
+    for rho, tail in (("05", 63.0), ("80", 73.0)):
+        mean = Accuracy(None, None, None, tail)
+        yield ("A", "Figure 4"), f"resnet32_cifar10lt_ce_drw_sam{rho}", mean, None, None
+    for row, (cifar100, cifar10) in cells(B_TABLE_1):
+        yield ("B", "Table 1"), f"resnet34_cifar100lt_{row}", b(*cifar100), None, 1
+        yield ("B", "Table 1"), f"resnet34_cifar10lt_{row}", b(*cifar10), None, 1
+    for row, (_, if100, if50) in cells(B_TABLE_3):
+        yield ("B", "Table 3"), f"resnet34_cifar100lt_ce_{row}", b(*if100), None, 1
+        yield ("B", "Table 3"), f"resnet34_cifar100lt50_ce_{row}", b(*if50), None, 1
+
+
+CELLS = list(published_by_hand())
+
+
+@pytest.mark.parametrize(("table", "name", "mean", "std", "n"), CELLS, ids=lambda value: str(value)[:60])
+def test_every_cell_is_a_recipe_with_its_figures(table, name, mean, std, n):
+    (figure,) = [figure for figure in RECIPES[name].published if (figure.paper, figure.table) == table]
+    assert (figure.mean, figure.std, figure.n) == (mean, std, n)
+    methods = {"imbsam": "ImbSAM", "ssesam": "SSE-SAM", "samext": "SAM (ext.)", "lpfsgd": "LPF-SGD"}
+    words = [methods.get(word, word.upper()) for word in name.split("_")[2:] if word != "sgd"]
+    if table not in (("A", "Figure 4"), ("B", "Table 3")):  # their rows are radii
         assert figure.row == " + ".join(words)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipes_fields_are_what_its_name_says(name):
+def test_no_recipe_has_a_figure_that_no_table_has():
+    found = Counter((f.paper, f.table, name) for name, recipe in RECIPES.items() for f in recipe.published)
+    assert found == Counter((*table, name) for table, name, *_ in CELLS)
+    counts = Counter(table for table, *_ in CELLS)
+    assert counts == {
+        ("A", "Table 1"): 16,
+        ("A", "Table 2"): 16,
+        ("A", "Table 4"): 4,
+        ("A", "Figure 4"): 2,
+        ("B", "Table 1"): 32,
+        ("B", "Table 3"): 14,
+    }
+
+
+def test_the_radii_of_paper_as_figure_4_are_there():
+    for suffix, rho in (("sam05", 0.05), ("sam10", 0.1), ("sam20", 0.2), ("sam", 0.5), ("sam80", 0.8)):
+        assert RECIPES[f"resnet32_cifar10lt_ce_drw_{suffix}"].perturbation.rho == rho
+
+
+@pytest.mark.parametrize(("row", "columns"), cells(B_TABLE_3), ids=str)
+def test_the_radii_of_paper_bs_table_3_are_those_of_its_rows(row, columns):
+    rho_head, rho_tail = columns[0]
+    for benchmark in ("cifar100lt", "cifar100lt50"):
+        radii = RECIPES[f"resnet34_{benchmark}_ce_{row}"].perturbation.radii(0, 200)
+        rho = radii.get("rho", 0.0)
+        assert (radii.get("rho_head", rho), radii.get("rho_tail", rho)) == (rho_head, rho_tail)
+
+
+# Table; groups of the classes; training images.
+GROUPS = {
+    ("A", "Table 1", "cifar10lt"): ([3, 4, 3], 12_406),
+    ("A", "Table 1", "cifar100lt"): ([36, 35, 29], 10_847),
+    ("A", "Table 2", "cifar10step"): ([5, 5], 5 * 5000 + 5 * 50),
+    ("A", "Table 2", "cifar100step"): ([50, 50], 50 * 500 + 50 * 5),
+    ("A", "Table 4", "cifar10lt"): ([3, 4, 3], 12_406),
+    ("A", "Table 4", "cifar100lt"): ([36, 35, 29], 10_847),
+    ("A", "Figure 4", "cifar10lt"): ([3, 4, 3], 12_406),
+    ("B", "Table 1", "cifar10lt"): ([4, 3, 3], 12_406),
+    ("B", "Table 1", "cifar100lt"): ([35, 35, 30], 10_847),
+    ("B", "Table 3", "cifar100lt"): ([35, 35, 30], 10_847),
+    ("B", "Table 3", "cifar100lt50"): ([41, 41, 18], sum(exponential_counts(100, 500, 50))),
+}
+
+
+def test_every_table_has_its_groups_and_its_images():
+    seen = set()
+    for (paper, table), name, mean, *_ in CELLS:
+        recipe = RECIPES[name]
+        groups = make_groups(recipe.groups, recipe.data).classes
+        found = [len(classes) for classes in groups.values()]
+        assert (found, sum(recipe.data.class_counts)) == GROUPS[paper, table, recipe.benchmark], name
+        assert len(groups) == 2 if table == "Table 2" else 3
+        assert (mean.mid is None) == (len(groups) == 2 or table == "Figure 4")
+        seen.add((paper, table, recipe.benchmark))
+    assert seen == set(GROUPS)
+
+
+@pytest.mark.parametrize("name", sorted({name for _, name, *_ in CELLS}))
+def test_a_published_cell_follows_its_papers_protocol_and_rule(name):
     recipe = RECIPES[name]
-    architecture, benchmark, loss, *rest = name.split("_")
-    methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
-    assert recipe.architecture == f"{architecture}_cifar"
-    assert recipe.benchmark == benchmark
-    assert type(recipe.loss) is {"ce": CE, "ldam": LDAM, "la": LA, "vs": VS}[loss]
-    assert type(recipe.perturbation) is methods[rest[-1]]
-    assert type(recipe.reweighting) is (DRW if "drw" in rest else NoReweighting)
-    assert recipe.classifier == ("cosine" if loss == "ldam" else "linear")
-    assert recipe.batchnorm == "clean"
-    assert recipe.precision == "float32"
-    assert recipe.groups in GROUP_RULES
-
-
-@pytest.mark.parametrize(
-    ("benchmark", "radii"),
-    [
-        ("cifar10lt", {"ce": 0.1, "ce_drw": 0.5, "ldam_drw": 0.8, "vs": 0.8}),
-        ("cifar100lt", {"ce": 0.2, "ce_drw": 0.8, "ldam_drw": 0.8, "vs": 0.8}),
-    ],
-)
-def test_sam_has_the_papers_radii(benchmark, radii):
-    for loss, rho in radii.items():
-        assert RECIPES[f"resnet32_{benchmark}_{loss}_sam"].perturbation == SAM(rho=rho), loss
-
-
-@pytest.mark.parametrize(("benchmark", "eta"), [("cifar10lt", 200), ("cifar100lt", 100)])
-def test_the_tail_partition_is_paper_bs(benchmark, eta):
-    rho = RECIPES[f"resnet32_{benchmark}_ce_sam"].perturbation.rho
-    found = RECIPES[f"resnet32_{benchmark}_ce_imbsam"].perturbation
-    assert found == ImbSAM(rho=rho, eta=eta)
-    found = RECIPES[f"resnet32_{benchmark}_ce_ssesam"].perturbation
-    assert found == SSESAM(rho_head=rho, rho_tail=rho, gamma=0.7, eta=eta)
-    tail = sum(n < eta for n in RECIPES[f"resnet32_{benchmark}_ce_ssesam"].data.class_counts)
-    assert tail == {"cifar10lt": 3, "cifar100lt": 65}[benchmark]
-
-
-@pytest.mark.parametrize("name", A_RECIPES)
-def test_paper_as_protocol_is_the_papers(name):
-    recipe = A_RECIPES[name]
-    optimizer, schedule = recipe.optimizer, recipe.schedule
-    assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (0.1, 0.9, 2e-4, False)
-    assert (schedule.epochs, schedule.warmup_epochs) == (200, 5)
-    assert (recipe.batch_size, recipe.subset, recipe.groups) == (128, "cao", "mislas")
-    assert (recipe.augmentation.crop_padding, recipe.augmentation.horizontal_flip) == (4, True)
-    if "drw" in name:
-        assert recipe.reweighting == DRW(start=160, beta=0.9999)
-    constants = {
-        ("cifar10lt", "vs"): VS(gamma=0.15, tau=1.25),
-        ("cifar100lt", "vs"): VS(gamma=0.05, tau=0.75),
-        "ldam": LDAM(max_margin=0.5, scale=30),
-        "la": LA(tau=0.75),
-        "ce": CE(),
-    }
-    loss = recipe.loss.name
-    assert recipe.loss == constants.get(loss, constants.get((recipe.benchmark, loss)))
-
-
-@pytest.mark.parametrize(
-    ("suffix", "ours"),
-    [
-        ("ce_sgd", ()),
-        ("ce_sam", ("batchnorm",)),
-        ("ce_drw_sam", ("batchnorm",)),
-        ("ldam_drw_sam", ("batchnorm",)),
-        ("ldam_sgd", ()),
-        ("ldam_sam", ("perturbation.rho", "batchnorm")),
-        ("la_sgd", ("loss",)),
-        ("la_sam", ("loss", "perturbation.rho", "batchnorm")),
-        ("vs_sgd", ("loss.gamma", "loss.tau")),
-        ("vs_sam", ("loss.gamma", "loss.tau", "batchnorm")),
-        ("ce_drw_imbsam", ("perturbation.rho", "perturbation.eta", "batchnorm")),
-        (
-            "ldam_drw_ssesam",
-            ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", "perturbation.eta", "batchnorm"),
-        ),
-        ("vs_imbsam", ("loss.gamma", "loss.tau", "perturbation.rho", "perturbation.eta", "batchnorm")),
-    ],
-)
-def test_what_no_paper_gives_is_marked_as_ours(suffix, ours):
-    for benchmark in ("cifar10lt", "cifar100lt"):
-        source = RECIPES[f"resnet32_{benchmark}_{suffix}"].source
-        assert source.paper == "A"
-        assert source.ours == ours
-
-
-def test_a_published_recipe_marks_nothing_but_batchnorm_and_the_constants_of_vs():
-    marks = {
-        field
-        for name, recipe in RECIPES.items()
-        if recipe.published and "_vs_" not in name
-        for field in recipe.source.ours
-    }
-    assert marks == {"batchnorm"}
-
-
-def test_the_digits_are_our_own():
-    sources = [recipe.source for recipe in RECIPES.values() if recipe.benchmark == "digitslt"]
-    assert len(sources) == 16
-    assert {(source.paper, source.ours) for source in sources} == {("ltzoo", ())}
-
-
-@pytest.mark.parametrize(
-    ("name", "cites"),
-    [
-        ("resnet32_cifar100lt_ce_sgd", {"rangwani2022"}),
-        ("resnet32_cifar100lt_ldam_drw_ssesam", {"rangwani2022", "cao2019", "lyu2025"}),
-        ("resnet32_cifar10lt_vs_imbsam", {"rangwani2022", "kini2021", "zhou2023", "lyu2025"}),
-        ("resnet20_digitslt_la_sam", {"menon2021", "foret2021"}),
-    ],
-)
-def test_recipes_cite_what_they_rest_on(name, cites):
-    assert set(RECIPES[name].source.cites) == cites
-    assert len(RECIPES[name].source.cites) == len(cites)
-    assert all(CITATIONS[key].startswith("@inproceedings{" + key[:4]) for key in cites)
-
-
-def test_a_rule_that_the_protocol_lacks_is_refused():
-    with pytest.raises(ValueError, match="the protocol digits has no drw"):
-        compose("resnet20", "digitslt", "ce", "drw", "sgd", replace(DIGITS, sam_rho={"digits": {"ce_drw": 0.05}}))
+    papers = {figure.paper for figure in recipe.published}
+    assert papers == {recipe.source.paper}
+    assert recipe.protocol == {"A": "A-CIFAR", "B": "B-CIFAR"}[recipe.source.paper]
+    rule = recipe.paper_rule
+    assert (rule.interval, rule.flip) == {"A": (1, False), "B": (10, True)}[recipe.source.paper]

@@ -1,0 +1,39 @@
+"""The recipes that come with the package: every cell of the papers' tables, and what lies between them."""
+
+from collections.abc import Iterator
+from itertools import product
+
+from ltzoo.recipes.compose import compose
+from ltzoo.recipes.protocols import A_CIFAR, B_CIFAR, DIGITS
+from ltzoo.recipes.recipe import Recipe
+
+_FACTORS = ("", "10", "50", "200")
+"""Imbalance factors of the long-tailed CIFARs as their names say them; nothing is 100."""
+
+_LONG_TAILED = tuple(f"{data_set}lt{factor}" for factor in _FACTORS for data_set in ("cifar10", "cifar100"))
+_A_PERTURBATIONS = ("sgd", "sam", "imbsam", "ssesam")
+_A_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
+_STEP_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("vs", "none"))
+_MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
+_B_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
+
+
+def shipped_recipes() -> Iterator[Recipe]:
+    """Compose every recipe that comes with the package."""
+    cifars = ("cifar10", "cifar100")
+    for benchmark, (loss, rule), perturbation in product(_LONG_TAILED, _A_LOSSES, _A_PERTURBATIONS):
+        yield compose("resnet32", benchmark, loss, rule, perturbation, A_CIFAR)
+    for data_set, (loss, rule), perturbation in product(cifars, _STEP_LOSSES, _A_PERTURBATIONS):
+        yield compose("resnet32", f"{data_set}step", loss, rule, perturbation, A_CIFAR)
+    for data_set, perturbation in product(cifars, ("pgd", "lpfsgd")):  # paper A, Table 4
+        yield compose("resnet32", f"{data_set}lt", "ce", "drw", perturbation, A_CIFAR)
+    for perturbation in ("sam05", "sam10", "sam20", "sam80"):  # paper A, Figure 4; 0.5 is the protocol's own
+        yield compose("resnet32", "cifar10lt", "ce", "drw", perturbation, A_CIFAR)
+    for data_set, (loss, rule), perturbation in product(cifars, _MORE_LOSSES, _A_PERTURBATIONS):
+        yield compose("resnet32", f"{data_set}lt", loss, rule, perturbation, A_CIFAR)
+    for benchmark, loss, perturbation in product(_LONG_TAILED, ("ce", "ldam", "la", "vs"), _B_PERTURBATIONS):
+        yield compose("resnet34", benchmark, loss, "none", perturbation, B_CIFAR)
+    for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
+        yield compose("resnet34", benchmark, "ce", "none", perturbation, B_CIFAR)  # paper B, Table 3
+    for loss, perturbation in product(("ce", "ldam", "la", "vs"), _A_PERTURBATIONS):
+        yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)

@@ -1,0 +1,258 @@
+"""The shipped recipes against their names, the protocols, and what is marked as ours."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from ltzoo.data import GROUP_RULES
+from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal, LogitLDAM, NoReweighting
+from ltzoo.recipes import CITATIONS, PROTOCOLS, compose, shipped_recipes
+from ltzoo.recipes.protocols import A_CIFAR, B_CIFAR, DIGITS
+from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, SAMExt
+
+RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
+A_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "A-CIFAR"}
+B_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "B-CIFAR"}
+LONG_TAILED = [f"cifar{classes}lt{factor}" for classes in (10, 100) for factor in ("", 10, 50, 200)]
+
+
+def test_names_are_the_product_of_their_parts():
+    four = ["sgd", "sam", "imbsam", "ssesam"]
+    a_losses = ["ce", "ce_drw", "ldam", "ldam_drw", "la", "vs"]
+    expected = {f"resnet32_{data}_{loss}_{method}" for data in LONG_TAILED for loss in a_losses for method in four}
+    for data_set in ("cifar10", "cifar100"):
+        for method in four:
+            expected |= {f"resnet32_{data_set}step_{loss}_{method}" for loss in ("ce", "ce_drw", "ldam_drw", "vs")}
+            expected |= {f"resnet32_{data_set}lt_{loss}_{method}" for loss in ("focal", "bs", "ce_cb")}
+        expected |= {f"resnet32_{data_set}lt_ce_drw_{method}" for method in ("pgd", "lpfsgd")}
+    expected |= {f"resnet32_cifar10lt_ce_drw_sam{radius}" for radius in ("05", "10", "20", "80")}
+    plain = ["ce", "ldam", "la", "vs"]
+    five = ["sgd", "sam", "imbsam", "samext", "ssesam"]
+    expected |= {f"resnet34_{data}_{loss}_{method}" for data in LONG_TAILED for loss in plain for method in five}
+    expected |= {
+        f"resnet34_{data}_ce_{method}"
+        for data in ("cifar100lt", "cifar100lt50")
+        for method in ("imbsam05", "ssesam0505")
+    }
+    expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in plain for method in four}
+    assert set(RECIPES) == expected
+    assert len(RECIPES) == len(list(shipped_recipes())) == 436
+    assert Counter(recipe.protocol for recipe in RECIPES.values()) == {"A-CIFAR": 256, "B-CIFAR": 164, "digits": 16}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipes_fields_are_what_its_name_says(name):
+    recipe = RECIPES[name]
+    architecture, benchmark, loss, *rest = name.split("_")
+    word = rest[-1].rstrip("0123456789")
+    methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
+    methods |= {"samext": SAMExt, "pgd": PGD, "lpfsgd": LPFSGD}
+    losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
+    losses["ldam"] = LogitLDAM if architecture == "resnet34" else LDAM
+    assert recipe.architecture == f"{architecture}_cifar"
+    assert recipe.benchmark == benchmark
+    assert type(recipe.loss) is losses[loss]
+    assert type(recipe.perturbation) is methods[word]
+    rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
+    assert type(recipe.reweighting) is rule
+    assert recipe.classifier == ("cosine" if type(recipe.loss) is LDAM else "linear")
+    assert recipe.batchnorm == ("all" if word in ("pgd", "lpfsgd") else "clean")
+    assert recipe.precision == "float32"
+    assert recipe.groups in GROUP_RULES
+    assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "radii"),
+    [
+        ("cifar10lt", {"ce": 0.1, "ce_drw": 0.5, "ldam_drw": 0.8, "vs": 0.8}),
+        ("cifar10step", {"ce": 0.1, "ce_drw": 0.5, "ldam_drw": 0.8, "vs": 0.8}),
+        ("cifar100lt", {"ce": 0.2, "ce_drw": 0.8, "ldam_drw": 0.8, "vs": 0.8}),
+        ("cifar100step", {"ce": 0.2, "ce_drw": 0.8, "ldam_drw": 0.8, "vs": 0.8}),
+    ],
+)
+def test_sam_has_paper_as_radii(benchmark, radii):
+    for loss, rho in radii.items():
+        assert RECIPES[f"resnet32_{benchmark}_{loss}_sam"].perturbation == SAM(rho=rho), loss
+
+
+@pytest.mark.parametrize(("benchmark", "eta"), [("cifar10lt", 200), ("cifar100lt", 100)])
+def test_the_tail_partition_is_paper_bs(benchmark, eta):
+    rho = RECIPES[f"resnet32_{benchmark}_ce_sam"].perturbation.rho
+    assert RECIPES[f"resnet32_{benchmark}_ce_imbsam"].perturbation == ImbSAM(rho=rho, eta=eta)
+    found = RECIPES[f"resnet32_{benchmark}_ce_ssesam"].perturbation
+    assert found == SSESAM(rho_head=rho, rho_tail=rho, gamma=0.7, eta=eta)
+    counts = RECIPES[f"resnet34_{benchmark}_ce_ssesam"].data.class_counts
+    assert sum(n < eta for n in counts) == {"cifar10lt": 3, "cifar100lt": 65}[benchmark]
+
+
+@pytest.mark.parametrize("loss", ["ce", "ldam", "la", "vs"])
+@pytest.mark.parametrize("benchmark", LONG_TAILED)
+def test_paper_bs_perturbations_have_its_radii(benchmark, loss):
+    eta = 200 if benchmark.startswith("cifar10l") else 100
+    found = {word: RECIPES[f"resnet34_{benchmark}_{loss}_{word}"].perturbation for word in ("sam", "samext", "ssesam")}
+    assert found == {
+        "sam": SAM(rho=0.05),
+        "samext": SAMExt(rho_head=0.05, rho_tail=0.10, eta=eta),
+        "ssesam": SSESAM(rho_head=0.05, rho_tail=0.10, gamma=0.7, eta=eta),
+    }
+    # Its published rows come from its code, which divides by each group's own images.
+    expected = ImbSAM(rho=0.10, eta=eta, normalization="group")
+    assert RECIPES[f"resnet34_{benchmark}_{loss}_imbsam"].perturbation == expected
+
+
+@pytest.mark.parametrize("name", A_RECIPES)
+def test_paper_as_protocol_is_the_papers(name):
+    recipe = A_RECIPES[name]
+    optimizer, schedule = recipe.optimizer, recipe.schedule
+    assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (0.1, 0.9, 2e-4, False)
+    assert (schedule.epochs, schedule.warmup_epochs, schedule.decay) == (200, 5, "steps")
+    assert (recipe.batch_size, recipe.subset) == (128, "cao")
+    assert recipe.groups == ("half" if "step_" in name else "mislas")
+    assert (recipe.augmentation.crop_padding, recipe.augmentation.horizontal_flip) == (4, True)
+    if "drw" in name:
+        assert recipe.reweighting == DRW(start=160, beta=0.9999)
+    cifar100 = "cifar100" in name
+    constants = {
+        "vs": VS(gamma=0.05, tau=0.75) if cifar100 else VS(gamma=0.15, tau=1.25),
+        "ldam": LDAM(max_margin=0.5, scale=30),
+        "la": LA(tau=0.75),
+        "ce": CE(),
+        "bs": BalancedSoftmax(),
+        "focal": Focal(gamma=1.0),
+    }
+    assert recipe.loss == constants[recipe.loss.name]
+
+
+@pytest.mark.parametrize("name", B_RECIPES)
+def test_paper_bs_protocol_is_the_papers(name):
+    recipe = B_RECIPES[name]
+    optimizer, schedule = recipe.optimizer, recipe.schedule
+    assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (0.01, 0.9, 1e-3, False)
+    assert (schedule.epochs, schedule.warmup_epochs, schedule.decay) == (200, 0, "cosine")
+    factors = [schedule.factor(epoch) for epoch in (0, 50, 100, 199)]
+    assert factors == pytest.approx([1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 + math.cos(math.pi * 199 / 200)) / 2])
+    assert (recipe.batch_size, recipe.subset, recipe.groups) == (64, "first", "count")
+    assert (recipe.augmentation.crop_padding, recipe.augmentation.horizontal_flip) == (4, True)
+    constants = {"logit_ldam": LogitLDAM(max_margin=0.5, scale=30), "la": LA(tau=0.75), "vs": VS(gamma=0.05, tau=0.75)}
+    assert recipe.loss == constants.get(recipe.loss.name, CE())
+    assert recipe.reweighting == NoReweighting()
+
+
+def test_the_ways_out_of_saddles_of_paper_as_table_4():
+    for benchmark, rho in (("cifar10lt", 0.5), ("cifar100lt", 0.8)):
+        assert RECIPES[f"resnet32_{benchmark}_ce_drw_pgd"].perturbation == PGD(rho=rho)
+        found = RECIPES[f"resnet32_{benchmark}_ce_drw_lpfsgd"].perturbation
+        assert found == LPFSGD(std=Cosine(start=2e-4, end=15 * 2e-4), parts=8)
+
+
+TAIL = ("perturbation.rho", "perturbation.eta")
+BOTH = ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", "perturbation.eta")
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("resnet32_{}lt_ce_sgd", ()),
+        ("resnet32_{}lt_ce_sam", ("batchnorm",)),
+        ("resnet32_{}lt_ce_drw_sam", ("batchnorm",)),
+        ("resnet32_{}lt_ldam_drw_sam", ("batchnorm",)),
+        ("resnet32_{}lt_ldam_sgd", ()),
+        ("resnet32_{}lt_ldam_sam", ("perturbation.rho", "batchnorm")),
+        ("resnet32_{}lt_la_sgd", ("loss",)),
+        ("resnet32_{}lt_la_sam", ("loss", "perturbation.rho", "batchnorm")),
+        ("resnet32_{}lt_vs_sgd", ("loss.gamma", "loss.tau")),
+        ("resnet32_{}lt_vs_sam", ("loss.gamma", "loss.tau", "batchnorm")),
+        ("resnet32_{}lt_ce_drw_imbsam", (*TAIL, "batchnorm")),
+        ("resnet32_{}lt_ldam_drw_ssesam", (*BOTH, "batchnorm")),
+        ("resnet32_{}lt_vs_imbsam", ("loss.gamma", "loss.tau", *TAIL, "batchnorm")),
+        ("resnet32_{}lt_ce_drw_pgd", ("perturbation.rho",)),
+        ("resnet32_{}lt_ce_drw_lpfsgd", ("perturbation.std", "perturbation.parts")),
+        ("resnet32_{}lt_focal_sgd", ("loss",)),
+        ("resnet32_{}lt_bs_sam", ("perturbation.rho", "batchnorm")),
+        ("resnet32_{}lt_ce_cb_sgd", ("reweighting",)),
+        ("resnet32_{}step_ldam_drw_sam", ("batchnorm",)),
+        ("resnet32_{}lt50_ce_sgd", ()),
+        ("resnet32_{}lt50_ce_sam", ("perturbation.rho", "batchnorm")),
+        ("resnet34_{}lt_vs_sgd", ()),
+        ("resnet34_{}lt_ce_sam", ("batchnorm",)),
+    ],
+)
+def test_what_no_paper_gives_is_marked_as_ours(name, ours):
+    for data_set in ("cifar10", "cifar100"):
+        source = RECIPES[name.format(data_set)].source
+        assert source.paper == ("B" if "resnet34" in name else "A")
+        assert source.ours == ours
+
+
+def test_paper_b_gives_eta_for_cifar_100_alone_and_a_name_gives_its_radii():
+    assert RECIPES["resnet34_cifar100lt_la_ssesam"].source.ours == ("batchnorm",)
+    assert RECIPES["resnet34_cifar10lt_la_ssesam"].source.ours == ("perturbation.eta", "batchnorm")
+    assert RECIPES["resnet32_cifar10lt_ce_drw_sam05"].source.ours == ("batchnorm",)
+    named = compose("resnet32", "cifar10lt", "ce", "drw", "imbsam05", A_CIFAR)
+    assert named.perturbation.rho == 0.05
+    assert named.source.ours == ("perturbation.eta", "batchnorm")
+
+
+def test_the_digits_are_our_own():
+    sources = [recipe.source for recipe in RECIPES.values() if recipe.benchmark == "digitslt"]
+    assert {(source.paper, source.ours) for source in sources} == {("ltzoo", ())}
+
+
+@pytest.mark.parametrize(
+    ("name", "cites"),
+    [
+        ("resnet32_cifar100lt_ce_sgd", {"rangwani2022"}),
+        ("resnet32_cifar100lt_ldam_drw_ssesam", {"rangwani2022", "cao2019", "lyu2025"}),
+        ("resnet32_cifar10lt_vs_imbsam", {"rangwani2022", "kini2021", "zhou2023", "lyu2025"}),
+        ("resnet32_cifar10lt_ce_drw_pgd", {"rangwani2022", "cao2019", "jin2017"}),
+        ("resnet32_cifar10lt_ce_drw_lpfsgd", {"rangwani2022", "cao2019", "bisla2022"}),
+        ("resnet32_cifar10lt_focal_sam", {"rangwani2022", "lin2017", "foret2021"}),
+        ("resnet32_cifar10lt_bs_sgd", {"rangwani2022", "ren2020"}),
+        ("resnet32_cifar10lt_ce_cb_sgd", {"rangwani2022", "cui2019"}),
+        ("resnet34_cifar100lt_ldam_samext", {"lyu2025", "cao2019"}),
+        ("resnet34_cifar100lt_ce_imbsam05", {"lyu2025", "zhou2023"}),
+        ("resnet20_digitslt_la_sam", {"menon2021", "foret2021"}),
+    ],
+)
+def test_recipes_cite_what_they_rest_on(name, cites):
+    assert set(RECIPES[name].source.cites) == cites
+    assert len(RECIPES[name].source.cites) == len(cites)
+    assert all(CITATIONS[key].startswith("@inproceedings{" + key[:3]) for key in cites)
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        (("resnet20", "digitslt", "ce", "drw", "sgd", DIGITS), "the protocol digits has no ce_drw"),
+        (("resnet34", "cifar100lt", "focal", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no focal; it has ce,"),
+        (("resnet34", "cifar100lt", "ce", "none", "pgd", B_CIFAR), "has no pgd; it has sgd, sam, imbsam"),
+        (("resnet34", "digitslt", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no digits"),
+        (("resnet34", "cifar100step", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no step"),
+        (("resnet34", "cifar100lt", "ce", "none", "ssesam05", B_CIFAR), "two digits for each of its 2 radii"),
+        (("resnet34", "cifar100lt", "ce", "none", "sam5", B_CIFAR), "two digits for each of its 1 radii"),
+        (("resnet34", "cifar100lt", "ce", "none", "sgd05", B_CIFAR), "two digits for each of its 0 radii"),
+    ],
+)
+def test_parts_that_a_protocol_lacks_are_refused(parts, found):
+    with pytest.raises(ValueError, match=found):
+        compose(*parts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"subset": "first"}, "subset"),
+        ({"groups": "count"}, "groups"),
+        ({"batch_size": 64}, "batch_size"),
+        ({"paper_rule": None}, "paper_rule"),
+        ({"loss": VS(gamma=0.3, tau=1.0)}, "loss"),
+        ({"reweighting": DRW(start=60, beta=0.9999)}, "reweighting"),
+    ],
+)
+def test_a_recipe_that_contradicts_its_protocol_is_found_out(changes, field):
+    recipe = RECIPES["resnet32_cifar100lt_vs_sam"]
+    assert A_CIFAR.contradictions(replace(recipe, **changes)) == [field]
+    assert A_CIFAR.contradictions(recipe.with_epochs(100)) == ["schedule"]
