@@ -2,12 +2,15 @@
 
 from ltzoo.models.cifar_resnet import CifarResNet, resnet20_cifar, resnet32_cifar, resnet44_cifar, resnet56_cifar
 from ltzoo.models.classifier import CosineClassifier
+from ltzoo.models.small_stem_resnet import SmallStemResNet, resnet34_cifar
 
 __all__ = [
     "CifarResNet",
     "CosineClassifier",
+    "SmallStemResNet",
     "resnet20_cifar",
     "resnet32_cifar",
+    "resnet34_cifar",
     "resnet44_cifar",
     "resnet56_cifar",
 ]

@@ -16,11 +16,10 @@ from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_c
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
-from ltzoo.models.classifier import CosineClassifier
+from ltzoo.models.cifar_cfg import cifar_cfg
+from ltzoo.models.classifier import CosineClassifier, classifier_class
 
 __all__ = ["CifarResNet"]  # register_model adds each entry point
-
-_CLASSIFIERS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "cosine": CosineClassifier}
 
 
 class ZeroPadShortcut(nn.Module):
@@ -117,12 +116,10 @@ class CifarResNet(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if classifier not in _CLASSIFIERS:
-            raise ValueError(f"classifier must be 'linear' or 'cosine', not {classifier!r}")
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.in_chans = in_chans
         self.drop_rate = drop_rate
-        self.classifier_type = classifier
+        self.make_classifier = classifier_class(classifier)
         self.grad_checkpointing = False
 
         self.conv1 = nn.Conv2d(in_chans, 16, 3, padding=1, bias=False, **dd)
@@ -181,8 +178,7 @@ class CifarResNet(nn.Module):
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
         if num_classes > 0:
             weight = self.conv1.weight  # says where the model lives
-            make = _CLASSIFIERS[self.classifier_type]
-            self.fc = make(self.head_hidden_size, num_classes, device=weight.device, dtype=weight.dtype)
+            self.fc = self.make_classifier(self.head_hidden_size, num_classes, device=weight.device, dtype=weight.dtype)
             self.fc.apply(_init_weights)
         else:
             self.fc = nn.Identity()
@@ -298,30 +294,12 @@ def _create_cifar_resnet(variant: str, pretrained: bool, **kwargs: Any) -> Cifar
     return build_model_with_cfg(CifarResNet, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 
 
-def _cfg(**kwargs: Any) -> dict[str, Any]:
-    return {
-        "num_classes": 10,  # CIFAR-10 is the paper's benchmark: its parameter counts and these statistics go with it
-        "input_size": (3, 32, 32),
-        "pool_size": (8, 8),
-        "crop_pct": 1.0,
-        "interpolation": "bilinear",
-        "mean": (0.4914, 0.4822, 0.4465),
-        "std": (0.2023, 0.1994, 0.2010),
-        "first_conv": "conv1",
-        "classifier": "fc",
-        "license": "apache-2.0",
-        "paper_name": "Deep Residual Learning for Image Recognition",
-        "paper_ids": "arXiv:1512.03385",
-        **kwargs,
-    }
-
-
 default_cfgs = generate_default_cfgs(
     {
-        "resnet20_cifar": _cfg(),
-        "resnet32_cifar": _cfg(),
-        "resnet44_cifar": _cfg(),
-        "resnet56_cifar": _cfg(),
+        "resnet20_cifar": cifar_cfg(pool_size=(8, 8)),
+        "resnet32_cifar": cifar_cfg(pool_size=(8, 8)),
+        "resnet44_cifar": cifar_cfg(pool_size=(8, 8)),
+        "resnet56_cifar": cifar_cfg(pool_size=(8, 8)),
     }
 )
 

@@ -47,3 +47,20 @@ class CosineClassifier(nn.Module):
     def extra_repr(self) -> str:
         """Describe the layer inside `print(model)`."""
         return f"in_features={self.in_features}, num_classes={self.num_classes}"
+
+
+_CLASSIFIERS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "cosine": CosineClassifier}
+
+
+def classifier_class(name: str) -> type[nn.Module]:
+    """Return the class of a classifier, to be called as `nn.Linear` is.
+
+    Args:
+        name: 'linear' or 'cosine'.
+
+    Raises:
+        ValueError: There is no classifier of this name.
+    """
+    if name not in _CLASSIFIERS:
+        raise ValueError(f"classifier must be 'linear' or 'cosine', not {name!r}")
+    return _CLASSIFIERS[name]

@@ -1,6 +1,7 @@
 """What timm expects of a model, checked for each of ours: the subjects of timm's own tests/test_models.py and more."""
 
 import copy
+from itertools import product
 
 import pytest
 import timm
@@ -9,13 +10,19 @@ from timm.models import FeatureGraphNet, FeatureListNet, group_parameters
 from torch import Tensor, nn
 
 import ltzoo.models
+from tests.models.architectures import CIFAR_RESNETS, RESNET34, SLIM_RESNET34, Architecture
 
-DEPTHS = {name: depth for depth in (20, 32, 44, 56) for name in [f"resnet{depth}_cifar"]}
-CHANNELS, SIZES = [16, 32, 64], [32, 16, 8]
+SIZE = 16
+CLASSIFIERS = ["linear", "cosine"]
 
-every_model = pytest.mark.parametrize("name", DEPTHS)
-smallest = pytest.mark.parametrize("name", ["resnet20_cifar"])
-every_classifier = pytest.mark.parametrize("classifier", ["linear", "cosine"])
+every_model = pytest.mark.parametrize("arch", [*CIFAR_RESNETS, RESNET34], ids=str)
+every_model_and_classifier = pytest.mark.parametrize(
+    ("arch", "classifier"),
+    [*product(CIFAR_RESNETS, CLASSIFIERS), (RESNET34, "linear"), (SLIM_RESNET34, "cosine")],  # the whole one is slow
+    ids=str,
+)
+each_class = pytest.mark.parametrize("arch", [CIFAR_RESNETS[0], SLIM_RESNET34], ids=str)
+every_classifier = pytest.mark.parametrize("classifier", CLASSIFIERS)
 ignore_script_deprecation = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 
 
@@ -26,11 +33,11 @@ def seed():
 
 @pytest.fixture
 def x() -> Tensor:
-    return torch.randn(2, 3, 32, 32)
+    return torch.randn(2, 3, SIZE, SIZE)
 
 
-def create(name: str, classifier: str = "linear", **kwargs) -> nn.Module:
-    return timm.create_model(name, classifier=classifier, **kwargs)
+def create(arch: Architecture, classifier: str = "linear", **kwargs) -> nn.Module:
+    return timm.create_model(arch.name, classifier=classifier, **arch.options, **kwargs)
 
 
 def gradients(model: nn.Module) -> dict[str, Tensor]:
@@ -39,10 +46,9 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
     return grads
 
 
-@every_model
-@every_classifier
-def test_forward(name, classifier, x):
-    model = create(name, classifier).eval()
+@every_model_and_classifier
+def test_forward(arch, classifier, x):
+    model = create(arch, classifier).eval()
     with torch.no_grad():
         out = model(x)
     assert out.shape == (2, 10)
@@ -50,22 +56,20 @@ def test_forward(name, classifier, x):
     assert not torch.allclose(out[0], out[1])
 
 
-@every_model
-@every_classifier
-def test_backward_reaches_every_parameter(name, classifier, x):
-    model = create(name, classifier, num_classes=42)
+@every_model_and_classifier
+def test_backward_reaches_every_parameter(arch, classifier, x):
+    model = create(arch, classifier, num_classes=42)
     out = model(x)
     assert out.shape == (2, 42)
     out.square().mean().backward()
     gradients(model)
 
 
-@every_model
-@every_classifier
-def test_default_cfg_describes_the_model(name, classifier, x):
-    model = create(name, classifier).eval()
+@every_model_and_classifier
+def test_default_cfg_describes_the_model(arch, classifier, x):
+    model = create(arch, classifier).eval()
     cfg, state = model.pretrained_cfg, model.state_dict()
-    assert cfg["architecture"] == name
+    assert cfg["architecture"] == arch.name
     assert model.in_chans == cfg["input_size"][0]
     assert model.num_classes == cfg["num_classes"]
     assert f"{cfg['classifier']}.weight" in state
@@ -74,10 +78,9 @@ def test_default_cfg_describes_the_model(name, classifier, x):
     assert features.shape == (1, model.num_features, *cfg["pool_size"])
 
 
-@every_model
-@every_classifier
-def test_forward_is_features_then_head(name, classifier, x):
-    model = create(name, classifier).eval()
+@every_model_and_classifier
+def test_forward_is_features_then_head(arch, classifier, x):
+    model = create(arch, classifier).eval()
     features = model.forward_features(x)
     pooled = model.forward_head(features, pre_logits=True)
     assert pooled.shape == (2, model.head_hidden_size)
@@ -86,10 +89,9 @@ def test_forward_is_features_then_head(name, classifier, x):
     torch.testing.assert_close(model(x), model.forward_head(features))
 
 
-@every_model
-@every_classifier
-def test_classifier_can_be_removed_and_replaced(name, classifier, x):
-    model = create(name, classifier).eval()
+@every_model_and_classifier
+def test_classifier_can_be_removed_and_replaced(arch, classifier, x):
+    model = create(arch, classifier).eval()
     pooled = model.forward_head(model.forward_features(x), pre_logits=True)
     kind = type(model.get_classifier())
     assert model.get_classifier() is model.get_submodule(model.get_classifier(name_only=True))
@@ -108,17 +110,16 @@ def test_classifier_can_be_removed_and_replaced(name, classifier, x):
     torch.testing.assert_close(model(x), model.forward_features(x))
 
 
-@every_model
-@every_classifier
-def test_created_without_classifier(name, classifier, x):
-    assert create(name, classifier, num_classes=0)(x).shape == (2, 64)
-    assert create(name, classifier, num_classes=0, global_pool="")(x).shape == (2, 64, 8, 8)
+@every_model_and_classifier
+def test_created_without_classifier(arch, classifier, x):
+    assert create(arch, classifier, num_classes=0)(x).shape == (2, arch.channels[-1])
+    assert create(arch, classifier, num_classes=0, global_pool="")(x).shape == arch.shapes(2, SIZE)[-1]
 
 
-@smallest
+@each_class
 @every_classifier
-def test_reset_classifier_keeps_pooling_device_type_and_mode(name, classifier):
-    model = create(name, classifier, global_pool="max").to(device="meta", dtype=torch.float64).eval()
+def test_reset_classifier_keeps_pooling_device_type_and_mode(arch, classifier):
+    model = create(arch, classifier, global_pool="max").to(device="meta", dtype=torch.float64).eval()
     model.reset_classifier(5)
     assert model.global_pool.pool_type == "max"
     model.reset_classifier(5, "avg")
@@ -127,7 +128,7 @@ def test_reset_classifier_keeps_pooling_device_type_and_mode(name, classifier):
     assert not any(module.training for module in model.modules())
 
 
-@smallest
+@each_class
 @every_classifier
 @pytest.mark.parametrize(
     ("global_pool", "pool"),
@@ -138,9 +139,9 @@ def test_reset_classifier_keeps_pooling_device_type_and_mode(name, classifier):
         ("catavgmax", lambda f: torch.cat([f.mean((2, 3)), f.amax((2, 3))], dim=1)),
     ],
 )
-def test_global_pool(name, classifier, global_pool, pool, x):
-    created = create(name, classifier, global_pool=global_pool).eval()
-    reset = create(name, classifier).eval()
+def test_global_pool(arch, classifier, global_pool, pool, x):
+    created = create(arch, classifier, global_pool=global_pool).eval()
+    reset = create(arch, classifier).eval()
     reset.reset_classifier(10, global_pool)
     for model in (created, reset):
         pooled = pool(model.forward_features(x))
@@ -148,21 +149,20 @@ def test_global_pool(name, classifier, global_pool, pool, x):
         torch.testing.assert_close(model(x), model.fc(pooled))
 
 
-@every_model
-@every_classifier
-def test_grey_images_of_another_size(name, classifier):
-    model = create(name, classifier, in_chans=1, num_classes=3)
-    out = model(torch.randn(4, 1, 16, 16))
+@every_model_and_classifier
+def test_grey_images_of_another_size(arch, classifier):
+    model = create(arch, classifier, in_chans=1, num_classes=3)
+    out = model(torch.randn(4, 1, 8, 12))
     assert out.shape == (4, 3)
     out.square().sum().backward()
     gradients(model)
 
 
-@smallest
+@each_class
 @every_classifier
-def test_drop_rate(name, classifier, x):
-    plain = create(name, classifier).eval()
-    model = create(name, classifier, drop_rate=0.5).eval()
+def test_drop_rate(arch, classifier, x):
+    plain = create(arch, classifier).eval()
+    model = create(arch, classifier, drop_rate=0.5).eval()
     model.load_state_dict(plain.state_dict())
     assert torch.equal(model(x), plain(x))
     features = model.forward_features(x)
@@ -171,50 +171,47 @@ def test_drop_rate(name, classifier, x):
     assert 0.3 < dropped.float().mean() < 0.7
 
 
-@every_model
-@every_classifier
-def test_features_only(name, classifier, x):
-    model = create(name, classifier, features_only=True).eval()
-    assert model.feature_info.channels() == CHANNELS
-    assert model.feature_info.reduction() == [1, 2, 4]
-    assert [tuple(f.shape) for f in model(x)] == [(2, c, s, s) for c, s in zip(CHANNELS, SIZES, strict=True)]
+@every_model_and_classifier
+def test_features_only(arch, classifier, x):
+    model = create(arch, classifier, features_only=True).eval()
+    assert model.feature_info.channels() == list(arch.channels)
+    assert model.feature_info.reduction() == list(arch.reductions)
+    assert model.feature_info.module_name() == list(arch.modules)
+    assert [f.shape for f in model(x)] == arch.shapes(2, SIZE)
 
 
-@smallest
+@each_class
 @pytest.mark.parametrize("feature_cls", ["list", "dict", "hook", "fx", "getter"])
 @pytest.mark.parametrize("out_indices", [(0, 1, 2), (0, 2), (1,)])
-def test_features_only_agrees_with_forward_intermediates(name, feature_cls, out_indices, x):
+def test_features_only_agrees_with_forward_intermediates(arch, feature_cls, out_indices, x):
     torch.manual_seed(0)
-    expected = create(name).eval().forward_intermediates(x, indices=list(out_indices), intermediates_only=True)
+    expected = create(arch).eval().forward_intermediates(x, indices=list(out_indices), intermediates_only=True)
     torch.manual_seed(0)  # the same weights, whatever the extractor calls them
-    extractor = create(name, features_only=True, feature_cls=feature_cls, out_indices=out_indices).eval()
+    extractor = create(arch, features_only=True, feature_cls=feature_cls, out_indices=out_indices).eval()
     features = extractor(x)
     features = list(features.values()) if isinstance(features, dict) else features
     torch.testing.assert_close(features, expected)
 
 
-@every_model
-@every_classifier
-def test_forward_intermediates(name, classifier, x):
-    model = create(name, classifier).eval()
+@every_model_and_classifier
+def test_forward_intermediates(arch, classifier, x):
+    model = create(arch, classifier).eval()
     final, intermediates = model.forward_intermediates(x)
-    assert [tuple(f.shape) for f in intermediates] == [(2, c, s, s) for c, s in zip(CHANNELS, SIZES, strict=True)]
+    assert [f.shape for f in intermediates] == arch.shapes(2, SIZE)
     torch.testing.assert_close(final, model.forward_features(x))
     torch.testing.assert_close(final, intermediates[-1])
     model.set_grad_checkpointing()
     torch.testing.assert_close(model.forward_intermediates(x), (final, intermediates))
 
 
-@smallest
-@pytest.mark.parametrize(
-    ("indices", "kept"), [(None, [0, 1, 2]), (1, [2]), (2, [1, 2]), ([0], [0]), ([0, 2], [0, 2]), ([-2], [1])]
-)
+@each_class
+@pytest.mark.parametrize("indices", [None, 1, 2, [0], [0, 2], [-2]])
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("stop_early", [False, True])
-def test_forward_intermediates_arguments(name, indices, kept, norm, stop_early, x):
-    model = create(name).eval()
+def test_forward_intermediates_arguments(arch, indices, norm, stop_early, x):
+    model = create(arch).eval()
     _, stages = model.forward_intermediates(x)
-    expected = [stages[i] for i in kept]
+    expected = [stages[i] for i in indices] if isinstance(indices, list) else stages[-(indices or 0) :]
     options = {"indices": indices, "norm": norm, "stop_early": stop_early}
     final, intermediates = model.forward_intermediates(x, **options)
     torch.testing.assert_close(intermediates, expected)
@@ -222,41 +219,43 @@ def test_forward_intermediates_arguments(name, indices, kept, norm, stop_early, 
     torch.testing.assert_close(model.forward_intermediates(x, intermediates_only=True, **options), expected)
 
 
-@smallest
-def test_feature_cfg_is_passed_on(name):
-    model = create(name, features_only=True, feature_cfg={"feature_cls": "fx"})
+@each_class
+def test_feature_cfg_is_passed_on(arch):
+    model = create(arch, features_only=True, feature_cfg={"feature_cls": "fx"})
     assert isinstance(model, FeatureGraphNet)
-    assert model.feature_info.channels() == CHANNELS
+    assert model.feature_info.channels() == list(arch.channels)
 
 
-@smallest
-def test_forward_intermediates_stops_early(name, x):
-    model = create(name).eval()
+@each_class
+def test_forward_intermediates_stops_early(arch, x):
+    model = create(arch).eval()
     ran = []
-    for stage in (model.layer1, model.layer2, model.layer3):
-        stage.register_forward_hook(lambda module, *_: ran.append(module))
+    levels = [model.get_submodule(name) for name in arch.modules]
+    for level in levels:
+        level.register_forward_hook(lambda module, *_: ran.append(module))
     model.forward_intermediates(x, indices=[1], stop_early=True)
-    assert ran == [model.layer1, model.layer2]
+    assert ran == levels[:2]
 
 
-@smallest
-@pytest.mark.parametrize("options", [{"output_fmt": "NHWC"}, {"indices": [3]}, {"indices": 4}])
-def test_forward_intermediates_refuses(name, options, x):
-    with pytest.raises(AssertionError):
-        create(name).forward_intermediates(x, **options)
+@each_class
+def test_forward_intermediates_refuses(arch, x):
+    levels = len(arch.modules)
+    for options in ({"output_fmt": "NHWC"}, {"indices": [levels]}, {"indices": levels + 1}):
+        with pytest.raises(AssertionError):
+            create(arch).forward_intermediates(x, **options)
 
 
-@smallest
+@each_class
 @every_classifier
-@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("index", [0, 1, -1])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_prune_intermediate_layers(name, classifier, index, checkpointing, x):
-    model = create(name, classifier)
+def test_prune_intermediate_layers(arch, classifier, index, checkpointing, x):
+    model = create(arch, classifier)
     model.set_grad_checkpointing(checkpointing)
     expected = copy.deepcopy(model).forward_intermediates(x, indices=[index], intermediates_only=True)
-    kept = model.prune_intermediate_layers([index - 3])
-    assert kept == [index]
-    assert model.num_features == model.head_hidden_size == CHANNELS[index]
+    kept = model.prune_intermediate_layers([index])
+    assert kept == [index % len(arch.modules)]
+    assert model.num_features == model.head_hidden_size == arch.channels[index]
     assert isinstance(model.fc, nn.Identity)
 
     intermediates = model.forward_intermediates(x, indices=kept, intermediates_only=True)
@@ -270,21 +269,21 @@ def test_prune_intermediate_layers(name, classifier, index, checkpointing, x):
     assert model(x).shape == (2, 5)
 
 
-@smallest
+@each_class
 @every_classifier
-def test_prune_can_keep_the_head_of_a_whole_model_alone(name, classifier, x):
-    model = create(name, classifier).eval()
+def test_prune_can_keep_the_head_of_a_whole_model_alone(arch, classifier, x):
+    model = create(arch, classifier).eval()
     expected = model(x)
-    assert model.prune_intermediate_layers(2, prune_head=False) == [1, 2]
+    last = len(arch.modules) - 1
+    assert model.prune_intermediate_layers(2, prune_head=False) == [last - 1, last]
     torch.testing.assert_close(model(x), expected)
     model.prune_intermediate_layers([1], prune_head=False)
     assert isinstance(model.fc, nn.Identity)
 
 
-@every_model
-@every_classifier
-def test_grad_checkpointing_gives_the_same_gradients(name, classifier, x):
-    plain = create(name, classifier).double()
+@every_model_and_classifier
+def test_grad_checkpointing_gives_the_same_gradients(arch, classifier, x):
+    plain = create(arch, classifier).double()
     checkpointed = copy.deepcopy(plain)
     checkpointed.set_grad_checkpointing()
     runs = []
@@ -301,9 +300,9 @@ def test_grad_checkpointing_gives_the_same_gradients(name, classifier, x):
     assert len(runs) == 5
 
 
-@smallest
-def test_grad_checkpointing_of_a_feature_extractor(name, x):
-    plain = create(name, features_only=True).double()
+@each_class
+def test_grad_checkpointing_of_a_feature_extractor(arch, x):
+    plain = create(arch, features_only=True).double()
     checkpointed = copy.deepcopy(plain)
     checkpointed.set_grad_checkpointing()
     for model in (plain, checkpointed):
@@ -312,17 +311,16 @@ def test_grad_checkpointing_of_a_feature_extractor(name, x):
 
 
 @every_model
-def test_group_matcher(name):
-    model = create(name)
-    num_blocks = (DEPTHS[name] - 2) // 6
+def test_group_matcher(arch):
+    model = create(arch)
 
     def expected(parameter: str, coarse: bool) -> int:
         if parameter.startswith("fc."):
-            return 4 if coarse else 1 + 3 * num_blocks
+            return 1 + (len(arch.blocks) if coarse else sum(arch.blocks))
         if not parameter.startswith("layer"):
             return 0
         stage, block = int(parameter[5]), int(parameter.split(".")[1])
-        return stage if coarse else 1 + (stage - 1) * num_blocks + block
+        return stage if coarse else 1 + sum(arch.blocks[: stage - 1]) + block
 
     for coarse in (False, True):
         groups = group_parameters(model, model.group_matcher(coarse), reverse=True)
@@ -330,25 +328,23 @@ def test_group_matcher(name):
 
 
 @ignore_script_deprecation
-@every_model
-@every_classifier
-def test_torchscript(name, classifier, x):
-    model = create(name, classifier, scriptable=True).eval()
+@every_model_and_classifier
+def test_torchscript(arch, classifier, x):
+    model = create(arch, classifier, scriptable=True).eval()
     torch.testing.assert_close(torch.jit.script(model)(x), model(x))
 
 
 @ignore_script_deprecation
-@smallest
-def test_torchscript_of_a_feature_extractor(name, x):
-    model = create(name, features_only=True).eval()
+@each_class
+def test_torchscript_of_a_feature_extractor(arch, x):
+    model = create(arch, features_only=True).eval()
     assert isinstance(model, FeatureListNet)
     torch.testing.assert_close(torch.jit.script(model)(x), model(x))
 
 
-@every_model
-@every_classifier
-def test_fx(name, classifier, x):
-    model = create(name, classifier)
+@every_model_and_classifier
+def test_fx(arch, classifier, x):
+    model = create(arch, classifier)
     traced = copy.deepcopy(torch.fx.symbolic_trace(model))
     for module in (model, traced):
         module(x).square().sum().backward()
@@ -356,48 +352,50 @@ def test_fx(name, classifier, x):
     torch.testing.assert_close(traced.eval()(x), model.eval()(x))
 
 
-@smallest
+@each_class
 @every_classifier
-def test_export(name, classifier, x):
-    model = create(name, classifier).eval()
+def test_export(arch, classifier, x):
+    model = create(arch, classifier).eval()
     program = torch.export.export(model, (x,), dynamic_shapes={"x": {0: torch.export.Dim("batch")}})
-    images = torch.randn(5, 3, 32, 32)
+    images = torch.randn(5, 3, SIZE, SIZE)
     torch.testing.assert_close(program.module()(images), model(images))
 
 
-@smallest
+@each_class
 @every_classifier
-def test_device_and_dtype(name, classifier, x):
-    model = create(name, classifier, device="meta", dtype=torch.float64)
+def test_device_and_dtype(arch, classifier, x):
+    model = create(arch, classifier, device="meta", dtype=torch.float64)
     assert {t.device.type for t in [*model.parameters(), *model.buffers()]} == {"meta"}
     assert {p.dtype for p in model.parameters()} == {torch.float64}
-    assert create(name, classifier).to(torch.bfloat16)(x.bfloat16()).dtype == torch.bfloat16
+    assert create(arch, classifier).to(torch.bfloat16)(x.bfloat16()).dtype == torch.bfloat16
 
 
-@smallest
+@each_class
 @every_classifier
-def test_weights_load_through_timm(name, classifier, x, tmp_path):
-    source = create(name, classifier).eval()
+def test_weights_load_through_timm(arch, classifier, x, tmp_path):
+    source = create(arch, classifier).eval()
     torch.save(source.state_dict(), tmp_path / "weights.pth")
     options = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(tmp_path / "weights.pth")}}
 
-    same = create(name, classifier, **options).eval()
+    same = create(arch, classifier, **options).eval()
     assert torch.equal(same(x), source(x))
 
-    adapted = create(name, classifier, num_classes=5, in_chans=1, **options).eval()
-    assert adapted.fc.weight.shape == (5, 64)
-    grey = torch.randn(2, 1, 32, 32).double()  # timm sums the first convolution over the colours
+    adapted = create(arch, classifier, num_classes=5, in_chans=1, **options).eval()
+    assert adapted.fc.weight.shape == (5, arch.channels[-1])
+    grey = torch.randn(2, 1, SIZE, SIZE).double()  # timm sums the first convolution over the colours
     expected = source.double().forward_features(grey.expand(-1, 3, -1, -1))
     torch.testing.assert_close(adapted.double().forward_features(grey), expected, rtol=1e-5, atol=1e-5)
 
 
-@smallest
-def test_weights_of_the_other_classifier_are_refused(name, tmp_path):
-    torch.save(create(name, "cosine").state_dict(), tmp_path / "weights.pth")
+@each_class
+def test_weights_of_the_other_classifier_are_refused(arch, tmp_path):
+    torch.save(create(arch, "cosine").state_dict(), tmp_path / "weights.pth")
     with pytest.raises(RuntimeError, match=r"fc\.bias"):
-        create(name, pretrained=True, pretrained_cfg_overlay={"file": str(tmp_path / "weights.pth")})
+        create(arch, pretrained=True, pretrained_cfg_overlay={"file": str(tmp_path / "weights.pth")})
 
 
 def test_every_registered_architecture_is_checked_here():
-    assert set(timm.list_models(module="cifar_resnet")) == set(DEPTHS)
-    assert set(DEPTHS) == {name for name in ltzoo.models.__all__ if name.endswith("_cifar")}
+    ours = {name for name in timm.list_models() if timm.model_entrypoint(name).__module__.startswith("ltzoo.")}
+    assert ours == {arch.name for arch in [*CIFAR_RESNETS, RESNET34]}
+    assert ours == set(ltzoo.models.__all__) - {"CifarResNet", "CosineClassifier", "SmallStemResNet"}
+    assert not ours & set(timm.list_pretrained())
