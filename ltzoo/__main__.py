@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable
 
-from ltzoo.cli import browse, train, validate
+from ltzoo.cli import browse, posthoc, subset, train, validate
 
 COMMANDS: dict[str, tuple[Callable[[list[str], str], int], str]] = {
     "list": (browse.list_main, "recipes by name"),
     "show": (browse.show_main, "one recipe, whole"),
     "train": (train.main, "train a recipe"),
     "validate": (validate.main, "measure a checkpoint"),
+    "posthoc": (posthoc.main, "re-balance stored test logits without training"),
+    "subset": (subset.main, "which images a benchmark's training set is, as a file"),
     "summarize": (browse.summarize_main, "mean and standard deviation of runs over their seeds"),
 }
 

@@ -2,11 +2,12 @@
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 from ltzoo.cli.parser import Parser, run, writable
 from ltzoo.errors import InputError
-from ltzoo.evaluate import seeds_table, summarize_runs
+from ltzoo.evaluate import markdown_table, seeds_table, summarize_runs
 from ltzoo.recipes import CITATIONS, recipe_to_dict, to_yaml
 from ltzoo.registry import get_recipe, list_models
 
@@ -16,15 +17,26 @@ def list_main(argv: list[str] | None = None, prog: str = "list") -> int:
     parser = Parser(prog=prog, description="List recipes, a full name a line.")
     parser.add_argument("filter", nargs="?", default="", help="a wildcard pattern such as '*cifar100lt*'")
     parser.add_argument("--pretrained", action="store_true", help="only those whose checkpoint is at hand")
+    parser.add_argument("--by-table", action="store_true", help="count them by the papers' tables instead")
 
     def command(arguments: argparse.Namespace) -> None:
         names = list_models(arguments.filter, pretrained=arguments.pretrained)
         if not names:
             kind = "checkpoint" if arguments.pretrained else "recipe"
             raise InputError(f"no {kind} matches {arguments.filter!r}; python -m ltzoo list shows all recipes")
-        print("\n".join(names))
+        print(_count_by_table(names) if arguments.by_table else "\n".join(names))
 
     return run(parser, command, argv)
+
+
+def _count_by_table(names: list[str]) -> str:
+    """Count recipes by the table that printed a figure for them; a recipe can stand in two."""
+    recipes = [get_recipe(name) for name in names]
+    cells = Counter((figure.paper, figure.table) for recipe in recipes for figure in recipe.published)
+    rows = [[paper, table, str(count)] for (paper, table), count in sorted(cells.items())]
+    rows.append(["", "no published figure", str(sum(not recipe.published for recipe in recipes))])
+    rows.append(["", "all recipes", str(len(recipes))])
+    return markdown_table(["paper", "table", "recipes"], rows)
 
 
 def show_main(argv: list[str] | None = None, prog: str = "show") -> int:
@@ -36,7 +48,7 @@ def show_main(argv: list[str] | None = None, prog: str = "show") -> int:
         recipe = get_recipe(arguments.name)
         print(to_yaml(recipe_to_dict(recipe)), end="")
         for key in recipe.source.cites:
-            print("\n# " + CITATIONS[key].replace("\n", "\n# "))
+            print("\n# " + CITATIONS.get(key, key).replace("\n", "\n# "))
 
     return run(parser, command, argv)
 
@@ -48,10 +60,11 @@ def summarize_main(argv: list[str] | None = None, prog: str = "summarize") -> in
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder, OUTPUT/NAME/seedN")
     parser.add_argument("--rule", choices=["last", "best", "paper"], default="last", help="which figures of each run")
+    parser.add_argument("--groups", metavar="RULE", help="grouping to show (each protocol's own)")
     parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures")
 
     def command(arguments: argparse.Namespace) -> None:
-        records = summarize_runs(arguments.runs, arguments.rule)
+        records = summarize_runs(arguments.runs, arguments.rule, arguments.groups)
         print(seeds_table(records))
         if arguments.json:
             arguments.json.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")

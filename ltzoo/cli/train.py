@@ -3,7 +3,8 @@
 import argparse
 import json
 import os
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,14 @@ def command(arguments: argparse.Namespace) -> None:
 def report(recipe: Recipe, folder: RunFolder) -> str:
     """Write what a finished run has to say."""
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    last, best = (Figures.from_dict(metrics[key]) for key in ("last", "best"))
-    rows = {"last epoch": last, f"best epoch on the test set ({metrics['best']['epoch'] + 1})": best}
-    printed = [figure for figure in recipe.published if figure.mean.overall is not None]
-    for figure in [] if metrics["overrides"] else printed:
-        groups = {"head": figure.mean.head, "mid": figure.mean.mid, "tail": figure.mean.tail}
-        label = f"published: paper {figure.paper}, {figure.table}, {figure.row}"
-        rows[label] = replace(last, overall=figure.mean.overall, groups={recipe.groups: groups})
+    best = f"best epoch on the test set ({metrics['best']['epoch'] + 1})"
+    figures = {"last epoch": metrics["last"], best: metrics["best"]}
+    if metrics["paper"]:
+        figures[f"the paper's rule (epoch {metrics['paper']['epoch'] + 1})"] = metrics["paper"]
+    rows: dict[str, Mapping[str, float | None]]
+    rows = {label: Figures.from_dict(document).headline for label, document in figures.items()}
+    for figure in () if metrics["overrides"] else recipe.published:
+        rows[f"published: paper {figure.paper}, {figure.table}, {figure.row}"] = asdict(figure.mean)
     changed = f"\noverridden: {', '.join(metrics['overrides'])}" if metrics["overrides"] else ""
     return (
         f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"

@@ -2,16 +2,45 @@
 
 import argparse
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from ltzoo import hub
 from ltzoo.cli.parser import Parser, add_data_options, run, writable
-from ltzoo.data import GROUP_RULES, load_test, make_groups
+from ltzoo.data import GROUP_RULES, Groups, all_groups, load_test, make_groups
 from ltzoo.errors import InputError
-from ltzoo.evaluate import accuracy_table, append_results, draw_classes, evaluate_model, results_row
-from ltzoo.recipes import recipe_from_dict
+from ltzoo.evaluate import (
+    BINS,
+    Figures,
+    Predictions,
+    StoredLogits,
+    accuracy_table,
+    append_results,
+    confusion_matrix,
+    draw_classes,
+    draw_confusion,
+    draw_reliability,
+    linear_classifier,
+    measure,
+    measure_calibration,
+    predict_test,
+    results_row,
+    write_confusion,
+    write_logits,
+)
+from ltzoo.recipes import Recipe, recipe_from_dict
 from ltzoo.registry import create_model, find_checkpoint
+
+_SUFFIXES = {
+    "picture": (".png",),
+    "reliability": (".png",),
+    "confusion": (".csv", ".png"),
+    "logits": (".safetensors",),
+}
+"""How the names of files that an option writes must end."""
 
 
 def build_parser(prog: str) -> Parser:
@@ -24,45 +53,101 @@ def build_parser(prog: str) -> Parser:
     parser.add_argument("--groups", choices=list(GROUP_RULES), help="grouping to show (the protocol's own)")
     parser.add_argument("--tta", choices=["flip"], help="average the logits of each image and its mirror image")
     parser.add_argument("--device", help="where to compute (a CUDA device if there is one)")
-    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures")
-    parser.add_argument("--results-file", type=writable, metavar="CSV", help="append a row, in timm's columns")
-    parser.add_argument(
-        "--picture", type=writable, metavar="PNG", help="draw each class's accuracy over the class counts"
+    files = parser.add_argument_group("files to write")
+    files.add_argument("--json", type=writable, metavar="FILE", help="the figures")
+    files.add_argument("--results-file", type=writable, metavar="CSV", help="append a row, in timm's columns")
+    files.add_argument("--picture", type=writable, metavar="PNG", help="each class's accuracy over the class counts")
+    files.add_argument(
+        "--reliability", type=writable, metavar="PNG", help="accuracy over confidence, and the calibration error"
+    )
+    files.add_argument(
+        "--confusion",
+        type=writable,
+        metavar="FILE",
+        help="which class is taken for which: counts (.csv) or drawn (.png)",
+    )
+    files.add_argument(
+        "--logits", type=writable, metavar="FILE", help="test logits and labels (.safetensors), which posthoc reads"
     )
     return parser
 
 
 def command(arguments: argparse.Namespace) -> None:
     """Load, measure, print; write what was asked for."""
-    if arguments.picture and arguments.picture.suffix != ".png":
-        raise InputError(f"--picture writes PNG, not {arguments.picture.name!r}; end the name in .png")
+    _check_files(arguments)
     folder = find_checkpoint(arguments.model)
     config = hub.read_config(folder)
     if not isinstance(config.get("recipe"), dict):
         raise InputError(f"{folder / hub.CONFIG} names no recipe, so its benchmark is unknown; train it with ltzoo")
     recipe = recipe_from_dict(config["recipe"])
-    groups = make_groups(arguments.groups or recipe.groups, recipe.data)
-    test = load_test(recipe.data, arguments.data_dir, arguments.download)
+    benchmark = recipe.data
+    groups = make_groups(arguments.groups or recipe.groups, benchmark)
+    test = load_test(benchmark, arguments.data_dir, arguments.download)
     model = create_model(f"local-dir:{folder}", pretrained=True)
-    figures = evaluate_model(
-        model,
-        recipe.data,
-        test,
-        groups.rule,
-        "last epoch" + (", logits averaged with those of the mirror image" if arguments.tta else ""),
-        device=_device(arguments.device),
-        flip=arguments.tta == "flip",
-    )
+    flip = arguments.tta == "flip"
+    rule = "last epoch" + (", logits averaged with those of the mirror image" if flip else "")
+    predictions = predict_test(model, benchmark, test, device=_device(arguments.device), flip=flip)
+    groupings = all_groups(benchmark, first=groups.rule)
+    figures = measure(predictions, benchmark.class_counts, groupings, rule)
     print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")
-    print(accuracy_table({figures.rule: figures}))
+    print(accuracy_table({rule: figures.headline}))
+    print(f"top-5 {figures.top5:.1f}, expected calibration error {figures.ece:.1f} ({BINS} bins)")
+    _write_files(arguments, recipe, model, predictions, groupings, figures)
+
+
+def _write_files(
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    model: nn.Module,
+    predictions: Predictions,
+    groupings: Sequence[Groups],
+    figures: Figures,
+) -> None:
+    """Write the files that the options name; the grouping that is shown comes first in `groupings`."""
+    title, benchmark = f"{recipe.name}\n{figures.rule}", recipe.data
     if arguments.json:
         arguments.json.write_text(json.dumps(figures.to_dict(), indent=1) + "\n", encoding="utf-8")
     if arguments.results_file:
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        row = results_row(arguments.model, recipe.data.data_set.image_size, parameters, figures)
+        row = results_row(arguments.model, benchmark.data_set.image_size, parameters, figures)
         append_results(arguments.results_file, row)
     if arguments.picture:
-        draw_classes(arguments.picture, recipe.name, figures, groups)
+        draw_classes(arguments.picture, recipe.name, figures, groupings[0])
+    if arguments.reliability:
+        draw_reliability(arguments.reliability, title, measure_calibration(predictions))
+    if arguments.confusion:
+        matrix = confusion_matrix(predictions)
+        if arguments.confusion.suffix == ".csv":
+            write_confusion(arguments.confusion, matrix)
+        else:
+            draw_confusion(arguments.confusion, title, matrix, benchmark.class_counts)
+    if arguments.logits:
+        stored = StoredLogits(
+            predictions,
+            class_counts=benchmark.class_counts,
+            classifier=linear_classifier(model),
+            groupings=tuple(groupings),
+            model=arguments.model,
+            benchmark=benchmark.name,
+            recipe=recipe.name,
+            rule=figures.rule,
+        )
+        write_logits(arguments.logits, stored)
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """See that each file's name ends as it must, and that no two options name one file."""
+    taken: dict[Path, str] = {}
+    for option in ("json", "results_file", *_SUFFIXES):
+        path, flag = getattr(arguments, option), f"--{option.replace('_', '-')}"
+        if path is None:
+            continue
+        suffixes = _SUFFIXES.get(option)
+        if suffixes and path.suffix not in suffixes:
+            raise InputError(f"{flag} cannot write {path.name!r}; end the name in {' or '.join(suffixes)}")
+        other = taken.setdefault(path.resolve(), flag)
+        if other != flag:
+            raise InputError(f"{other} and {flag} name the same file {path}; name two")
 
 
 def _device(name: str | None) -> torch.device:

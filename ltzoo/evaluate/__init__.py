@@ -1,24 +1,47 @@
-"""Evaluation: predictions to overall, group and class accuracy; tables and pictures of them."""
+"""Evaluation: predictions to accuracy, calibration and confusion; tables and pictures of them; stored logits."""
 
-from ltzoo.evaluate.benchmark import evaluate_model
-from ltzoo.evaluate.figures import Figures, group_accuracy, measure
-from ltzoo.evaluate.pictures import draw_classes, draw_curves
+from ltzoo.evaluate.accuracy import GroupAccuracy, class_accuracy, group_accuracy
+from ltzoo.evaluate.benchmark import evaluate_model, predict_test
+from ltzoo.evaluate.calibration import BINS, Calibration, measure_calibration
+from ltzoo.evaluate.confusion import confusion_matrix, write_confusion
+from ltzoo.evaluate.figures import Figures, measure
+from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
+from ltzoo.evaluate.pictures import draw_classes, draw_confusion, draw_curves, draw_reliability
+from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
 from ltzoo.evaluate.predict import Predictions, predict
 from ltzoo.evaluate.seeds import seeds_table, summarize_runs
-from ltzoo.evaluate.tables import accuracy_table, append_results, results_row
+from ltzoo.evaluate.tables import accuracy_table, append_results, markdown_table, results_row
 
 __all__ = [
+    "BINS",
+    "Calibration",
     "Figures",
+    "GroupAccuracy",
+    "LinearClassifier",
     "Predictions",
+    "StoredLogits",
     "accuracy_table",
+    "adjust_logits",
     "append_results",
+    "class_accuracy",
+    "confusion_matrix",
     "draw_classes",
+    "draw_confusion",
     "draw_curves",
+    "draw_reliability",
     "evaluate_model",
     "group_accuracy",
+    "linear_classifier",
+    "markdown_table",
     "measure",
+    "measure_calibration",
     "predict",
+    "predict_test",
+    "read_logits",
     "results_row",
     "seeds_table",
     "summarize_runs",
+    "tau_normalize",
+    "write_confusion",
+    "write_logits",
 ]

@@ -6,7 +6,39 @@ from torch import nn
 from ltzoo.data import Benchmark, EvalBatches, LabelledImages, all_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures, measure
-from ltzoo.evaluate.predict import predict
+from ltzoo.evaluate.predict import Predictions, predict
+
+
+def predict_test(
+    model: nn.Module,
+    benchmark: Benchmark,
+    test: LabelledImages,
+    *,
+    device: torch.device,
+    flip: bool = False,
+) -> Predictions:
+    """Run a model over a benchmark's test images, in float32.
+
+    Args:
+        model: the model; it is moved to the device.
+        benchmark: number of classes and normalisation.
+        test: the test images.
+        device: where to compute.
+        flip: average the logits of image and mirror image.
+
+    Raises:
+        InputError: the model has another number of classes than the benchmark.
+    """
+    classes = len(benchmark.class_counts)
+    if model.num_classes != classes:
+        raise InputError(
+            f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
+        )
+    batches = EvalBatches(test, benchmark.data_set, device=device)
+    cudnn = torch.backends.cudnn
+    # By default torch lets convolutions on CUDA round to TF32.
+    with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
+        return predict(model.to(device), batches, flip=flip)
 
 
 def evaluate_model(
@@ -24,23 +56,14 @@ def evaluate_model(
     Args:
         model: the model; it is moved to the device.
         benchmark: class counts, groups and normalisation.
-        test: the test images.
+        test: the test images, some of every class.
         groups: the grouping rule to put first.
         rule: which epoch, how measured; kept with the figures.
         device: where to compute.
         flip: average the logits of image and mirror image.
 
     Raises:
-        InputError: the model has another number of classes than the benchmark.
+        InputError: as `predict_test` and `measure`.
     """
-    classes = len(benchmark.class_counts)
-    if model.num_classes != classes:
-        raise InputError(
-            f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
-        )
-    batches = EvalBatches(test, benchmark.data_set, device=device)
-    cudnn = torch.backends.cudnn
-    # By default torch lets convolutions on CUDA round to TF32.
-    with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
-        predictions = predict(model.to(device), batches, flip=flip)
+    predictions = predict_test(model, benchmark, test, device=device, flip=flip)
     return measure(predictions, benchmark.class_counts, all_groups(benchmark, first=groups), rule)

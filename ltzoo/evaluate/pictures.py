@@ -1,4 +1,4 @@
-"""Pictures of a run: accuracy of each class over its training images, and the training curves."""
+"""Pictures: accuracy of each class over its training images, training curves, reliability, confusion."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,9 +6,12 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
 
 from ltzoo.data import Groups
+from ltzoo.evaluate.calibration import Calibration
 from ltzoo.evaluate.figures import Figures
+from ltzoo.evaluate.whole_file import whole_file
 
 COLOURS = {"head": "#0072b2", "mid": "#009e73", "tail": "#d55e00"}
 """Okabe and Ito's palette: told apart with any colour vision."""
@@ -23,7 +26,7 @@ def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> No
         figures: what was measured.
         groups: the grouping to shade.
     """
-    order = sorted(range(len(figures.class_counts)), key=lambda j: -figures.class_counts[j])
+    order = _by_count(figures.class_counts)
     rank = {j: position for position, j in enumerate(order)}
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     accuracy = figure.add_subplot()
@@ -76,7 +79,68 @@ def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | N
     _save(figure, path)
 
 
+def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
+    """Draw accuracy and mean confidence in bins of the confidence (Guo et al., 2017, Fig. 1), and how full each bin is.
+
+    Args:
+        path: PNG to write.
+        title: heading.
+        calibration: what was measured.
+    """
+    bins, images = len(calibration.counts), sum(calibration.counts)
+    figure = Figure(figsize=(5, 6.2), layout="constrained")
+    accuracy, share = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+    width = 100 / bins
+    places = [(m + 0.5) * width for m in range(bins)]
+    filled = [m for m, count in enumerate(calibration.counts) if count]
+    heights, confidences = ([means[m] for m in filled] for means in (calibration.accuracy, calibration.confidence))
+    accuracy.bar([places[m] for m in filled], heights, width, color="#0072b2", ec="white", lw=0.5, label="accuracy")
+    begins, ends = [m * width for m in filled], [(m + 1) * width for m in filled]
+    accuracy.hlines(confidences, begins, ends, color="#d55e00", lw=2.5, label="mean confidence")
+    accuracy.plot([0, 100], [0, 100], color="black", lw=1, ls="--", label="perfect calibration")
+    accuracy.set(xlim=(0, 100), ylim=(0, 100), ylabel="accuracy (%)")
+    accuracy.legend(fontsize=8, loc="upper left")
+    share.bar(
+        places, [100 * count / images for count in calibration.counts], width, color="#a8a8a8", ec="white", lw=0.5
+    )
+    share.set(ylim=(0, 100), xlabel=f"confidence (%), {bins} bins", ylabel="test images (%)")
+    accuracy.set_title(f"{title}\nexpected calibration error {calibration.ece:.1f} %", fontsize=10)
+    _save(figure, path)
+
+
+def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequence[int]) -> None:
+    """Draw the share of each label's images that is taken for each class, classes from the most training images on.
+
+    Args:
+        path: PNG to write.
+        title: heading.
+        matrix: (C, C) counts, rows labels, columns predicted classes.
+        class_counts: (C,) training images of each class.
+    """
+    order = _by_count(class_counts)
+    rows = matrix[order][:, order].double()
+    share = 100 * rows / rows.sum(dim=1, keepdim=True).clamp(min=1)
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    shown = axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    step = -(-len(order) // 20)
+    ticks = range(0, len(order), step)
+    axes.set_xticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
+    axes.set_yticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
+    axes.set_xlabel("predicted class, from the most training images to the fewest")
+    axes.set_ylabel("label, in the same order")
+    figure.colorbar(shown, label="share of the label's images (%)")
+    axes.set_title(title, fontsize=10)
+    _save(figure, path)
+
+
+def _by_count(class_counts: Sequence[int]) -> list[int]:
+    """Sort the classes from the most training images to the fewest."""
+    return sorted(range(len(class_counts)), key=lambda j: -class_counts[j])
+
+
 def _save(figure: Figure, path: Path) -> None:
     """Write a PNG without pyplot, so that no display and no global state is touched."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    with whole_file(path) as fresh:
+        figure.savefig(fresh, format="png", dpi=120, metadata={"Software": None})

@@ -19,6 +19,11 @@ class Predictions:
     logits: Tensor
     labels: Tensor
 
+    @property
+    def predicted(self) -> Tensor:
+        """The class of each image's highest logit, (N,) int64; of equal logits the first counts."""
+        return self.logits.argmax(dim=1)
+
 
 @torch.no_grad()
 def predict(

@@ -11,20 +11,21 @@ from ltzoo.evaluate.figures import Figures
 from ltzoo.evaluate.tables import markdown_table
 
 
-def summarize_runs(runs: Iterable[Path], rule: str = "last") -> list[dict[str, Any]]:
+def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None = None) -> list[dict[str, Any]]:
     """Gather finished runs by recipe.
 
     Args:
         runs: run folders, `OUTPUT/NAME/seedN`.
         rule: which figures of each run, `last`, `best` or `paper`.
+        groups: the rule of the groups; the protocol's own unless given.
 
     Returns:
-        A record a recipe, and one for each set of overrides: its name, n, the seeds, and for overall, head, mid and
-        tail the mean and the sample standard deviation (None for a single run), in per cent and the protocol's own
-        grouping.
+        A record a recipe, and one for each set of overrides: its name, n, the seeds, the rule of its groups, and for
+        overall, head, mid and tail the mean and the sample standard deviation (None for a single run), in per cent.
 
     Raises:
-        InputError: a folder holds no finished run, or a seed comes twice.
+        InputError: a folder holds no finished run or lacks the grouping rule, a seed comes twice, or the runs of a
+            recipe have different rules of their own.
     """
     gathered: dict[str, dict[int, Figures]] = {}
     for run in runs:
@@ -38,26 +39,33 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last") -> list[dict[str, A
             raise InputError(f"{run} holds no finished run: {path} is missing or damaged; finish it first") from error
         if measured is None:
             raise InputError(f"{run} has no figures by the rule {rule!r}; use last or best")
+        if groups is not None and groups not in measured.groups:
+            there = ", ".join(measured.groups)
+            raise InputError(f"{run} has no figures by the grouping rule {groups!r}; there are {there}")
         # A run with overrides is never reported as the recipe.
         changed = [f"{key}={value}" for key, (_, value) in overrides.items()]
         by_seed = gathered.setdefault(f"{name} with {', '.join(changed)}" if changed else name, {})
         if seed in by_seed:
             raise InputError(f"{run} is a second run of {name} with seed {seed}; name one of them")
         by_seed[seed] = measured
-    return [_gather(name, by_seed) for name, by_seed in gathered.items()]
+    return [_gather(name, by_seed, groups) for name, by_seed in gathered.items()]
 
 
-def _gather(name: str, by_seed: dict[int, Figures]) -> dict[str, Any]:
+def _gather(name: str, by_seed: dict[int, Figures], groups: str | None) -> dict[str, Any]:
+    own = dict.fromkeys(groups or next(iter(figures.groups)) for figures in by_seed.values())
+    if len(own) > 1:
+        raise InputError(f"the runs of {name} have groups by different rules ({', '.join(own)}); choose one: --groups")
+    (shown,) = own
     values = {"overall": [figures.overall for figures in by_seed.values()]}
     for group in ("head", "mid", "tail"):
-        found = [figures.own_groups.get(group) for figures in by_seed.values()]
+        found = [figures.groups[shown].get(group) for figures in by_seed.values()]
         values |= {group: [value for value in found if value is not None]}
     statistic = {
         key: {"mean": statistics.fmean(xs), "std": statistics.stdev(xs) if len(xs) > 1 else None}
         for key, xs in values.items()
         if xs
     }
-    return {"recipe": name, "n": len(by_seed), "seeds": sorted(by_seed)} | statistic
+    return {"recipe": name, "n": len(by_seed), "seeds": sorted(by_seed), "groups": shown} | statistic
 
 
 def seeds_table(records: list[dict[str, Any]]) -> str:

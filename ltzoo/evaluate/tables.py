@@ -51,12 +51,15 @@ def append_results(path: Path, row: Mapping[str, str]) -> None:
         writer.writerow(row)
 
 
-def accuracy_table(rows: Mapping[str, Figures]) -> str:
-    """Lay out overall, head, mid and tail accuracy, one line for each label, in the protocol's own grouping."""
-    lines: list[tuple[str, ...]] = [("", "overall", "head", "mid", "tail")]
-    for label, figures in rows.items():
-        own = figures.own_groups
-        lines.append((label, _cell(figures.overall), *(_cell(own.get(group)) for group in ("head", "mid", "tail"))))
+def accuracy_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Lay out overall, head, mid and tail accuracy.
+
+    Args:
+        rows: label to accuracies in per cent, as `Figures.headline` has them; what is missing or None stays blank.
+    """
+    columns = ("overall", "head", "mid", "tail")
+    lines: list[tuple[str, ...]] = [("", *columns)]
+    lines += [(label, *(_cell(found.get(column)) for column in columns)) for label, found in rows.items()]
     width = max(len(line[0]) for line in lines)
     return "\n".join(f"{label:<{width}}" + "".join(f"{cell:>9}" for cell in cells) for label, *cells in lines)
 

@@ -16,7 +16,7 @@ from ltzoo.registry import get_recipe, list_recipes
 def test_list_prints_full_names(capsys):
     assert list_main(["*cifar100lt*"]) == 0
     names = capsys.readouterr().out.splitlines()
-    assert len(names) == 24
+    assert len(names) == len(set(names)) == len(list_recipes("*cifar100lt*"))
     assert "resnet32_cifar100lt_vs_ssesam" in names
     assert list_main([]) == 0
     assert capsys.readouterr().out.splitlines() == list_recipes()
@@ -25,6 +25,17 @@ def test_list_prints_full_names(capsys):
 def test_list_without_a_match_says_so(capsys):
     assert list_main(["*imagenet*"]) == 2
     assert "no recipe matches '*imagenet*'" in capsys.readouterr().err
+
+
+def test_list_counts_recipes_by_table(capsys):
+    assert list_main(["resnet34_cifar100lt_ce_*", "--by-table"]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert lines == [
+        "| B | Table 1 | 4 |",
+        "| B | Table 3 | 7 |",
+        "|  | no published figure | 0 |",
+        "|  | all recipes | 7 |",
+    ]
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
@@ -56,6 +67,25 @@ def test_summarize_gathers_runs(finished_run, tmp_path, capsys):
     row = capsys.readouterr().out.splitlines()[-1]
     assert row.startswith("| resnet20_digitslt_ce_sgd with schedule.epochs=2, ")  # overrides: not the recipe's figure
     assert f"| {last['overall']:.1f} |" in row
+
+
+def test_summarize_shows_the_groups_that_are_asked_for(finished_run, tmp_path, capsys):
+    file = tmp_path / "summary.json"
+    groups = json.loads(finished_run.metrics.read_text())["last"]["groups"]
+    assert summarize_main([str(finished_run.path), "--json", str(file)]) == 0
+    assert json.loads(file.read_text())[0]["groups"] == "mislas"
+    assert summarize_main([str(finished_run.path), "--groups", "thirds", "--json", str(file)]) == 0
+    (record,) = json.loads(file.read_text())
+    assert record["groups"] == "thirds"
+    assert record["head"]["mean"] == groups["thirds"]["head"] != groups["mislas"]["head"]
+    assert f"| {groups['thirds']['head']:.1f} |" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_summarize_refuses_groups_that_a_run_lacks(finished_run, capsys):
+    assert summarize_main([str(finished_run.path), "--groups", "half"]) == 2
+    captured = capsys.readouterr()
+    assert "no figures by the grouping rule 'half'; there are mislas, count, thirds\n" in captured.err
+    assert captured.out == ""
 
 
 def test_summarize_refuses_what_is_no_run(tmp_path, capsys):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ltzoo.cli.train import build_parser, main, requested_recipe
+from ltzoo.cli.train import build_parser, main, report, requested_recipe
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import get_recipe
+from ltzoo.train import RunFolder
 
 NAME = "resnet20_digitslt_vs_ssesam"
 ROOT = Path(__file__).parents[2]
@@ -163,3 +164,15 @@ def test_accelerate_launch_python_and_the_module_give_the_same_run(tmp_path):
         assert "precision" not in yaml.safe_load((folder / "recipe.yaml").read_text())["overrides"]
         written.append((folder / "checkpoint" / "model.safetensors").read_bytes())
     assert written[0] == written[1] == written[2]
+
+
+@pytest.mark.parametrize("overrides", [{}, {"batch_size": [128, 64]}])
+def test_the_report_sets_published_figures_beside_ours(finished_run, tmp_path, overrides):
+    metrics = json.loads(finished_run.metrics.read_text())
+    paper = metrics["best"] | {"overall": 12.5, "epoch": 9}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"overrides": overrides, "paper": paper}))
+    recipe = get_recipe("resnet32_cifar10lt_ce_drw_sam05")  # of which the paper's text gives the tail alone
+    lines = [line.split() for line in report(recipe, RunFolder(tmp_path)).splitlines()]
+    assert ["the", "paper's", "rule", "(epoch", "10)", "12.5"] in [line[:6] for line in lines]
+    published = [line for line in lines if line[:1] == ["published:"]]
+    assert published == ([] if overrides else [["published:", "paper", "A,", "Figure", "4,", "rho", "0.05", "63.0"]])

@@ -4,10 +4,15 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from ltzoo import hub
 from ltzoo.cli.validate import main
+from ltzoo.evaluate import class_accuracy, group_accuracy, read_logits
+from ltzoo.recipes import build_model, model_arguments, recipe_to_dict
+from ltzoo.registry import create_model, get_recipe
 
 
 def model_of(run) -> str:
@@ -22,7 +27,9 @@ def test_it_measures_what_training_wrote(finished_run, tmp_path, capsys):
     assert main(argv) == 0
     last = json.loads(finished_run.metrics.read_text())["last"]
     assert json.loads(files["figures.json"].read_text()) == last
-    assert f"{last['overall']:.1f}" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert f"{last['overall']:.1f}" in printed[2]
+    assert printed[3] == f"top-5 {last['top5']:.1f}, expected calibration error {last['ece']:.1f} (15 bins)"
     with files["results.csv"].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
@@ -31,6 +38,52 @@ def test_it_measures_what_training_wrote(finished_run, tmp_path, capsys):
     assert float(rows[0]["tail"]) == pytest.approx(last["groups"]["mislas"]["tail"], abs=1e-3)
     assert rows[0]["param_count"] == "0.27"
     assert Image.open(files["classes.png"]).width > 500
+
+
+def test_logits_and_counts_are_those_of_the_figures(finished_run, tmp_path):
+    files = {name: tmp_path / name for name in ("f.json", "l.safetensors", "c.csv", "c.png", "r.png", "p.png")}
+    argv = ["--model", model_of(finished_run), "--groups", "count"]
+    options = ["--json", "--logits", "--confusion", "--picture", "--reliability"]
+    names = ["f.json", "l.safetensors", "c.csv", "p.png", "r.png"]
+    assert (
+        main([*argv, *(text for pair in zip(options, map(str, map(files.get, names)), strict=True) for text in pair)])
+        == 0
+    )
+    assert main([*argv, "--confusion", str(files["c.png"])]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == set(files)
+    figures = json.loads(files["f.json"].read_text())
+
+    stored = read_logits(files["l.safetensors"])
+    per_class = class_accuracy(stored.predictions.logits, stored.predictions.labels)
+    assert list(per_class) == figures["per_class"]
+    assert [groups.rule for groups in stored.groupings] == ["count", "mislas", "thirds"]
+    for groups in stored.groupings:
+        assert group_accuracy(per_class, groups) == figures["groups"][groups.rule]
+    assert stored.class_counts == get_recipe("resnet20_digitslt_ce_sgd").data.class_counts
+    assert (stored.model, stored.benchmark) == (model_of(finished_run), "digitslt")
+    assert (stored.recipe, stored.rule) == ("resnet20_digitslt_ce_sgd", "last epoch")
+    layer = create_model(model_of(finished_run), pretrained=True).get_classifier()
+    assert stored.classifier.weight_norms.tolist() == pytest.approx(layer.weight.detach().norm(dim=1).tolist())
+    assert stored.classifier.bias.tolist() == layer.bias.tolist()
+
+    lines = files["c.csv"].read_text().splitlines()
+    assert lines[0] == "label,0,1,2,3,4,5,6,7,8,9"
+    counts = np.array([[int(cell) for cell in line.split(",")] for line in lines[1:]])
+    assert counts[:, 0].tolist() == list(range(10))
+    assert counts[:, 1:].sum() == figures["images"]
+    accuracy = 100 * counts[:, 1:].diagonal() / counts[:, 1:].sum(axis=1)
+    assert accuracy.tolist() == pytest.approx(figures["per_class"])
+    for name in ("c.png", "r.png", "p.png"):
+        with Image.open(files[name]) as picture:
+            assert picture.format == "PNG"
+
+
+def test_a_cosine_classifier_leaves_norms_and_bias_out(tmp_path):
+    recipe = get_recipe("resnet20_digitslt_ldam_sgd")
+    folder = tmp_path / "checkpoint"
+    hub.save_checkpoint(folder, build_model(recipe), model_arguments(recipe), {"recipe": recipe_to_dict(recipe)})
+    assert main(["--model", f"local-dir:{folder}", "--logits", str(tmp_path / "l.safetensors")]) == 0
+    assert read_logits(tmp_path / "l.safetensors").classifier is None
 
 
 def test_groups_and_flip_change_what_is_shown(finished_run, tmp_path, capsys):
@@ -88,7 +141,7 @@ def test_missing_models_are_one_line_and_exit_code_2(argv, message, tmp_path, mo
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("flag", ["--json", "--results-file", "--picture"])
+@pytest.mark.parametrize("flag", ["--json", "--results-file", "--picture", "--reliability", "--confusion", "--logits"])
 def test_a_file_that_cannot_be_written_is_named_before_any_work(flag, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--model", "local-dir:x", flag, str(tmp_path / "nowhere" / "file.png")])
@@ -96,9 +149,32 @@ def test_a_file_that_cannot_be_written_is_named_before_any_work(flag, tmp_path, 
     assert "its folder is not there" in capsys.readouterr().err
 
 
-def test_a_picture_is_png_and_a_results_file_has_our_columns(finished_run, tmp_path, capsys):
-    assert main(["--model", model_of(finished_run), "--picture", str(tmp_path / "a.foo")]) == 2
-    assert "end the name in .png" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "name", "ends"),
+    [
+        ("--picture", "a.jpg", ".png"),
+        ("--reliability", "a.csv", ".png"),
+        ("--reliability", "a", ".png"),
+        ("--confusion", "a.json", ".csv or .png"),
+        ("--confusion", "csv", ".csv or .png"),
+        ("--logits", "a.pt", ".safetensors"),
+    ],
+)
+def test_another_suffix_is_refused_before_any_work(flag, name, ends, tmp_path, capsys):
+    assert main(["--model", "local-dir:nowhere", flag, str(tmp_path / name)]) == 2
+    assert f"{flag} cannot write {name!r}; end the name in {ends}\n" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_options_that_name_one_file_are_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["--model", "local-dir:x", "--picture", "a.png", "--confusion", str(tmp_path / "a.png")]) == 2
+    assert "--picture and --confusion name the same file" in capsys.readouterr().err
+    assert main(["--model", "local-dir:x", "--json", "a.png", "--results-file", "b.csv", "--picture", "./a.png"]) == 2
+    assert "--json and --picture name the same file a.png; name two" in capsys.readouterr().err
+
+
+def test_a_results_file_has_our_columns(finished_run, tmp_path, capsys):
     results = tmp_path / "results.csv"
     results.write_text("model,top1\n")
     assert main(["--model", model_of(finished_run), "--results-file", str(results)]) == 2

@@ -8,10 +8,19 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from ltzoo.evaluate import draw_classes, draw_curves, pictures
-from tests.evaluate.conftest import GROUPINGS
+from ltzoo.evaluate import (
+    Calibration,
+    confusion_matrix,
+    draw_classes,
+    draw_confusion,
+    draw_curves,
+    draw_reliability,
+    pictures,
+)
+from tests.evaluate.conftest import COUNTS, GROUPINGS
 
 
 def read(path):
@@ -27,6 +36,8 @@ def has_colour(picture, colour):
     return (np.abs(picture - shade).max(axis=2) <= 1).sum() > 200
 
 
+CELLS = (slice(60, 560), slice(80, 540))
+"""Rows and columns of a drawn confusion matrix that lie within its axes."""
 HEAD, MID, TAIL = "#0072b2", "#009e73", "#d55e00"
 
 
@@ -83,6 +94,72 @@ def test_curves_show_the_accuracies_that_there_are(tmp_path):
     assert not np.array_equal(*drawn)
 
 
+def reliability(path, confidence, accuracy, counts=(0, 7)):
+    """Rows of the pixels that are blue (accuracy) and orange (confidence), below the legend."""
+    calibration = Calibration(counts, (None, confidence), (None, accuracy), abs(confidence - accuracy))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module=r"ltzoo\.")
+        draw_reliability(path, "m", calibration)
+    picture = read(path)
+    assert picture.shape[:2] == (744, 600)
+    return [np.nonzero((picture == colour).all(axis=2))[0] for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00))]
+
+
+def test_reliability_shows_accuracy_as_bars_and_confidence_as_lines(tmp_path):
+    areas, lines = [], []
+    for accuracy, confidence in ((20, 70), (40, 60), (60, 50)):
+        blue, orange = reliability(tmp_path / "a.png", confidence, accuracy)
+        areas.append(len(blue))
+        lines.append(np.median(orange))
+    assert areas[2] - areas[1] == pytest.approx(areas[1] - areas[0], rel=0.1)
+    assert lines[2] - lines[1] == pytest.approx(lines[1] - lines[0], abs=2)  # pixels
+    assert lines[1] - lines[0] > 20
+
+
+def test_confusion_is_drawn_by_row_and_in_the_order_of_the_class_counts(predictions, tmp_path):
+    matrix = confusion_matrix(predictions)
+    order = [3, 5, 0, 1, 4, 2]
+    counts = [0] * 6
+    for place, j in enumerate(order):
+        counts[j] = COUNTS[place]
+    permuted = torch.zeros_like(matrix)
+    for a in range(6):
+        for b in range(6):
+            permuted[order[a], order[b]] = matrix[a, b]
+    draw_confusion(tmp_path / "a.png", "m", matrix, COUNTS)
+    draw_confusion(tmp_path / "tenfold.png", "m", 10 * matrix, COUNTS)
+    draw_confusion(tmp_path / "permuted.png", "m", permuted, counts)
+    draw_confusion(tmp_path / "transposed.png", "m", matrix.T, COUNTS)
+    plain, tenfold, other, transposed = (
+        read(tmp_path / f"{name}.png") for name in ("a", "tenfold", "permuted", "transposed")
+    )
+    assert np.array_equal(plain, tenfold)
+    rows, columns = CELLS
+    assert np.array_equal(plain[CELLS], other[CELLS])
+    assert not np.array_equal(plain[CELLS], transposed[CELLS])
+    # The names of the classes differ, those of the rows and those of the columns.
+    assert not np.array_equal(plain[rows, : columns.start], other[rows, : columns.start])
+    assert not np.array_equal(plain[rows.stop :, columns], other[rows.stop :, columns])
+
+
+def test_confusion_is_the_share_of_a_labels_images(tmp_path):
+    draw_confusion(tmp_path / "a.png", "m", torch.tensor([[5, 5], [0, 10]]), (2, 1))
+    draw_confusion(tmp_path / "b.png", "m", torch.tensor([[1, 1], [0, 1]]), (2, 1))
+    assert np.array_equal(read(tmp_path / "a.png"), read(tmp_path / "b.png"))
+
+
+@pytest.mark.parametrize("classes", [2, 100])
+def test_confusion_of_any_number_of_classes_is_drawn_even_with_an_empty_row(classes, tmp_path):
+    matrix = torch.eye(classes, dtype=torch.int64)
+    matrix[0, 0] = 0
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module=r"ltzoo\.")
+        draw_confusion(tmp_path / "a.png", "m", matrix, range(classes, 0, -1))
+    picture = read(tmp_path / "a.png")
+    assert picture.shape[:2] == (648, 720)
+    assert (picture[CELLS].min(axis=2) < 255).all()  # white would be no number
+
+
 def test_drawing_needs_no_pyplot(figures, tmp_path, monkeypatch):
     monkeypatch.delattr(matplotlib, "pyplot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it fails
@@ -91,3 +168,5 @@ def test_drawing_needs_no_pyplot(figures, tmp_path, monkeypatch):
     spec.loader.exec_module(fresh)
     fresh.draw_classes(tmp_path / "classes.png", "m", figures, GROUPINGS[0])
     fresh.draw_curves(tmp_path / "curves.png", "m", history([5.0]))
+    fresh.draw_reliability(tmp_path / "reliability.png", "m", Calibration((1,), (90.0,), (100.0,), 10.0))
+    fresh.draw_confusion(tmp_path / "confusion.png", "m", torch.eye(6, dtype=torch.int64), COUNTS)

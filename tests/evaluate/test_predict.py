@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ltzoo.data import EvalBatches, LabelledImages, load_test
+from ltzoo.data import EvalBatches, LabelledImages, all_groups, load_test
 from ltzoo.errors import InputError
-from ltzoo.evaluate import evaluate_model, predict
+from ltzoo.evaluate import Predictions, evaluate_model, measure, predict, predict_test
 from tests.evaluate.conftest import DIGITS
 
 BATCHES = [(torch.randn(n, 1, 4, 4, generator=torch.Generator().manual_seed(n)), torch.arange(n)) for n in (3, 2)]
@@ -61,6 +61,13 @@ def test_another_forward_is_taken_and_logits_are_float32(model):
     assert (predictions.logits == 3).all()
 
 
+def test_of_equal_logits_the_first_is_predicted():
+    logits = torch.tensor([[1.0, 2.0, 2.0], [3.0, 3.0, 3.0], [0.0, 0.0, 1.0]])
+    predicted = Predictions(logits, torch.arange(3)).predicted
+    assert predicted.tolist() == [1, 0, 2]
+    assert predicted.dtype == torch.int64
+
+
 class Brightness(nn.Module):
     """Ten logits of an image; the first is right for bright images alone."""
 
@@ -92,6 +99,15 @@ def test_a_model_is_measured_by_every_grouping_the_protocols_own_first():
     assert figures.overall == pytest.approx(100 * 11 / 20)
     assert figures.class_counts == DIGITS.class_counts
     assert figures.images == 20
+
+
+def test_a_model_is_measured_by_its_predictions():
+    predictions = predict_test(Brightness(True), DIGITS, bright_left_halves(), device=torch.device("cpu"), flip=True)
+    assert predictions.logits.shape == (20, 10)
+    figures = evaluate_model(
+        Brightness(True), DIGITS, bright_left_halves(), "count", "x", device=torch.device("cpu"), flip=True
+    )
+    assert figures == measure(predictions, DIGITS.class_counts, all_groups(DIGITS, first="count"), "x")
 
 
 def test_flip_reaches_the_model():

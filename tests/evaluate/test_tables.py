@@ -44,7 +44,7 @@ def test_a_group_that_is_not_there_is_blank(figures):
 
 def test_the_accuracy_table_has_a_line_for_each_label(figures):
     halves = replace(figures, overall=12.34, groups={"half": figures.groups["half"]})
-    lines = accuracy_table({"last epoch": figures, "best": halves}).splitlines()
+    lines = accuracy_table({"last epoch": figures.headline, "best": halves.headline}).splitlines()
     assert [line.split() for line in lines] == [
         ["overall", "head", "mid", "tail"],
         ["last", "epoch", "50.0", "83.3", "25.0", "25.0"],
@@ -80,6 +80,43 @@ def test_runs_are_gathered_by_recipe_with_mean_deviation_and_n(runs):
     assert (b["recipe"], b["n"], b["overall"]) == ("b", 1, {"mean": 70.0, "std": None})
     assert "mid" not in b
     assert summarize_runs(runs, "best")[0]["overall"]["mean"] == pytest.approx(42.5)
+
+
+def test_groups_are_those_of_the_rule_that_is_asked_for(runs):
+    own, other = (summarize_runs(runs, groups=rule) for rule in ("own", "other"))
+    assert own == summarize_runs(runs)
+    assert [record["groups"] for record in own + other] == ["own", "own", "other", "other"]
+    assert [record["head"]["mean"] for record in other] == [1.0, 1.0]
+    assert other[1]["mid"] == {"mean": 2.0, "std": None}
+    assert other[0]["overall"] == own[0]["overall"]
+
+
+def test_a_grouping_rule_that_a_run_lacks_is_refused(runs):
+    path = runs[1] / "metrics.json"
+    document = json.loads(path.read_text())
+    del document["last"]["groups"]["other"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"seed2 has no figures by the grouping rule 'other'; there are own$"):
+        summarize_runs(runs, groups="other")
+    assert summarize_runs(runs, "best", "other")[0]["n"] == 3
+
+
+def test_runs_with_different_rules_of_their_own_are_not_averaged(runs):
+    path = runs[1] / "metrics.json"
+    document = json.loads(path.read_text())
+    document["last"]["groups"] = dict(reversed(document["last"]["groups"].items()))
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"the runs of a have groups by different rules \(own, other\)"):
+        summarize_runs(runs)
+    assert summarize_runs(runs, groups="own")[0]["n"] == 3
+
+
+def test_runs_from_before_the_calibration_error_are_summarized(runs):
+    for run in runs:
+        document = json.loads((run / "metrics.json").read_text())
+        del document["last"]["ece"]
+        (run / "metrics.json").write_text(json.dumps(document))
+    assert [record["n"] for record in summarize_runs(runs)] == [3, 1]
 
 
 def test_the_seeds_table_is_markdown(runs):

@@ -12,7 +12,7 @@ from accelerate import tracking
 from safetensors.torch import load_file
 
 from ltzoo import hub
-from ltzoo.data import EvalBatches, load_test
+from ltzoo.data import EvalBatches, load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict
 from ltzoo.recipes import override, read_recipe
@@ -43,17 +43,24 @@ def columns(folder: RunFolder, *left_out: str) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in left_out} for row in folder.read_history(1000)]
 
 
+NOISY = override(
+    get_recipe("resnet20_digitslt_ce_sgd").with_epochs(4),
+    {"perturbation": {"name": "lpfsgd", "std": 0.01, "parts": 3}, "batchnorm": "all"},
+)
+
+
 @pytest.mark.parametrize(
     ("recipe", "changes"),
     [
         # The switch from stage 1 to stage 2 and the drop of the learning rate lie on both sides of the interruption.
         (get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(4), {}),
+        (NOISY, {}),
         (
             replace(get_recipe("resnet20_digitslt_ldam_sam").with_epochs(3), precision="bfloat16"),
             {"channels_last": True},
         ),
     ],
-    ids=["ssesam", "bfloat16 channels-last"],
+    ids=["ssesam", "noise", "bfloat16 channels-last"],
 )
 def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path, monkeypatch, recipe, changes):
     whole = train(recipe, options(tmp_path / "whole", **changes))
@@ -129,6 +136,42 @@ def test_figures_are_those_of_the_written_weights(finished_run):
     assert metrics["paper"] is None  # the digits are in no paper
     assert metrics["best"]["overall"] >= metrics["last"]["overall"]
     assert json.loads((finished_run.checkpoint / "metrics.json").read_text()) == metrics
+
+
+def test_the_papers_rule_selects_and_measures_as_the_paper_does(tmp_path):
+    settings = {"paper_rule": {"interval": 2, "flip": True}, "optimizer.lr": 0.02}
+    recipe = override(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(5), settings)
+    folder = train(recipe, options(tmp_path))
+    metrics, rows = json.loads(folder.metrics.read_text()), folder.read_history(5)
+    overall = [row["overall"] for row in rows]
+    assert metrics["best"]["epoch"] == overall.index(max(overall))
+    looked = [overall[1], overall[3], overall[4]]  # every second epoch, and the last
+    assert metrics["paper"]["epoch"] == [1, 3, 4][looked.index(max(looked))]
+    assert metrics["paper"]["rule"] == (
+        "best epoch on the test set, looked at every 2 epochs, logits averaged with those of the mirror image"
+    )
+    test = load_test(recipe.data, Path("data"))
+    model = create_model(recipe.name)
+    model.load_state_dict(load_file(folder.selected("paper")))
+    flipped = predict(model, EvalBatches(test, recipe.data.data_set), flip=True)
+    right = (flipped.logits.argmax(dim=1) == flipped.labels).double()
+    assert metrics["paper"]["overall"] == pytest.approx(100 * float(right.mean()))
+
+
+def test_a_subset_file_is_trained_on_and_is_an_override(tmp_path, finished_run):
+    subset = json.loads(finished_run.subset.read_text())
+    _, other = load_train(get_recipe("resnet20_digitslt_ce_sgd").data, "first", tmp_path)
+    (tmp_path / "first.json").write_text(json.dumps(other.to_dict()))
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
+    folder = train(recipe, options(tmp_path, subset=tmp_path / "first.json"))
+    assert json.loads(folder.subset.read_text())["sha256"] == other.sha256 != subset["sha256"]
+    metrics = json.loads(folder.metrics.read_text())
+    assert metrics["overrides"]["subset"] == ["cao", "imported"]
+    assert metrics["subset_sha256"] == other.sha256
+    again = read_recipe(folder.recipe)
+    with pytest.raises(InputError, match="the subset is an imported one; name its file with --subset"):
+        train(again, options(tmp_path / "again"))
+    train(again, options(tmp_path / "again", subset=folder.subset))
 
 
 def test_the_checkpoint_says_what_it_is(finished_run):

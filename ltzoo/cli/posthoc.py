@@ -1,0 +1,110 @@
+"""`python -m ltzoo posthoc`: re-balance stored test logits without training."""
+
+import argparse
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from ltzoo.cli.parser import Parser, run, writable
+from ltzoo.errors import InputError
+from ltzoo.evaluate import (
+    Predictions,
+    StoredLogits,
+    accuracy_table,
+    adjust_logits,
+    measure,
+    read_logits,
+    tau_normalize,
+)
+
+
+def build_parser(prog: str) -> Parser:
+    """Make the parser."""
+    parser = Parser(
+        prog=prog,
+        description="Change a trained model's test logits class by class, without training, and measure each change.",
+        epilog="TAU is to be chosen on held-out images, never on the test set: these figures are no means of choosing "
+        "it, so every value that is asked for is shown. Without --la and --tau-norm, tau is 1 for both; then a "
+        "classifier that is not linear gets logit adjustment alone.",
+    )
+    parser.add_argument("logits", type=Path, metavar="LOGITS", help="a file that validate --logits wrote")
+    parser.add_argument(
+        "--la",
+        nargs="+",
+        action="extend",
+        type=strength,
+        metavar="TAU",
+        help="logit adjustment: z_j - TAU * log pi_j, pi_j the share of class j in the training images (Menon 2021)",
+    )
+    parser.add_argument(
+        "--tau-norm",
+        nargs="+",
+        action="extend",
+        type=strength,
+        metavar="TAU",
+        help="tau-normalisation: weight vectors over their norms to the power of TAU, without bias (Kang 2020)",
+    )
+    parser.add_argument("--groups", metavar="RULE", help="grouping to show (the one that validate showed)")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures, a record a row")
+    return parser
+
+
+def strength(text: str) -> float:
+    """Read a tau, finite and not below 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"must be a finite number, not below 0, not {text!r}")
+    return value
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Read, re-balance, measure, print; write what was asked for."""
+    stored = _regrouped(read_logits(arguments.logits), arguments.groups, arguments.logits)
+    linear, logits = stored.classifier, stored.predictions.logits
+    la, tau_norm = dict.fromkeys(arguments.la or ()), dict.fromkeys(arguments.tau_norm or ())
+    by_default = not la and not tau_norm
+    if by_default:
+        la, tau_norm = {1.0: None}, {1.0: None} if linear else {}
+    if tau_norm and not linear:
+        raise InputError(
+            f"{arguments.logits} has no weight norms, since the classifier of {stored.model} is not a linear layer; "
+            "leave --tau-norm out"
+        )
+    changed = {("as trained", None): logits}
+    changed |= {("logit adjustment", tau): adjust_logits(logits, stored.class_counts, tau) for tau in la}
+    if linear:
+        norms, bias = linear.weight_norms, linear.bias
+        changed |= {("tau-normalisation", tau): tau_normalize(logits, norms, bias, tau) for tau in tau_norm}
+    rows = []
+    for (method, tau), rebalanced in changed.items():
+        label = method if tau is None else f"{method}, tau {repr(tau).removesuffix('.0')}"
+        predictions = Predictions(rebalanced, stored.predictions.labels)
+        rule = f"{stored.rule}, {label}"
+        rows.append((label, method, tau, measure(predictions, stored.class_counts, stored.groupings, rule)))
+    shown = stored.groupings[0].rule
+    print(f"{stored.model} on {stored.benchmark}, {len(logits)} test images, {stored.rule}, groups by the rule {shown}")
+    print(accuracy_table({label: figures.headline for label, _, _, figures in rows}))
+    if by_default and not linear:
+        print("without tau-normalisation: the classifier is not a linear layer")
+    if arguments.json:
+        records = [{"method": method, "tau": tau, **figures.to_dict()} for _, method, tau, figures in rows]
+        source = {key: getattr(stored, key) for key in ("model", "benchmark", "recipe")}
+        arguments.json.write_text(json.dumps(source | {"rows": records}, indent=1) + "\n", encoding="utf-8")
+
+
+def _regrouped(stored: StoredLogits, rule: str | None, path: Path) -> StoredLogits:
+    """Put the grouping that is asked for first."""
+    rules = [groups.rule for groups in stored.groupings]
+    if rule is not None and rule not in rules:
+        raise InputError(f"{path} has no groups by the rule {rule!r}; there are {', '.join(rules)}")
+    first = rule or rules[0]
+    return replace(stored, groupings=tuple(sorted(stored.groupings, key=lambda groups: groups.rule != first)))
+
+
+def main(argv: list[str] | None = None, prog: str = "posthoc") -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(prog), command, argv)

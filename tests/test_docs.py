@@ -1,0 +1,84 @@
+"""docs/add-a-method.md, run as it stands there."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from ltzoo import registry
+from ltzoo.__main__ import main
+from ltzoo.losses import LOSSES
+from ltzoo.sharpness import PERTURBATIONS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "add-a-method.md").read_text(encoding="utf-8")
+NAME = "resnet20_digitslt_rootmargin_raresam"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The working directory, with the page's module; afterwards nothing of it is registered or importable."""
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    (tmp_path / "my_methods.py").write_text(code, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    before = [(table, dict(table)) for table in (LOSSES, PERTURBATIONS, sys.modules)]
+    yield tmp_path
+    for table, entries in before:
+        for key in set(table) - set(entries):
+            del table[key]
+
+
+def run(line):
+    """Run one line of the page, the scripts as the commands that they are."""
+    words = shlex.split(line.replace("train.py", "-m ltzoo train").replace("validate.py", "-m ltzoo validate"))
+    assert words[:3] == ["python", "-m", "ltzoo"]
+    return main(words[3:])
+
+
+def test_the_commands_of_the_page_run(folder, capsys):
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.S)
+    show, train, validate = block.strip().splitlines()
+    assert run(show) == 0
+    shown = capsys.readouterr().out
+    assert "name: root_margin\n  margin: 2.0" in shown
+    assert "name: raresam\n  rho: 0.05" in shown
+    assert run(f"{train} --epochs 2") == 0
+    summary = (folder / "output" / NAME / "seed0" / "summary.csv").read_text(encoding="utf-8")
+    assert ",0.05,," in summary
+    capsys.readouterr()
+    assert run(validate) == 0
+    assert "last epoch" in capsys.readouterr().out
+
+
+def test_without_the_module_there_is_no_such_recipe(capsys):
+    assert main(["show", NAME]) == 2
+    assert f"no recipe is called '{NAME}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        (None, "the module 'other' cannot be imported: No module named 'other'"),
+        ("import my_methods, ltzoo\nltzoo.register_loss(my_methods.RootMargin)", "called 'root_margin' exists already"),
+        (
+            "import my_methods, ltzoo\nltzoo.register_recipe(ltzoo.get_recipe('resnet20_digitslt_ce_sgd'))",
+            "a recipe called 'resnet20_digitslt_ce_sgd' exists already; choose another name",
+        ),
+        (
+            "from dataclasses import replace\nimport ltzoo\nltzoo.register_recipe(replace(ltzoo.get_recipe("
+            "'resnet20_digitslt_ce_sgd'), name='resnet20_digitslt_mine', batch_size=7))",
+            "contradicts its protocol digits in batch_size; give it a protocol name of its own",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_one_line(code, found, folder, capsys):
+    if code:
+        (folder / "other.py").write_text(code)
+    assert main(["list", "--import", "other"]) == 2
+    captured = capsys.readouterr()
+    assert found in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
