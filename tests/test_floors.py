@@ -9,6 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ltzoo"
 FLOORS = {
     "errors": 0,
+    "whole_file": 0,
     "sharpness": 1,
     "losses": 1,
     "models": 1,

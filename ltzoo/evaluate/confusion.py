@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ltzoo.evaluate.predict import Predictions
-from ltzoo.evaluate.whole_file import whole_file
+from ltzoo.whole_file import whole_file
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:

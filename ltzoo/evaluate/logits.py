@@ -15,7 +15,7 @@ from ltzoo.data import Groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate.accuracy import group_accuracy
 from ltzoo.evaluate.predict import Predictions
-from ltzoo.evaluate.whole_file import whole_file
+from ltzoo.whole_file import whole_file
 
 _KIND = "ltzoo test logits, version 1"
 _NORMS, _BIAS = "classifier.weight_norms", "classifier.bias"

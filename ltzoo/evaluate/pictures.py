@@ -11,7 +11,7 @@ from torch import Tensor
 from ltzoo.data import Groups
 from ltzoo.evaluate.calibration import Calibration
 from ltzoo.evaluate.figures import Figures
-from ltzoo.evaluate.whole_file import whole_file
+from ltzoo.whole_file import whole_file
 
 COLOURS = {"head": "#0072b2", "mid": "#009e73", "tail": "#d55e00"}
 """Okabe and Ito's palette: told apart with any colour vision."""

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from ltzoo.errors import InputError
 from ltzoo.recipes import to_yaml
+from ltzoo.whole_file import whole_file
 
 SUMMARY_COLUMNS = (
     "epoch",
@@ -178,9 +179,8 @@ def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
 
 def write_text(path: Path, text: str) -> None:
     """Write a file as a whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    with whole_file(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
 
 
 def _cell(value: float | None) -> str:

@@ -16,13 +16,14 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from ltzoo.errors import InputError
+from ltzoo.whole_file import whole_file
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, whatever their memory format, replacing the file at once."""
-    fresh = path.with_name(path.name + ".new")
-    save_file({key: value.detach().contiguous().cpu() for key, value in tensors.items()}, fresh, dict(metadata or {}))
-    fresh.replace(path)
+    kept = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
+    with whole_file(path) as fresh:
+        save_file(kept, fresh, dict(metadata or {}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

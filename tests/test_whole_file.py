@@ -2,7 +2,7 @@
 
 import pytest
 
-from ltzoo.evaluate.whole_file import whole_file
+from ltzoo.whole_file import whole_file
 
 
 def test_what_is_there_stays_until_the_new_file_is_whole(tmp_path):
