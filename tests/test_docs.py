@@ -61,7 +61,9 @@ def test_without_the_module_there_is_no_such_recipe(capsys):
 @pytest.mark.parametrize(
     ("code", "found"),
     [
-        (None, "the module 'other' cannot be imported: No module named 'other'"),
+        (None, "the module 'other' cannot be imported: ModuleNotFoundError: No module named 'other'"),
+        ("import ltzoo\nltzoo.nothing()", "has no attribute 'nothing' ("),
+        ("def", "SyntaxError: "),
         ("import my_methods, ltzoo\nltzoo.register_loss(my_methods.RootMargin)", "called 'root_margin' exists already"),
         (
             "import my_methods, ltzoo\nltzoo.register_recipe(ltzoo.get_recipe('resnet20_digitslt_ce_sgd'))",

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,8 +69,10 @@ def _import(module: str) -> None:
         sys.path.append(str(Path.cwd()))
     try:
         importlib.import_module(module)
-    except (ImportError, ValueError) as error:
-        raise InputError(f"the module {module!r} cannot be imported: {error}") from error
+    except Exception as error:  # whatever the user's module raises
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        found = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        raise InputError(f"the module {module!r} cannot be imported: {found}") from error
 
 
 def at_least_one(text: str) -> int:

@@ -4,7 +4,8 @@ import argparse
 import json
 
 from ltzoo.cli.parser import Parser, add_data_options, run, writable
-from ltzoo.data import SUBSET_RULES, create_dataset
+from ltzoo.data import SUBSET_RULES, get_benchmark, load_subset
+from ltzoo.whole_file import whole_file
 
 
 def main(argv: list[str] | None = None, prog: str = "subset") -> int:
@@ -20,11 +21,10 @@ def main(argv: list[str] | None = None, prog: str = "subset") -> int:
     add_data_options(parser)
 
     def command(arguments: argparse.Namespace) -> None:
-        subset = create_dataset(
-            arguments.benchmark, arguments.data_dir, subset=arguments.rule, download=arguments.download
-        ).subset
-        assert subset is not None
-        arguments.output.write_text(json.dumps(subset.to_dict()) + "\n", encoding="utf-8")
+        benchmark = get_benchmark(arguments.benchmark)
+        subset = load_subset(benchmark, arguments.rule, arguments.data_dir, arguments.download)
+        with whole_file(arguments.output) as fresh:
+            fresh.write_text(json.dumps(subset.to_dict()) + "\n", encoding="utf-8")
         print(f"{len(subset.indices)} images in the order {subset.layout!r}, sha256 {subset.sha256}")
 
     return run(parser, command, argv)

@@ -79,14 +79,20 @@ def command(arguments: argparse.Namespace) -> None:
     config = hub.read_config(folder)
     if not isinstance(config.get("recipe"), dict):
         raise InputError(f"{folder / hub.CONFIG} names no recipe, so its benchmark is unknown; train it with ltzoo")
-    recipe = recipe_from_dict(config["recipe"])
+    try:
+        recipe = recipe_from_dict(config["recipe"])
+    except InputError as error:
+        raise InputError(
+            f"{folder / hub.CONFIG}: {error}; if the recipe holds a loss or perturbation of yours, add --import MODULE"
+        ) from error
     benchmark = recipe.data
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
     test = load_test(benchmark, arguments.data_dir, arguments.download)
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
     rule = "last epoch" + (", logits averaged with those of the mirror image" if flip else "")
-    predictions = predict_test(model, benchmark, test, device=_device(arguments.device), flip=flip)
+    device, scale = _device(arguments.device), recipe.loss.logit_scale
+    predictions = predict_test(model, benchmark, test, device=device, flip=flip, logit_scale=scale)
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
     print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")

@@ -7,7 +7,7 @@ from ltzoo.data.dataset import BenchmarkImages, create_dataset
 from ltzoo.data.datasets import DATASETS, DataSet
 from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, make_groups
 from ltzoo.data.images import ImageSource, LabelledImages
-from ltzoo.data.loading import load_test, load_train
+from ltzoo.data.loading import load_subset, load_test, load_train
 from ltzoo.data.longtail import exponential_counts, step_counts
 from ltzoo.data.subset import IMPORTED, SUBSET_RULES, Subset, read_subset, select_subset
 
@@ -31,6 +31,7 @@ __all__ = [
     "exponential_counts",
     "get_benchmark",
     "list_benchmarks",
+    "load_subset",
     "load_test",
     "load_train",
     "make_groups",

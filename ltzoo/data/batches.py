@@ -12,7 +12,7 @@ from ltzoo.data.images import LabelledImages
 
 
 def seeded_generator(*seeds: int, device: torch.device | None = None) -> torch.Generator:
-    """Make a generator from whole numbers such as a seed and an epoch; every sequence gives other draws.
+    """Make a generator from whole numbers such as a seed and an epoch; sequences of one length give other draws each.
 
     Args:
         *seeds: numbers from 0 on.

@@ -65,7 +65,8 @@ def create_dataset(
         root: holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none.
         split: `train` or `test`.
         transform: from a PIL image to whatever the loop wants; torchvision's and timm's fit.
-        subset: which training images are kept: `cao` (paper A), `first` (paper B), or the path of a subset file.
+        subset: which training images are kept: `cao` (paper A), `first` (paper B), or a subset file: a `Path`, or text
+            with a suffix such as `mine.json`.
         download: fetch a missing data set through torchvision.
 
     Raises:
@@ -76,6 +77,6 @@ def create_dataset(
         return BenchmarkImages(benchmark, load_test(benchmark, Path(root), download), None, transform)
     if split != "train":
         raise InputError(f"a benchmark has the splits train and test, not {split!r}")
-    wanted = read_subset(Path(subset)) if isinstance(subset, Path) or subset.endswith(".json") else subset
+    wanted = read_subset(Path(subset)) if isinstance(subset, Path) or Path(subset).suffix else subset
     images, kept = load_train(benchmark, wanted, Path(root), download)
     return BenchmarkImages(benchmark, images, kept, transform)

@@ -22,6 +22,22 @@ def _source(benchmark: Benchmark, split: str, data_dir: Path, download: bool) ->
     return cifar_source(benchmark.data_set.name, split, data_dir, download)
 
 
+def load_subset(benchmark: Benchmark, rule: str, data_dir: Path, download: bool = False) -> Subset:
+    """Choose the benchmark's training images, without decoding them.
+
+    Args:
+        benchmark: the benchmark.
+        rule: a key of `SUBSET_RULES`.
+        data_dir: holds a folder a data set; the digits need none.
+        download: fetch a missing data set.
+
+    Raises:
+        InputError: the data are missing, unreadable, or have too few images of a class.
+    """
+    source = _source(benchmark, "train", data_dir, download)
+    return select_subset(source.labels, benchmark.class_counts, rule, source.layout)
+
+
 def load_train(
     benchmark: Benchmark, subset: str | Subset, data_dir: Path, download: bool = False
 ) -> tuple[LabelledImages, Subset]:

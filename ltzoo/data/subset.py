@@ -127,9 +127,10 @@ def check_subset(subset: Subset, labels: np.ndarray, class_counts: tuple[int, ..
             f"order {layout!r}; use the copy of the data set that it was made from"
         )
     indices = subset.indices
-    if len(indices) and (indices.min() < 0 or indices.max() >= len(labels)):
+    outside = indices[(indices < 0) | (indices >= len(labels))]
+    if len(outside):
         raise InputError(
-            f"the subset names image {indices.max()}, the data set has {len(labels)}; use its own data set"
+            f"the subset names image {outside[0]} of {len(labels)}; use the data set that it was made from"
         )
     if len(np.unique(indices)) < len(indices):
         raise InputError("the subset names an image twice; export it again")

@@ -1,5 +1,7 @@
 """Measure a model on a benchmark, in float32."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -16,6 +18,7 @@ def predict_test(
     *,
     device: torch.device,
     flip: bool = False,
+    logit_scale: float = 1.0,
 ) -> Predictions:
     """Run a model over a benchmark's test images, in float32.
 
@@ -25,6 +28,7 @@ def predict_test(
         test: the test images.
         device: where to compute.
         flip: average the logits of image and mirror image.
+        logit_scale: what the model's logits are multiplied by, `Loss.logit_scale`.
 
     Raises:
         InputError: the model has another number of classes than the benchmark.
@@ -38,7 +42,8 @@ def predict_test(
     cudnn = torch.backends.cudnn
     # By default torch lets convolutions on CUDA round to TF32.
     with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
-        return predict(model.to(device), batches, flip=flip)
+        predictions = predict(model.to(device), batches, flip=flip)
+    return replace(predictions, logits=logit_scale * predictions.logits)
 
 
 def evaluate_model(
@@ -50,6 +55,7 @@ def evaluate_model(
     *,
     device: torch.device,
     flip: bool = False,
+    logit_scale: float = 1.0,
 ) -> Figures:
     """Measure a model on a benchmark's test images, in float32 and by every grouping that is defined on it.
 
@@ -61,9 +67,10 @@ def evaluate_model(
         rule: which epoch, how measured; kept with the figures.
         device: where to compute.
         flip: average the logits of image and mirror image.
+        logit_scale: what the model's logits are multiplied by, `Loss.logit_scale`.
 
     Raises:
         InputError: as `predict_test` and `measure`.
     """
-    predictions = predict_test(model, benchmark, test, device=device, flip=flip)
+    predictions = predict_test(model, benchmark, test, device=device, flip=flip, logit_scale=logit_scale)
     return measure(predictions, benchmark.class_counts, all_groups(benchmark, first=groups), rule)

@@ -52,8 +52,15 @@ class Figures:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Figures":
-        """Read figures back; further keys are passed over."""
+        """Read figures back; further keys are passed over.
+
+        Raises:
+            KeyError, TypeError, ValueError: the document holds no figures.
+        """
         fields = {key: document[key] for key in cls.__dataclass_fields__ if key != "ece"}
+        fields |= {key: float(fields[key]) for key in ("overall", "top5")}
+        if not fields["groups"] or not all(isinstance(groups, dict) for groups in fields["groups"].values()):
+            raise ValueError("the figures have no groups")
         fields |= {key: tuple(fields[key]) for key in ("per_class", "class_counts")}
         return cls(**fields, ece=document.get("ece"))
 

@@ -25,28 +25,35 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None 
 
     Raises:
         InputError: a folder holds no finished run or lacks the grouping rule, a seed comes twice, or the runs of a
-            recipe have different rules of their own.
+            recipe have different rules of their own or were trained on different images.
     """
     gathered: dict[str, dict[int, Figures]] = {}
+    trained_on: dict[str, str] = {}
     for run in runs:
         path = run / "metrics.json"
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-            name, seed, figures = document["recipe"], document["seed"], document[rule]
-            overrides = document["overrides"]
+            name, seed, figures = document["recipe"], int(document["seed"]), document[rule]
+            # A run with overrides is never reported as the recipe.
+            changed = [f"{key}={value}" for key, (_, value) in document["overrides"].items()]
+            images = str(document["subset_sha256"])
             measured = None if figures is None else Figures.from_dict(figures)
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{run} holds no finished run: {path} is missing or damaged; finish it first") from error
         if measured is None:
             raise InputError(f"{run} has no figures by the rule {rule!r}; use last or best")
         if groups is not None and groups not in measured.groups:
             there = ", ".join(measured.groups)
             raise InputError(f"{run} has no figures by the grouping rule {groups!r}; there are {there}")
-        # A run with overrides is never reported as the recipe.
-        changed = [f"{key}={value}" for key, (_, value) in overrides.items()]
-        by_seed = gathered.setdefault(f"{name} with {', '.join(changed)}" if changed else name, {})
+        label = f"{name} with {', '.join(changed)}" if changed else str(name)
+        by_seed = gathered.setdefault(label, {})
         if seed in by_seed:
             raise InputError(f"{run} is a second run of {name} with seed {seed}; name one of them")
+        if trained_on.setdefault(label, images) != images:
+            raise InputError(
+                f"{run} was trained on other images than the runs of {name} before it (subset_sha256 in metrics.json); "
+                "summarize them apart"
+            )
         by_seed[seed] = measured
     return [_gather(name, by_seed, groups) for name, by_seed in gathered.items()]
 

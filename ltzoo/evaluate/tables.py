@@ -42,7 +42,7 @@ def append_results(path: Path, row: Mapping[str, str]) -> None:
     """
     new = not path.exists() or path.stat().st_size == 0
     header = ",".join(RESULT_COLUMNS)
-    if not new and path.read_text(encoding="utf-8").splitlines()[0] != header:
+    if not new and path.read_text(encoding="utf-8", errors="replace").splitlines()[0] != header:
         raise InputError(f"{path} has other columns than {header}; name another --results-file")
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")

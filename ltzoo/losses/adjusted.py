@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, get_type_hints
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ class AdjustedCrossEntropy(nn.Module):
 
 @dataclass(frozen=True)
 class Loss(ABC):
-    """The hyper-parameters of a loss. `bind` meets the class counts.
+    """The hyper-parameters of a loss. `bind` meets the class counts. A float must be finite and not below 0.
 
     Attributes:
         name: the word that stands for it in a recipe.
@@ -70,10 +70,16 @@ class Loss(ABC):
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{field.name} must be finite and not below 0, not {value}")
+            if hints[field.name] is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
+                raise ValueError(f"{field.name} must be finite and not below 0, not {value!r}")
+
+    @property
+    def logit_scale(self) -> float:
+        """What the model's logits are multiplied by to be those of probabilities: cosines need it."""
+        return 1.0
 
     @abstractmethod
     def bind(self, class_counts: Tensor | Sequence[int]) -> nn.Module:

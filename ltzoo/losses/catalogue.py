@@ -1,5 +1,6 @@
 """The losses by name: those of ltzoo, and those that users add."""
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import fields
@@ -27,8 +28,9 @@ def register_loss(kind: _Kind) -> _Kind:
     Raises:
         ValueError: it is no such class, or its name is taken.
     """
-    if not (isinstance(kind, type) and issubclass(kind, Loss) and "__dataclass_fields__" in vars(kind)):
-        raise ValueError(f"{kind!r} is no loss: it must be a frozen dataclass that extends Loss")
+    sound = isinstance(kind, type) and issubclass(kind, Loss) and "__dataclass_fields__" in vars(kind)
+    if not sound or inspect.isabstract(kind):
+        raise ValueError(f"{kind!r} is no loss: it must be a frozen dataclass that extends Loss and has bind")
     name = getattr(kind, "name", "")
     if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", name):
         raise ValueError(f"{kind.__name__}.name must be lower-case words joined by underscores, not {name!r}")
@@ -38,7 +40,7 @@ def register_loss(kind: _Kind) -> _Kind:
     return kind
 
 
-def create_loss(name: str, class_counts: Tensor | Sequence[int], **settings: float) -> nn.Module:
+def create_loss(name: str, class_counts: Tensor | Sequence[int], **settings: float | str) -> nn.Module:
     """Make a loss for anybody's training loop.
 
     Args:

@@ -31,6 +31,11 @@ class LDAM(Loss):
         margins = _margins(class_counts, self.max_margin)
         return AdjustedCrossEntropy(scale=torch.full_like(margins, self.scale), margin=self.scale * margins)
 
+    @property
+    def logit_scale(self) -> float:
+        """See `Loss.logit_scale`."""
+        return self.scale
+
 
 @dataclass(frozen=True)
 class LogitLDAM(Loss):

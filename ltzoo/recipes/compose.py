@@ -46,7 +46,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     data_set = data.data_set.name
     loss_and_rule = loss if rule == "none" else f"{loss}_{rule}"
     word, digits = _split_radii(perturbation)
-    base = _part(_part(protocol.perturbations, data_set, protocol), loss_and_rule, protocol)
+    base = _part(_part(protocol.perturbations, benchmark, protocol), loss_and_rule, protocol)
     moved = _with_radii(_part(base, word, protocol), digits)
     ours = tuple(key for open in protocol.ours if open.applies(benchmark, loss_and_rule, word) for key in open.fields)
     if digits:
@@ -66,7 +66,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         reweighting=NoReweighting() if rule == "none" else _part(protocol.rules, rule, protocol),
         perturbation=moved,
         # Noise has no pass at w that could keep the running statistics clean.
-        batchnorm="clean" if moved.direction == "gradient" else "all",
+        batchnorm="clean" if moved.table(data.class_counts).direction == "gradient" else "all",
         optimizer=protocol.optimizer,
         schedule=protocol.schedule,
         batch_size=protocol.batch_size,

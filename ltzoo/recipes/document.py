@@ -26,6 +26,9 @@ _KINDS: dict[type, Mapping[str, type]] = {
 _IDENTITY = ("name", "protocol", "source", "published")
 """What a recipe is; `override` leaves it alone."""
 
+_YAML_FAULTS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
+"""What PyYAML raises; a date or a tag that makes no sense is no YAMLError."""
+
 Document = dict[str, Any]
 
 
@@ -146,7 +149,7 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, *_YAML_FAULTS) as error:
         raise InputError(f"{path} cannot be read as a recipe: {' '.join(str(error).split())[:160]}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} holds no recipe: it must be a mapping, as `python -m ltzoo show NAME` prints it")
@@ -169,7 +172,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise InputError(f"--set wants key=value, as in --set optimizer.lr=0.05, not {text!r}")
     try:
         return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except _YAML_FAULTS as error:
         raise InputError(f"--set {key}: {value!r} is not a value ({' '.join(str(error).split())[:80]})") from error
 
 

@@ -145,7 +145,8 @@ class Source:
     Attributes:
         paper: `A`, `B`, or `ltzoo` where it is our own.
         cites: keys of the works it rests on, see `ltzoo.recipes.citations`.
-        ours: fields whose value no paper gives for this network; the rest of the recipe is the paper's.
+        ours: fields whose value no paper gives for this network and benchmark, or in which the recipe leaves the paper
+            (`batchnorm`); the rest of it is the paper's.
     """
 
     paper: str
@@ -206,8 +207,11 @@ class Recipe:
         make_groups(self.groups, self.data)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
-        if self.perturbation.direction != "gradient" and self.batchnorm == "clean":
+        table = self.perturbation.table(self.data.class_counts)
+        if table.direction != "gradient" and self.batchnorm == "clean":
             raise ValueError(f"batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
+        if table.direction == "gradient" and self.batchnorm == "all" and self.precision == "float16":
+            raise ValueError("batchnorm must be 'clean' in float16: an overflow would stay in the running statistics")
 
     @property
     def data(self) -> Benchmark:

@@ -199,9 +199,8 @@ def _shaken(
     total: Gradient = [None] * len(passes.parameters)
     loss = torch.zeros((), dtype=shares.dtype, device=shares.device)
     origin = passes.origin()
-    size = -(-len(shares) // table.parts)
-    for begin in range(0, len(shares), size):
-        part = slice(begin, begin + size)
+    for indices in torch.arange(len(shares)).tensor_split(min(table.parts, len(shares))):
+        part = slice(int(indices[0]), int(indices[-1]) + 1)
         for row in rows:
             with passes.away_from(origin):
                 shake(passes.parameters, row.radius, generator)

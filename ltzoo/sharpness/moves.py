@@ -23,7 +23,9 @@ def climb(parameters: Sequence[Tensor], direction: Gradient, radius: float) -> N
         return
     moving, steps = [parameter for parameter, _ in used], [step for _, step in used]
     norm = nn.utils.get_total_norm(steps)
-    torch._foreach_add_(moving, torch._foreach_mul(steps, radius / norm.clamp_min(torch.finfo(norm.dtype).tiny)))
+    # The inverse of the smallest normal number is finite, so a zero direction stays zero.
+    unit = torch._foreach_mul(steps, 1 / norm.clamp_min(torch.finfo(norm.dtype).tiny))
+    torch._foreach_add_(moving, unit, alpha=radius)
 
 
 @torch.no_grad()

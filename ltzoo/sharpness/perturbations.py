@@ -1,5 +1,6 @@
 """The perturbations that have a name. Each one is a frozen record that fills the step's table, epoch by epoch."""
 
+import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -21,11 +22,9 @@ class Perturbation(ABC):
 
     Attributes:
         name: the word that stands for it in a recipe.
-        direction: where a group moves to, see `GroupTable`.
     """
 
     name: ClassVar[str]
-    direction: ClassVar[Direction] = "gradient"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -79,6 +78,7 @@ class SAM(Perturbation):
 
     rho: Radius
     name: ClassVar[str] = "sam"
+    direction: ClassVar[Direction] = "gradient"
 
     def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> GroupTable:
         """See `Perturbation.table`."""
@@ -117,7 +117,6 @@ class LPFSGD(Perturbation):
     std: Radius
     parts: int
     name: ClassVar[str] = "lpfsgd"
-    direction: ClassVar[Direction] = "filter"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,7 +126,7 @@ class LPFSGD(Perturbation):
     def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> GroupTable:
         """See `Perturbation.table`."""
         group = Group(_everyone(class_counts), radius_at(self.std, epoch, epochs))
-        return GroupTable.build([group], direction=self.direction, parts=self.parts)
+        return GroupTable.build([group], direction="filter", parts=self.parts)
 
     def radii(self, epoch: int, epochs: int) -> dict[str, float]:
         """See `Perturbation.radii`; the standard deviation stands under `rho`."""
@@ -249,8 +248,9 @@ def register_perturbation(kind: _Kind) -> _Kind:
     Raises:
         ValueError: it is no such class, or its name is taken.
     """
-    if not (isinstance(kind, type) and issubclass(kind, Perturbation) and "__dataclass_fields__" in vars(kind)):
-        raise ValueError(f"{kind!r} is no perturbation: it must be a frozen dataclass that extends Perturbation")
+    sound = isinstance(kind, type) and issubclass(kind, Perturbation) and "__dataclass_fields__" in vars(kind)
+    if not sound or inspect.isabstract(kind):
+        raise ValueError(f"{kind!r} is no perturbation: it must be a frozen dataclass that extends Perturbation whole")
     name = getattr(kind, "name", "")
     if not re.fullmatch("[a-z]+", name):
         raise ValueError(f"{kind.__name__}.name must be a word of lower-case letters, not {name!r}")

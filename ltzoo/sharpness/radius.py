@@ -13,7 +13,7 @@ def check_radius(name: str, radius: float) -> None:
     Raises:
         ValueError: it is negative or not finite.
     """
-    if not (math.isfinite(radius) and radius >= 0):
+    if not 0 <= radius < math.inf:
         raise ValueError(f"{name} must be finite and not below 0, not {radius}")
 
 

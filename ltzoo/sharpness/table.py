@@ -40,7 +40,8 @@ class GroupTable:
         direction: where a group moves to. "gradient", up its loss: rho_k is the L2 norm of the move over all parameters
             together. "isotropic", Gaussian noise whose norm is rho_k in the mean square. "filter", Gaussian noise of
             standard deviation rho_k * norm(filter), for each filter (row of a weight; the whole of a vector) apart.
-        parts: the batch runs in so many parts, one after the other, each with noise of its own; 1 for "gradient".
+        parts: the batch runs in so many parts, as equal as can be, one after the other, each with noise of its own; 1
+            for "gradient".
 
     Raises:
         ValueError: the groups do not partition the classes, or a value makes no sense.

@@ -25,7 +25,7 @@ class RunFacts:
         overrides: where it differs from the registered recipe of its name: dotted key to [registered, used].
         seed: of weights, order and augmentation.
         subset: the training images.
-        how: device, threads, memory format and the like, none of which changes more than rounding.
+        how: device, threads, memory format and the like: they change rounding, and the device the draws of noise.
         versions: of the packages that compute.
     """
 

@@ -56,7 +56,14 @@ def finish_run(
         """Measure an epoch's weights, each once."""
         if (epoch, flip) not in measured:
             measured[epoch, flip] = evaluate_model(
-                measured_model, benchmark, test, recipe.groups, rule, device=device, flip=flip
+                measured_model,
+                benchmark,
+                test,
+                recipe.groups,
+                rule,
+                device=device,
+                flip=flip,
+                logit_scale=recipe.loss.logit_scale,
             )
         return replace(measured[epoch, flip], rule=rule)
 

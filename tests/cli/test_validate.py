@@ -6,11 +6,20 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ltzoo import hub
 from ltzoo.cli.validate import main
-from ltzoo.evaluate import class_accuracy, group_accuracy, read_logits
+from ltzoo.data import EvalBatches, load_test
+from ltzoo.evaluate import (
+    Predictions,
+    class_accuracy,
+    group_accuracy,
+    measure_calibration,
+    predict,
+    read_logits,
+)
 from ltzoo.recipes import build_model, model_arguments, recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 
@@ -78,12 +87,33 @@ def test_logits_and_counts_are_those_of_the_figures(finished_run, tmp_path):
             assert picture.format == "PNG"
 
 
-def test_a_cosine_classifier_leaves_norms_and_bias_out(tmp_path):
+def test_a_cosine_classifier_leaves_norms_and_bias_out_and_its_cosines_are_scaled(tmp_path):
     recipe = get_recipe("resnet20_digitslt_ldam_sgd")
     folder = tmp_path / "checkpoint"
     hub.save_checkpoint(folder, build_model(recipe), model_arguments(recipe), {"recipe": recipe_to_dict(recipe)})
-    assert main(["--model", f"local-dir:{folder}", "--logits", str(tmp_path / "l.safetensors")]) == 0
-    assert read_logits(tmp_path / "l.safetensors").classifier is None
+    files = ["--logits", str(tmp_path / "l.safetensors"), "--json", str(tmp_path / "f.json")]
+    assert main(["--model", f"local-dir:{folder}", *files]) == 0
+    stored = read_logits(tmp_path / "l.safetensors")
+    assert stored.classifier is None
+    # Cosines are no logits of probabilities: LDAM's loss scales them by 30, and so does whatever needs probabilities.
+    model = create_model(f"local-dir:{folder}", pretrained=True)
+    cosines = predict(model, EvalBatches(load_test(recipe.data, tmp_path), recipe.data.data_set)).logits
+    assert cosines.abs().max() <= 1
+    torch.testing.assert_close(stored.predictions.logits, 30 * cosines)
+    ece = measure_calibration(Predictions(30 * cosines, stored.predictions.labels)).ece
+    assert json.loads((tmp_path / "f.json").read_text())["ece"] == pytest.approx(ece, abs=0.01)
+
+
+def test_a_recipe_with_parts_that_are_not_there_says_how_to_get_them(finished_run, tmp_path, capsys):
+    folder = shutil.copytree(finished_run.checkpoint, tmp_path / "checkpoint")
+    config = json.loads((folder / "config.json").read_text())
+    config["recipe"]["loss"] = {"name": "mine"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["--model", f"local-dir:{folder}"]) == 2
+    error = capsys.readouterr().err
+    assert "checkpoint/config.json: loss.name must be one of ce, " in error
+    assert "add --import MODULE" in error
+    assert error.count("\n") == 1
 
 
 def test_groups_and_flip_change_what_is_shown(finished_run, tmp_path, capsys):

@@ -37,8 +37,9 @@ def test_a_loader_gives_the_test_set_in_order(tmp_path):
 def test_the_images_can_be_named_by_a_file_or_by_another_rule(tmp_path):
     first = create_dataset("digitslt", tmp_path, subset="first")
     assert first.subset.sha256 != create_dataset("digitslt", tmp_path).subset.sha256
-    (tmp_path / "subset.json").write_text(json.dumps(first.subset.to_dict()))
-    for path in (tmp_path / "subset.json", str(tmp_path / "subset.json")):
+    for file in ("subset.json", "subset", "subset.txt"):
+        (tmp_path / file).write_text(json.dumps(first.subset.to_dict()))
+    for path in (tmp_path / "subset.json", tmp_path / "subset", str(tmp_path / "subset.txt")):
         assert create_dataset("digitslt", tmp_path, subset=path).subset.sha256 == first.subset.sha256
 
 

@@ -64,6 +64,7 @@ def runs(figures, tmp_path):
         folder = tmp_path / name / f"seed{seed}"
         folder.mkdir(parents=True)
         document = {"recipe": name, "seed": seed, "overrides": {}, "last": last.to_dict(), "paper": None}
+        document["subset_sha256"] = "ab" * 32
         document["best"] = best.to_dict() | {"epoch": 7}
         (folder / "metrics.json").write_text(json.dumps(document))
         made.append(folder)
@@ -149,6 +150,28 @@ def test_a_run_with_overrides_is_not_the_recipes(runs):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"overrides": {"optimizer.lr": [0.1, 0.2]}}))
     records = {record["recipe"]: record["n"] for record in summarize_runs(runs)}
     assert records == {"a": 2, "b": 1, "a with optimizer.lr=0.2": 1}
+
+
+def test_runs_on_different_images_are_not_averaged(runs):
+    path = runs[1] / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"subset_sha256": "cd" * 32}))
+    with pytest.raises(InputError, match="seed2 was trained on other images than the runs of a before it"):
+        summarize_runs(runs)
+    assert [record["n"] for record in summarize_runs([runs[0], runs[2]])] == [2]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"overrides": [1]}, {"overrides": {"a": 1}}, {"seed": [0]}, {"last": {"groups": {}}}, {"last": {"overall": "x"}}],
+)
+def test_a_run_with_odd_contents_is_refused(changes, runs):
+    path = runs[1] / "metrics.json"
+    document = json.loads(path.read_text())
+    if "last" in changes:
+        changes = {"last": document["last"] | changes["last"]}
+    path.write_text(json.dumps(document | changes))
+    with pytest.raises(InputError, match="seed2 holds no finished run"):
+        summarize_runs(runs)
 
 
 def test_a_seed_that_comes_twice_is_refused(runs):

@@ -15,6 +15,7 @@ def make(word):
     @dataclass(frozen=True)
     class Shifted(Loss):
         by: float
+        how: str = "evenly"
         name: ClassVar[str] = word
 
         def bind(self, class_counts):
@@ -35,6 +36,7 @@ def test_a_loss_by_name_is_the_loss():
         ("vs", {"tau": 1.0}, "the loss vs takes gamma, tau, not tau"),
         ("ce", {"tau": 1.0}, "the loss ce takes no setting, not tau"),
         ("la", {"tau": -1.0}, "tau must be finite and not below 0"),
+        ("la", {"tau": "1"}, "tau must be finite and not below 0, not '1'"),
     ],
 )
 def test_bad_names_and_settings_are_named(name, settings, message):
@@ -50,7 +52,9 @@ def unregister():
 
 def test_a_loss_of_ones_own_is_registered(unregister):
     register_loss(make("shifted_ce"))
-    assert torch.equal(create_loss("shifted_ce", [3, 2], by=0.0)(LOGITS, TARGETS), CE().bind([3, 2])(LOGITS, TARGETS))
+    assert torch.equal(
+        create_loss("shifted_ce", [3, 2], by=0.0, how="evenly")(LOGITS, TARGETS), CE().bind([3, 2])(LOGITS, TARGETS)
+    )
 
 
 @pytest.mark.parametrize("word", ["vs", "Shifted", "shifted-ce", ""])
@@ -60,6 +64,10 @@ def test_names_that_are_taken_or_no_words_are_refused(word):
 
 
 def test_what_is_no_loss_is_refused():
-    for kind in (torch.nn.CrossEntropyLoss, CE()):
+    @dataclass(frozen=True)
+    class Unbound(Loss):
+        name: ClassVar[str] = "unbound"
+
+    for kind in (torch.nn.CrossEntropyLoss, CE(), Unbound):
         with pytest.raises(ValueError, match="frozen dataclass that extends Loss"):
             register_loss(kind)

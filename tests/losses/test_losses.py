@@ -88,6 +88,11 @@ def test_the_largest_margin_is_the_rarest_classes():
     assert margin.max() == pytest.approx(0.5, abs=1e-15)
 
 
+def test_cosines_alone_are_scaled_before_they_are_probabilities():
+    scales = {name: case[0].logit_scale for name, case in CASES.items()}
+    assert scales == dict.fromkeys(CASES, 1.0) | {"ldam": 30.0}
+
+
 def test_vs_without_its_factor_is_la(batch):
     torch.testing.assert_close(VS(gamma=0, tau=0.75).bind(COUNTS)(*batch), LA(tau=0.75).bind(COUNTS)(*batch))
 

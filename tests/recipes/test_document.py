@@ -133,6 +133,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("paper_rule", "best", "paper_rule must be a mapping, not 'best'"),
         ("paper_rule", {"interval": 0, "flip": True}, "interval must be at least 1"),
         ("schedule.decay", "cosine", r"milestones belong to steps, a cosine has none, not \[160, 180\]"),
+        ("perturbation", {"name": "lpfsgd", "std": 0.1, "parts": -1}, "parts must be finite and not below 0, not -1"),
         ("perturbation.rho", {"name": "ramp"}, "perturbation.rho.name must be one of steps, linear, cosine, stages"),
         ("perturbation.rho", {"name": "linear", "start": 0.1}, "perturbation.rho.end is missing"),
         ("perturbation.rho", {"name": "linear", "start": 0.1, "end": -1}, "end must be finite and not below 0"),
@@ -165,7 +166,19 @@ def test_settings_are_split_at_the_first_equals_sign_and_read_as_yaml(text, expe
     assert parse_setting(text) == expected
 
 
-@pytest.mark.parametrize("text", ["optimizer.lr", "=3", "", "a=[1,", "a=!!python/object:os.system x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "optimizer.lr",
+        "=3",
+        "",
+        "a=[1,",
+        "a=!!python/object:os.system x",
+        "a=2020-13-45",
+        "a=!!int x",
+        "a=!!timestamp x",
+    ],
+)
 def test_settings_that_are_none_are_refused(text):
     refused(lambda: parse_setting(text), "--set")
 

@@ -91,7 +91,7 @@ def test_the_tail_partition_is_paper_bs(benchmark, eta):
 @pytest.mark.parametrize("loss", ["ce", "ldam", "la", "vs"])
 @pytest.mark.parametrize("benchmark", LONG_TAILED)
 def test_paper_bs_perturbations_have_its_radii(benchmark, loss):
-    eta = 200 if benchmark.startswith("cifar10l") else 100
+    eta = 1000 if benchmark == "cifar10lt10" else 200 if benchmark.startswith("cifar10l") else 100
     found = {word: RECIPES[f"resnet34_{benchmark}_{loss}_{word}"].perturbation for word in ("sam", "samext", "ssesam")}
     assert found == {
         "sam": SAM(rho=0.05),
@@ -101,6 +101,15 @@ def test_paper_bs_perturbations_have_its_radii(benchmark, loss):
     # Its published rows come from its code, which divides by each group's own images.
     expected = ImbSAM(rho=0.10, eta=eta, normalization="group")
     assert RECIPES[f"resnet34_{benchmark}_{loss}_imbsam"].perturbation == expected
+
+
+@pytest.mark.parametrize("benchmark", [*LONG_TAILED, "cifar10step", "cifar100step", "digitslt"])
+def test_whatever_perturbs_head_and_tail_apart_has_both(benchmark):
+    apart = [recipe for name, recipe in RECIPES.items() if f"_{benchmark}_" in name and "_sgd" not in name]
+    apart = [recipe for recipe in apart if isinstance(recipe.perturbation, ImbSAM | SAMExt)]
+    assert apart
+    tails = {len(table.members): table for table in (r.perturbation.table(r.data.class_counts) for r in apart)}
+    assert list(tails) == [2]
 
 
 @pytest.mark.parametrize("name", A_RECIPES)
@@ -178,6 +187,8 @@ BOTH = ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", 
         ("resnet32_{}lt50_ce_sam", ("perturbation.rho", "batchnorm")),
         ("resnet34_{}lt_vs_sgd", ()),
         ("resnet34_{}lt_ce_sam", ("batchnorm",)),
+        ("resnet34_{}lt10_ce_sgd", ()),
+        ("resnet34_{}lt200_vs_sam", ("perturbation.rho", "batchnorm")),
     ],
 )
 def test_what_no_paper_gives_is_marked_as_ours(name, ours):
@@ -190,6 +201,9 @@ def test_what_no_paper_gives_is_marked_as_ours(name, ours):
 def test_paper_b_gives_eta_for_cifar_100_alone_and_a_name_gives_its_radii():
     assert RECIPES["resnet34_cifar100lt_la_ssesam"].source.ours == ("batchnorm",)
     assert RECIPES["resnet34_cifar10lt_la_ssesam"].source.ours == ("perturbation.eta", "batchnorm")
+    assert RECIPES["resnet34_cifar100lt50_la_ssesam"].source.ours == ("batchnorm",)
+    assert RECIPES["resnet34_cifar10lt50_la_ssesam"].source.ours == (*BOTH, "batchnorm")
+    assert RECIPES["resnet34_cifar100lt10_la_imbsam"].source.ours == ("perturbation.rho", "batchnorm")
     assert RECIPES["resnet32_cifar10lt_ce_drw_sam05"].source.ours == ("batchnorm",)
     named = compose("resnet32", "cifar10lt", "ce", "drw", "imbsam05", A_CIFAR)
     assert named.perturbation.rho == 0.05
@@ -256,3 +270,5 @@ def test_a_recipe_that_contradicts_its_protocol_is_found_out(changes, field):
     recipe = RECIPES["resnet32_cifar100lt_vs_sam"]
     assert A_CIFAR.contradictions(replace(recipe, **changes)) == [field]
     assert A_CIFAR.contradictions(recipe.with_epochs(100)) == ["schedule"]
+    cosine = RECIPES["resnet32_cifar100lt_ldam_sam"]
+    assert A_CIFAR.contradictions(replace(cosine, classifier="linear")) == ["classifier"]

@@ -3,7 +3,6 @@
 Nothing of ltzoo is used, so that it can serve as an oracle.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -70,10 +69,9 @@ class PlainTrainer:
 
     def noisy_step(self, images: Tensor, targets: Tensor, parts: int, noise: Callable[[Tensor], Tensor]) -> None:
         """One step on the mean gradient of the batch's parts, each at weights with noise of its own."""
-        size = math.ceil(len(images) / parts)
         weights = torch.ones(len(targets)).double() if self.class_weights is None else self.class_weights[targets]
         total = [torch.zeros_like(p) for p in self.model.parameters()]
-        for x, y, w in zip(images.split(size), targets.split(size), weights.split(size), strict=True):
+        for x, y, w in zip(*(tensor.tensor_split(parts) for tensor in (images, targets, weights)), strict=True):
             before = [p.detach().clone() for p in self.model.parameters()]
             with torch.no_grad():
                 for p in self.model.parameters():

@@ -47,6 +47,10 @@ def test_what_is_no_perturbation_is_refused():
     class Plain(SAM):
         name = "plain"
 
-    for kind in (int, SAM(rho=0.1), Plain):
+    @dataclass(frozen=True)
+    class Tableless(Perturbation):
+        name: ClassVar[str] = "tableless"
+
+    for kind in (int, SAM(rho=0.1), Plain, Tableless):
         with pytest.raises(ValueError, match="frozen dataclass that extends Perturbation"):
             register_perturbation(kind)

@@ -1,7 +1,8 @@
 """Paper A on CIFAR: ResNet-32, Cao's subset, 200 epochs with steps, SAM with large radii."""
 
-from ltzoo.data import Augmentation
+from ltzoo.data import Augmentation, get_benchmark
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal
+from ltzoo.recipes.protocols.b_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.recipe import Optimizer, PaperRule, Schedule
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, Perturbation
@@ -14,8 +15,6 @@ _RHO = {
 
 _RHO_OURS = {"ldam": 0.8, "la": 0.8, "bs": 0.8, "focal": 0.1, "ce_cb": 0.5}
 """SAM's radius where the paper has no such row: that of the nearest loss."""
-
-_ETA = {"cifar10": 200, "cifar100": 100}
 
 
 def _perturbations(rho: float, eta: float) -> dict[str, Perturbation]:
@@ -58,8 +57,11 @@ A_CIFAR = Protocol(
     },
     classifiers={"ldam": "cosine"},
     perturbations={
-        data_set: {loss: _perturbations(rho, _ETA[data_set]) for loss, rho in (radii | _RHO_OURS).items()}
-        for data_set, radii in _RHO.items()
+        benchmark: {
+            loss: _perturbations(rho, eta)
+            for loss, rho in (_RHO[get_benchmark(benchmark).data_set.name] | _RHO_OURS).items()
+        }
+        for benchmark, eta in ETA.items()
     },
     ours=(
         Ours(("loss",), losses=("la", "focal")),

@@ -36,6 +36,6 @@ DIGITS = Protocol(
     rules={},
     losses={"digits": _LOSSES},
     classifiers={"ldam": "cosine"},
-    perturbations={"digits": dict.fromkeys(_LOSSES, _PERTURBATIONS)},
+    perturbations={"digitslt": dict.fromkeys(_LOSSES, _PERTURBATIONS)},
     ours=(),
 )

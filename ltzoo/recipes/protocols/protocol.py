@@ -50,7 +50,7 @@ class Protocol:
         rules: re-weighting by its word in a recipe's name.
         losses: data set to loss word to loss.
         classifiers: loss word to classifier, where it is not linear.
-        perturbations: data set to `LOSS[_RULE]` to perturbation word to perturbation, with the protocol's own radii.
+        perturbations: benchmark to `LOSS[_RULE]` to perturbation word to perturbation, with the protocol's own radii.
         ours: what the paper leaves open.
     """
 
@@ -79,10 +79,14 @@ class Protocol:
         wrong = [field for field in shared if getattr(recipe, field) != getattr(self, field)]
         if recipe.groups != self.groups.get(recipe.data.profile, recipe.groups):
             wrong.append("groups")
-        losses = {loss.name: loss for loss in self.losses.get(recipe.data.data_set.name, {}).values()}
+        words = {loss.name: word for word, loss in self.losses.get(recipe.data.data_set.name, {}).items()}
         rules = {rule.name: rule for rule in self.rules.values()}
-        if recipe.loss != losses.get(recipe.loss.name, recipe.loss):
-            wrong.append("loss")
+        if recipe.loss.name in words:
+            word = words[recipe.loss.name]
+            if recipe.loss != self.losses[recipe.data.data_set.name][word]:
+                wrong.append("loss")
+            if recipe.classifier != self.classifiers.get(word, "linear"):
+                wrong.append("classifier")
         if recipe.reweighting != rules.get(recipe.reweighting.name, recipe.reweighting):
             wrong.append("reweighting")
         return wrong
