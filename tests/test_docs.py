@@ -63,6 +63,7 @@ def test_without_the_module_there_is_no_such_recipe(capsys):
     [
         (None, "the module 'other' cannot be imported: ModuleNotFoundError: No module named 'other'"),
         ("import ltzoo\nltzoo.nothing()", "has no attribute 'nothing' ("),
+        ("import ltzoo\n\nltzoo.get_benchmark('no')", "other.py:3)"),
         ("def", "SyntaxError: "),
         ("import my_methods, ltzoo\nltzoo.register_loss(my_methods.RootMargin)", "called 'root_margin' exists already"),
         (
@@ -84,3 +85,36 @@ def test_a_module_that_cannot_be_used_is_one_line(code, found, folder, capsys):
     assert found in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            ("torch.as_tensor(class_counts, dtype=torch.float64)", "nothing"),
+            "the loss 'root_margin' fails: NameError: ",
+        ),
+        (
+            ("        return Adjusted", "        return torch.nn.CrossEntropyLoss()\n        return Adjusted"),
+            "the loss 'root_margin' must give one value an image, (2,) for two, not ()",
+        ),
+        (
+            ("self.rho * k / 2)", "self.rho * k / 2 - epoch)"),
+            "the perturbation 'raresam' fails in epoch 2: ValueError: ",
+        ),
+    ],
+)
+def test_methods_that_fail_are_one_line_and_leave_nothing(change, found, folder, capsys):
+    module = folder / "my_methods.py"
+    assert change[0] in module.read_text()
+    module.write_text(module.read_text().replace(*change))
+    assert main(["train", "--recipe", NAME, "--import", "my_methods", "--epochs", "2"]) == 2
+    error = capsys.readouterr().err
+    assert found in error
+    assert error.count("\n") == 1
+    assert not (folder / "output").exists()
+
+
+def test_a_file_is_no_module(capsys):
+    assert main(["list", "--import", "my_methods.py"]) == 2
+    assert "--import wants a module, not a file; write my_methods" in capsys.readouterr().err

@@ -22,8 +22,9 @@ def list_main(argv: list[str] | None = None, prog: str = "list") -> int:
     def command(arguments: argparse.Namespace) -> None:
         names = list_models(arguments.filter, pretrained=arguments.pretrained)
         if not names:
-            kind = "checkpoint" if arguments.pretrained else "recipe"
-            raise InputError(f"no {kind} matches {arguments.filter!r}; python -m ltzoo list shows all recipes")
+            kind = "checkpoint at hand" if arguments.pretrained else "recipe"
+            matches = f" matches {arguments.filter!r}" if arguments.filter else ""
+            raise InputError(f"no {kind}{matches}; python -m ltzoo list shows all recipes")
         print(_count_by_table(names) if arguments.by_table else "\n".join(names))
 
     return run(parser, command, argv)

@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 from ltzoo.errors import InputError
 
+_PACKAGE = Path(__file__).parents[1]
+
 Command = Callable[[argparse.Namespace], None]
 
 
@@ -65,14 +67,22 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
 
 def _import(module: str) -> None:
     """Import a module, from the working directory too."""
+    if module.endswith(".py"):
+        raise InputError(f"--import wants a module, not a file; write {module.removesuffix('.py')}")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     try:
         importlib.import_module(module)
     except Exception as error:  # whatever the user's module raises
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        found = f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+        frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        theirs = [f" ({file}:{line})" for file, line in frames if _is_theirs(file)]
+        found = f"{type(error).__name__}: {error}{theirs[-1] if theirs else ''}"
         raise InputError(f"the module {module!r} cannot be imported: {found}") from error
+
+
+def _is_theirs(file: str) -> bool:
+    """Say whether a frame's file is the user's: not ours, nor Python's machinery of imports."""
+    return not file.startswith(("<frozen", importlib.__file__)) and not Path(file).is_relative_to(_PACKAGE)
 
 
 def at_least_one(text: str) -> int:

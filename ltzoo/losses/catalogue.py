@@ -59,7 +59,6 @@ def create_loss(name: str, class_counts: Tensor | Sequence[int], **settings: flo
         raise ValueError(f"no loss is called {name!r}; there are {', '.join(LOSSES)}")
     known = [field.name for field in fields(LOSSES[name])]
     if set(settings) != set(known):
-        raise ValueError(
-            f"the loss {name} takes {', '.join(known) or 'no setting'}, not {', '.join(settings) or 'none'}"
-        )
+        takes, given = (", ".join(names) or "no setting" for names in (known, settings))
+        raise ValueError(f"the loss {name} takes {takes}; {given} given")
     return LOSSES[name](**settings).bind(class_counts)

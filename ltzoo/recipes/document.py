@@ -211,5 +211,15 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> Document:
 
 def differences(used: Recipe, registered: Recipe) -> dict[str, list[Any]]:
     """List where two recipes differ: dotted key to [registered, used]; None where one has no such field."""
-    a, b = flatten(recipe_to_dict(registered)), flatten(recipe_to_dict(used))
-    return {key: [a.get(key), b.get(key)] for key in [*a, *(k for k in b if k not in a)] if a.get(key) != b.get(key)}
+    return _differing(recipe_to_dict(registered), recipe_to_dict(used), "")
+
+
+def _differing(a: Document, b: Document, prefix: str) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for key in [*a, *(key for key in b if key not in a)]:
+        x, y = a.get(key), b.get(key)
+        if isinstance(x, dict) and isinstance(y, dict):
+            found |= _differing(x, y, f"{prefix}{key}.")
+        elif x != y:
+            found[prefix + key] = [x, y]
+    return found

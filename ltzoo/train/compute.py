@@ -62,19 +62,38 @@ def choose_threads(recipe: Recipe) -> int:
 
 
 def try_out(model: nn.Module, recipe: Recipe, compile_backend: str | None) -> None:
-    """See, before anything is written, that the model takes the benchmark's images and torch knows the backend."""
+    """See, before anything is written, that every part of a recipe works with the others.
+
+    Raises:
+        InputError: the model does not take the benchmark's images, the loss or the perturbation fails, or torch does
+            not know the backend.
+    """
     backends = torch.compiler.list_backends(exclude_tags=())
     if compile_backend is not None and compile_backend not in backends:
         raise InputError(f"torch.compile has no backend {compile_backend!r}; there are {', '.join(backends)}")
-    data_set = recipe.data.data_set
+    data_set, counts, epochs = recipe.data.data_set, recipe.data.class_counts, recipe.schedule.epochs
     images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
+    targets = torch.zeros(2, dtype=torch.int64)
     try:
-        predict(model, [(images, torch.zeros(2, dtype=torch.int64))])
+        logits = predict(model, [(images, targets)]).logits
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
         ) from error
+    try:
+        found = tuple(recipe.loss.bind(counts)(logits, targets).shape)
+    except Exception as error:  # a loss of the user's can raise anything
+        raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
+    if found != (2,):
+        raise InputError(f"the loss {recipe.loss.name!r} must give one value an image, (2,) for two, not {found}")
+    try:
+        for epoch in range(epochs):
+            recipe.perturbation.table(counts, epoch, epochs)
+            recipe.perturbation.radii(epoch, epochs)
+    except Exception as error:  # nor is a perturbation of the user's bound to ValueError
+        found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
+        raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
 
 
 def make_forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:

@@ -13,7 +13,9 @@ from ltzoo.data import (
     IMPORTED,
     EvalBatches,
     LabelledImages,
+    Subset,
     TrainBatches,
+    load_subset,
     load_test,
     load_train,
     make_groups,
@@ -40,7 +42,8 @@ class TrainOptions:
         data_dir: holds a folder a data set.
         output: the run folder is `output/NAME/seedN`.
         seed: of weights, order, augmentation and noise.
-        subset: a file that names the training images in the place of the recipe's rule; an override of the recipe.
+        subset: a file that names the training images in the place of the recipe's rule; an override of the recipe where
+            they are others.
         download: fetch a missing data set.
         resume: go on with a run that is there, or begin it.
         val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
@@ -80,10 +83,10 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
     folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
     folder.check_free(options.resume)
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
-    if options.subset is not None:
-        recipe = replace(recipe, subset=IMPORTED)
     wanted = recipe.subset if options.subset is None else read_subset(options.subset)
     train_images, subset = load_train(recipe.data, wanted, options.data_dir, options.download)
+    if options.subset is not None and not _is_rules_own(subset, recipe, options):
+        recipe = replace(recipe, subset=IMPORTED)
     test_images = load_test(recipe.data, options.data_dir, options.download)
     # Float32 is float32: by default torch lets convolutions on CUDA round to TF32.
     torch.backends.cudnn.allow_tf32 = False
@@ -104,6 +107,13 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
         if not folder.metrics.exists():
             _Training(recipe, options, accelerator, folder, model, train_images, test_images).run(facts)
     return folder
+
+
+def _is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:
+    """Say whether a subset from a file is the one that the recipe's rule chooses anyway."""
+    if recipe.subset == IMPORTED:
+        return False
+    return load_subset(recipe.data, recipe.subset, options.data_dir, options.download).sha256 == subset.sha256
 
 
 class _Training:

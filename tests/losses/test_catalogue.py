@@ -33,8 +33,8 @@ def test_a_loss_by_name_is_the_loss():
     ("name", "settings", "message"),
     [
         ("softmax", {}, "no loss is called 'softmax'; there are ce, ldam"),
-        ("vs", {"tau": 1.0}, "the loss vs takes gamma, tau, not tau"),
-        ("ce", {"tau": 1.0}, "the loss ce takes no setting, not tau"),
+        ("vs", {"tau": 1.0}, "the loss vs takes gamma, tau; tau given"),
+        ("ce", {"tau": 1.0}, "the loss ce takes no setting; tau given"),
         ("la", {"tau": -1.0}, "tau must be finite and not below 0"),
         ("la", {"tau": "1"}, "tau must be finite and not below 0, not '1'"),
     ],

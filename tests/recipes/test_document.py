@@ -201,6 +201,9 @@ def test_a_radius_can_be_a_number_or_a_schedule():
     assert recipe_from_dict(yaml.safe_load(to_yaml(recipe_to_dict(ramp)))) == ramp
     assert override(ramp, {"perturbation.rho.end": 0.8}).perturbation.rho.end == 0.8
     assert override(ramp, {"perturbation.rho": 0.3}).perturbation == SAM(rho=0.3)
+    schedule = {"name": "linear", "start": 0.0, "end": 0.5}
+    assert differences(ramp, RECIPE) == {"perturbation.rho": [0.8, schedule]}
+    assert differences(override(ramp, {"perturbation.rho.end": 0.8}), ramp) == {"perturbation.rho.end": [0.5, 0.8]}
 
 
 def document(**changes):

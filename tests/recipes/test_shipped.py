@@ -244,7 +244,7 @@ def test_recipes_cite_what_they_rest_on(name, cites):
         (("resnet34", "cifar100lt", "focal", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no focal; it has ce,"),
         (("resnet34", "cifar100lt", "ce", "none", "pgd", B_CIFAR), "has no pgd; it has sgd, sam, imbsam"),
         (("resnet34", "digitslt", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no digits"),
-        (("resnet34", "cifar100step", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no step"),
+        (("resnet34", "cifar100step", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no cifar100step"),
         (("resnet34", "cifar100lt", "ce", "none", "ssesam05", B_CIFAR), "two digits for each of its 2 radii"),
         (("resnet34", "cifar100lt", "ce", "none", "sam5", B_CIFAR), "two digits for each of its 1 radii"),
         (("resnet34", "cifar100lt", "ce", "none", "sgd05", B_CIFAR), "two digits for each of its 0 radii"),

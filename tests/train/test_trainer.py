@@ -178,6 +178,12 @@ def test_a_subset_file_is_trained_on_and_is_an_override(tmp_path, finished_run):
     train(again, options(tmp_path / "again", subset=folder.subset))
 
 
+def test_the_file_of_the_rules_own_images_is_no_override(tmp_path, finished_run):
+    folder = train(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1), options(tmp_path, subset=finished_run.subset))
+    assert "subset" not in json.loads(folder.metrics.read_text())["overrides"]
+    assert read_recipe(folder.recipe).subset == "cao"
+
+
 def test_the_checkpoint_says_what_it_is(finished_run):
     config = hub.read_config(finished_run.checkpoint)
     assert config["recipe"]["name"] == "resnet20_digitslt_ce_sgd"
