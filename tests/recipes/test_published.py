@@ -135,7 +135,7 @@ def test_the_radii_of_paper_as_figure_4_are_there():
         assert RECIPES[f"resnet32_cifar10lt_ce_drw_{suffix}"].perturbation.rho == rho
 
 
-@pytest.mark.parametrize(("row", "columns"), cells(B_TABLE_3), ids=str)
+@pytest.mark.parametrize(("row", "columns"), list(cells(B_TABLE_3)), ids=str)
 def test_the_radii_of_paper_bs_table_3_are_those_of_its_rows(row, columns):
     rho_head, rho_tail = columns[0]
     for benchmark in ("cifar100lt", "cifar100lt50"):
