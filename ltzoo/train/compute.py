@@ -91,7 +91,7 @@ def try_out(model: nn.Module, recipe: Recipe, compile_backend: str | None) -> No
         for epoch in range(epochs):
             recipe.perturbation.table(counts, epoch, epochs)
             recipe.perturbation.radii(epoch, epochs)
-    except Exception as error:  # nor is a perturbation of the user's bound to ValueError
+    except Exception as error:  # and so can a perturbation
         found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
         raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
 
