@@ -1,18 +1,23 @@
 """The one engine: g = sum over groups k of grad L_k(w + eps_k), with the fewest passes that compute it exactly."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Literal, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
-from ltzoo.sharpness.batchnorm import frozen_statistics
+from ltzoo.sharpness.gradients import add, sum_over
+from ltzoo.sharpness.misuse import check_batch, check_model, check_options
 from ltzoo.sharpness.moves import Gradient, climb, shake_alike, shake_filters
+from ltzoo.sharpness.passes import Passes, parts_of
+from ltzoo.sharpness.rows import Row, fill_rows
 from ltzoo.sharpness.table import GroupTable
+
+Ascent = Literal["averaged", "local", "micro_batch"]
 
 
 def perturbed_backward(
@@ -27,6 +32,10 @@ def perturbed_backward(
     batchnorm: Literal["clean", "all"] = "clean",
     scaler: GradScaler | None = None,
     generator: torch.Generator | None = None,
+    ascent: Ascent = "averaged",
+    micro_batches: int = 1,
+    process_group: dist.ProcessGroup | None = None,
+    radii: Tensor | None = None,
 ) -> Tensor:
     """Add the perturbed gradient to `.grad`, as `loss.backward()` adds the plain one; a step of any optimizer follows.
 
@@ -36,12 +45,14 @@ def perturbed_backward(
     can also divide each loss by its group's own images or multiply it by a factor, and it can take Gaussian noise for
     eps_k, which is then drawn anew for each part of the batch.
     The groups share one forward pass at w; groups that stay at w share one backward pass too.
-    In one process; called twice before a step, it adds up, as `loss.backward()` does.
+    In several processes the batch is all of theirs together, and every process ends with the same gradient.
+    Called twice before a step, it adds up, as `loss.backward()` does.
     The weights are bit for bit as before when this returns or raises, and their storage is not moved.
 
     Args:
-        model: the module whose trainable parameters are perturbed.
-        criterion: (logits, targets) to one loss an image, (B,).
+        model: the module whose trainable parameters are perturbed. DistributedDataParallel is looked through: its
+            processes take part, its own reduction is not used.
+        criterion: (logits, targets) to one loss an image, (B,). Logits in half precision reach it as float32.
         images: (B, ...) whatever `forward` takes.
         targets: (B,) int64 classes, on the device of `table.members`.
         table: groups and radii.
@@ -49,167 +60,109 @@ def perturbed_backward(
         forward: images to logits; `model` itself unless given (a compiled or an autocast wrapper of it, say).
         batchnorm: "clean" lets only the pass at w into the running statistics, "all" every pass (as the papers' code).
             Noise has no pass at w and wants "all".
-        scaler: scales the losses in float16; `.grad` is then scaled too, as `scaler.step` expects it.
+        scaler: scales the losses in float16; `.grad` is then scaled too, as `scaler.step` expects it. Where any pass
+            overflows, `.grad` is not finite, so that the scaler skips the step, and the running statistics stay.
         generator: of the noise, on the parameters' device; torch's own if None.
+        ascent: whose gradient a group climbs: "averaged", that of the whole batch, so that N processes do what one
+            would do with all the images; "local", each process that of its own images; "micro_batch", each micro-batch
+            its own.
+        micro_batches: forward and backward run over so many parts of the batch, one after the other, for a batch whose
+            activations are too large for the memory; fewer where the batch has fewer images. But for BatchNorm, which
+            sees the parts, "averaged" and "local" give what one part gives.
+        process_group: processes that share the batch, for a model that is not wrapped.
+        radii: (K,) values for the table's radii, on the device, so that a captured step can follow a schedule; the
+            table still says which groups move. None for the table's own.
 
     Returns:
-        The (weighted) mean loss, at w or, where the direction is noise, at the noisy weights: a detached scalar.
+        The (weighted) mean loss over all processes, at w or, where the direction is noise, at the noisy weights: a
+        detached scalar.
 
     Raises:
-        ValueError: no parameter is trainable, `criterion` reduced the loss, `batchnorm` is no policy or does not suit
-            the table or the scaler, or the model is wrapped for several processes.
+        ValueError: the batch does not fit the table, `criterion` reduced the loss, an option does not suit another,
+            float16 has no scaler, gradients are off, or the model is sharded; the message says what to do.
     """
-    _check_policy(batchnorm, table, scaler)
-    if isinstance(model, DistributedDataParallel) or isinstance(forward, DistributedDataParallel):
-        raise ValueError("the step runs in one process: DistributedDataParallel would not average its gradients")
-    passes = _Passes(model, criterion, forward or model, images, targets, scaler)
-    shares = _shares(targets, class_weights, passes.dtype)
-    rows = _rows(table, targets, shares)
-    if table.direction == "gradient":
-        loss, total = _climbed(passes, rows, shares, batchnorm)
+    if isinstance(model, DistributedDataParallel):
+        model, process_group = model.module, cast(dist.ProcessGroup, model.process_group)
+    check_model(model, forward)
+    check_batch(images, targets, table, class_weights)
+    check_options(table, batchnorm, ascent, micro_batches, radii)
+    passes = Passes(model, criterion, forward or model, images, targets, table, scaler)
+    shares, rows = fill_rows(table, radii, targets, class_weights, passes.dtype, process_group)
+    as_before = passes.statistics.copy() if scaler is not None else []
+    pieces = parts_of(slice(0, len(targets)), micro_batches)
+    if table.direction != "gradient":
+        loss, total = _shaken(passes, rows, shares, micro_batches, generator)
+    elif ascent == "micro_batch":
+        loss, total = _climbed(passes, rows, shares, pieces[:1], batchnorm)
+        for piece in pieces[1:]:
+            more_loss, more = _climbed(passes, rows, shares, [piece], batchnorm)
+            loss, total = loss + more_loss, add(total, more)
     else:
-        loss, total = _shaken(passes, rows, shares, table, generator)
+        climbing_together = process_group if ascent == "averaged" else None
+        loss, total = _climbed(passes, rows, shares, pieces, batchnorm, climbing_together)
+    if process_group is not None:
+        sum_over(process_group, [total], passes.parameters, loss)
+    found = [gradient for gradient in total if gradient is not None]
+    if as_before and found:
+        passes.statistics.put_back_where(~nn.utils.get_total_norm(found, float("inf")).isfinite(), as_before)
     for parameter, added in zip(passes.parameters, total, strict=True):
         if added is not None:
             parameter.grad = added if parameter.grad is None else parameter.grad + added
     return loss
 
 
-def _check_policy(batchnorm: str, table: GroupTable, scaler: GradScaler | None) -> None:
-    if batchnorm not in ("clean", "all"):
-        raise ValueError(f"batchnorm must be 'clean' or 'all', not {batchnorm!r}")
-    noise = table.direction != "gradient"
-    if noise and batchnorm == "clean":
-        raise ValueError(f"the direction {table.direction!r} has no pass at w; use batchnorm='all'")
-    if not noise and batchnorm == "all" and scaler is not None:
-        # An overflow at w makes eps infinite; the scaler would skip the step, the statistics would keep the damage.
-        raise ValueError("batchnorm='all' cannot be used with a loss scaler; use 'clean'")
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A group within a batch: which images are its own, (B,) bool, their weights in its loss, (B,), and its radius."""
-
-    own: Tensor
-    weights: Tensor
-    radius: float
-
-
-def _rows(table: GroupTable, targets: Tensor, shares: Tensor) -> list[_Row]:
-    """Rows of the table in this batch, those of radius 0 as one: what stays at w needs a single backward pass."""
-    rows = []
-    for members, radius, factor in zip(table.members, table.radii, table.factors, strict=True):
-        own = members[targets]
-        weights = factor * shares * own
-        if table.reduction == "group":
-            # Without images there is nothing to divide; the weights are 0.
-            weights = weights / (shares * own).sum().clamp_min(torch.finfo(shares.dtype).tiny)
-        rows.append(_Row(own, weights, radius))
-    still = [row for row in rows if row.radius == 0]
-    if len(still) < 2:
-        return rows
-    merged = _Row(torch.stack([row.own for row in still]).any(0), sum((row.weights for row in still), 0 * shares), 0.0)
-    return [merged, *(row for row in rows if row.radius > 0)]
-
-
-def _shares(targets: Tensor, class_weights: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Share u_i of each image in the batch's loss, (B,); they add up to 1."""
-    if class_weights is None:
-        return torch.full(targets.shape, 1 / len(targets), dtype=dtype, device=targets.device)
-    weights = class_weights[targets].to(dtype)
-    return weights / weights.sum()
-
-
-class _Passes:
-    """Forward and backward passes over one batch, at w and beside it."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        criterion: Callable[[Tensor, Tensor], Tensor],
-        forward: Callable[[Tensor], Tensor],
-        images: Tensor,
-        targets: Tensor,
-        scaler: GradScaler | None,
-    ) -> None:
-        self.model, self.criterion, self.forward = model, criterion, forward
-        self.images, self.targets, self.scaler = images, targets, scaler
-        self.parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        if not self.parameters:
-            raise ValueError("the model has no trainable parameter")
-        self.dtype = torch.promote_types(torch.float32, self.parameters[0].dtype)
-
-    def losses(self, part: slice = slice(None)) -> Tensor:
-        """Run the images of a part; one loss each."""
-        targets = self.targets[part]
-        losses = self.criterion(self.forward(self.images[part]), targets)
-        if losses.shape != targets.shape:
-            raise ValueError(
-                f"criterion must give one loss an image, {tuple(targets.shape)}, not {tuple(losses.shape)}: "
-                "pass reduction='none'"
-            )
-        return losses
-
-    def gradient(self, weights: Tensor, losses: Tensor, retain_graph: bool = False) -> Gradient:
-        """Differentiate the weighted sum of the losses."""
-        summed = (weights.to(losses.dtype) * losses).sum()
-        scaled = summed if self.scaler is None else self.scaler.scale(summed)
-        return list(torch.autograd.grad(scaled, self.parameters, retain_graph=retain_graph, allow_unused=True))
-
-    @contextmanager
-    def away_from(self, origin: list[Tensor]) -> Iterator[None]:
-        """Bring the parameters back, whatever moves them or fails."""
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(self.parameters, origin)
-
-    def origin(self) -> list[Tensor]:
-        """Copy w."""
-        return [parameter.detach().clone() for parameter in self.parameters]
-
-
 def _climbed(
-    passes: _Passes, rows: Sequence[_Row], shares: Tensor, batchnorm: Literal["clean", "all"]
+    passes: Passes,
+    rows: Sequence[Row],
+    shares: Tensor,
+    pieces: Sequence[slice],
+    batchnorm: str,
+    group: dist.ProcessGroup | None = None,
 ) -> tuple[Tensor, Gradient]:
-    """Let each group climb its own gradient; loss at w and perturbed gradient."""
-    losses = passes.losses()
-    loss = (shares.to(losses.dtype) * losses).sum().detach()
-    # Every gradient at w is taken before w is touched.
-    at_w = [passes.gradient(row.weights, losses, retain_graph=k + 1 < len(rows)) for k, row in enumerate(rows)]
+    """Let each group climb its own gradient over all pieces; loss at w and perturbed gradient."""
+    # Every gradient at w is taken before w is touched. A gradient that has been climbed is given up at once: beside w
+    # and one gradient, this holds a copy of w, and one gradient for each further group.
+    at_w: list[Gradient] = [[None] * len(passes.parameters) for _ in rows]
+    loss = torch.zeros((), dtype=shares.dtype, device=shares.device)
+    for piece in pieces:
+        losses = passes.losses(piece)
+        loss += (shares[piece] * losses.detach()).sum()
+        for k, row in enumerate(rows):
+            at_w[k] = add(at_w[k], passes.gradient(row.weights[piece], losses, retain_graph=k + 1 < len(rows)))
+    moving = [at_w[k] for k, row in enumerate(rows) if row.moves]
+    if group is not None and moving:
+        sum_over(group, moving, passes.parameters)
+    origin = passes.origin() if moving else []
     total: Gradient = [None] * len(passes.parameters)
-    origin = passes.origin() if any(row.radius for row in rows) else []
-    for row, direction in zip(rows, at_w, strict=True):
-        if row.radius == 0:
-            total = _add(total, direction)
+    del moving, losses
+    for row in rows:
+        if not row.moves:
+            total = add(total, at_w.pop(0))
             continue
-        statistics = frozen_statistics(passes.model) if batchnorm == "clean" else nullcontext()
-        with passes.away_from(origin), statistics:
-            climb(passes.parameters, direction, row.radius)
-            total = _add(total, passes.gradient(row.weights, passes.losses()))
+        frozen = passes.statistics.frozen() if batchnorm == "clean" else nullcontext()
+        with passes.away_from(origin), frozen:
+            climb(passes.parameters, at_w.pop(0), row.radius)
+            for piece in pieces:
+                total = add(total, passes.gradient(row.weights[piece], passes.losses(piece)))
     return loss, total
 
 
 def _shaken(
-    passes: _Passes, rows: Sequence[_Row], shares: Tensor, table: GroupTable, generator: torch.Generator | None
+    passes: Passes, rows: Sequence[Row], shares: Tensor, micro_batches: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Gradient]:
     """Shake the weights for each part of the batch and each group; loss and gradient at the noisy weights."""
+    table = passes.table
     shake = {"isotropic": shake_alike, "filter": shake_filters}[table.direction]
     total: Gradient = [None] * len(passes.parameters)
     loss = torch.zeros((), dtype=shares.dtype, device=shares.device)
     origin = passes.origin()
-    for indices in torch.arange(len(shares)).tensor_split(min(table.parts, len(shares))):
-        part = slice(int(indices[0]), int(indices[-1]) + 1)
+    parts = parts_of(slice(0, len(shares)), table.parts)
+    for part in parts:
         for row in rows:
             with passes.away_from(origin):
-                shake(passes.parameters, row.radius, generator)
-                losses = passes.losses(part)
-                loss += (shares * row.own)[part] @ losses.detach().to(shares.dtype)
-                total = _add(total, passes.gradient(row.weights[part], losses))
+                shake(passes.parameters, float(row.radius), generator)
+                for piece in parts_of(part, -(-micro_batches // len(parts))):
+                    losses = passes.losses(piece)
+                    loss += (shares * row.own)[piece] @ losses.detach().to(shares.dtype)
+                    total = add(total, passes.gradient(row.weights[piece], losses))
     return loss, total
-
-
-def _add(total: Gradient, more: Gradient) -> Gradient:
-    """Add two gradients, parameter by parameter."""
-    return [b if a is None else a if b is None else a + b for a, b in zip(total, more, strict=True)]

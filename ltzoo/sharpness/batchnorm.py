@@ -1,14 +1,14 @@
-"""BatchNorm's running statistics belong to w: keep perturbed passes out of them."""
+"""BatchNorm's running statistics belong to w: keep out of them what must not enter."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-@contextmanager
-def frozen_statistics(model: nn.Module) -> Iterator[None]:
+def frozen_statistics(model: nn.Module) -> AbstractContextManager[None]:
     """Keep running mean, variance and batch count as they are while layers in train mode still use batch statistics.
 
     Setting the momentum to 0 would not do: `num_batches_tracked` would go on counting.
@@ -16,11 +16,55 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
     Args:
         model: any module; its BatchNorm layers (timm's BatchNormAct2d and SyncBatchNorm among them) are held still.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    for layer in layers:
-        layer.track_running_stats = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.track_running_stats = True
+    return RunningStatistics(model).frozen()
+
+
+class RunningStatistics:
+    """Running mean, variance and batch count of all BatchNorm layers that keep them.
+
+    Args:
+        model: any module.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        tracked = [(m.running_mean, m.running_var, m.num_batches_tracked) for m in self.layers]
+        self.buffers: list[Tensor] = [buffer for buffers in tracked for buffer in buffers if buffer is not None]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let no forward pass into them."""
+        for layer in self.layers:
+            layer.track_running_stats = False
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                layer.track_running_stats = True
+
+    def copy(self) -> list[Tensor]:
+        """Copy them as they are now."""
+        copies = [torch.empty_like(buffer) for buffer in self.buffers]
+        if copies:
+            torch._foreach_copy_(copies, self.buffers)
+        return copies
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Bring them back at the end: where activations are checkpointed, a backward pass runs layers again."""
+        kept, versions = self.copy(), [buffer._version for buffer in self.buffers]
+        try:
+            yield
+        finally:
+            if versions != [buffer._version for buffer in self.buffers]:
+                torch._foreach_copy_(self.buffers, kept)
+
+    def put_back_where(self, failed: Tensor, kept: list[Tensor]) -> None:
+        """Bring a copy back if a step failed, without asking the device.
+
+        Args:
+            failed: a bool scalar on the device.
+            kept: what `copy` gave.
+        """
+        for buffer, before in zip(self.buffers, kept, strict=True):
+            buffer.copy_(torch.where(failed, before, buffer))

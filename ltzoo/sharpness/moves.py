@@ -10,22 +10,23 @@ Gradient = list[Tensor | None]
 
 
 @torch.no_grad()
-def climb(parameters: Sequence[Tensor], direction: Gradient, radius: float) -> None:
+def climb(parameters: Sequence[Tensor], direction: Gradient, radius: float | Tensor) -> None:
     """Move the parameters by radius * direction / norm(direction); a zero direction moves nothing.
 
     Args:
         parameters: what is moved.
-        direction: the gradient to follow.
-        radius: length of the move, in units of the parameters' global L2 norm.
+        direction: the gradient to follow; it is used up.
+        radius: length of the move, in units of the parameters' global L2 norm; a scalar on their device, too.
     """
     used = [(parameter, step) for parameter, step in zip(parameters, direction, strict=True) if step is not None]
     if not used:
         return
     moving, steps = [parameter for parameter, _ in used], [step for _, step in used]
     norm = nn.utils.get_total_norm(steps)
-    # The inverse of the smallest normal number is finite, so a zero direction stays zero.
-    unit = torch._foreach_mul(steps, 1 / norm.clamp_min(torch.finfo(norm.dtype).tiny))
-    torch._foreach_add_(moving, unit, alpha=radius)
+    # Below this, the quotient would not be finite; what is infinite or no number already stays so.
+    smallest = torch.finfo(norm.dtype).tiny * 2**20
+    torch._foreach_mul_(steps, torch.where(norm > smallest, radius / norm, 0.0))
+    torch._foreach_add_(moving, steps)
 
 
 @torch.no_grad()
@@ -38,7 +39,8 @@ def shake_alike(parameters: Sequence[Tensor], radius: float, generator: torch.Ge
         generator: of the noise, on the parameters' device; torch's own if None.
     """
     std = radius / sum(parameter.numel() for parameter in parameters) ** 0.5
-    torch._foreach_add_(list(parameters), [_normal(parameter, generator) for parameter in parameters], alpha=std)
+    for parameter in parameters:
+        parameter.add_(_normal(parameter, generator), alpha=std)
 
 
 @torch.no_grad()

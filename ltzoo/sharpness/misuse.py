@@ -1,0 +1,120 @@
+"""What the step cannot do is said in one line, before any pass is run."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
+
+from ltzoo.sharpness.table import GroupTable
+
+
+def check_model(model: nn.Module, forward: object) -> None:
+    """See that gradients can be taken of a model's own parameters.
+
+    Raises:
+        ValueError: gradients are off, or the model is sharded.
+    """
+    if not torch.is_grad_enabled():
+        raise ValueError("gradients are off: call the step outside torch.no_grad() and torch.inference_mode()")
+    if isinstance(forward, DistributedDataParallel):
+        raise ValueError("forward must not be wrapped in DistributedDataParallel: wrap the model alone, and pass that")
+    # Whoever has a sharded model has imported these.
+    sharded = tuple(
+        getattr(sys.modules[module], name)
+        for module, name in _SHARDED
+        if module in sys.modules and hasattr(sys.modules[module], name)
+    )
+    if any(isinstance(part, sharded) for part in [*model.modules(), *model.parameters()]):
+        raise ValueError("FSDP and other sharded models cannot be used: the step needs whole parameters; use DDP")
+
+
+_SHARDED = (
+    ("torch.distributed.fsdp", "FullyShardedDataParallel"),
+    ("torch.distributed.fsdp", "FSDPModule"),
+    ("torch.distributed.tensor", "DTensor"),
+)
+
+
+def check_batch(images: object, targets: object, table: GroupTable, class_weights: Tensor | None) -> None:
+    """See that a batch fits the table.
+
+    Raises:
+        ValueError: there is a closure in its place, or the targets are no classes of the table.
+    """
+    if callable(images) and not isinstance(images, Tensor):
+        raise ValueError("the step takes no closure: give it the batch, images and targets; it runs every pass itself")
+    if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.dtype != torch.int64:
+        found = f"{tuple(targets.shape)} {targets.dtype}" if isinstance(targets, Tensor) else type(targets).__name__
+        raise ValueError(f"targets must be (B,) int64 classes, not {found}")
+    if targets.device != table.members.device:
+        raise ValueError(
+            f"the table lies on {table.members.device}, the targets on {targets.device}: build the table from "
+            "class counts on that device"
+        )
+    classes = table.members.shape[1]
+    if class_weights is not None and class_weights.shape != (classes,):
+        raise ValueError(f"class_weights must be ({classes},), as the table, not {tuple(class_weights.shape)}")
+    # Elsewhere the device itself stops at a class that is not there; asking it would make it wait.
+    if targets.device.type == "cpu" and len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+        raise ValueError(
+            f"the labels run from {int(targets.min())} to {int(targets.max())}, the table has {classes} classes: "
+            "build it from the class counts of the images that are trained on"
+        )
+
+
+def check_options(table: GroupTable, batchnorm: str, ascent: str, micro_batches: int, radii: Tensor | None) -> None:
+    """See that the options suit each other.
+
+    Raises:
+        ValueError: one is no choice, or does not suit the table.
+    """
+    for option, value, choices in (
+        ("batchnorm", batchnorm, ("clean", "all")),
+        ("ascent", ascent, ("averaged", "local", "micro_batch")),
+    ):
+        if value not in choices:
+            raise ValueError(f"{option} must be one of {', '.join(choices)}, not {value!r}")
+    if micro_batches < 1:
+        raise ValueError(f"micro_batches must be at least 1, not {micro_batches}")
+    noise = table.direction != "gradient"
+    if noise and batchnorm == "clean":
+        raise ValueError(f"the direction {table.direction!r} has no pass at w; use batchnorm='all'")
+    if radii is not None and (noise or radii.shape != (len(table.radii),)):
+        raise ValueError(f"radii must be ({len(table.radii)},), one a group that follows its gradient")
+
+
+def check_logits(logits: Any, table: GroupTable, scaler: GradScaler | None) -> None:
+    """See that what a forward pass gave can be differentiated, and has the table's classes.
+
+    Raises:
+        ValueError: it cannot, it has other classes, or it is in float16 without a loss scaler.
+    """
+    if not isinstance(logits, Tensor):
+        return
+    classes = table.members.shape[1]
+    if logits.ndim == 2 and logits.shape[1] != classes:
+        raise ValueError(
+            f"the model has {logits.shape[1]} classes, the table {classes}: build it from the class counts of the "
+            "images that are trained on"
+        )
+    if not logits.requires_grad:
+        raise ValueError("the logits do not depend on a trainable parameter: was the forward pass under no_grad?")
+    if logits.dtype == torch.float16 and (scaler is None or not scaler.is_enabled()):
+        raise ValueError("in float16 small gradients become 0: pass the loss scaler as scaler=, or use bfloat16")
+
+
+def check_losses(losses: Tensor, targets: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """See that a criterion gave one loss an image.
+
+    Raises:
+        ValueError: it gave something else.
+    """
+    if losses.shape != targets.shape:
+        hint = ": pass reduction='none'" if hasattr(criterion, "reduction") or losses.ndim == 0 else ""
+        raise ValueError(
+            f"criterion must give one loss an image, {tuple(targets.shape)}, not {tuple(losses.shape)}{hint}"
+        )

@@ -1,0 +1,92 @@
+"""Forward and backward passes over one batch, at w and beside it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from ltzoo.sharpness.batchnorm import RunningStatistics
+from ltzoo.sharpness.gradients import own
+from ltzoo.sharpness.misuse import check_logits, check_losses
+from ltzoo.sharpness.moves import Gradient
+from ltzoo.sharpness.table import GroupTable
+
+
+class Passes:
+    """The passes of one step. Parts of the batch are slices of it.
+
+    Args:
+        model: the module whose trainable parameters are differentiated.
+        criterion: (logits, targets) to one loss an image.
+        forward: images to logits.
+        images: (B, ...).
+        targets: (B,) int64.
+        table: groups and radii.
+        scaler: scales the losses, in float16.
+
+    Raises:
+        ValueError: no parameter is trainable.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Callable[[Tensor, Tensor], Tensor],
+        forward: Callable[[Tensor], Tensor],
+        images: Tensor,
+        targets: Tensor,
+        table: GroupTable,
+        scaler: GradScaler | None,
+    ) -> None:
+        self.criterion, self.forward = criterion, forward
+        self.images, self.targets, self.table, self.scaler = images, targets, table, scaler
+        self.statistics = RunningStatistics(model)
+        self.parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not self.parameters:
+            raise ValueError("the model has no trainable parameter")
+        self.dtype = torch.promote_types(torch.float32, self.parameters[0].dtype)
+
+    def losses(self, part: slice) -> Tensor:
+        """Run the images of a part; one loss each, from logits in float32 at least."""
+        # Within an autocast of the user's, the casts of the weights as they were would be taken again.
+        torch.clear_autocast_cache()
+        logits = self.forward(self.images[part])
+        check_logits(logits, self.table, self.scaler)
+        if isinstance(logits, Tensor) and logits.dtype in (torch.float16, torch.bfloat16):
+            logits = logits.float()
+        targets = self.targets[part]
+        losses = self.criterion(logits, targets)
+        check_losses(losses, targets, self.criterion)
+        return losses
+
+    def gradient(self, weights: Tensor, losses: Tensor, retain_graph: bool = False) -> Gradient:
+        """Differentiate the weighted sum of the losses."""
+        summed = (weights.to(losses.dtype) * losses).sum()
+        scaled = summed if self.scaler is None else self.scaler.scale(summed)
+        with self.statistics.held():
+            return own(torch.autograd.grad(scaled, self.parameters, retain_graph=retain_graph, allow_unused=True))
+
+    def origin(self) -> list[Tensor]:
+        """Copy w."""
+        return [parameter.detach().clone() for parameter in self.parameters]
+
+    @contextmanager
+    def away_from(self, origin: Sequence[Tensor]) -> Iterator[None]:
+        """Bring the parameters back, whatever moves them or fails."""
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, list(origin))
+            torch.clear_autocast_cache()
+
+
+def parts_of(whole: slice, parts: int) -> list[slice]:
+    """Cut a part of the batch into as many parts, as equal as can be, none of them empty."""
+    size = whole.stop - whole.start
+    parts = max(1, min(parts, size))
+    bounds = [whole.start + size // parts * k + min(k, size % parts) for k in range(parts + 1)]
+    return [slice(begin, end) for begin, end in pairwise(bounds)]

@@ -1,0 +1,50 @@
+"""What the step cannot do ends with a line that says what to do, and leaves the model alone."""
+
+import pytest
+import torch
+from torch import nn
+
+from ltzoo.sharpness import PGD, SAM, perturbed_backward
+from tests.sharpness.conftest import COUNTS
+
+CE = nn.CrossEntropyLoss(reduction="none")
+TABLE = SAM(rho=0.5).table(COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"criterion": nn.CrossEntropyLoss()}, r"one loss an image, \(12,\), not \(\): pass reduction='none'"),
+        ({"criterion": lambda logits, targets: logits}, r"one loss an image, \(12,\), not \(12, 4\)$"),
+        ({"table": PGD(rho=0.5).table(COUNTS)}, "'isotropic' has no pass at w; use batchnorm='all'"),
+        ({"batchnorm": "some"}, "batchnorm must be one of clean, all, not 'some'"),
+        ({"ascent": "global"}, "ascent must be one of averaged, local, micro_batch, not 'global'"),
+        ({"micro_batches": 0}, "micro_batches must be at least 1, not 0"),
+        ({"radii": torch.tensor([0.1, 0.2])}, r"radii must be \(1,\)"),
+        ({"images": lambda: None}, "takes no closure: give it the batch"),
+        ({"targets": torch.zeros(12, 4)}, r"targets must be \(B,\) int64 classes, not \(12, 4\) torch.float32"),
+        ({"targets": [0] * 12}, "targets must be .* not list"),
+        ({"targets": torch.full((12,), 4)}, "the labels run from 4 to 4, the table has 4 classes: build it from"),
+        ({"targets": torch.full((12,), -1)}, "the labels run from -1"),
+        ({"targets": torch.zeros(12, dtype=torch.int64, device="meta")}, "the table lies on cpu, the targets on meta"),
+        ({"table": SAM(rho=0.5).table(torch.ones(5))}, "the model has 4 classes, the table 5: build it from"),
+        ({"class_weights": torch.ones(3)}, r"class_weights must be \(4,\), as the table, not \(3,\)"),
+        ({"forward": lambda images: torch.zeros(len(images), 4)}, "do not depend on a trainable parameter"),
+        ({"forward": lambda images: (images.flatten(1)[:, :4] * torch.ones(4, requires_grad=True)).half()}, "float16"),
+    ],
+)
+def test_misuse_is_named(network, batches, changes, message):
+    model, (images, targets) = network(), batches[0]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    arguments = {"model": model, "criterion": CE, "images": images, "targets": targets, "table": TABLE} | changes
+    with pytest.raises(ValueError, match=message):
+        perturbed_backward(**arguments)
+    assert all(torch.equal(before[key], value) for key, value in model.named_parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_step_without_gradients_is_refused(network, batches):
+    with torch.no_grad(), pytest.raises(ValueError, match="gradients are off: call the step outside"):
+        perturbed_backward(network(), CE, *batches[0], TABLE)
+    with pytest.raises(ValueError, match="no trainable parameter"):
+        perturbed_backward(network().requires_grad_(False), CE, *batches[0], TABLE)
