@@ -28,8 +28,14 @@ class RunningStatistics:
 
     def __init__(self, model: nn.Module) -> None:
         self.layers = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-        tracked = [(m.running_mean, m.running_var, m.num_batches_tracked) for m in self.layers]
-        self.buffers: list[Tensor] = [buffer for buffers in tracked for buffer in buffers if buffer is not None]
+        self.buffers: list[Tensor] = []
+        # The batch count comes last: it alone has a version that every forward pass in train mode raises.
+        self.by_layer: list[slice] = []
+        for layer in self.layers:
+            tracked = (layer.running_mean, layer.running_var, layer.num_batches_tracked)
+            begin = len(self.buffers)
+            self.buffers += [buffer for buffer in tracked if buffer is not None]
+            self.by_layer.append(slice(begin, len(self.buffers)))
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -56,8 +62,10 @@ class RunningStatistics:
         try:
             yield
         finally:
-            if versions != [buffer._version for buffer in self.buffers]:
-                torch._foreach_copy_(self.buffers, kept)
+            for layer in self.by_layer:
+                # Other layers' stay untouched: a graph that is kept for the next group refers to them.
+                if self.buffers[layer][-1]._version != versions[layer][-1]:
+                    torch._foreach_copy_(self.buffers[layer], kept[layer])
 
     def put_back_where(self, failed: Tensor, kept: list[Tensor]) -> None:
         """Bring a copy back if a step failed, without asking the device.

@@ -118,3 +118,22 @@ def check_losses(losses: Tensor, targets: Tensor, criterion: Callable[[Tensor, T
         raise ValueError(
             f"criterion must give one loss an image, {tuple(targets.shape)}, not {tuple(losses.shape)}{hint}"
         )
+
+
+def check_graph(losses: Tensor) -> None:
+    """See, where a parameter got no gradient, that it was not hidden by reentrant checkpointing.
+
+    Raises:
+        ValueError: activations are checkpointed with `use_reentrant=True`; its parameters are not seen from outside.
+    """
+    seen, ahead = set(), [losses.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "CheckpointFunctionBackward":
+            raise ValueError(
+                "activations are checkpointed with use_reentrant=True, which hides parameters: use use_reentrant=False"
+            )
+        seen.add(node)
+        ahead.extend(following for following, _ in node.next_functions)

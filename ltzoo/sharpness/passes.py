@@ -10,7 +10,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from ltzoo.sharpness.batchnorm import RunningStatistics
 from ltzoo.sharpness.gradients import own
-from ltzoo.sharpness.misuse import check_logits, check_losses
+from ltzoo.sharpness.misuse import check_graph, check_logits, check_losses
 from ltzoo.sharpness.moves import Gradient
 from ltzoo.sharpness.table import GroupTable
 
@@ -67,7 +67,10 @@ class Passes:
         summed = (weights.to(losses.dtype) * losses).sum()
         scaled = summed if self.scaler is None else self.scaler.scale(summed)
         with self.statistics.held():
-            return own(torch.autograd.grad(scaled, self.parameters, retain_graph=retain_graph, allow_unused=True))
+            found = torch.autograd.grad(scaled, self.parameters, retain_graph=retain_graph, allow_unused=True)
+        if any(gradient is None for gradient in found):
+            check_graph(losses)
+        return own(found)
 
     def origin(self) -> list[Tensor]:
         """Copy w."""

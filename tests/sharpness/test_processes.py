@@ -1,0 +1,67 @@
+"""Proof 8: two processes through torchrun and gloo, every method in one launch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What each process found."""
+    output = tmp_path_factory.mktemp("processes")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*launch, str(Path(__file__).with_name("two_processes.py")), str(output)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((output / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_averaged_processes_are_one_process_with_all_the_images(found):
+    for process in found:
+        assert len(process["averaged"]) == 8 * 3 * 2 * 2
+        assert {case: far for case, far in process["averaged"].items() if not far < 1e-13} == {}
+
+
+def test_local_processes_give_the_mean_of_their_own_gradients(found):
+    for process in found:
+        assert {case: far for case, far in process["local"].items() if not far < 1e-13} == {}
+
+
+def test_all_processes_end_bit_equal_with_and_without_ddp(found):
+    for process in found:
+        assert len(process["trained"]) == 8 * 3
+        assert [case for case, same in process["trained"].items() if not same] == []
+
+
+def test_a_parameter_that_one_process_uses_has_its_gradient_everywhere(found):
+    for process in found:
+        assert process["unused"] == {"used in one": True, "used in none": True}
+
+
+def test_an_overflow_in_one_process_costs_all_the_step(found):
+    for process in found:
+        assert process["overflow"] == {"state": True, "scale": True}
+
+
+def test_gradients_are_reduced_in_one_call(found):
+    """One call for the sums of weights, one for the directions that are climbed together, one for the gradient."""
+    for process in found:
+        for case, count in process["calls"].items():
+            name, ascent = case.split(", ")
+            assert count == (3 if ascent == "averaged" and name not in ("sgd", "pgd") else 2), case
+
+
+def test_sharded_models_are_refused(found):
+    assert all("FSDP and other sharded models cannot be used" in process["sharded"] for process in found)

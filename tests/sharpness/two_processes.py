@@ -1,0 +1,197 @@
+"""What test_processes.py launches through torchrun: every method in two processes, the findings written as JSON."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ltzoo.sharpness import PGD, SAM, SSESAM, ImbSAM, NoPerturbation, SAMExt, perturbed_backward
+
+CE = nn.CrossEntropyLoss(reduction="none")
+COUNTS = torch.tensor([60, 30, 9, 4])
+WEIGHTS = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
+METHODS = {
+    "sgd": NoPerturbation(),
+    "sam": SAM(rho=0.5),
+    "imbsam": ImbSAM(rho=0.5, eta=10),
+    "imbsam by group": ImbSAM(rho=0.5, eta=10, normalization="group"),
+    "samext": SAMExt(rho_head=0.3, rho_tail=0.6, eta=10),
+    "ssesam stage 1": SSESAM(rho_head=0.3, rho_tail=0.6, gamma=1, eta=10),
+    "ssesam stage 2": SSESAM(rho_head=0.3, rho_tail=0.6, gamma=0, eta=10),
+    "pgd": PGD(rho=0.5),
+}
+CUTS = {"even": 6, "uneven": 7, "tail in one alone": 8}
+"""Where twelve images, the last four of them of tail classes, are cut in two."""
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 4)]
+    return nn.Sequential(*layers).double()
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.randn(12, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return images, torch.tensor([0, 1, 0, 1, 0, 1, 0, 0, 2, 3, 2, 3])
+
+
+def gradient(model, images, targets, name, **options) -> torch.Tensor:
+    """Loss and gradient in one vector, BatchNorm in evaluation mode."""
+    model.zero_grad()
+    model[1].eval()
+    if name == "pgd":
+        options |= {"batchnorm": "all", "generator": torch.Generator().manual_seed(2)}
+    loss = perturbed_backward(model, CE, images, targets, METHODS[name].table(COUNTS), **options)
+    return torch.cat([loss.reshape(1), *(p.grad.flatten() for p in model.parameters() if p.grad is not None)])
+
+
+def distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max())
+
+
+def same_everywhere(tensor: torch.Tensor) -> bool:
+    others = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(others, tensor)
+    return all(torch.equal(tensor, other) for other in others)
+
+
+def averaged(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
+    """Distance of two processes' gradient from that of one process with all the images."""
+    images, targets = batch()
+    found = {}
+    for name in METHODS:
+        for cut, at in CUTS.items():
+            mine = slice(0, at) if rank == 0 else slice(at, 12)
+            for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
+                for pieces in (1, 2):
+                    options = {"class_weights": weights, "micro_batches": pieces}
+                    one = gradient(network(), images, targets, name, class_weights=weights)
+                    two = gradient(network(), images[mine], targets[mine], name, process_group=world, **options)
+                    found[f"{name}, {cut}, {weighted}, {pieces}"] = distance(one, two)
+    return found
+
+
+def local(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
+    """Distance of the gradient from the mean of the shards' own, each as of a process of its own."""
+    images, targets = batch()
+    order = torch.tensor([0, 1, 2, 3, 8, 9, 4, 5, 6, 7, 10, 11])  # each half has two tail images
+    images, targets = images[order], targets[order]
+    halves = [(images[:6], targets[:6]), (images[6:], targets[6:])]
+    found = {}
+    for name in (name for name in METHODS if name != "imbsam by group"):
+        alone = [gradient(network(), *half, name) for half in halves]
+        two = gradient(network(), *halves[rank], name, process_group=world, ascent="local")
+        found[name] = distance((alone[0] + alone[1]) / 2, two)
+    return found
+
+
+def trained(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
+    """Whether five steps with momentum, BatchNorm in train mode, end bit-equal in both; and the same through DDP."""
+    images, targets = batch()
+    mine = slice(0, 7) if rank == 0 else slice(7, 12)
+    found = {}
+    for name, method in METHODS.items():
+        for ascent in ("averaged", "local", "micro_batch"):
+            ends = []
+            for wrapped in (False, True):
+                model = network()
+                passed = DistributedDataParallel(model) if wrapped else model
+                optimizer = torch.optim.SGD(passed.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3)
+                for step in range(5):
+                    options = {"ascent": ascent, "micro_batches": 2 if ascent == "micro_batch" else 1}
+                    if not wrapped:
+                        options["process_group"] = world
+                    if name == "pgd":
+                        seed = torch.Generator().manual_seed(step if ascent == "averaged" else 10 * step + rank)
+                        options |= {"batchnorm": "all", "generator": seed}
+                    table = method.table(COUNTS)
+                    perturbed_backward(passed, CE, images[mine], targets[mine], table, **options)
+                    optimizer.step()
+                    optimizer.zero_grad()
+                ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+            found[f"{name}, {ascent}"] = torch.equal(*ends) and same_everywhere(ends[0])
+    return found
+
+
+def unused(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
+    """Whether a parameter that one process alone uses gets its gradient in both, and one that none uses gets none."""
+    images, targets = batch()
+    model = network()
+    model.sometimes, model.never = (nn.Parameter(torch.zeros(4, dtype=torch.float64)) for _ in range(2))
+
+    def forward(x):
+        logits = model[:5](x)
+        return logits + model.sometimes if rank == 1 else logits
+
+    for name in ("sgd", "sam"):
+        table = METHODS[name].table(COUNTS)
+        perturbed_backward(model, CE, images[rank::2], targets[rank::2], table, forward=forward, process_group=world)
+    gradient = model.sometimes.grad
+    return {
+        "used in one": gradient is not None and bool(gradient.abs().sum() > 0) and same_everywhere(gradient),
+        "used in none": model.never.grad is None,
+    }
+
+
+def overflow(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
+    """Whether an overflow in the second process alone costs both the step and nothing else."""
+    images, targets = (tensor[rank::2] for tensor in batch())
+    model, scaler = network().float(), torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    table = METHODS["ssesam stage 1"].table(COUNTS)
+    bad = float("inf") if rank == 1 else 1.0
+    forward = lambda x: model(x) * bad  # noqa: E731
+    options = {"forward": forward, "scaler": scaler, "process_group": world}
+    perturbed_backward(model, CE, images.float(), targets, table, **options)
+    scaler.step(optimizer)
+    scaler.update()
+    same = all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    return {"state": same, "scale": scaler.get_scale() == 512.0}
+
+
+def calls(rank: int, world: dist.ProcessGroup) -> dict[str, int]:
+    """Number of collective calls a step."""
+    images, targets = (tensor[rank::2] for tensor in batch())
+    found = {}
+    once = dist.all_reduce
+    for ascent in ("averaged", "local"):
+        for name in METHODS:
+            counted = []
+            dist.all_reduce = lambda *a, counted=counted, **k: (counted.append(1), once(*a, **k))[1]
+            gradient(network(), images, targets, name, process_group=world, ascent=ascent)
+            found[f"{name}, {ascent}"] = len(counted)
+    dist.all_reduce = once
+    return found
+
+
+def sharded() -> str:
+    """What is said of an FSDP model."""
+    from torch.distributed.fsdp import fully_shard
+
+    model = network()
+    fully_shard(model, mesh=dist.init_device_mesh("cpu", (dist.get_world_size(),)))
+    try:
+        perturbed_backward(model, CE, *batch(), METHODS["sam"].table(COUNTS))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def main() -> None:
+    dist.init_process_group("gloo")
+    torch.set_num_threads(1)
+    rank, world = int(os.environ["RANK"]), dist.group.WORLD
+    found = {part.__name__: part(rank, world) for part in (averaged, local, trained, unused, overflow, calls)}
+    found["sharded"] = sharded()
+    Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
