@@ -51,7 +51,8 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         command(arguments)
         sys.stdout.flush()
     except InputError as error:
-        sys.stderr.write(f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+        if is_main_process():
+            sys.stderr.write(f"{parser.prog}: error: {' '.join(str(error).split())}\n")
         return 2
     except BrokenPipeError:
         # The reader, `head` say, has seen enough; what is left goes nowhere, also when Python flushes at exit.
@@ -63,6 +64,11 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
     return 0
+
+
+def is_main_process() -> bool:
+    """Say whether this is the one of several launched processes that speaks."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _import(module: str) -> None:

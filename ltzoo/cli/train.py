@@ -4,16 +4,16 @@ import argparse
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ltzoo.cli.parser import Parser, add_data_options, at_least_one, run, seed
+from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, accuracy_table
 from ltzoo.recipes import Recipe, override, parse_setting, read_recipe
 from ltzoo.registry import get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train
+from ltzoo.train import RunFolder, TrainOptions, train_all
 
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -21,13 +21,20 @@ _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 def build_parser(prog: str) -> Parser:
     """Make the parser. Flags are timm's wherever timm has them."""
     parser = Parser(prog=prog, description="Train a recipe; the run lies in OUTPUT/NAME/seedN.")
-    parser.add_argument("--recipe", required=True, metavar="NAME|FILE", help="a recipe's name, or a recipe as YAML")
+    parser.add_argument(
+        "--recipe", required=True, nargs="+", metavar="NAME|FILE", help="recipes' names, or recipes as YAML"
+    )
     add_data_options(parser)
     parser.add_argument(
         "--output", type=Path, default=Path("output"), metavar="DIR", help="holds the run folders (%(default)s)"
     )
     parser.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="of weights, order, augmentation and noise (%(default)s)"
+        "--seed",
+        type=seed,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="of weights, order, augmentation and noise (0); several run side by side on a GPU, in turn on a CPU",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there, or begin it")
 
@@ -37,6 +44,12 @@ def build_parser(prog: str) -> Parser:
     fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
     fields.add_argument("--amp", action="store_true", help="forward passes in reduced precision")
     fields.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
+    fields.add_argument("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradient of a step")
+    fields.add_argument(
+        "--grad-accum-steps", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
+    )
+    fields.add_argument("--model-ema", action="store_true", help="keep a moving average of the weights instead")
+    fields.add_argument("--model-ema-decay", type=float, metavar="DECAY", help="that of --model-ema, a step (0.9998)")
     fields.add_argument("--subset", type=Path, metavar="FILE", help="train on the images that a subset file names")
     fields.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other field, as show prints"
@@ -46,7 +59,12 @@ def build_parser(prog: str) -> Parser:
     how.add_argument(
         "--val-interval", type=at_least_one, default=1, metavar="N", help="epochs between evaluations (%(default)s)"
     )
-    how.add_argument("--channels-last", action="store_true", help="channels-last memory format")
+    how.add_argument(
+        "--channels-last",
+        action=argparse.BooleanOptionalAction,
+        help="channels-last memory format; by itself on CPUs and in reduced precision",
+    )
+    how.add_argument("--eager", action="store_true", help="on CUDA, launch kernels one by one instead of as one graph")
     how.add_argument("--torchcompile", nargs="?", const="inductor", metavar="BACKEND", help="compile the model")
     how.add_argument(
         "--threads", type=at_least_one, metavar="N", help="CPU threads; 1 for small images, else all cores"
@@ -60,9 +78,8 @@ def build_parser(prog: str) -> Parser:
     return parser
 
 
-def requested_recipe(arguments: argparse.Namespace) -> Recipe:
-    """Look up or read the recipe, then change what the arguments change: epochs first, `--set` last."""
-    name = arguments.recipe
+def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
+    """Look up or read a recipe, then change what the arguments change: epochs first, `--set` last."""
     recipe = read_recipe(Path(name)) if name.endswith((".yaml", ".yml")) else get_recipe(name)
     if arguments.epochs is not None:
         recipe = recipe.with_epochs(arguments.epochs)
@@ -71,6 +88,14 @@ def requested_recipe(arguments: argparse.Namespace) -> Recipe:
         settings["batch_size"] = arguments.batch_size
     if arguments.lr is not None:
         settings["optimizer.lr"] = arguments.lr
+    if arguments.clip_grad is not None:
+        settings["optimizer.clip_grad"] = arguments.clip_grad
+    if arguments.grad_accum_steps is not None:
+        settings["micro_batches"] = arguments.grad_accum_steps
+    if arguments.model_ema_decay is not None and not arguments.model_ema:
+        raise InputError("--model-ema-decay says how --model-ema averages; add --model-ema")
+    if arguments.model_ema:
+        settings["ema_decay"] = 0.9998 if arguments.model_ema_decay is None else arguments.model_ema_decay
     if arguments.amp_dtype and not arguments.amp:
         raise InputError("--amp-dtype says which precision --amp takes; add --amp")
     launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
@@ -85,21 +110,24 @@ def requested_recipe(arguments: argparse.Namespace) -> Recipe:
 
 def command(arguments: argparse.Namespace) -> None:
     """Train, then print the figures and where everything lies."""
-    recipe = requested_recipe(arguments)
     options = TrainOptions(
         data_dir=arguments.data_dir,
         output=arguments.output,
-        seed=arguments.seed,
         subset=arguments.subset,
         download=arguments.download,
         resume=arguments.resume,
         val_interval=arguments.val_interval,
         channels_last=arguments.channels_last,
+        capture=not arguments.eager,
         compile_backend=arguments.torchcompile,
         threads=arguments.threads,
         trackers=tuple(dict.fromkeys(arguments.log_with or ())),
     )
-    print(report(recipe, train(recipe, options)))
+    recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
+    jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]
+    for (recipe, _), folder in zip(jobs, train_all(jobs), strict=True):
+        if is_main_process():
+            print(report(recipe, folder))
 
 
 def report(recipe: Recipe, folder: RunFolder) -> str:

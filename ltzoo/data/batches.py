@@ -42,10 +42,12 @@ class TrainBatches:
         data: the training images.
         data_set: size and normalisation.
         augmentation: crop and flip.
-        batch_size: images a batch.
+        batch_size: images a batch, over all processes.
         seed: with the epoch, it fixes order, crops and flips, so that an epoch is the same after a resume.
         device: where the images lie.
         channels_last: memory format of the batches.
+        process: which of the processes this is, from 0.
+        processes: how many share each batch: each takes every `processes`-th of its images.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class TrainBatches:
         seed: int,
         device: torch.device,
         channels_last: bool = False,
+        process: int = 0,
+        processes: int = 1,
     ) -> None:
         self.padded = pad(data.images, augmentation.crop_padding).to(device)
         self.labels = data.labels.to(device)
@@ -65,6 +69,7 @@ class TrainBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.device = device
+        self.process, self.processes = process, processes
         self.normalize = _Normalizer(data_set, device, channels_last)
 
     def __len__(self) -> int:
@@ -84,7 +89,7 @@ class TrainBatches:
         draws = draw(len(self.labels), self.augmentation, generator)
         order, rows, columns, flips = (tensor.to(self.device) for tensor in (order, *draws))
         for begin in range(0, len(order), self.batch_size):
-            part = slice(begin, begin + self.batch_size)
+            part = slice(begin + self.process, begin + self.batch_size, self.processes)
             images = crop_and_flip(self.padded, order[part], rows[part], columns[part], flips[part], self.size)
             yield self.normalize(images), self.labels[order[part]]
 

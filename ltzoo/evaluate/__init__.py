@@ -8,6 +8,7 @@ from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
 from ltzoo.evaluate.pictures import draw_classes, draw_confusion, draw_curves, draw_reliability
 from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
+from ltzoo.evaluate.precision import tf32
 from ltzoo.evaluate.predict import Predictions, predict
 from ltzoo.evaluate.seeds import seeds_table, summarize_runs
 from ltzoo.evaluate.tables import accuracy_table, append_results, markdown_table, results_row
@@ -42,6 +43,7 @@ __all__ = [
     "seeds_table",
     "summarize_runs",
     "tau_normalize",
+    "tf32",
     "write_confusion",
     "write_logits",
 ]

@@ -8,6 +8,7 @@ from torch import nn
 from ltzoo.data import Benchmark, EvalBatches, LabelledImages, all_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures, measure
+from ltzoo.evaluate.precision import tf32
 from ltzoo.evaluate.predict import Predictions, predict
 
 
@@ -39,9 +40,7 @@ def predict_test(
             f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
         )
     batches = EvalBatches(test, benchmark.data_set, device=device)
-    cudnn = torch.backends.cudnn
-    # By default torch lets convolutions on CUDA round to TF32.
-    with cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False):
+    with tf32(False):
         predictions = predict(model.to(device), batches, flip=flip)
     return replace(predictions, logits=logit_scale * predictions.logits)
 

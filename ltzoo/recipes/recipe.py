@@ -8,7 +8,7 @@ from typing import Literal
 
 from ltzoo.data import IMPORTED, SUBSET_RULES, Augmentation, Benchmark, get_benchmark, make_groups
 from ltzoo.losses import Loss, Reweighting
-from ltzoo.sharpness import Perturbation
+from ltzoo.sharpness import Ascent, Perturbation
 
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 """A name becomes a folder's, so it holds nothing that a path could mean something by."""
@@ -23,12 +23,14 @@ class Optimizer:
         momentum: momentum, without dampening.
         weight_decay: L2 penalty, on every parameter.
         nesterov: Nesterov's momentum.
+        clip_grad: the largest L2 norm of the gradient that the step is taken with, over all parameters; None: no limit.
     """
 
     lr: float
     momentum: float
     weight_decay: float
     nesterov: bool
+    clip_grad: float | None = None
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -37,6 +39,8 @@ class Optimizer:
             raise ValueError(f"momentum and weight_decay must not be below 0: {self.momentum}, {self.weight_decay}")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov wants a momentum above 0")
+        if self.clip_grad is not None and self.clip_grad <= 0:
+            raise ValueError(f"clip_grad must be above 0, not {self.clip_grad}")
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class Source:
     ours: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """An architecture, a benchmark and how to train the one on the other.
 
@@ -169,11 +173,16 @@ class Recipe:
         reweighting: class weights over the epochs.
         perturbation: where the gradient is taken.
         batchnorm: which passes update the running statistics: `clean`, the one at w; `all`, each.
+        ascent: whose gradient a group climbs, see `perturbed_backward`: with `averaged` the number of processes and of
+            micro-batches changes what BatchNorm sees, and nothing else.
         optimizer: the base optimizer.
+        ema_decay: decay, a step, of the moving average of the weights that is evaluated and kept in the place of the
+            weights; None: the weights themselves.
         schedule: epochs and learning rate.
         batch_size: images a step, over all processes.
+        micro_batches: parts of a process's batch that run one after the other.
         augmentation: crop and flip.
-        precision: of the forward passes; weights stay float32.
+        precision: of the forward passes; weights stay float32. `tf32` is for matrix products and convolutions on CUDA.
         groups: the rule of the groups that accuracy is reported on.
         paper_rule: how the paper selects and measures.
         source: where it comes from.
@@ -190,11 +199,14 @@ class Recipe:
     reweighting: Reweighting
     perturbation: Perturbation
     batchnorm: Literal["clean", "all"]
+    ascent: Ascent = "averaged"
     optimizer: Optimizer
+    ema_decay: float | None = None
     schedule: Schedule
     batch_size: int
+    micro_batches: int = 1
     augmentation: Augmentation
-    precision: Literal["float32", "bfloat16", "float16"]
+    precision: Literal["float32", "tf32", "bfloat16", "float16"]
     groups: str
     paper_rule: PaperRule | None
     source: Source
@@ -207,11 +219,13 @@ class Recipe:
         make_groups(self.groups, self.data)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
+        if not 1 <= self.micro_batches <= self.batch_size:
+            raise ValueError(f"micro_batches must be from 1 to the batch size, not {self.micro_batches}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie between 0 and 1, not {self.ema_decay}")
         table = self.perturbation.table(self.data.class_counts)
         if table.direction != "gradient" and self.batchnorm == "clean":
             raise ValueError(f"batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
-        if table.direction == "gradient" and self.batchnorm == "all" and self.precision == "float16":
-            raise ValueError("batchnorm must be 'clean' in float16: an overflow would stay in the running statistics")
 
     @property
     def data(self) -> Benchmark:

@@ -1,6 +1,6 @@
 """The step: one gradient for every optimizer of both papers, for anybody's training loop (imports torch alone)."""
 
-from ltzoo.sharpness.backward import perturbed_backward
+from ltzoo.sharpness.backward import Ascent, perturbed_backward
 from ltzoo.sharpness.batchnorm import frozen_statistics
 from ltzoo.sharpness.perturbations import (
     LPFSGD,
@@ -24,6 +24,7 @@ __all__ = [
     "RADIUS_SCHEDULES",
     "SAM",
     "SSESAM",
+    "Ascent",
     "Cosine",
     "Group",
     "GroupTable",

@@ -1,4 +1,4 @@
-"""How a run computes: device and precision through Accelerate, CPU threads, the forward pass."""
+"""How a run computes: device, precision and processes through Accelerate, CPU threads, the forward pass."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from ltzoo.recipes import Recipe
 _PIXELS_WORTH_THREADS = 100_000
 """A batch of CIFAR's has four times as many, one of the digits' a tenth."""
 
-_MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+_MIXED_PRECISION = {"float32": "no", "tf32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> Accelerator:
@@ -28,7 +28,7 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
         folder: where trackers write.
 
     Raises:
-        InputError: a tracker is not installed, the device lacks the precision, or there are several processes.
+        InputError: a tracker is not installed, or the device lacks the precision.
     """
     known = {str(tracker) for tracker in accelerate.tracking.get_available_trackers()}
     for tracker in trackers:
@@ -42,12 +42,16 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
         )
     except ValueError as error:
         raise InputError(f"precision {precision} cannot be used here: {error}") from error
-    if precision != "float32" and not accelerator.native_amp:
-        # Accelerate would train in float32 and say nothing.
+    # Accelerate would train in float32 and say nothing, as would a device without TF32.
+    missing = accelerator.device.type != "cuda" if precision == "tf32" else not accelerator.native_amp
+    if precision != "float32" and missing:
         raise InputError(f"{precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
-    if accelerator.num_processes > 1:
-        raise InputError(f"training runs in one process, not {accelerator.num_processes}; launch one")
     return accelerator
+
+
+def choose_channels_last(precision: str, device: torch.device) -> bool:
+    """Choose the memory format: CPUs, and the tensor cores of reduced precision, are faster with channels last."""
+    return device.type == "cpu" or precision in ("bfloat16", "float16")
 
 
 def choose_threads(recipe: Recipe) -> int:

@@ -25,7 +25,8 @@ class RunFacts:
         overrides: where it differs from the registered recipe of its name: dotted key to [registered, used].
         seed: of weights, order and augmentation.
         subset: the training images.
-        how: device, threads, memory format and the like: they change rounding, and the device the draws of noise.
+        how: device, processes, threads, memory format and the like: they change rounding, and the device the draws of
+            noise.
         versions: of the packages that compute.
     """
 
@@ -52,12 +53,14 @@ class RunFacts:
 
     def in_words(self) -> str:
         """Say in a line how the run computes."""
-        threads = self.how["threads"]
+        threads, processes = self.how["threads"], self.how["processes"]
         formats = [
             self.recipe.precision,
             *(["channels-last"] if self.how["channels_last"] else []),
             *([f"compiled by {self.how['torchcompile']}"] if self.how["torchcompile"] else []),
+            *(["captured"] if self.how["captured"] else []),
             *([f"{threads} thread{'s' if threads > 1 else ''}"] if threads else []),
+            *([f"{processes} processes"] if processes > 1 else []),
         ]
         changed = f", overridden: {', '.join(self.overrides)}" if self.overrides else ""
         return f"{self.recipe.schedule.epochs} epochs on {self.how['device']}, {', '.join(formats)}{changed}"

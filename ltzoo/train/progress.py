@@ -13,20 +13,24 @@ class Progress:
         epochs: T.
         steps: steps an epoch.
         done: epochs that were done before.
+        label: tells this run from others that run beside it, which leaves no room for a bar; empty for a run alone.
+        silent: say nothing; of several processes, one speaks.
     """
 
-    def __init__(self, epochs: int, steps: int, done: int = 0) -> None:
-        self.epochs = epochs
+    def __init__(self, epochs: int, steps: int, done: int = 0, label: str = "", silent: bool = False) -> None:
+        self.epochs, self.label, self.silent = epochs, label, silent
         self.bar = (
             tqdm(total=epochs * steps, initial=done * steps, unit="step", dynamic_ncols=True)
-            if sys.stderr.isatty()
+            if sys.stderr.isatty() and not (label or silent)
             else None
         )
 
     def say(self, text: str) -> None:
         """Print lines above the bar."""
+        if self.silent:
+            return
         if self.bar is None:
-            print(text, file=sys.stderr, flush=True)
+            print(f"{self.label}{text}", file=sys.stderr, flush=True)
         else:
             self.bar.write(text, file=sys.stderr)
 

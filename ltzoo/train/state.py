@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
-from torch.optim import Optimizer
+from torch import Tensor
 
 from ltzoo.errors import InputError
+from ltzoo.train.step import Step
 from ltzoo.whole_file import whole_file
 
 
@@ -39,22 +38,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path} is missing or damaged ({error}); start the run again in another --output") from error
 
 
-def save_state(
-    path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler | None, progress: Mapping[str, Any]
-) -> None:
+def save_state(path: Path, step: Step, progress: Mapping[str, Any]) -> None:
     """Write the state after an epoch.
 
     Args:
         path: the file.
-        model: weights and buffers.
-        optimizer: its state: tensors, and plain numbers.
-        scaler: the loss scaler, where there is one.
+        step: weights, buffers and their average, the optimizer's state, the loss scaler.
         progress: what the trainer knows: epochs done, best epoch.
     """
-    tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
-    document = optimizer.state_dict()
+    tensors = {f"model.{key}": value for key, value in step.model.state_dict().items()}
+    if step.ema is not None:
+        tensors |= {f"ema.{key}": value for key, value in step.ema.module.state_dict().items()}
     numbers: dict[str, dict[str, Any]] = {}
-    for index, state in document["state"].items():
+    # Learning rate and the like follow from the recipe.
+    for index, state in step.optimizer.state_dict()["state"].items():
         for key, value in state.items():
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{index}.{key}"] = value
@@ -62,14 +59,13 @@ def save_state(
                 numbers.setdefault(str(index), {})[key] = value
     plain = {
         "progress": dict(progress),
-        "param_groups": document["param_groups"],
         "optimizer": numbers,
-        "scaler": scaler.state_dict() if scaler is not None else None,
+        "scaler": step.scaler.state_dict() if step.scaler is not None else None,
     }
     save_tensors(path, tensors, {"state": json.dumps(plain)})
 
 
-def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradScaler | None) -> dict[str, Any]:
+def load_state(path: Path, step: Step) -> dict[str, Any]:
     """Restore what `save_state` wrote, bit for bit.
 
     Returns:
@@ -82,21 +78,27 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer, scaler: GradS
     if "state" not in metadata:
         raise InputError(f"{path} holds tensors but no state of a run; start the run again in another --output")
     plain = json.loads(metadata["state"])
-    weights = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    modules = {"model": step.model} | ({} if step.ema is None else {"ema": step.ema.module})
     try:
-        model.load_state_dict(weights)
+        for part, module in modules.items():
+            module.load_state_dict(_part(tensors, part))
     except RuntimeError as error:
         raise InputError(f"{path} holds the state of another model; name another --output") from error
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    document = step.optimizer.state_dict()
+    parameters = [parameter for group in step.optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain["optimizer"].items()}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
-            like = parameters[int(index)]
-            # In the parameter's own memory format: a kernel that runs over other strides may round otherwise.
-            kept = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-            state.setdefault(int(index), {})[name] = kept
-    optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
-    if scaler is not None and plain["scaler"] is not None:
-        scaler.load_state_dict(plain["scaler"])
+    for key, value in _part(tensors, "optimizer").items():
+        index, name = key.split(".", 1)
+        like = parameters[int(index)]
+        # In the parameter's own memory format: a kernel that runs over other strides may round otherwise.
+        kept = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(index), {})[name] = kept
+    step.optimizer.load_state_dict(document | {"state": state})
+    if step.scaler is not None and plain["scaler"] is not None:
+        step.scaler.load_state_dict(plain["scaler"])
     return plain["progress"]
+
+
+def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Take the tensors whose key begins with a name."""
+    return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}

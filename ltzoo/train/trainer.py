@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Generator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,18 +22,19 @@ from ltzoo.data import (
     load_train,
     make_groups,
     read_subset,
-    seeded_generator,
 )
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, group_accuracy, predict
 from ltzoo.recipes import Recipe, build_model
-from ltzoo.sharpness import perturbed_backward
-from ltzoo.train.compute import choose_threads, make_accelerator, make_forward, try_out
+from ltzoo.train.capture import CapturedStep, obstacle
+from ltzoo.train.compute import choose_channels_last, choose_threads, make_accelerator, make_forward, try_out
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
+from ltzoo.train.processes import check_shares, decide
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import load_state, save_state, save_tensors
+from ltzoo.train.step import Step
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class TrainOptions:
         download: fetch a missing data set.
         resume: go on with a run that is there, or begin it.
         val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
-        channels_last: memory format of images and weights.
+        channels_last: memory format of images and weights; None for the faster one on the device.
+        capture: on CUDA, run each step as one graph.
         compile_backend: backend of `torch.compile`, None for eager.
         threads: CPU threads; None for one where images are small, else one a core.
         trackers: names of Accelerate's trackers that get each epoch's row.
@@ -60,18 +64,20 @@ class TrainOptions:
     download: bool = False
     resume: bool = False
     val_interval: int = 1
-    channels_last: bool = False
+    channels_last: bool | None = None
+    capture: bool = True
     compile_backend: str | None = None
     threads: int | None = None
     trackers: tuple[str, ...] = ()
 
 
-def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
-    """Train a recipe, or finish its training.
+def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Generator[None, None, RunFolder]:
+    """Train a recipe, or finish its training, a step each time that the generator is advanced.
 
     Args:
         recipe: what to train.
         options: data, output and seed.
+        alone: no other run takes turns with this one.
 
     Returns:
         The run folder, finished.
@@ -81,31 +87,44 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
             state is kept.
     """
     folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
-    folder.check_free(options.resume)
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
+    device = accelerator.device
+    decide(accelerator, lambda: folder.check_free(options.resume))
     wanted = recipe.subset if options.subset is None else read_subset(options.subset)
     train_images, subset = load_train(recipe.data, wanted, options.data_dir, options.download)
     if options.subset is not None and not _is_rules_own(subset, recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
     test_images = load_test(recipe.data, options.data_dir, options.download)
-    # Float32 is float32: by default torch lets convolutions on CUDA round to TF32.
-    torch.backends.cudnn.allow_tf32 = False
-    if accelerator.device.type == "cpu":
+    check_shares(len(train_images.labels), recipe.batch_size, accelerator.num_processes)
+    if options.channels_last is None:
+        options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
+    if device.type == "cpu":
         torch.set_num_threads(options.threads or choose_threads(recipe))
     torch.manual_seed(options.seed)
     model = build_model(recipe)
     try_out(model, recipe, options.compile_backend)
+    against = obstacle(recipe, accelerator) if options.capture else "it is not asked for"
     how = {
-        "device": str(accelerator.device),
-        "threads": torch.get_num_threads() if accelerator.device.type == "cpu" else None,
+        "device": str(device),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "channels_last": options.channels_last,
+        "captured": against is None,
         "torchcompile": options.compile_backend,
         "val_interval": options.val_interval,
     }
     facts = gather_facts(recipe, options.seed, subset, how)
-    with folder.claim(facts.document(), subset.to_dict(), options.resume):
-        if not folder.metrics.exists():
-            _Training(recipe, options, accelerator, folder, model, train_images, test_images).run(facts)
+
+    with ExitStack() as held:
+
+        def begin() -> bool:
+            held.enter_context(folder.claim(facts.document(), subset.to_dict(), options.resume))
+            return folder.metrics.exists()
+
+        if not decide(accelerator, begin):
+            label = "" if alone else f"{recipe.name}.seed{options.seed}: "
+            run = _Training(facts, options, accelerator, folder, model, train_images, test_images, label)
+            yield from run.steps(against)
     return folder
 
 
@@ -121,31 +140,21 @@ class _Training:
 
     def __init__(
         self,
-        recipe: Recipe,
+        facts: RunFacts,
         options: TrainOptions,
         accelerator: Accelerator,
         folder: RunFolder,
         model: nn.Module,
         train_images: LabelledImages,
         test_images: LabelledImages,
+        label: str,
     ) -> None:
-        device, data_set = accelerator.device, recipe.data.data_set
-        memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
-        self.recipe, self.options, self.accelerator, self.folder = recipe, options, accelerator, folder
+        recipe, device = facts.recipe, accelerator.device
+        data_set, channels_last = recipe.data.data_set, bool(options.channels_last)
+        self.facts, self.recipe, self.options = facts, recipe, options
+        self.accelerator, self.folder, self.label = accelerator, folder, label
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(device).to(memory_format=memory_format)
-        self.forward = make_forward(self.model, accelerator, options.compile_backend)
-        self.class_counts = torch.tensor(recipe.data.class_counts, device=device)
-        self.criterion = recipe.loss.bind(recipe.data.class_counts).to(device, torch.float32)
-        settings = recipe.optimizer
-        self.optimizer = accelerator.prepare_optimizer(
-            torch.optim.SGD(
-                self.model.parameters(),
-                lr=settings.lr,
-                momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
-                nesterov=settings.nesterov,
-            )
-        )
         self.batches = TrainBatches(
             train_images,
             data_set,
@@ -153,10 +162,12 @@ class _Training:
             recipe.batch_size,
             options.seed,
             device,
-            options.channels_last,
+            channels_last,
+            accelerator.process_index,
+            accelerator.num_processes,
         )
         self.test_images = test_images
-        self.test_batches = EvalBatches(test_images, data_set, device=device, channels_last=options.channels_last)
+        self.test_batches = EvalBatches(test_images, data_set, device=device, channels_last=channels_last)
         self.groups = make_groups(recipe.groups, recipe.data)
         # How often each selection looks at the test set, and the best that it saw.
         self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
@@ -164,72 +175,71 @@ class _Training:
         self.done = 0
         self.history: list[Row] = []
 
-    def run(self, facts: RunFacts) -> None:
-        """Train what is left of the epochs, then write checkpoint, figures and pictures."""
+    def steps(self, against_capture: str | None) -> Generator[None, None, None]:
+        """Train what is left of the epochs, then write checkpoint, figures and pictures.
+
+        Args:
+            against_capture: why the step is not captured; None to capture it.
+        """
+        display = Progress(0, 0, silent=True)
+        arguments = (self.recipe, self.model, self.accelerator, self.options.seed, self.options.compile_backend)
+        if against_capture is None:
+            self.step: Step = CapturedStep(*arguments, say=lambda text: display.say(text))
+        else:
+            self.step = Step(*arguments)
+        step, main = self.step, self.accelerator.is_main_process
         if self.folder.last_state.exists():
-            progress = load_state(self.folder.last_state, self.model, self.optimizer, self.accelerator.scaler)
+            progress = load_state(self.folder.last_state, step)
             self.done, self.best = progress["epochs"], progress["best"]
             self.history = self.folder.read_history(self.done)
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         epochs = self.recipe.schedule.epochs
-        display = Progress(epochs, len(self.batches), self.done)
+        display = Progress(epochs, len(self.batches), self.done, self.label, silent=not main)
         begins = f", from epoch {self.done + 1}" if self.done else ""
-        display.say(f"{self.folder.path}: {facts.in_words()}, {len(self.batches)} steps an epoch{begins}")
+        display.say(f"{self.folder.path}: {self.facts.in_words()}, {len(self.batches)} steps an epoch{begins}")
+        if against_capture and self.accelerator.device.type == "cuda":
+            display.say(f"the step is not captured: {against_capture}")
         try:
             for epoch in range(self.done, epochs):
-                row = self.train_epoch(epoch, display)
-                if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
-                    row |= self.evaluate(epoch)
-                self.keep(epoch, row)
-                display.epoch(row)
-        except KeyboardInterrupt:
+                row = yield from self.train_epoch(epoch, display)
+                if main:
+                    if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
+                        row |= self.evaluate(epoch)
+                    self.keep(epoch, row)
+                    display.epoch(row)
+        except (KeyboardInterrupt, GeneratorExit):
             display.say(f"{len(self.history)} of {epochs} epochs are kept; --resume goes on from there")
             raise
         finally:
             display.close()
             self.accelerator.end_training()
-        finish_run(
-            self.folder,
-            facts,
-            {key: value.cpu().contiguous() for key, value in self.model.state_dict().items()},
-            self.history,
-            self.test_images,
-            self.accelerator.device,
-        )
-
-    def train_epoch(self, epoch: int, display: Progress) -> Row:
-        """Train one epoch; its row of `summary.csv`, without accuracies."""
-        recipe, began = self.recipe, time.perf_counter()
-        epochs = recipe.schedule.epochs
-        lr = recipe.optimizer.lr * recipe.schedule.factor(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        table = recipe.perturbation.table(self.class_counts, epoch, epochs)
-        weights = recipe.reweighting.weights(recipe.data.class_counts, epoch)
-        weights = weights.to(self.accelerator.device, torch.float32)
-        noise = seeded_generator(self.options.seed, epoch, 1, device=self.accelerator.device)
-        self.model.train()
-        total = torch.zeros((), device=self.accelerator.device)
-        for images, targets in self.batches.epoch(epoch):
-            loss = perturbed_backward(
-                self.model,
-                self.criterion,
-                images,
-                targets,
-                table,
-                class_weights=weights,
-                forward=self.forward,
-                batchnorm=recipe.batchnorm,
-                scaler=self.accelerator.scaler,
-                generator=noise,
+        if main:
+            finish_run(
+                self.folder,
+                self.facts,
+                {key: value.cpu().contiguous() for key, value in step.evaluated.state_dict().items()},
+                self.history,
+                self.test_images,
+                self.accelerator.device,
             )
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            total += loss * len(targets)
+        self.accelerator.wait_for_everyone()
+
+    def train_epoch(self, epoch: int, display: Progress) -> Generator[None, None, Row]:
+        """Train one epoch; its row of `summary.csv`, without accuracies."""
+        recipe, step, began = self.recipe, self.step, time.perf_counter()
+        step.begin(epoch)
+        total = torch.zeros((), device=self.accelerator.device)
+        left = len(self.batches.labels)
+        for images, targets in self.batches.epoch(epoch):
+            # Over all processes, as the loss is.
+            count = min(recipe.batch_size, left)
+            total += step(images, targets) * count
+            left -= count
             display.step()
+            yield
+        sound = step.end()
         train_loss = float(total) / len(self.batches.labels)
-        sound = all(bool(value.isfinite().all()) for value in self.model.state_dict().values())
         if not (math.isfinite(train_loss) and sound):
             kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
             raise InputError(
@@ -239,24 +249,26 @@ class _Training:
         return {
             "epoch": epoch,
             "train_loss": train_loss,
-            "lr": lr,
-            **recipe.perturbation.radii(epoch, epochs),
+            "lr": step.lr,
+            **recipe.perturbation.radii(epoch, recipe.schedule.epochs),
             "seconds": time.perf_counter() - began,
         }
 
     def evaluate(self, epoch: int) -> Row:
         """Measure the weights as they are, in the run's precision, and keep them where no earlier epoch did as well."""
-        began = time.perf_counter()
-        predictions = predict(self.model, self.test_batches, forward=self.forward)
+        began, model = time.perf_counter(), self.step.evaluated
+        # The pass of the step may be compiled for the weights in training; the average has weights of its own.
+        forward = self.step.forward if model is self.model else make_forward(model, self.accelerator, None)
+        predictions = predict(model, self.test_batches, forward=forward)
         # The predicted classes alone: an overflow in reduced precision costs accuracy here, not the run.
         right = predictions.predicted == predictions.labels
         overall = 100 * float(right.double().mean())
-        per_class = class_accuracy(predictions.predicted, predictions.labels, len(self.class_counts))
+        per_class = class_accuracy(predictions.predicted, predictions.labels, len(self.recipe.data.class_counts))
         last = epoch + 1 == self.recipe.schedule.epochs
         for selection, interval in self.intervals.items():
             if (last or (epoch + 1) % interval == 0) and overall > self.best[selection]:
                 self.best[selection] = overall
-                save_tensors(self.folder.selected(selection), self.model.state_dict(), {"epoch": str(epoch)})
+                save_tensors(self.folder.selected(selection), model.state_dict(), {"epoch": str(epoch)})
         return {
             "overall": overall,
             **group_accuracy(per_class, self.groups),
@@ -267,6 +279,5 @@ class _Training:
         """Write the epoch's row and the state after it."""
         self.history.append(row)
         self.folder.write_history(self.history)
-        progress = {"epochs": epoch + 1, "best": self.best}
-        save_state(self.folder.last_state, self.model, self.optimizer, self.accelerator.scaler, progress)
+        save_state(self.folder.last_state, self.step, {"epochs": epoch + 1, "best": self.best})
         self.accelerator.log({key: value for key, value in row.items() if value is not None}, step=epoch)

@@ -1,7 +1,5 @@
 """Schedules against the papers' own rules, and shortened training."""
 
-from dataclasses import replace
-
 import pytest
 
 from ltzoo.losses import DRW, NoReweighting
@@ -60,11 +58,6 @@ def test_the_stage_of_sse_sam_is_a_share_of_the_epochs():
     perturbation = get_recipe(NAME).with_epochs(20).perturbation
     heads = [perturbation.radii(epoch, 20)["rho_head"] for epoch in range(20)]
     assert heads == [0.8] * 14 + [0.0] * 6
-
-
-def test_in_float16_no_perturbed_pass_may_enter_the_running_statistics():
-    with pytest.raises(ValueError, match="batchnorm must be 'clean' in float16"):
-        replace(get_recipe(NAME), precision="float16", batchnorm="all")
 
 
 def test_two_drops_at_one_epoch_take_the_later_factor():

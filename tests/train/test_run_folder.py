@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from accelerate import Accelerator
 from filelock import FileLock
 from safetensors.torch import load_file
 
@@ -10,6 +11,7 @@ from ltzoo.errors import InputError
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.state import load_state, save_tensors
+from ltzoo.train.step import Step
 
 RUN = {"seed": 0, "device": "cpu", "versions": {"torch": "2"}}
 DOCUMENT = {"name": "x", "batch_size": 3, "overrides": {}, "run": RUN}
@@ -119,9 +121,9 @@ def test_a_damaged_or_foreign_state_is_refused(tmp_path, finished_run):
         train(recipe, TrainOptions(tmp_path, tmp_path, resume=True))
 
     copy.last_state.write_bytes(stored)
-    other = create_model("resnet32_cifar10lt_ce_sgd")
+    other = get_recipe("resnet32_cifar10lt_ce_sgd")
     with pytest.raises(InputError, match="state of another model"):
-        load_state(copy.last_state, other, None, None)
+        load_state(copy.last_state, Step(other, create_model(other.name), Accelerator(), 0, None))
 
 
 def test_tensors_are_replaced_at_once(tmp_path, monkeypatch):

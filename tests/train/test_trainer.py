@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from accelerate import tracking
+from accelerate import Accelerator, tracking
 from safetensors.torch import load_file
 
 from ltzoo import hub
@@ -17,10 +17,11 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import predict
 from ltzoo.recipes import override, read_recipe
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train, trainer
+from ltzoo.train import RunFolder, TrainOptions, step, train, trainer
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import SUMMARY_COLUMNS
 from ltzoo.train.state import load_state
+from ltzoo.train.step import Step
 
 
 def options(tmp_path: Path, **changes) -> TrainOptions:
@@ -220,20 +221,19 @@ def test_seeds_give_other_weights_on_the_same_images(tmp_path, finished_run):
 
 def test_divergence_keeps_the_last_good_state(tmp_path, monkeypatch):
     recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(3)
-    backward, calls = trainer.perturbed_backward, []
+    backward, calls = step.perturbed_backward, []
 
     def diverge_in_epoch_2(model, *arguments, **keywords):
         loss = backward(model, *arguments, **keywords)
         calls.append(loss)
         return loss if len(calls) <= 14 else loss * float("nan")
 
-    monkeypatch.setattr(trainer, "perturbed_backward", diverge_in_epoch_2)
+    monkeypatch.setattr(step, "perturbed_backward", diverge_in_epoch_2)
     with pytest.raises(InputError, match=r"diverged in epoch 2 .* the state after epoch 1 is kept"):
         train(recipe, options(tmp_path))
     folder = RunFolder(tmp_path / recipe.name / "seed0")
     model = create_model(recipe.name)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    assert load_state(folder.last_state, model, optimizer, None)["epochs"] == 1
+    assert load_state(folder.last_state, Step(recipe, model, Accelerator(), 0, None))["epochs"] == 1
     assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
     assert len(folder.read_history(10)) == 1
 

@@ -1,0 +1,162 @@
+"""The step as a CUDA graph: every kernel of it launched at once, instead of hundreds one by one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ltzoo.recipes import Recipe
+from ltzoo.sharpness import GroupTable
+from ltzoo.train.step import Step
+
+_WARM_UP_STEPS = 3
+"""Libraries choose kernels and allocate their workspaces in these; a capture must find that done."""
+
+_MOST_SHAPES = 4
+"""An epoch has batches of one shape and a last, smaller one; many more are not meant to be captured."""
+
+
+def obstacle(recipe: Recipe, accelerator: Accelerator) -> str | None:
+    """Say why a recipe's step cannot be captured here; None where it can."""
+    if accelerator.device.type != "cuda":
+        return f"there are no graphs on {accelerator.device.type}"
+    if accelerator.num_processes > 1:
+        return "several processes take part"
+    if accelerator.scaler is not None:
+        return "float16's loss scaler decides on the host whether a step is taken; bfloat16 has none"
+    if recipe.perturbation.table(recipe.data.class_counts).direction != "gradient":
+        return f"{recipe.perturbation.name} draws its noise anew for each step"
+    return None
+
+
+@dataclass(frozen=True)
+class _Captured:
+    """A recorded step, with the memory that it reads and writes."""
+
+    images: Tensor
+    targets: Tensor
+    loss: Tensor
+    replay: Callable[[], object]
+
+
+class CapturedStep(Step):
+    """A step that is recorded once for each stage of the recipe and each shape of a batch, then replayed.
+
+    Learning rate, radii and class weights lie on the device and are changed in place, so that a schedule needs no new
+    recording. Where the device refuses the recording, the step runs eagerly.
+
+    Args:
+        recipe: see `Step`.
+        model: see `Step`.
+        accelerator: see `Step`.
+        seed: see `Step`.
+        compile_backend: see `Step`.
+        say: tells the user that the step runs eagerly after all.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: nn.Module,
+        accelerator: Accelerator,
+        seed: int,
+        compile_backend: str | None,
+        say: Callable[[str], None],
+    ) -> None:
+        device = accelerator.device
+        self.say, self.possible = say, True
+        self.lr_there = torch.zeros((), device=device)
+        self.weights_there = torch.zeros(len(recipe.data.class_counts), device=device)
+        self.radii_there: dict[tuple, Tensor] = {}
+        self.recorded: dict[tuple, _Captured] = {}
+        super().__init__(recipe, model, accelerator, seed, compile_backend)
+        # The first step's momentum is the gradient, as from a buffer of zeros.
+        if recipe.optimizer.momentum:
+            for parameter in model.parameters():
+                self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+    def begin(self, epoch: int) -> None:
+        """See `Step.begin`."""
+        super().begin(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr_there
+        self.lr_there.fill_(self.lr)
+        self.weights_there.copy_(self.class_weights)
+        self.stage = _stage(self.table)
+        radii = torch.tensor(self.table.radii)
+        self.radii_there.setdefault(self.stage, torch.zeros(len(radii), device=self.device)).copy_(radii)
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """See `Step`. The loss returned is overwritten by the next step."""
+        key = (self.stage, images.shape)
+        if self.possible and key not in self.recorded:
+            try:
+                self.recorded[key] = self._capture(images, targets)
+            except RuntimeError as error:
+                self.possible = False
+                self.say(f"the step cannot be captured ({' '.join(str(error).split())[:200]}); it runs eagerly")
+        if not self.possible:
+            return super().__call__(images, targets)
+        captured = self.recorded[key]
+        captured.images.copy_(images)
+        captured.targets.copy_(targets)
+        captured.replay()
+        return captured.loss
+
+    def _capture(self, images: Tensor, targets: Tensor) -> _Captured:
+        """Record a step; it leaves no trace in weights, statistics, momentum and average."""
+        if sum(stage == self.stage for stage, _ in self.recorded) == _MOST_SHAPES:
+            raise ValueError(
+                f"a captured step is for batches of few shapes, and {tuple(images.shape)} is one too many: "
+                "give all batches one size, or train without capture"
+            )
+        images, targets, table = images.clone(), targets.clone(), self.table
+        radii = self.radii_there[self.stage]
+
+        def step() -> Tensor:
+            return self.run(images, targets, table, self.weights_there, radii)
+
+        state = self._state()
+        before = [value.clone() for value in state]
+        try:
+            loss, replay = record(step, _WARM_UP_STEPS)
+        finally:
+            torch._foreach_copy_(state, before)
+        return _Captured(images, targets, loss, replay)
+
+    def _state(self) -> list[Tensor]:
+        """All that a step changes."""
+        models = [self.model] if self.ema is None else [self.model, self.ema.module]
+        momentum = [value for state in self.optimizer.state.values() for value in state.values()]
+        return [value for model in models for value in model.state_dict().values()] + momentum
+
+
+def _stage(table: GroupTable) -> tuple:
+    """Describe all of a table but the values of its radii: what a recording depends on."""
+    moves = tuple(radius > 0 for radius in table.radii)
+    members = tuple(map(tuple, table.members.tolist()))
+    return members, moves, table.factors, table.reduction, table.direction, table.parts
+
+
+def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[], object]]:
+    """Record what a function does on the device.
+
+    Args:
+        step: reads and writes tensors that stay where they are.
+        warm_up: how often it is run before.
+
+    Returns:
+        What `step` returned, as memory that each replay fills anew; and the replay.
+    """
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(warm_up):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+    return loss, graph.replay

@@ -1,0 +1,49 @@
+"""What several processes must do once, or decide alike."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from ltzoo.errors import InputError
+
+_Answer = TypeVar("_Answer")
+
+
+def decide(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
+    """Let the main process do something; all get its answer, or its refusal.
+
+    Args:
+        accelerator: knows the processes.
+        ask: called in the main process alone.
+
+    Raises:
+        InputError: the main process raised it.
+    """
+    if accelerator.num_processes == 1:
+        return ask()
+    found: list = [None, None]
+    if accelerator.is_main_process:
+        try:
+            found = [ask(), None]
+        except InputError as error:
+            found = [None, str(error)]
+    answer, refusal = broadcast_object_list(found)
+    if refusal is not None:
+        raise InputError(refusal)
+    return answer
+
+
+def check_shares(images: int, batch_size: int, processes: int) -> None:
+    """See that every process gets an image of every batch.
+
+    Raises:
+        InputError: a batch is too small for that.
+    """
+    smallest = min(batch_size, images % batch_size or batch_size)
+    if smallest < processes:
+        raise InputError(
+            f"the smallest batch of an epoch has {smallest} images, fewer than the {processes} processes; "
+            "choose another --batch-size, or launch fewer"
+        )

@@ -1,0 +1,79 @@
+"""One run, or several: side by side on a CUDA device, whose kernels overlap; one after the other on a CPU."""
+
+import contextlib
+from collections.abc import Sequence
+
+import torch
+from accelerate import PartialState
+
+from ltzoo.errors import InputError
+from ltzoo.evaluate import tf32
+from ltzoo.recipes import Recipe
+from ltzoo.train.run_folder import RunFolder
+from ltzoo.train.trainer import TrainOptions, training
+
+
+def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
+    """Train a recipe, or finish its training.
+
+    Args:
+        recipe: what to train.
+        options: data, output and seed.
+
+    Returns:
+        The run folder, finished.
+
+    Raises:
+        InputError: data, folder, model or device cannot be used, or the loss is no longer a number; the last good
+            state is kept.
+    """
+    return train_all([(recipe, options)])[0]
+
+
+def train_all(jobs: Sequence[tuple[Recipe, TrainOptions]]) -> list[RunFolder]:
+    """Train several recipes or seeds, each to the result that it has alone.
+
+    A run that fails does not stop the others.
+
+    Args:
+        jobs: a recipe and its options, each with a run folder of its own; all of one precision.
+
+    Returns:
+        The run folders, finished, in the same order.
+
+    Raises:
+        InputError: two jobs share a run folder or differ in precision, or runs failed, each as `training` raises.
+    """
+    folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
+    if len(set(folders)) < len(folders):
+        raise InputError(f"two runs would share a folder: {', '.join(map(str, folders))}; name each once")
+    precisions = {recipe.precision for recipe, _ in jobs}
+    if len(precisions) > 1:
+        raise InputError(f"runs side by side must share their precision, not {', '.join(sorted(precisions))}")
+    on_cuda = PartialState().device.type == "cuda"
+    runs = [training(recipe, options, alone=len(jobs) == 1) for recipe, options in jobs]
+    # Each run queues its kernels on a stream of its own.
+    streams = [torch.cuda.Stream() if on_cuda and len(jobs) > 1 else None for _ in jobs]
+    finished: dict[int, RunFolder] = {}
+    failed: list[str] = []
+    waiting = list(range(len(runs)))
+    try:
+        with tf32("tf32" in precisions):
+            while waiting:
+                for k in list(waiting if on_cuda else waiting[:1]):
+                    stream = streams[k]
+                    try:
+                        with contextlib.nullcontext() if stream is None else torch.cuda.stream(stream):
+                            next(runs[k])
+                    except StopIteration as done:
+                        finished[k] = done.value
+                        waiting.remove(k)
+                    except InputError as error:
+                        failed.append(str(error))
+                        waiting.remove(k)
+    finally:
+        for run in runs:
+            run.close()
+    if failed:
+        raise InputError("; ".join(failed))
+    return [finished[k] for k in range(len(runs))]

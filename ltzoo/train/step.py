@@ -1,0 +1,119 @@
+"""One step of a recipe's training: the perturbed gradient, clipping, the optimizer, the weights' moving average."""
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from timm.utils import ModelEmaV3, distribute_bn
+from torch import Tensor, nn
+
+from ltzoo.data import seeded_generator
+from ltzoo.recipes import Recipe
+from ltzoo.sharpness import GroupTable, perturbed_backward
+from ltzoo.train.compute import make_forward
+
+
+class Step:
+    """Steps through a recipe's training, an epoch after the other.
+
+    Args:
+        recipe: what to train.
+        model: on its device, in its memory format.
+        accelerator: precision, loss scaler and processes.
+        seed: of the noise.
+        compile_backend: backend of `torch.compile`, None for eager.
+    """
+
+    def __init__(
+        self, recipe: Recipe, model: nn.Module, accelerator: Accelerator, seed: int, compile_backend: str | None
+    ) -> None:
+        self.recipe, self.model, self.seed = recipe, model, seed
+        self.device, self.scaler = accelerator.device, accelerator.scaler
+        self.process, self.processes = accelerator.process_index, accelerator.num_processes
+        self.group = dist.group.WORLD if self.processes > 1 else None
+        if self.group is not None:
+            for value in model.state_dict().values():
+                dist.broadcast(value, 0)
+        self.forward = make_forward(model, accelerator, compile_backend)
+        self.class_counts = torch.tensor(recipe.data.class_counts, device=self.device)
+        self.criterion = recipe.loss.bind(recipe.data.class_counts).to(self.device, torch.float32)
+        settings = recipe.optimizer
+        self.optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.nesterov,
+            fused=True,
+        )
+        self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
+        self.begin(0)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The model whose accuracy counts: the moving average where there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the epoch."""
+        return self.recipe.optimizer.lr * self.recipe.schedule.factor(self.epoch)
+
+    def begin(self, epoch: int) -> None:
+        """Set learning rate, table, class weights and noise for an epoch, from 0."""
+        recipe, self.epoch = self.recipe, epoch
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+        self.table = recipe.perturbation.table(self.class_counts, epoch, recipe.schedule.epochs)
+        weights = recipe.reweighting.weights(recipe.data.class_counts, epoch)
+        self.class_weights = weights.to(self.device, torch.float32)
+        # Processes that climb apart are shaken apart.
+        own = () if recipe.ascent == "averaged" else (self.process,)
+        self.noise = seeded_generator(self.seed, epoch, 1, *own, device=self.device)
+        self.model.train()
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Take a step on a batch; the mean loss over all processes, a detached scalar."""
+        return self.run(images, targets, self.table, self.class_weights)
+
+    def run(
+        self, images: Tensor, targets: Tensor, table: GroupTable, class_weights: Tensor, radii: Tensor | None = None
+    ) -> Tensor:
+        """Take a step with a table and weights."""
+        recipe, parameters = self.recipe, self.model.parameters()
+        loss = perturbed_backward(
+            self.model,
+            self.criterion,
+            images,
+            targets,
+            table,
+            class_weights=class_weights,
+            forward=self.forward,
+            batchnorm=recipe.batchnorm,
+            scaler=self.scaler,
+            generator=self.noise,
+            ascent=recipe.ascent,
+            micro_batches=recipe.micro_batches,
+            process_group=self.group,
+            radii=radii,
+        )
+        if recipe.optimizer.clip_grad is not None:
+            if self.scaler is not None:
+                self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(parameters, recipe.optimizer.clip_grad)
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update(self.model)
+        return loss
+
+    def end(self) -> bool:
+        """End the epoch: every process gets the same running statistics. Whether all that was learnt is finite."""
+        models = [self.model] if self.ema is None else [self.model, self.ema.module]
+        for model in models if self.group is not None else []:
+            distribute_bn(model, self.processes, reduce=True)
+        values = [value.isfinite().all() for model in models for value in model.state_dict().values()]
+        return bool(torch.stack(values).all())
