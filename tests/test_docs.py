@@ -45,7 +45,7 @@ def test_the_commands_of_the_page_run(folder, capsys):
     shown = capsys.readouterr().out
     assert "name: root_margin\n  margin: 2.0" in shown
     assert "name: raresam\n  rho: 0.05" in shown
-    assert run(f"{train} --epochs 2") == 0
+    assert run(f"{train} --epochs 1") == 0
     summary = (folder / "output" / NAME / "seed0" / "summary.csv").read_text(encoding="utf-8")
     assert ",0.05,," in summary
     capsys.readouterr()

@@ -1,13 +1,18 @@
 """The train command: flags, overrides, and one line for bad input."""
 
+import contextlib
+import io
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from accelerate.state import AcceleratorState
 
+from ltzoo.__main__ import main as front_door
 from ltzoo.cli.train import build_parser, main, report, requested_recipe
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import get_recipe
@@ -15,10 +20,16 @@ from ltzoo.train import RunFolder
 
 NAME = "resnet20_digitslt_vs_ssesam"
 ROOT = Path(__file__).parents[2]
+SHORT = ["--recipe", "resnet20_digitslt_ce_sam", "--epochs", "1", "--threads", "1"]
+"""A short run; other numbers of threads round otherwise."""
 
 
 def recipe_of(*argv: str):
     return requested_recipe(build_parser("train.py").parse_args(["--recipe", NAME, *argv]))
+
+
+def run_of(output: Path) -> Path:
+    return output / "resnet20_digitslt_ce_sam" / "seed0"
 
 
 def test_the_flags_are_these():
@@ -135,32 +146,46 @@ def test_bad_arguments_are_one_line_and_exit_code_2(argv, message, capsys):
     assert error.count("\n") == 1
 
 
-def test_the_report_shows_figures_pictures_and_how_to_load(tmp_path, capsys):
-    argv = ["--recipe", "resnet20_digitslt_ce_sgd", "--epochs", "1", "--output", str(tmp_path)]
-    assert main(argv) == 0
-    shown = capsys.readouterr().out
-    folder = tmp_path / "resnet20_digitslt_ce_sgd" / "seed0"
+@pytest.fixture(scope="module")
+def script_run(tmp_path_factory):
+    """What `python train.py` prints and writes, run as a script but in this process, which has torch already."""
+    output = tmp_path_factory.mktemp("python")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as stop:
+        patch.setattr(sys, "argv", ["train.py", *SHORT, "--output", str(output)])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    assert stop.value.code == 0
+    return output, shown.getvalue()
+
+
+def test_the_report_shows_figures_pictures_and_how_to_load(script_run, capsys):
+    output, shown = script_run
+    folder = run_of(output)
     last = json.loads((folder / "metrics.json").read_text())["last"]
     assert f"{last['overall']:.1f}" in shown
     assert "overridden: schedule.epochs" in shown
     assert f"ltzoo.create_model('local-dir:{folder / 'checkpoint'}', pretrained=True)" in shown
-    assert main(argv) == 2
+    assert main([*SHORT, "--output", str(output)]) == 2
     assert "add --resume" in capsys.readouterr().err
 
 
-def test_accelerate_launch_python_and_the_module_give_the_same_run(tmp_path):
-    argv = ["--recipe", "resnet20_digitslt_ce_sam", "--epochs", "1"]
-    launchers = {
-        "python": [sys.executable, "train.py"],
-        "accelerate": [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "train.py"],
-        "module": [sys.executable, "-m", "ltzoo", "train"],
-    }
+def test_accelerate_launch_python_and_the_module_give_the_same_run(script_run, tmp_path):
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "train.py", *SHORT]
+    # The launcher starts a Python of its own; the module's run, in this one, need not wait for it.
+    with subprocess.Popen(
+        [*launch, "--output", str(tmp_path / "accelerate")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as launched:
+        assert front_door(["train", *SHORT, "--output", str(tmp_path / "module")]) == 0
+        printed, _ = launched.communicate()
+    assert launched.returncode == 0, printed
     written = []
-    for name, launcher in launchers.items():
-        command = [*launcher, *argv, "--output", str(tmp_path / name)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        folder = tmp_path / name / "resnet20_digitslt_ce_sam" / "seed0"
+    for output in (script_run[0], tmp_path / "accelerate", tmp_path / "module"):
+        folder = run_of(output)
         assert "precision" not in yaml.safe_load((folder / "recipe.yaml").read_text())["overrides"]
         written.append((folder / "checkpoint" / "model.safetensors").read_bytes())
     assert written[0] == written[1] == written[2]

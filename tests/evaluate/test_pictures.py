@@ -52,12 +52,9 @@ def test_classes_are_drawn_with_their_groups_shaded(grouping, colours, figures, 
     picture = read(tmp_path / "classes.png")
     assert picture.shape[:2] == (504, 960)
     assert [colour for colour in (HEAD, MID, TAIL) if has_colour(picture, colour)] == colours
-
-
-def test_the_picture_shows_the_accuracies(figures, tmp_path):
-    draw_classes(tmp_path / "a.png", "m", figures, GROUPINGS[0])
-    draw_classes(tmp_path / "b.png", "m", replace(figures, per_class=(10,) * 6), GROUPINGS[0])
-    assert not np.array_equal(read(tmp_path / "a.png"), read(tmp_path / "b.png"))
+    if grouping is GROUPINGS[0]:  # the picture shows the accuracies
+        draw_classes(tmp_path / "others.png", "a_model", replace(figures, per_class=(10,) * 6), grouping)
+        assert not np.array_equal(picture, read(tmp_path / "others.png"))
 
 
 def history(accuracies):
@@ -74,9 +71,7 @@ def history(accuracies):
     ]
 
 
-@pytest.mark.parametrize(
-    "accuracies", [[10.0, 30.0, 50.0], [None, 30.0, None, 40.0], [None, None], [20.0]], ids=lambda values: str(values)
-)
+@pytest.mark.parametrize("accuracies", [[10.0, 30.0, 50.0], [None, None], [20.0]], ids=lambda values: str(values))
 def test_curves_are_drawn_whatever_was_measured(accuracies, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", module=r"ltzoo\.")
@@ -87,8 +82,11 @@ def test_curves_are_drawn_whatever_was_measured(accuracies, tmp_path):
 def test_curves_show_the_accuracies_that_there_are(tmp_path):
     drawn = []
     for number, accuracies in enumerate([[None, 30.0, None, 40.0], [None, 60.0, None, 90.0]]):
-        draw_curves(tmp_path / f"{number}.png", "a_model", history(accuracies))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", module=r"ltzoo\.")
+            draw_curves(tmp_path / f"{number}.png", "a_model", history(accuracies))
         drawn.append(read(tmp_path / f"{number}.png"))
+        assert drawn[-1].shape[:2] == (432, 960)
     left = slice(0, 470)
     assert np.array_equal(drawn[0][:, left], drawn[1][:, left])  # the loss is the same
     assert not np.array_equal(*drawn)

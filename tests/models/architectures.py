@@ -22,7 +22,7 @@ class Architecture:
     modules: tuple[str, ...]
     channels: tuple[int, ...]
     reductions: tuple[int, ...]
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def shapes(self, batch: int, size: int) -> list[tuple[int, ...]]:
         """Shapes of the features of `batch` square images of `size` pixels a side."""

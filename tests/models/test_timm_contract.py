@@ -1,6 +1,7 @@
 """What timm expects of a model, checked for each of ours: the subjects of timm's own tests/test_models.py and more."""
 
 import copy
+from functools import cache
 from itertools import product
 
 import pytest
@@ -36,7 +37,18 @@ def x() -> Tensor:
     return torch.randn(2, 3, SIZE, SIZE)
 
 
+@cache
+def untouched(arch: Architecture, classifier: str) -> nn.Module:
+    """A model without further arguments, made once: drawing its weights takes longer than most tests."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return timm.create_model(arch.name, classifier=classifier, **arch.options)
+
+
 def create(arch: Architecture, classifier: str = "linear", **kwargs) -> nn.Module:
+    """A model of the test's own."""
+    if not kwargs:
+        return copy.deepcopy(untouched(arch, classifier))
     return timm.create_model(arch.name, classifier=classifier, **arch.options, **kwargs)
 
 
@@ -184,7 +196,6 @@ def test_features_only(arch, classifier, x):
 @pytest.mark.parametrize("feature_cls", ["list", "dict", "hook", "fx", "getter"])
 @pytest.mark.parametrize("out_indices", [(0, 1, 2), (0, 2), (1,)])
 def test_features_only_agrees_with_forward_intermediates(arch, feature_cls, out_indices, x):
-    torch.manual_seed(0)
     expected = create(arch).eval().forward_intermediates(x, indices=list(out_indices), intermediates_only=True)
     torch.manual_seed(0)  # the same weights, whatever the extractor calls them
     extractor = create(arch, features_only=True, feature_cls=feature_cls, out_indices=out_indices).eval()

@@ -6,6 +6,7 @@ import pytest
 
 from ltzoo.data import exponential_counts, make_groups
 from ltzoo.recipes import Accuracy, shipped_recipes
+from tests.each import check_each
 
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
 
@@ -106,14 +107,17 @@ def published_by_hand():
 CELLS = list(published_by_hand())
 
 
-@pytest.mark.parametrize(("table", "name", "mean", "std", "n"), CELLS, ids=lambda value: str(value)[:60])
-def test_every_cell_is_a_recipe_with_its_figures(table, name, mean, std, n):
-    (figure,) = [figure for figure in RECIPES[name].published if (figure.paper, figure.table) == table]
-    assert (figure.mean, figure.std, figure.n) == (mean, std, n)
-    methods = {"imbsam": "ImbSAM", "ssesam": "SSE-SAM", "samext": "SAM (ext.)", "lpfsgd": "LPF-SGD"}
-    words = [methods.get(word, word.upper()) for word in name.split("_")[2:] if word != "sgd"]
-    if table not in (("A", "Figure 4"), ("B", "Table 3")):  # their rows are radii
-        assert figure.row == " + ".join(words)
+def test_every_cell_is_a_recipe_with_its_figures():
+    def check(cell):
+        table, name, mean, std, n = cell
+        (figure,) = [figure for figure in RECIPES[name].published if (figure.paper, figure.table) == table]
+        assert (figure.mean, figure.std, figure.n) == (mean, std, n)
+        methods = {"imbsam": "ImbSAM", "ssesam": "SSE-SAM", "samext": "SAM (ext.)", "lpfsgd": "LPF-SGD"}
+        words = [methods.get(word, word.upper()) for word in name.split("_")[2:] if word != "sgd"]
+        if table not in (("A", "Figure 4"), ("B", "Table 3")):  # their rows are radii
+            assert figure.row == " + ".join(words)
+
+    check_each(CELLS, check)
 
 
 def test_no_recipe_has_a_figure_that_no_table_has():
@@ -173,11 +177,13 @@ def test_every_table_has_its_groups_and_its_images():
     assert seen == set(GROUPS)
 
 
-@pytest.mark.parametrize("name", sorted({name for _, name, *_ in CELLS}))
-def test_a_published_cell_follows_its_papers_protocol_and_rule(name):
-    recipe = RECIPES[name]
-    papers = {figure.paper for figure in recipe.published}
-    assert papers == {recipe.source.paper}
-    assert recipe.protocol == {"A": "A-CIFAR", "B": "B-CIFAR"}[recipe.source.paper]
-    rule = recipe.paper_rule
-    assert (rule.interval, rule.flip) == {"A": (1, False), "B": (10, True)}[recipe.source.paper]
+def test_a_published_cell_follows_its_papers_protocol_and_rule():
+    def check(name):
+        recipe = RECIPES[name]
+        papers = {figure.paper for figure in recipe.published}
+        assert papers == {recipe.source.paper}
+        assert recipe.protocol == {"A": "A-CIFAR", "B": "B-CIFAR"}[recipe.source.paper]
+        rule = recipe.paper_rule
+        assert (rule.interval, rule.flip) == {"A": (1, False), "B": (10, True)}[recipe.source.paper]
+
+    check_each(sorted({name for _, name, *_ in CELLS}), check)

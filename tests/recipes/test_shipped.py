@@ -11,6 +11,7 @@ from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, 
 from ltzoo.recipes import CITATIONS, PROTOCOLS, compose, shipped_recipes
 from ltzoo.recipes.protocols import A_CIFAR, B_CIFAR, DIGITS
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, SAMExt
+from tests.each import check_each
 
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
 A_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "A-CIFAR"}
@@ -42,26 +43,28 @@ def test_names_are_the_product_of_their_parts():
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {"A-CIFAR": 256, "B-CIFAR": 164, "digits": 16}
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipes_fields_are_what_its_name_says(name):
-    recipe = RECIPES[name]
-    architecture, benchmark, loss, *rest = name.split("_")
-    word = rest[-1].rstrip("0123456789")
-    methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
-    methods |= {"samext": SAMExt, "pgd": PGD, "lpfsgd": LPFSGD}
-    losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
-    losses["ldam"] = LogitLDAM if architecture == "resnet34" else LDAM
-    assert recipe.architecture == f"{architecture}_cifar"
-    assert recipe.benchmark == benchmark
-    assert type(recipe.loss) is losses[loss]
-    assert type(recipe.perturbation) is methods[word]
-    rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
-    assert type(recipe.reweighting) is rule
-    assert recipe.classifier == ("cosine" if type(recipe.loss) is LDAM else "linear")
-    assert recipe.batchnorm == ("all" if word in ("pgd", "lpfsgd") else "clean")
-    assert recipe.precision == "float32"
-    assert recipe.groups in GROUP_RULES
-    assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
+def test_a_recipes_fields_are_what_its_name_says():
+    def check(name):
+        recipe = RECIPES[name]
+        architecture, benchmark, loss, *rest = name.split("_")
+        word = rest[-1].rstrip("0123456789")
+        methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
+        methods |= {"samext": SAMExt, "pgd": PGD, "lpfsgd": LPFSGD}
+        losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
+        losses["ldam"] = LogitLDAM if architecture == "resnet34" else LDAM
+        assert recipe.architecture == f"{architecture}_cifar"
+        assert recipe.benchmark == benchmark
+        assert type(recipe.loss) is losses[loss]
+        assert type(recipe.perturbation) is methods[word]
+        rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
+        assert type(recipe.reweighting) is rule
+        assert recipe.classifier == ("cosine" if type(recipe.loss) is LDAM else "linear")
+        assert recipe.batchnorm == ("all" if word in ("pgd", "lpfsgd") else "clean")
+        assert recipe.precision == "float32"
+        assert recipe.groups in GROUP_RULES
+        assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
+
+    check_each(RECIPES, check)
 
 
 @pytest.mark.parametrize(
@@ -112,42 +115,55 @@ def test_whatever_perturbs_head_and_tail_apart_has_both(benchmark):
     assert list(tails) == [2]
 
 
-@pytest.mark.parametrize("name", A_RECIPES)
-def test_paper_as_protocol_is_the_papers(name):
-    recipe = A_RECIPES[name]
-    optimizer, schedule = recipe.optimizer, recipe.schedule
-    assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (0.1, 0.9, 2e-4, False)
-    assert (schedule.epochs, schedule.warmup_epochs, schedule.decay) == (200, 5, "steps")
-    assert (recipe.batch_size, recipe.subset) == (128, "cao")
-    assert recipe.groups == ("half" if "step_" in name else "mislas")
-    assert (recipe.augmentation.crop_padding, recipe.augmentation.horizontal_flip) == (4, True)
-    if "drw" in name:
-        assert recipe.reweighting == DRW(start=160, beta=0.9999)
-    cifar100 = "cifar100" in name
-    constants = {
-        "vs": VS(gamma=0.05, tau=0.75) if cifar100 else VS(gamma=0.15, tau=1.25),
-        "ldam": LDAM(max_margin=0.5, scale=30),
-        "la": LA(tau=0.75),
-        "ce": CE(),
-        "bs": BalancedSoftmax(),
-        "focal": Focal(gamma=1.0),
-    }
-    assert recipe.loss == constants[recipe.loss.name]
+def test_paper_as_protocol_is_the_papers():
+    def check(name):
+        recipe = A_RECIPES[name]
+        optimizer, schedule = recipe.optimizer, recipe.schedule
+        assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (0.1, 0.9, 2e-4, False)
+        assert (schedule.epochs, schedule.warmup_epochs, schedule.decay) == (200, 5, "steps")
+        assert (recipe.batch_size, recipe.subset) == (128, "cao")
+        assert recipe.groups == ("half" if "step_" in name else "mislas")
+        assert (recipe.augmentation.crop_padding, recipe.augmentation.horizontal_flip) == (4, True)
+        if "drw" in name:
+            assert recipe.reweighting == DRW(start=160, beta=0.9999)
+        cifar100 = "cifar100" in name
+        constants = {
+            "vs": VS(gamma=0.05, tau=0.75) if cifar100 else VS(gamma=0.15, tau=1.25),
+            "ldam": LDAM(max_margin=0.5, scale=30),
+            "la": LA(tau=0.75),
+            "ce": CE(),
+            "bs": BalancedSoftmax(),
+            "focal": Focal(gamma=1.0),
+        }
+        assert recipe.loss == constants[recipe.loss.name]
+
+    check_each(A_RECIPES, check)
 
 
-@pytest.mark.parametrize("name", B_RECIPES)
-def test_paper_bs_protocol_is_the_papers(name):
-    recipe = B_RECIPES[name]
-    optimizer, schedule = recipe.optimizer, recipe.schedule
-    assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (0.01, 0.9, 1e-3, False)
-    assert (schedule.epochs, schedule.warmup_epochs, schedule.decay) == (200, 0, "cosine")
-    factors = [schedule.factor(epoch) for epoch in (0, 50, 100, 199)]
-    assert factors == pytest.approx([1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 + math.cos(math.pi * 199 / 200)) / 2])
-    assert (recipe.batch_size, recipe.subset, recipe.groups) == (64, "first", "count")
-    assert (recipe.augmentation.crop_padding, recipe.augmentation.horizontal_flip) == (4, True)
-    constants = {"logit_ldam": LogitLDAM(max_margin=0.5, scale=30), "la": LA(tau=0.75), "vs": VS(gamma=0.05, tau=0.75)}
-    assert recipe.loss == constants.get(recipe.loss.name, CE())
-    assert recipe.reweighting == NoReweighting()
+def test_paper_bs_protocol_is_the_papers():
+    def check(name):
+        recipe = B_RECIPES[name]
+        optimizer, schedule = recipe.optimizer, recipe.schedule
+        assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (
+            0.01,
+            0.9,
+            1e-3,
+            False,
+        )
+        assert (schedule.epochs, schedule.warmup_epochs, schedule.decay) == (200, 0, "cosine")
+        factors = [schedule.factor(epoch) for epoch in (0, 50, 100, 199)]
+        assert factors == pytest.approx([1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 + math.cos(math.pi * 199 / 200)) / 2])
+        assert (recipe.batch_size, recipe.subset, recipe.groups) == (64, "first", "count")
+        assert (recipe.augmentation.crop_padding, recipe.augmentation.horizontal_flip) == (4, True)
+        constants = {
+            "logit_ldam": LogitLDAM(max_margin=0.5, scale=30),
+            "la": LA(tau=0.75),
+            "vs": VS(gamma=0.05, tau=0.75),
+        }
+        assert recipe.loss == constants.get(recipe.loss.name, CE())
+        assert recipe.reweighting == NoReweighting()
+
+    check_each(B_RECIPES, check)
 
 
 def test_the_ways_out_of_saddles_of_paper_as_table_4():
