@@ -23,9 +23,9 @@ def climb(parameters: Sequence[Tensor], direction: Gradient, radius: float | Ten
         return
     moving, steps = [parameter for parameter, _ in used], [step for _, step in used]
     norm = nn.utils.get_total_norm(steps)
-    # Below this, the quotient would not be finite; what is infinite or no number already stays so.
+    # Below this, the factor would not be finite; what is infinite or no number already stays so.
     smallest = torch.finfo(norm.dtype).tiny * 2**20
-    torch._foreach_mul_(steps, torch.where(norm > smallest, radius / norm, 0.0))
+    torch._foreach_mul_(steps, torch.where(norm > smallest, norm.reciprocal() * radius, 0.0))
     torch._foreach_add_(moving, steps)
 
 

@@ -1,5 +1,6 @@
 """How a run computes: device, precision and processes through Accelerate, CPU threads, the forward pass."""
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,9 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
     missing = accelerator.device.type != "cuda" if precision == "tf32" else not accelerator.native_amp
     if precision != "float32" and missing:
         raise InputError(f"{precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
+    if accelerator.num_processes > 1:
+        # Not at a run's end, as Accelerate would: another may follow.
+        atexit.register(accelerator.state.destroy_process_group)
     return accelerator
 
 

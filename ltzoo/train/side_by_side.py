@@ -1,7 +1,8 @@
 """One run, or several: side by side on a CUDA device, whose kernels overlap; one after the other on a CPU."""
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from accelerate import PartialState
@@ -50,20 +51,17 @@ def train_all(jobs: Sequence[tuple[Recipe, TrainOptions]]) -> list[RunFolder]:
     precisions = {recipe.precision for recipe, _ in jobs}
     if len(precisions) > 1:
         raise InputError(f"runs side by side must share their precision, not {', '.join(sorted(precisions))}")
-    on_cuda = PartialState().device.type == "cuda"
     runs = [training(recipe, options, alone=len(jobs) == 1) for recipe, options in jobs]
-    # Each run queues its kernels on a stream of its own.
-    streams = [torch.cuda.Stream() if on_cuda and len(jobs) > 1 else None for _ in jobs]
+    queues = _queues(len(runs))
     finished: dict[int, RunFolder] = {}
     failed: list[str] = []
     waiting = list(range(len(runs)))
     try:
         with tf32("tf32" in precisions):
             while waiting:
-                for k in list(waiting if on_cuda else waiting[:1]):
-                    stream = streams[k]
+                for k in waiting[:] if queues else waiting[:1]:
                     try:
-                        with contextlib.nullcontext() if stream is None else torch.cuda.stream(stream):
+                        with queues[k]() if queues else nullcontext():
                             next(runs[k])
                     except StopIteration as done:
                         finished[k] = done.value
@@ -77,3 +75,10 @@ def train_all(jobs: Sequence[tuple[Recipe, TrainOptions]]) -> list[RunFolder]:
     if failed:
         raise InputError("; ".join(failed))
     return [finished[k] for k in range(len(runs))]
+
+
+def _queues(count: int) -> list[Callable[[], AbstractContextManager]]:
+    """Make a stream of the device for each run, whose kernels wait for no other's; none where runs take turns."""
+    if count == 1 or PartialState().device.type != "cuda":
+        return []
+    return [partial(torch.cuda.stream, torch.cuda.Stream()) for _ in range(count)]

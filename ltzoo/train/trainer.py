@@ -105,7 +105,7 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
     try_out(model, recipe, options.compile_backend)
     against = obstacle(recipe, accelerator) if options.capture else "it is not asked for"
     how = {
-        "device": str(device),
+        "device": device.type,
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "channels_last": options.channels_last,
@@ -213,7 +213,8 @@ class _Training:
             raise
         finally:
             display.close()
-            self.accelerator.end_training()
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
         if main:
             finish_run(
                 self.folder,

@@ -45,7 +45,7 @@ def columns(folder: RunFolder, *left_out: str) -> list[dict]:
 
 
 NOISY = override(
-    get_recipe("resnet20_digitslt_ce_sgd").with_epochs(4),
+    get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2),
     {"perturbation": {"name": "lpfsgd", "std": 0.01, "parts": 3}, "batchnorm": "all"},
 )
 
@@ -53,20 +53,25 @@ NOISY = override(
 @pytest.mark.parametrize(
     ("recipe", "changes"),
     [
-        # The switch from stage 1 to stage 2 and the drop of the learning rate lie on both sides of the interruption.
-        (get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(4), {}),
-        (NOISY, {}),
+        # Stage 2 and a lower learning rate begin where the run is interrupted.
+        (get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(2), {}),
+        (NOISY, {"channels_last": False}),
         (
-            replace(get_recipe("resnet20_digitslt_ldam_sam").with_epochs(3), precision="bfloat16"),
-            {"channels_last": True},
+            replace(
+                get_recipe("resnet20_digitslt_ldam_sam").with_epochs(2),
+                precision="bfloat16",
+                ema_decay=0.9,
+                micro_batches=2,
+            ),
+            {},
         ),
     ],
-    ids=["ssesam", "noise", "bfloat16 channels-last"],
+    ids=["ssesam", "noise", "bfloat16 with a moving average"],
 )
 def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path, monkeypatch, recipe, changes):
     whole = train(recipe, options(tmp_path / "whole", **changes))
     with monkeypatch.context() as patch:
-        interrupt_after(patch, 2)
+        interrupt_after(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, options(tmp_path / "parts", **changes))
     parts = RunFolder(tmp_path / "parts" / recipe.name / "seed0")

@@ -1,0 +1,77 @@
+"""Training in two processes through torchrun: one run folder, one voice, the same weights in both."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ltzoo.errors import InputError
+from ltzoo.registry import get_recipe
+from ltzoo.train import RunFolder, TrainOptions, train
+from ltzoo.train.processes import check_shares
+
+ROOT = Path(__file__).parents[2]
+NAME = "resnet20_digitslt_la_ssesam"
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory):
+    """The output folder, and what was said."""
+    output = tmp_path_factory.mktemp("processes")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*launch, str(Path(__file__).with_name("two_processes.py")), str(output)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return output, done
+
+
+def test_both_processes_end_every_epoch_with_the_same_weights_and_statistics(launched):
+    output, _ = launched
+    for rank in (0, 1):
+        assert json.loads((output / f"{rank}.json").read_text()) == {"codes": [0, 2, 0, 0, 2], "equal": [True] * 3}
+
+
+def test_one_process_writes_and_speaks(launched):
+    output, done = launched
+    folder = RunFolder(output / NAME / "seed0")
+    document = yaml.safe_load(folder.recipe.read_text())
+    assert document["run"]["processes"] == 2
+    assert document["run"]["captured"] is False
+    assert done.stderr.count("epoch 2/2") == 1
+    assert done.stderr.count("exists; add --resume") == 1
+    assert done.stderr.count("the smallest batch of an epoch has 1 images, fewer than the 2 processes") == 1
+    assert done.stdout.count(f"{NAME}, seed 0: accuracy") == 2  # trained, then found finished
+
+
+def test_the_losses_are_near_those_of_one_process(launched, tmp_path):
+    """BatchNorm sees half the batch in each process; order, augmentation and the step are the same."""
+    output, _ = launched
+    two = [row["train_loss"] for row in RunFolder(output / NAME / "seed0").read_history(2)]
+    one = train(get_recipe(NAME).with_epochs(2), TrainOptions(Path("data"), tmp_path)).read_history(2)
+    assert two == pytest.approx([row["train_loss"] for row in one], rel=0.2)
+
+
+def test_a_run_is_not_gone_on_with_by_another_number_of_processes(launched):
+    output, _ = launched
+    with pytest.raises(InputError, match=r"other settings \(run.processes\)"):
+        train(get_recipe(NAME).with_epochs(2), TrainOptions(Path("data"), output, resume=True))
+
+
+def test_every_process_must_get_an_image_of_every_batch():
+    check_shares(438, 32, 8)
+    check_shares(64, 32, 32)
+    check_shares(10, 32, 8)
+    with pytest.raises(InputError, match="has 6 images, fewer than the 8 processes; choose another --batch-size"):
+        check_shares(38, 32, 8)
+    with pytest.raises(InputError, match="has 4 images"):
+        check_shares(40, 4, 8)

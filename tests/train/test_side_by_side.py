@@ -1,0 +1,43 @@
+"""Several runs in one call: each has the result that it has alone, and one that fails stops none."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ltzoo.errors import InputError
+from ltzoo.registry import get_recipe
+from ltzoo.train import RunFolder, TrainOptions, side_by_side, train, train_all
+
+RECIPE = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
+
+
+@pytest.mark.parametrize("interleaved", [False, True], ids=["one after the other", "step by step"])
+def test_each_result_is_that_of_the_run_alone(tmp_path, monkeypatch, capsys, interleaved):
+    if interleaved:
+        monkeypatch.setattr(side_by_side, "_queues", lambda count: [nullcontext] * count)
+    options = TrainOptions(Path("data"), tmp_path / "together")
+    folders = train_all([(RECIPE, replace(options, seed=seed)) for seed in (3, 4)])
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[0] for line in said if "epoch 1/1" in line] == [f"{RECIPE.name}.seed{k}" for k in (3, 4)]
+    for seed, folder in zip((3, 4), folders, strict=True):
+        alone = train(RECIPE, TrainOptions(Path("data"), tmp_path / "alone", seed=seed))
+        for file in ("checkpoint/model.safetensors", "metrics.json"):
+            assert (alone.path / file).read_bytes() == (folder.path / file).read_bytes(), file
+
+
+def test_a_run_that_fails_stops_none_of_the_others(tmp_path):
+    (tmp_path / RECIPE.name / "seed0").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"^the run folder .*seed0 exists; add --resume"):
+        train_all([(RECIPE, TrainOptions(Path("data"), tmp_path, seed=seed)) for seed in (0, 1)])
+    assert RunFolder(tmp_path / RECIPE.name / "seed1").metrics.exists()
+
+
+def test_runs_that_cannot_stand_side_by_side_are_refused(tmp_path):
+    options = TrainOptions(Path("data"), tmp_path)
+    with pytest.raises(InputError, match="two runs would share a folder"):
+        train_all([(RECIPE, options), (RECIPE, options)])
+    with pytest.raises(InputError, match="must share their precision, not bfloat16, float32"):
+        train_all([(RECIPE, options), (replace(RECIPE, precision="bfloat16"), replace(options, seed=1))])
+    assert not any(tmp_path.iterdir())

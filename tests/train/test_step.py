@@ -1,0 +1,150 @@
+"""One step: clipping, moving average, micro-batches; and the captured step against the eager one."""
+
+import pytest
+import timm
+import torch
+from accelerate import Accelerator
+
+from ltzoo.recipes import Recipe, build_model, override
+from ltzoo.registry import get_recipe
+from ltzoo.train import capture
+from ltzoo.train.capture import CapturedStep, obstacle
+from ltzoo.train.step import Step
+
+SGD = get_recipe("resnet20_digitslt_ce_sgd")
+CUDA = torch.device("cuda") if torch.cuda.is_available() else None
+
+
+def batches(count: int, size: int = 8, device: str = "cpu") -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    made = []
+    for step in range(count):
+        images = torch.randn(size if step % 5 else size - 3, 1, 16, 16, generator=generator)
+        made.append((images.to(device), torch.randint(0, 10, (len(images),), generator=generator).to(device)))
+    return made
+
+
+def make(recipe: Recipe, kind: type[Step] = Step, device: str = "cpu", **options) -> Step:
+    torch.manual_seed(0)
+    return kind(recipe, build_model(recipe).to(device), Accelerator(cpu=device == "cpu"), 0, None, **options)
+
+
+def weights(step: Step) -> torch.Tensor:
+    return torch.cat([value.detach().flatten().float() for value in step.evaluated.state_dict().values()])
+
+
+def test_the_gradient_of_a_step_is_clipped():
+    """Plain SGD then moves the weights by lr times the largest norm."""
+    plain = {"optimizer.momentum": 0.0, "optimizer.nesterov": False, "optimizer.weight_decay": 0.0}
+    step = make(override(SGD, plain | {"optimizer.clip_grad": 0.25}))
+    before = [parameter.detach().clone() for parameter in step.model.parameters()]
+    step(*batches(1)[0])
+    moved = torch.cat([(a - b).flatten() for a, b in zip(step.model.parameters(), before, strict=True)])
+    assert float(moved.norm()) == pytest.approx(0.25 * step.lr, rel=1e-3)
+
+
+def test_the_moving_average_is_timms():
+    step = make(override(SGD, {"ema_decay": 0.9}))
+    average = timm.utils.ModelEmaV3(step.model, decay=0.9)
+    for batch in batches(3):
+        step(*batch)
+        average.update(step.model)
+    assert step.evaluated is not step.model
+    assert not torch.equal(step.evaluated.conv1.weight, step.model.conv1.weight)
+    for key, value in average.module.state_dict().items():
+        assert torch.equal(step.evaluated.state_dict()[key], value), key
+
+
+RECIPES = {
+    "sgd": SGD.with_epochs(3),
+    "ssesam": get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(3),
+    # Radius and class weights change from epoch to epoch within one recording.
+    "linear radius, drw": override(
+        get_recipe("resnet20_digitslt_ce_sam").with_epochs(3),
+        {
+            "perturbation.rho": {"name": "linear", "start": 0.02, "end": 0.1},
+            "reweighting": {"name": "drw", "start": 1, "beta": 0.99},
+        },
+    ),
+    "average and clipping": override(
+        get_recipe("resnet20_digitslt_ce_imbsam").with_epochs(3), {"ema_decay": 0.9, "optimizer.clip_grad": 1.0}
+    ),
+}
+
+
+def train_both(name: str, device: str) -> tuple[Step, CapturedStep]:
+    """Train three epochs eagerly and captured."""
+    # Powers of two are the same number in float32, as which the device keeps the learning rate: perturbed steps on
+    # labels that mean nothing would blow up the last bit.
+    exact = {
+        "optimizer.lr": 2**-10,
+        "schedule.milestones": [1],
+        "schedule.factors": [0.25],
+        "schedule.warmup_epochs": 0,
+    }
+    recipe = override(RECIPES[name], exact)
+    eager = make(recipe, device=device)
+    captured = make(recipe, CapturedStep, device=device, say=pytest.fail)
+    for step in (eager, captured):
+        for epoch in range(3):
+            step.begin(epoch)
+            for batch in batches(6 if device == "cpu" else 17, device=device):
+                step(*batch)
+    return eager, captured
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_memory_that_is_written_in_place_gives_the_eager_weights(monkeypatch, name):
+    """All of the captured step but the device's recording, whose place the function itself takes here."""
+
+    def record(step, warm_up):
+        for _ in range(warm_up):
+            step()
+        loss = torch.zeros(())
+        return loss, lambda: loss.copy_(step())
+
+    monkeypatch.setattr(capture, "record", record)
+    eager, captured = train_both(name, "cpu")
+    assert torch.equal(weights(captured), weights(eager))
+    stages = 2 if name == "ssesam" else 1
+    assert len(captured.recorded) == 2 * stages  # one for whole batches, one for the smaller one
+
+
+@pytest.mark.skipif(CUDA is None, reason="needs a CUDA device")
+@pytest.mark.parametrize("name", RECIPES)
+def test_fifty_captured_steps_give_the_eager_weights(name):
+    eager, captured = train_both(name, "cuda")
+    assert captured.possible
+    torch.testing.assert_close(weights(captured), weights(eager), rtol=1e-3, atol=1e-4)
+
+
+def test_what_cannot_be_recorded_runs_eagerly_and_says_so(monkeypatch):
+    def record(step, warm_up):
+        step()
+        raise RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    monkeypatch.setattr(capture, "record", record)
+    said: list[str] = []
+    eager, captured = make(SGD), make(SGD, CapturedStep, say=said.append)
+    for batch in batches(3):
+        eager(*batch)
+        captured(*batch)
+    torch.testing.assert_close(weights(captured), weights(eager), rtol=1e-5, atol=1e-6)
+    assert said == ["the step cannot be captured (operation not permitted when stream is capturing); it runs eagerly"]
+
+
+def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
+    monkeypatch.setattr(capture, "record", lambda step, warm_up: (step(), lambda: None))
+    captured = make(SGD, CapturedStep, say=pytest.fail)
+    with pytest.raises(ValueError, match=r"\(6, 1, 16, 16\) is one too many: give all batches one size"):
+        for size in (2, 3, 4, 5, 6):
+            captured(torch.randn(size, 1, 16, 16), torch.zeros(size, dtype=torch.int64))
+
+
+def test_what_stands_against_a_capture_is_named():
+    accelerator = Accelerator(cpu=True)
+    assert obstacle(SGD, accelerator) == "there are no graphs on cpu"
+    accelerator.state.device = torch.device("cuda")
+    assert obstacle(SGD, accelerator) is None
+    noisy = get_recipe("resnet32_cifar100lt_ce_drw_pgd")
+    assert obstacle(noisy, accelerator) == "pgd draws its noise anew for each step"
