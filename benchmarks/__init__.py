@@ -1,0 +1,1 @@
+"""Speed, memory and rounding, measured: one command each, run from the repository's root."""

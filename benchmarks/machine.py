@@ -1,0 +1,60 @@
+"""What a benchmark runs on: the device, its threads, and a line that names them."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from ltzoo.errors import InputError
+
+DEVICES = ("cpu", "cuda")
+
+
+def choose_device(name: str) -> torch.device:
+    """Take the device that was asked for, and no other.
+
+    Args:
+        name: one of `DEVICES`.
+
+    Raises:
+        InputError: torch finds no such device.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("torch finds no CUDA device here; use --device cpu")
+    return torch.device(name)
+
+
+def choose_threads(threads: int | None) -> None:
+    """Set the CPU threads, one a core unless told otherwise."""
+    torch.set_num_threads(threads or cores())
+
+
+def cores() -> int:
+    """Count the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def describe_machine(device: torch.device) -> str:
+    """Name device, cores, threads and torch in a line."""
+    threads = f"{cores()} CPU cores, {torch.get_num_threads()} threads"
+    return f"{device_name(device)}, {threads}, torch {torch.__version__}"
+
+
+def device_name(device: torch.device) -> str:
+    """Name the device as its maker does."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    processors = Path("/proc/cpuinfo")
+    if processors.is_file():
+        for line in processors.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,189 @@
+"""Time of a recipe, from a few epochs of the real trainer: `python -m benchmarks.recipe NAME --device cpu`.
+
+Epochs of one kind cost the same: those whose tables have the same groups at w and the same groups beside it, as the
+two stages of SSE-SAM have not. Enough epochs are run that each kind is measured; the whole recipe is extrapolated.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from benchmarks.machine import DEVICES, choose_device, describe_machine
+from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.recipes import Recipe, override
+from ltzoo.registry import get_recipe
+from ltzoo.train import RunFolder, TrainOptions, train
+
+Kind = tuple[tuple[bool, ...], str, int]
+"""Which groups are moved, whereto, and the parts of a batch."""
+
+
+class _Clock(io.TextIOBase):
+    """Passes on what the trainer says, and notes when it said each line."""
+
+    def __init__(self) -> None:
+        self.beneath = sys.stderr
+        self.lines: list[tuple[float, str]] = []
+        self.unfinished = ""
+
+    def write(self, text: str) -> int:
+        *lines, self.unfinished = (self.unfinished + text).split("\n")
+        self.lines += [(time.perf_counter(), line) for line in lines]
+        return self.beneath.write(text)
+
+    def flush(self) -> None:
+        self.beneath.flush()
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of a short run.
+
+    Attributes:
+        kinds: the kind of each epoch.
+        training: each epoch's training.
+        evaluation: each epoch's evaluation.
+        start: until the first epoch begins: data, model, checks.
+        keeping: writing state and log, all epochs together.
+        end: checkpoint, figures and pictures.
+    """
+
+    kinds: Sequence[Kind]
+    training: Sequence[float]
+    evaluation: Sequence[float]
+    start: float
+    keeping: float
+    end: float
+
+
+def kinds_of(recipe: Recipe) -> list[Kind]:
+    """Say of which kind each epoch of a recipe is."""
+    epochs = recipe.schedule.epochs
+    tables = [recipe.perturbation.table(recipe.data.class_counts, epoch, epochs) for epoch in range(epochs)]
+    return [(tuple(radius > 0 for radius in table.radii), table.direction, table.parts) for table in tables]
+
+
+def short_recipe(recipe: Recipe, wanted: int) -> Recipe:
+    """Shorten a recipe so far that `wanted` epochs of each kind are left, or as many as it has.
+
+    Args:
+        recipe: the recipe.
+        wanted: epochs of each kind.
+    """
+    enough = {kind: min(wanted, count) for kind, count in Counter(kinds_of(recipe)).items()}
+    for epochs in range(min(wanted, recipe.schedule.epochs), recipe.schedule.epochs):
+        short = recipe.with_epochs(epochs)
+        found = Counter(kinds_of(short))
+        if all(found[kind] >= count for kind, count in enough.items()):
+            return short
+    return recipe
+
+
+def measure(recipe: Recipe, options: TrainOptions) -> Measured:
+    """Train a recipe and see where the time went.
+
+    Args:
+        recipe: a short one.
+        options: data and a folder that may be thrown away.
+    """
+    clock = _Clock()
+    began = time.perf_counter()
+    with contextlib.redirect_stderr(clock):
+        folder = train(recipe, options)
+    ended = time.perf_counter()
+    rows = RunFolder(folder.path).read_history(recipe.schedule.epochs)
+    training = [row["seconds"] or 0.0 for row in rows]
+    evaluation = [row["eval_seconds"] or 0.0 for row in rows]
+    # The trainer says a line when the first epoch begins and one at the end of each.
+    first = next(when for when, line in clock.lines if line.startswith(str(folder.path)))
+    last = max(when for when, line in clock.lines if line.startswith("epoch "))
+    keeping = last - first - sum(training) - sum(evaluation)
+    return Measured(kinds_of(recipe), training, evaluation, first - began, keeping, ended - last)
+
+
+def report(recipe: Recipe, measured: Measured) -> str:
+    """Write what was measured, and what follows for the whole recipe, as Markdown."""
+    epochs, done = recipe.schedule.epochs, len(measured.kinds)
+    counts = Counter(kinds_of(recipe))
+    lines = ["| part | measured | whole recipe (extrapolated) |", "| --- | --- | ---: |"]
+    total = 0.0
+    for number, (kind, count) in enumerate(counts.items(), 1):
+        seconds = [s for s, found in zip(measured.training, measured.kinds, strict=True) if found == kind]
+        # A kind's first epoch also warms up: it counts once.
+        first, *later = seconds
+        each = mean(later) if later else first
+        whole = first + (count - 1) * each
+        name = "training" if len(counts) == 1 else f"training, stage {number}"
+        spread = f", later {each:.4g} s ({min(later):.4g} .. {max(later):.4g})" if later else ""
+        lines.append(f"| {name} | {len(seconds)} epochs: first {first:.4g} s{spread} | {count} epochs: {whole:.4g} s |")
+        total += whole
+    evaluation = mean(measured.evaluation)
+    keeping = measured.keeping / done
+    for name, each in (("evaluation", evaluation), ("state and log", keeping)):
+        lines.append(f"| {name} | {done} epochs: {each:.3g} s each | {epochs} epochs: {epochs * each:.4g} s |")
+        total += epochs * each
+    for name, once in (("start-up", measured.start), ("checkpoint, figures, pictures", measured.end)):
+        lines.append(f"| {name} | {once:.3g} s | once: {once:.3g} s |")
+        total += once
+    whole_run = sum(measured.training) + sum(measured.evaluation) + measured.start + measured.keeping + measured.end
+    lines.append(f"| all | {whole_run:.4g} s | {total:.4g} s ({total / 60:.1f} min) |")
+    return "\n".join(lines)
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Train a few epochs in a temporary folder and print the table."""
+    device = choose_device(arguments.device)
+    # Accelerate takes CUDA wherever there is one, unless it is told not to before its state is made.
+    if device.type == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "1"
+    else:
+        os.environ.pop("ACCELERATE_USE_CPU", None)
+    recipe = get_recipe(arguments.recipe)
+    if arguments.amp_dtype:
+        recipe = override(recipe, {"precision": arguments.amp_dtype})
+    short = short_recipe(recipe, arguments.epochs)
+    with tempfile.TemporaryDirectory() as output:
+        options = TrainOptions(
+            arguments.data_dir, Path(output), channels_last=arguments.channels_last, threads=arguments.threads
+        )
+        measured = measure(short, options)
+    memory_format = "channels-last" if arguments.channels_last else "NCHW"
+    print(
+        f"{recipe.name} on {describe_machine(device)}; {recipe.precision} {memory_format}, batch {recipe.batch_size}; "
+        f"measured {short.schedule.epochs} epochs of {recipe.schedule.epochs}\n\n{report(recipe, measured)}"
+    )
+
+
+def build_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(prog="benchmarks.recipe", description="Measure a few epochs of a recipe; extrapolate the whole.")
+    parser.add_argument("recipe", metavar="NAME", help="a recipe's name")
+    parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
+    parser.add_argument(
+        "--epochs", type=at_least_one, default=2, metavar="N", help="epochs to measure, of each stage (%(default)s)"
+    )
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
+    parser.add_argument("--amp-dtype", choices=["bfloat16", "float16"], help="of the forward passes (the recipe's own)")
+    parser.add_argument(
+        "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory format (channels-last)"
+    )
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads (the trainer's choice)")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(), command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

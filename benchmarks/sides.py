@@ -1,0 +1,233 @@
+"""The two sides of a comparison: the plain reference and ltzoo's step, each with its own data path."""
+
+import itertools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from benchmarks.machine import synchronize
+from benchmarks.reference import PREFETCH, PlainLoader, ReferenceStep, plain_transform
+from ltzoo.data import BenchmarkImages, LabelledImages, Subset, TrainBatches
+from ltzoo.losses import create_loss
+from ltzoo.recipes import Recipe
+from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, perturbed_backward, tail_partition
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+NETWORKS = {"resnet32": "resnet32_cifar100lt_ce_ssesam", "resnet34": "resnet34_cifar100lt_ce_ssesam"}
+"""Networks, and the recipes that say batch, optimizer, images, radii and eta: 128 and 64 images a batch."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What both sides are told.
+
+    Attributes:
+        recipe: architecture, batch, optimizer, normalisation, and an SSE-SAM whose radii and eta every method takes.
+        images: the recipe's training images.
+        subset: which they are.
+        device: where to compute.
+        amp_dtype: precision of ltzoo's forward passes; None for float32. The reference is float32.
+        channels_last: memory format of ltzoo's side. The reference is NCHW.
+        tf32: which sides may round float32 convolutions to TF32: `reference`, `both` or `neither`.
+        workers: worker processes of the reference's DataLoader.
+    """
+
+    recipe: Recipe
+    images: LabelledImages
+    subset: Subset
+    device: torch.device
+    amp_dtype: torch.dtype | None
+    channels_last: bool
+    tf32: str
+    workers: int
+
+    @property
+    def perturbation(self) -> SSESAM:
+        """The SSE-SAM of the recipe."""
+        assert isinstance(self.recipe.perturbation, SSESAM)
+        return self.recipe.perturbation
+
+    @property
+    def radii(self) -> tuple[float, float]:
+        """Those of head and tail in stage 1."""
+        radii = self.perturbation.radii(0, self.recipe.schedule.epochs)
+        return radii["rho_head"], radii["rho_tail"]
+
+    def make_model(self) -> nn.Module:
+        """Build the network, with the same weights every time."""
+        torch.manual_seed(0)
+        classes = self.recipe.data.data_set.num_classes
+        return timm.create_model(self.recipe.architecture, num_classes=classes).to(self.device).train()
+
+    def make_optimizer(self, model: nn.Module) -> torch.optim.SGD:
+        """Make the recipe's SGD."""
+        settings = self.recipe.optimizer
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.nesterov,
+        )
+
+
+class Side(ABC):
+    """A training loop that can be run a few steps at a time.
+
+    Args:
+        setting: what both sides are told.
+        method: a key of `benchmarks.reference.PASSES`.
+        tf32: let float32 convolutions round to TF32 on CUDA.
+    """
+
+    def __init__(self, setting: Setting, method: str, tf32: bool) -> None:
+        self.setting, self.method, self.tf32 = setting, method, tf32
+        self.device, self.batch_size = setting.device, setting.recipe.batch_size
+
+    @abstractmethod
+    def batches(self, count: int) -> Batches:
+        """Yield at least `count` batches, all of the full size."""
+
+    @abstractmethod
+    def step(self, images: Tensor, targets: Tensor) -> None:
+        """Train on a batch."""
+
+    def run(self, steps: int, train: bool = True) -> float:
+        """Run some steps and measure all but the first, which fills the data path's queues.
+
+        Args:
+            steps: steps to measure.
+            train: train on the batches, rather than only make them.
+
+        Returns:
+            Seconds.
+        """
+        torch.backends.cudnn.allow_tf32 = self.tf32
+        batches = self.batches(1 + steps)
+        for done in range(1 + steps):
+            images, targets = next(batches)
+            if train:
+                self.step(images, targets)
+            if done == 0:
+                synchronize(self.device)
+                began = time.perf_counter()
+        synchronize(self.device)
+        seconds = time.perf_counter() - began
+        # What was made in advance is used up, so that no worker is busy while the other side runs.
+        for _ in batches:
+            pass
+        return seconds
+
+
+class ReferenceSide(Side):
+    """The plain step, float32 and NCHW, over a DataLoader.
+
+    Args:
+        setting: what both sides are told.
+        method: a key of `benchmarks.reference.PASSES`.
+        steps: steps that `run` will measure.
+    """
+
+    def __init__(self, setting: Setting, method: str, steps: int) -> None:
+        super().__init__(setting, method, setting.tf32 in ("reference", "both"))
+        data = setting.recipe.data
+        transform = plain_transform(data.data_set.mean, data.data_set.std, data.data_set.image_size)
+        images = BenchmarkImages(data, setting.images, setting.subset, transform)
+        # The workers are as far ahead at the end of the measured steps as at their beginning.
+        count = 1 + steps + PREFETCH * setting.workers
+        self.loader = PlainLoader(images, self.batch_size, count, setting.workers, self.device)
+        model = setting.make_model()
+        tail = tail_partition(torch.tensor(data.class_counts, device=self.device), setting.perturbation.eta)
+        self.train_on = ReferenceStep(model, setting.make_optimizer(model), method, tail, *setting.radii)
+
+    def batches(self, count: int) -> Batches:
+        """See `Side.batches`."""
+        return iter(self.loader)
+
+    def step(self, images: Tensor, targets: Tensor) -> None:
+        """See `Side.step`."""
+        self.train_on(images, targets)
+
+
+class LtzooSide(Side):
+    """ltzoo's step over its batches in memory, as its trainer calls them.
+
+    Args:
+        setting: what both sides are told.
+        method: a key of `benchmarks.reference.PASSES`.
+    """
+
+    def __init__(self, setting: Setting, method: str) -> None:
+        super().__init__(setting, method, setting.tf32 == "both")
+        recipe, device = setting.recipe, self.device
+        self.epochs = self._endless(
+            TrainBatches(
+                setting.images,
+                recipe.data.data_set,
+                recipe.augmentation,
+                self.batch_size,
+                0,
+                device,
+                setting.channels_last,
+            )
+        )
+        memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
+        self.model = setting.make_model().to(memory_format=memory_format)
+        self.optimizer = setting.make_optimizer(self.model)
+        self.criterion = create_loss("ce", recipe.data.class_counts).to(device)
+        counts = torch.tensor(recipe.data.class_counts, device=device)
+        self.table = perturbation(method, *setting.radii, setting.perturbation.eta).table(counts)
+        # The trainer hands weights to the step whether or not they are all 1.
+        self.class_weights = recipe.reweighting.weights(recipe.data.class_counts, 0).to(device, torch.float32)
+        self.scaler = GradScaler(device.type) if setting.amp_dtype == torch.float16 else None
+
+    def batches(self, count: int) -> Batches:
+        """See `Side.batches`."""
+        return itertools.islice(self.epochs, count)
+
+    def step(self, images: Tensor, targets: Tensor) -> None:
+        """See `Side.step`."""
+        perturbed_backward(
+            self.model,
+            self.criterion,
+            images,
+            targets,
+            self.table,
+            class_weights=self.class_weights,
+            forward=self.forward,
+            scaler=self.scaler,
+        )
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.optimizer.zero_grad()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Run the network under autocast where a precision was asked for."""
+        dtype = self.setting.amp_dtype
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            return self.model(images).float()
+
+    def _endless(self, made: TrainBatches) -> Batches:
+        for epoch in itertools.count():
+            yield from (batch for batch in made.epoch(epoch) if len(batch[1]) == self.batch_size)
+
+
+def perturbation(method: str, rho_head: float, rho_tail: float, eta: float) -> Perturbation:
+    """Name a method of the reference in ltzoo's words; a stage of SSE-SAM is one that has no other."""
+    if method == "sgd":
+        return NoPerturbation()
+    if method == "sam":
+        return SAM(rho=rho_head)
+    if method == "imbsam":
+        return ImbSAM(rho=rho_tail, eta=eta)
+    return SSESAM(rho_head=rho_head, rho_tail=rho_tail, gamma=1.0 if method == "ssesam-stage1" else 0.0, eta=eta)

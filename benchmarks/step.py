@@ -1,0 +1,247 @@
+"""Time and memory of a training step against a plain reference: `python -m benchmarks.step --device cpu`.
+
+Both sides train on CIFAR-100-LT (IF 100) with cross-entropy, each with its own data path, in one process and taking
+turns, so that a machine that slows down slows both. A ratio above 1 says that ltzoo is faster.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.machine import DEVICES, choose_device, choose_threads, describe_machine
+from benchmarks.memory import peak_bytes
+from benchmarks.reference import PASSES
+from benchmarks.sides import NETWORKS, LtzooSide, ReferenceSide, Setting, Side
+from ltzoo.cli.parser import Parser, at_least_one, run, writable
+from ltzoo.data import load_train
+from ltzoo.errors import InputError
+from ltzoo.registry import get_recipe
+
+WHOLE_RUN = "ssesam-whole-run"
+STEPS, WARMUP = {"cpu": 3, "cuda": 50}, {"cpu": 1, "cuda": 20}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method, both sides. Times are paired: entry i of both was measured in turn i.
+
+    Attributes:
+        network: a key of `benchmarks.sides.NETWORKS`.
+        method: a key of `PASSES`, or `WHOLE_RUN`.
+        batch_size: images a step.
+        reference_ms: milliseconds a step of the reference.
+        ltzoo_ms: milliseconds a step of ltzoo.
+        reference_bytes: peak memory of the reference.
+        ltzoo_bytes: peak memory of ltzoo.
+        computed: follows from other rows.
+    """
+
+    network: str
+    method: str
+    batch_size: int
+    reference_ms: Sequence[float]
+    ltzoo_ms: Sequence[float]
+    reference_bytes: int
+    ltzoo_bytes: int
+    computed: bool = False
+
+    @property
+    def ratios(self) -> list[float]:
+        """Reference's time over ltzoo's, turn by turn."""
+        return [theirs / ours for theirs, ours in zip(self.reference_ms, self.ltzoo_ms, strict=True)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn it into plain JSON."""
+        ratios = {"median": median(self.ratios), "min": min(self.ratios), "max": max(self.ratios)}
+        return {**vars(self), "ratio": ratios}
+
+
+def build_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(prog="benchmarks.step", description="Measure ltzoo's training step against a plain reference.")
+    parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
+    parser.add_argument("--network", choices=[*NETWORKS, "both"], default="both", help="(%(default)s)")
+    parser.add_argument("--methods", nargs="+", choices=list(PASSES), default=list(PASSES), help="(all)")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
+    parser.add_argument("--amp-dtype", choices=["bfloat16", "float16"], help="of ltzoo's forward passes (float32)")
+    parser.add_argument(
+        "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory format of ltzoo's side"
+    )
+    parser.add_argument(
+        "--tf32",
+        choices=["reference", "both", "neither"],
+        default="reference",
+        help="on CUDA, whose float32 convolutions may round to TF32, as they do in torch by default (%(default)s)",
+    )
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads (one a core)")
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="of the reference's DataLoader (%(default)s)"
+    )
+    parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="turns of each side (%(default)s)")
+    parser.add_argument("--steps", type=at_least_one, metavar="N", help="steps in a turn (3 on a CPU, 50 on CUDA)")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write every time measured")
+    return parser
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Measure, print the tables, write JSON."""
+    if arguments.workers < 0:
+        raise InputError(f"--workers must be at least 0, not {arguments.workers}")
+    device = choose_device(arguments.device)
+    if arguments.amp_dtype == "float16" and device.type == "cpu":
+        raise InputError("float16 wants a loss scaler, which a CPU lacks; use --amp-dtype bfloat16")
+    choose_threads(arguments.threads)
+    steps = arguments.steps or STEPS[device.type]
+    settings = {}
+    for network in NETWORKS if arguments.network == "both" else [arguments.network]:
+        recipe = get_recipe(NETWORKS[network])
+        images, subset = load_train(recipe.data, recipe.subset, arguments.data_dir)
+        dtype = getattr(torch, arguments.amp_dtype) if arguments.amp_dtype else None
+        settings[network] = Setting(
+            recipe, images, subset, device, dtype, arguments.channels_last, arguments.tf32, arguments.workers
+        )
+    heading = describe(arguments, device, steps, settings)
+    print(heading, file=sys.stderr)
+    rows: list[Comparison] = []
+    data_ms: dict[str, dict[str, list[float]]] = {}
+    for network, setting in settings.items():
+        for method in dict.fromkeys(arguments.methods):
+            print(f"{network} {method}", file=sys.stderr, flush=True)
+            rows.append(compare(network, setting, method, arguments.repeats, steps))
+        rows += whole_run([row for row in rows if row.network == network], setting.perturbation.gamma)
+        data_ms[network] = measure_data(setting, arguments.repeats, steps)
+    print(f"{heading}\n\n{table(rows)}\n\n{data_table(data_ms)}")
+    if arguments.json:
+        document = {
+            "heading": heading,
+            "arguments": {key: str(value) for key, value in vars(arguments).items()},
+            "steps_a_turn": steps,
+            "rows": [row.to_dict() for row in rows],
+            "data_ms_a_batch": data_ms,
+        }
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def compare(network: str, setting: Setting, method: str, repeats: int, steps: int) -> Comparison:
+    """Measure one method: memory first, each side alone, then times, both sides in turns.
+
+    Args:
+        network: a key of `benchmarks.sides.NETWORKS`.
+        setting: what both sides are told.
+        method: a key of `PASSES`.
+        repeats: turns of each side.
+        steps: steps in a turn.
+    """
+    # Two steps: SGD's momentum is there from the second on.
+    reference_bytes = peak_bytes(setting.device, lambda: ReferenceSide(setting, method, 1).run(1))
+    ltzoo_bytes = peak_bytes(setting.device, lambda: LtzooSide(setting, method).run(1))
+    sides = (ReferenceSide(setting, method, steps), LtzooSide(setting, method))
+    reference_ms, ltzoo_ms = _in_turns(sides, repeats, steps, WARMUP[setting.device.type])
+    batch_size = setting.recipe.batch_size
+    return Comparison(network, method, batch_size, reference_ms, ltzoo_ms, reference_bytes, ltzoo_bytes)
+
+
+def measure_data(setting: Setting, repeats: int, steps: int) -> dict[str, list[float]]:
+    """Measure the milliseconds that each side takes to make a batch, when nothing else runs."""
+    steps = max(steps, 10)
+    sides = (ReferenceSide(setting, "sgd", steps), LtzooSide(setting, "sgd"))
+    reference_ms, ltzoo_ms = _in_turns(sides, repeats, steps, 1, train=False)
+    return {"reference": reference_ms, "ltzoo": ltzoo_ms}
+
+
+def _in_turns(sides: Sequence[Side], repeats: int, steps: int, warmup: int, train: bool = True) -> list[list[float]]:
+    """Let the sides take turns; milliseconds a step of each side, turn by turn."""
+    for side in sides:
+        side.run(min(warmup, steps), train)
+    times: list[list[float]] = [[] for _ in sides]
+    for _ in range(repeats):
+        for side, taken in zip(sides, times, strict=True):
+            taken.append(1000 * side.run(steps, train) / steps)
+    return times
+
+
+def whole_run(rows: Sequence[Comparison], gamma: float) -> list[Comparison]:
+    """Compute a whole run of SSE-SAM from its two stages, where both were measured.
+
+    Args:
+        rows: those of one network.
+        gamma: the share of stage 1.
+    """
+    stages = [row for row in rows if row.method in ("ssesam-stage1", "ssesam-stage2")]
+    if len(stages) < 2:
+        return []
+    first, second = sorted(stages, key=lambda row: row.method)
+
+    def mixed(a: Sequence[float], b: Sequence[float]) -> list[float]:
+        return [gamma * x + (1 - gamma) * y for x, y in zip(a, b, strict=True)]
+
+    return [
+        Comparison(
+            first.network,
+            WHOLE_RUN,
+            first.batch_size,
+            mixed(first.reference_ms, second.reference_ms),
+            mixed(first.ltzoo_ms, second.ltzoo_ms),
+            max(first.reference_bytes, second.reference_bytes),
+            max(first.ltzoo_bytes, second.ltzoo_bytes),
+            computed=True,
+        )
+    ]
+
+
+def describe(arguments: argparse.Namespace, device: torch.device, steps: int, settings: dict[str, Setting]) -> str:
+    """Head the tables: machine, precisions, batches, repeats."""
+    rounded = {"reference": (" (TF32 convolutions)", ""), "both": (" (TF32 convolutions)",) * 2, "neither": ("", "")}
+    theirs, ours = rounded[arguments.tf32] if device.type == "cuda" else ("", "")
+    memory_format = "channels-last" if arguments.channels_last else "NCHW"
+    precision = arguments.amp_dtype or f"float32{ours}"
+    batches = ", ".join(f"{setting.recipe.batch_size} ({network})" for network, setting in settings.items())
+    return (
+        f"{describe_machine(device)}; reference: float32{theirs} NCHW, DataLoader with {arguments.workers} workers; "
+        f"ltzoo: {precision} {memory_format}; batch {batches}; {arguments.repeats} turns of {steps} steps, medians; "
+        f"{next(iter(settings.values())).recipe.benchmark}, {next(iter(settings.values())).subset.layout}"
+    )
+
+
+def table(rows: Sequence[Comparison]) -> str:
+    """Write the comparisons as Markdown."""
+    lines = [
+        "| network | method | reference ms a step | ltzoo ms a step | ratio: median (min .. max) | reference images/s "
+        "| ltzoo images/s | reference peak MiB | ltzoo peak MiB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        theirs, ours, ratio = median(row.reference_ms), median(row.ltzoo_ms), median(row.ratios)
+        method = f"{row.method} (computed)" if row.computed else row.method
+        lines.append(
+            f"| {row.network} | {method} | {theirs:.4g} | {ours:.4g} "
+            f"| {ratio:.2f} ({min(row.ratios):.2f} .. {max(row.ratios):.2f}) "
+            f"| {1000 * row.batch_size / theirs:.0f} | {1000 * row.batch_size / ours:.0f} "
+            f"| {row.reference_bytes / 2**20:.0f} | {row.ltzoo_bytes / 2**20:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def data_table(data_ms: dict[str, dict[str, list[float]]]) -> str:
+    """Write the data paths' times as Markdown."""
+    lines = ["| network | reference data ms a batch | ltzoo data ms a batch |", "| --- | ---: | ---: |"]
+    lines += [
+        f"| {network} | {median(ms['reference']):.3g} | {median(ms['ltzoo']):.3g} |" for network, ms in data_ms.items()
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(), command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

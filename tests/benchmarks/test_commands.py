@@ -1,0 +1,112 @@
+"""The benchmarks' commands: bad input is one line, and small runs give the numbers that they should."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from benchmarks import casting, recipe, step
+from benchmarks.memory import peak_bytes
+from ltzoo.registry import get_recipe
+
+DIGITS = "resnet20_digitslt_ce_ssesam"
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "found"),
+    [
+        (step, [], "required: --device"),
+        (step, ["--device", "tpu"], "invalid choice: 'tpu'"),
+        (step, ["--device", "cpu", "--methods", "adam"], "invalid choice: 'adam'"),
+        (step, ["--device", "cpu", "--repeats", "0"], "must be at least 1"),
+        (step, ["--device", "cpu", "--workers", "-1"], "--workers must be at least 0"),
+        (step, ["--device", "cpu", "--amp-dtype", "float16"], "use --amp-dtype bfloat16"),
+        (step, ["--device", "cpu", "--data-dir", "{}/none"], "does not exist"),
+        (step, ["--device", "cuda"], "torch finds no CUDA device"),
+        (casting, ["--data-dir", "{}/none"], "does not exist"),
+        (casting, ["--checkpoint", "{}/none.safetensors"], "is missing or damaged"),
+        (recipe, ["resnet20_digitslt_ce", "--device", "cpu"], "no recipe is called"),
+        (recipe, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
+        (recipe, ["resnet32_cifar100lt_ce_sgd", "--device", "cpu", "--data-dir", "{}/none"], "does not exist"),
+        (recipe, [DIGITS, "--device", "cpu", "--epochs", "0"], "must be at least 1"),
+    ],
+)
+def test_bad_input_is_one_line(command, argv, found, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")  # put back afterwards
+    try:
+        code = command.main([word.format(tmp_path) for word in argv])
+    except SystemExit as exit:
+        code = exit.code
+    assert code == 2
+    captured = capsys.readouterr()
+    assert found in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_a_whole_run_follows_from_its_stages():
+    first = step.Comparison("resnet32", "ssesam-stage1", 128, [20.0, 30.0], [10.0, 10.0], 5, 7)
+    second = step.Comparison("resnet32", "ssesam-stage2", 128, [20.0, 20.0], [5.0, 10.0], 6, 4)
+    assert step.whole_run([first], 0.7) == []
+    (whole,) = step.whole_run([second, first], 0.7)
+    assert whole.computed
+    assert whole.reference_ms == pytest.approx([20, 27])
+    assert whole.ltzoo_ms == pytest.approx([8.5, 10])
+    assert (whole.reference_bytes, whole.ltzoo_bytes) == (6, 7)
+    assert whole.ratios == pytest.approx([20 / 8.5, 2.7])
+    lines = step.table([first, whole]).splitlines()
+    assert lines[2].startswith("| resnet32 | ssesam-stage1 | 25 | 10 | 2.50 (2.00 .. 3.00) | 5120 | 12800 |")
+    assert "(computed)" in lines[3]
+    assert json.loads(json.dumps(whole.to_dict()))["ratio"]["median"] == pytest.approx(2.527, abs=1e-3)
+
+
+def test_the_peak_is_that_of_live_tensors():
+    before = torch.empty(1000, 250)
+
+    def work():
+        nonlocal before
+        a = torch.empty(1000, 250)  # a million bytes
+        b = torch.empty(2000, 250)
+        del a, before  # what was there before is not counted when it goes
+        c = torch.empty(500, 250)
+        del b
+        return c
+
+    assert peak_bytes(CPU, work) == 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "epochs"),
+    [
+        ("resnet32_cifar100lt_ce_sgd", 2, 2),
+        ("resnet32_cifar100lt_ce_ssesam", 1, 2),
+        ("resnet32_cifar100lt_ce_ssesam", 2, 4),
+        ("resnet32_cifar100lt_ce_ssesam", 500, 200),
+    ],
+)
+def test_both_stages_are_measured(name, wanted, epochs):
+    assert recipe.short_recipe(get_recipe(name), wanted).schedule.epochs == epochs
+
+
+def test_the_whole_recipe_follows_from_what_was_measured():
+    whole = get_recipe("resnet32_cifar100lt_ce_ssesam")
+    both, tail = recipe.kinds_of(whole)[0], recipe.kinds_of(whole)[-1]
+    measured = recipe.Measured([both, both, tail], [12.0, 10.0, 6.0], [1.0, 1.0, 1.0], 5.0, 0.3, 2.0)
+    text = recipe.report(whole, measured)
+    assert "| training, stage 1 | 2 epochs: first 12 s, later 10 s (10 .. 10) | 140 epochs: 1402 s |" in text
+    assert "| training, stage 2 | 1 epochs: first 6 s | 60 epochs: 360 s |" in text
+    assert "| all | 38.3 s | 1989 s (33.1 min) |" in text  # 1402 + 360 + 200 * 1.1 + 5 + 2
+
+
+def test_a_recipe_is_measured_with_the_real_trainer(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "")
+    assert recipe.main(["resnet20_digitslt_ce_sgd", "--device", "cpu", "--epochs", "1"]) == 0
+    assert os.environ["ACCELERATE_USE_CPU"] == "1"
+    out = capsys.readouterr().out
+    assert "measured 1 epochs of" in out
+    assert "| training | 1 epochs: first " in out
+    assert list(tmp_path.iterdir()) == []
