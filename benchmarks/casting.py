@@ -1,4 +1,4 @@
-"""What is left of a perturbation after weights are cast: `python -m benchmarks.casting --data-dir data`.
+"""What is left of a perturbation after weights are cast: `python benchmarks/casting.py --data-dir data`.
 
 A pass in reduced precision does not see w + eps but cast(w + eps). Beside cast(w), that is another move than eps: the
 smaller eps, the more of it is lost in rounding. Here eps = rho * g / norm(g), g being the gradient of cross-entropy on
@@ -18,14 +18,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks.machine import choose_threads
-from benchmarks.sides import NETWORKS
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import TrainBatches, load_train
 from ltzoo.errors import InputError
 from ltzoo.hub import WEIGHTS
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe
+from machine import choose_threads
+from sides import NETWORKS
 
 RHOS = (0.05, 0.5)
 _TF32_DROPPED = 13
@@ -152,7 +152,7 @@ def rows(network: str, origin: str, weights: Tensor, direction: Tensor) -> list[
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="benchmarks.casting", description="Measure a perturbation after its weights are cast.")
+    parser = Parser(prog="casting.py", description="Measure a perturbation after its weights are cast.")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
     parser.add_argument(
         "--checkpoint", type=Path, metavar="PATH", help="trained weights too: a checkpoint folder, or safetensors"

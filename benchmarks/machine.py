@@ -12,7 +12,7 @@ DEVICES = ("cpu", "cuda")
 
 
 def choose_device(name: str) -> torch.device:
-    """Take the device that was asked for, and no other.
+    """Take the device that was asked for, and no other; Accelerate would take CUDA wherever there is one.
 
     Args:
         name: one of `DEVICES`.
@@ -22,6 +22,7 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("torch finds no CUDA device here; use --device cpu")
+    os.environ["ACCELERATE_USE_CPU"] = "1" if name == "cpu" else "0"
     return torch.device(name)
 
 

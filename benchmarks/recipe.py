@@ -1,4 +1,4 @@
-"""Time of a recipe, from a few epochs of the real trainer: `python -m benchmarks.recipe NAME --device cpu`.
+"""Time of a recipe, from a few epochs of the real trainer: `python benchmarks/recipe.py NAME --device cpu`.
 
 Epochs of one kind cost the same: those whose tables have the same groups at w and the same groups beside it, as the
 two stages of SSE-SAM have not. Enough epochs are run that each kind is measured; the whole recipe is extrapolated.
@@ -7,7 +7,6 @@ two stages of SSE-SAM have not. Enough epochs are run that each kind is measured
 import argparse
 import contextlib
 import io
-import os
 import sys
 import tempfile
 import time
@@ -17,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.machine import DEVICES, choose_device, describe_machine
 from ltzoo.cli.parser import Parser, at_least_one, run
 from ltzoo.recipes import Recipe, override
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
+from machine import DEVICES, choose_device, describe_machine
 
 Kind = tuple[tuple[bool, ...], str, int]
 """Which groups are moved, whereto, and the parts of a batch."""
@@ -55,6 +54,7 @@ class Measured:
         start: until the first epoch begins: data, model, checks.
         keeping: writing state and log, all epochs together.
         end: checkpoint, figures and pictures.
+        how: what the trainer says of how it computes.
     """
 
     kinds: Sequence[Kind]
@@ -63,6 +63,7 @@ class Measured:
     start: float
     keeping: float
     end: float
+    how: str
 
 
 def kinds_of(recipe: Recipe) -> list[Kind]:
@@ -104,10 +105,11 @@ def measure(recipe: Recipe, options: TrainOptions) -> Measured:
     training = [row["seconds"] or 0.0 for row in rows]
     evaluation = [row["eval_seconds"] or 0.0 for row in rows]
     # The trainer says a line when the first epoch begins and one at the end of each.
-    first = next(when for when, line in clock.lines if line.startswith(str(folder.path)))
+    first, line = next((when, line) for when, line in clock.lines if line.startswith(str(folder.path)))
+    how = line.removeprefix(f"{folder.path}: ").partition(", overridden")[0].partition(" on ")[2]
     last = max(when for when, line in clock.lines if line.startswith("epoch "))
     keeping = last - first - sum(training) - sum(evaluation)
-    return Measured(kinds_of(recipe), training, evaluation, first - began, keeping, ended - last)
+    return Measured(kinds_of(recipe), training, evaluation, first - began, keeping, ended - last, how)
 
 
 def report(recipe: Recipe, measured: Measured) -> str:
@@ -142,30 +144,28 @@ def report(recipe: Recipe, measured: Measured) -> str:
 def command(arguments: argparse.Namespace) -> None:
     """Train a few epochs in a temporary folder and print the table."""
     device = choose_device(arguments.device)
-    # Accelerate takes CUDA wherever there is one, unless it is told not to before its state is made.
-    if device.type == "cpu":
-        os.environ["ACCELERATE_USE_CPU"] = "1"
-    else:
-        os.environ.pop("ACCELERATE_USE_CPU", None)
     recipe = get_recipe(arguments.recipe)
     if arguments.amp_dtype:
         recipe = override(recipe, {"precision": arguments.amp_dtype})
     short = short_recipe(recipe, arguments.epochs)
     with tempfile.TemporaryDirectory() as output:
         options = TrainOptions(
-            arguments.data_dir, Path(output), channels_last=arguments.channels_last, threads=arguments.threads
+            arguments.data_dir,
+            Path(output),
+            channels_last=arguments.channels_last,
+            capture=not arguments.eager,
+            threads=arguments.threads,
         )
         measured = measure(short, options)
-    memory_format = "channels-last" if arguments.channels_last else "NCHW"
     print(
-        f"{recipe.name} on {describe_machine(device)}; {recipe.precision} {memory_format}, batch {recipe.batch_size}; "
+        f"{recipe.name} on {describe_machine(device)}; {measured.how}; batch {recipe.batch_size}; "
         f"measured {short.schedule.epochs} epochs of {recipe.schedule.epochs}\n\n{report(recipe, measured)}"
     )
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="benchmarks.recipe", description="Measure a few epochs of a recipe; extrapolate the whole.")
+    parser = Parser(prog="recipe.py", description="Measure a few epochs of a recipe; extrapolate the whole.")
     parser.add_argument("recipe", metavar="NAME", help="a recipe's name")
     parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
     parser.add_argument(
@@ -174,8 +174,9 @@ def build_parser() -> Parser:
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
     parser.add_argument("--amp-dtype", choices=["bfloat16", "float16"], help="of the forward passes (the recipe's own)")
     parser.add_argument(
-        "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory format (channels-last)"
+        "--channels-last", action=argparse.BooleanOptionalAction, help="memory format (the trainer's choice)"
     )
+    parser.add_argument("--eager", action="store_true", help="on CUDA, do not capture the step")
     parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads (the trainer's choice)")
     return parser
 

@@ -4,19 +4,23 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
 
 import timm
 import torch
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
 
-from benchmarks.machine import synchronize
-from benchmarks.reference import PREFETCH, PlainLoader, ReferenceStep, plain_transform
 from ltzoo.data import BenchmarkImages, LabelledImages, Subset, TrainBatches
-from ltzoo.losses import create_loss
+from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
-from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, perturbed_backward, tail_partition
+from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, tail_partition
+from ltzoo.train.capture import CapturedStep, obstacle
+from ltzoo.train.compute import make_accelerator
+from ltzoo.train.step import Step
+from machine import synchronize
+from reference import PREFETCH, PlainLoader, ReferenceStep, plain_transform
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 
@@ -33,7 +37,8 @@ class Setting:
         images: the recipe's training images.
         subset: which they are.
         device: where to compute.
-        amp_dtype: precision of ltzoo's forward passes; None for float32. The reference is float32.
+        precision: of ltzoo's side, as a recipe names it. The reference is float32.
+        eager: do not capture ltzoo's step on CUDA.
         channels_last: memory format of ltzoo's side. The reference is NCHW.
         tf32: which sides may round float32 convolutions to TF32: `reference`, `both` or `neither`.
         workers: worker processes of the reference's DataLoader.
@@ -43,7 +48,8 @@ class Setting:
     images: LabelledImages
     subset: Subset
     device: torch.device
-    amp_dtype: torch.dtype | None
+    precision: Literal["float32", "bfloat16", "float16"]
+    eager: bool
     channels_last: bool
     tf32: str
     workers: int
@@ -83,7 +89,7 @@ class Side(ABC):
 
     Args:
         setting: what both sides are told.
-        method: a key of `benchmarks.reference.PASSES`.
+        method: a key of `reference.PASSES`.
         tf32: let float32 convolutions round to TF32 on CUDA.
     """
 
@@ -109,17 +115,17 @@ class Side(ABC):
         Returns:
             Seconds.
         """
-        torch.backends.cudnn.allow_tf32 = self.tf32
         batches = self.batches(1 + steps)
-        for done in range(1 + steps):
-            images, targets = next(batches)
-            if train:
-                self.step(images, targets)
-            if done == 0:
-                synchronize(self.device)
-                began = time.perf_counter()
-        synchronize(self.device)
-        seconds = time.perf_counter() - began
+        with tf32(self.tf32):
+            for done in range(1 + steps):
+                images, targets = next(batches)
+                if train:
+                    self.step(images, targets)
+                if done == 0:
+                    synchronize(self.device)
+                    began = time.perf_counter()
+            synchronize(self.device)
+            seconds = time.perf_counter() - began
         # What was made in advance is used up, so that no worker is busy while the other side runs.
         for _ in batches:
             pass
@@ -131,7 +137,7 @@ class ReferenceSide(Side):
 
     Args:
         setting: what both sides are told.
-        method: a key of `benchmarks.reference.PASSES`.
+        method: a key of `reference.PASSES`.
         steps: steps that `run` will measure.
     """
 
@@ -157,36 +163,31 @@ class ReferenceSide(Side):
 
 
 class LtzooSide(Side):
-    """ltzoo's step over its batches in memory, as its trainer calls them.
+    """The trainer's own step over its batches in memory; on CUDA captured, unless it is to be eager.
 
     Args:
         setting: what both sides are told.
-        method: a key of `benchmarks.reference.PASSES`.
+        method: a key of `reference.PASSES`.
     """
 
     def __init__(self, setting: Setting, method: str) -> None:
         super().__init__(setting, method, setting.tf32 == "both")
-        recipe, device = setting.recipe, self.device
-        self.epochs = self._endless(
-            TrainBatches(
-                setting.images,
-                recipe.data.data_set,
-                recipe.augmentation,
-                self.batch_size,
-                0,
-                device,
-                setting.channels_last,
-            )
-        )
+        moved = perturbation(method, *setting.radii, setting.perturbation.eta)
+        # One epoch, whose learning rate is the recipe's own.
+        schedule = replace(setting.recipe.schedule, warmup_epochs=0, milestones=(), factors=())
+        recipe = replace(setting.recipe, perturbation=moved, schedule=schedule, precision=setting.precision)
+        accelerator = make_accelerator(recipe.precision, (), Path())
         memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
-        self.model = setting.make_model().to(memory_format=memory_format)
-        self.optimizer = setting.make_optimizer(self.model)
-        self.criterion = create_loss("ce", recipe.data.class_counts).to(device)
-        counts = torch.tensor(recipe.data.class_counts, device=device)
-        self.table = perturbation(method, *setting.radii, setting.perturbation.eta).table(counts)
-        # The trainer hands weights to the step whether or not they are all 1.
-        self.class_weights = recipe.reweighting.weights(recipe.data.class_counts, 0).to(device, torch.float32)
-        self.scaler = GradScaler(device.type) if setting.amp_dtype == torch.float16 else None
+        model = setting.make_model().to(memory_format=memory_format)
+        if obstacle(recipe, accelerator) is None and not setting.eager:
+            self.step_on: Step = CapturedStep(recipe, model, accelerator, 0, None, say=print)
+        else:
+            self.step_on = Step(recipe, model, accelerator, 0, None)
+        augmentation, data_set = recipe.augmentation, recipe.data.data_set
+        batches = TrainBatches(
+            setting.images, data_set, augmentation, self.batch_size, 0, self.device, setting.channels_last
+        )
+        self.epochs = self._endless(batches)
 
     def batches(self, count: int) -> Batches:
         """See `Side.batches`."""
@@ -194,28 +195,7 @@ class LtzooSide(Side):
 
     def step(self, images: Tensor, targets: Tensor) -> None:
         """See `Side.step`."""
-        perturbed_backward(
-            self.model,
-            self.criterion,
-            images,
-            targets,
-            self.table,
-            class_weights=self.class_weights,
-            forward=self.forward,
-            scaler=self.scaler,
-        )
-        if self.scaler is None:
-            self.optimizer.step()
-        else:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        self.optimizer.zero_grad()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Run the network under autocast where a precision was asked for."""
-        dtype = self.setting.amp_dtype
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            return self.model(images).float()
+        self.step_on(images, targets)
 
     def _endless(self, made: TrainBatches) -> Batches:
         for epoch in itertools.count():

@@ -1,4 +1,4 @@
-"""Time and memory of a training step against a plain reference: `python -m benchmarks.step --device cpu`.
+"""Time and memory of a training step against a plain reference: `python benchmarks/step.py --device cpu`.
 
 Both sides train on CIFAR-100-LT (IF 100) with cross-entropy, each with its own data path, in one process and taking
 turns, so that a machine that slows down slows both. A ratio above 1 says that ltzoo is faster.
@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine import DEVICES, choose_device, choose_threads, describe_machine
-from benchmarks.memory import peak_bytes
-from benchmarks.reference import PASSES
-from benchmarks.sides import NETWORKS, LtzooSide, ReferenceSide, Setting, Side
 from ltzoo.cli.parser import Parser, at_least_one, run, writable
 from ltzoo.data import load_train
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe
+from machine import DEVICES, choose_device, choose_threads, describe_machine
+from memory import peak_bytes
+from reference import PASSES
+from sides import NETWORKS, LtzooSide, ReferenceSide, Setting, Side
 
 WHOLE_RUN = "ssesam-whole-run"
 STEPS, WARMUP = {"cpu": 3, "cuda": 50}, {"cpu": 1, "cuda": 20}
@@ -33,7 +33,7 @@ class Comparison:
     """One method, both sides. Times are paired: entry i of both was measured in turn i.
 
     Attributes:
-        network: a key of `benchmarks.sides.NETWORKS`.
+        network: a key of `sides.NETWORKS`.
         method: a key of `PASSES`, or `WHOLE_RUN`.
         batch_size: images a step.
         reference_ms: milliseconds a step of the reference.
@@ -65,12 +65,13 @@ class Comparison:
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="benchmarks.step", description="Measure ltzoo's training step against a plain reference.")
+    parser = Parser(prog="step.py", description="Measure ltzoo's training step against a plain reference.")
     parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
     parser.add_argument("--network", choices=[*NETWORKS, "both"], default="both", help="(%(default)s)")
     parser.add_argument("--methods", nargs="+", choices=list(PASSES), default=list(PASSES), help="(all)")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
     parser.add_argument("--amp-dtype", choices=["bfloat16", "float16"], help="of ltzoo's forward passes (float32)")
+    parser.add_argument("--eager", action="store_true", help="on CUDA, do not capture ltzoo's step")
     parser.add_argument(
         "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory format of ltzoo's side"
     )
@@ -95,17 +96,22 @@ def command(arguments: argparse.Namespace) -> None:
     if arguments.workers < 0:
         raise InputError(f"--workers must be at least 0, not {arguments.workers}")
     device = choose_device(arguments.device)
-    if arguments.amp_dtype == "float16" and device.type == "cpu":
-        raise InputError("float16 wants a loss scaler, which a CPU lacks; use --amp-dtype bfloat16")
     choose_threads(arguments.threads)
     steps = arguments.steps or STEPS[device.type]
     settings = {}
     for network in NETWORKS if arguments.network == "both" else [arguments.network]:
         recipe = get_recipe(NETWORKS[network])
         images, subset = load_train(recipe.data, recipe.subset, arguments.data_dir)
-        dtype = getattr(torch, arguments.amp_dtype) if arguments.amp_dtype else None
         settings[network] = Setting(
-            recipe, images, subset, device, dtype, arguments.channels_last, arguments.tf32, arguments.workers
+            recipe,
+            images,
+            subset,
+            device,
+            arguments.amp_dtype or "float32",
+            arguments.eager,
+            arguments.channels_last,
+            arguments.tf32,
+            arguments.workers,
         )
     heading = describe(arguments, device, steps, settings)
     print(heading, file=sys.stderr)
@@ -133,7 +139,7 @@ def compare(network: str, setting: Setting, method: str, repeats: int, steps: in
     """Measure one method: memory first, each side alone, then times, both sides in turns.
 
     Args:
-        network: a key of `benchmarks.sides.NETWORKS`.
+        network: a key of `sides.NETWORKS`.
         setting: what both sides are told.
         method: a key of `PASSES`.
         repeats: turns of each side.
@@ -200,7 +206,7 @@ def describe(arguments: argparse.Namespace, device: torch.device, steps: int, se
     """Head the tables: machine, precisions, batches, repeats."""
     rounded = {"reference": (" (TF32 convolutions)", ""), "both": (" (TF32 convolutions)",) * 2, "neither": ("", "")}
     theirs, ours = rounded[arguments.tf32] if device.type == "cuda" else ("", "")
-    memory_format = "channels-last" if arguments.channels_last else "NCHW"
+    memory_format = f"{'channels-last' if arguments.channels_last else 'NCHW'}{', eager' if arguments.eager else ''}"
     precision = arguments.amp_dtype or f"float32{ours}"
     batches = ", ".join(f"{setting.recipe.batch_size} ({network})" for network, setting in settings.items())
     return (

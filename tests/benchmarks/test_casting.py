@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.casting import CASTS, effective_move, to_tf32
+from casting import CASTS, effective_move, to_tf32
 
 ULP = 2**-10  # of TF32 at 1
 

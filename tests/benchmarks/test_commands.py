@@ -6,9 +6,12 @@ import os
 import pytest
 import torch
 
-from benchmarks import casting, recipe, step
-from benchmarks.memory import peak_bytes
+import casting
+import recipe
+import side_by_side
+import step
 from ltzoo.registry import get_recipe
+from memory import peak_bytes
 
 DIGITS = "resnet20_digitslt_ce_ssesam"
 CPU = torch.device("cpu")
@@ -22,7 +25,6 @@ CPU = torch.device("cpu")
         (step, ["--device", "cpu", "--methods", "adam"], "invalid choice: 'adam'"),
         (step, ["--device", "cpu", "--repeats", "0"], "must be at least 1"),
         (step, ["--device", "cpu", "--workers", "-1"], "--workers must be at least 0"),
-        (step, ["--device", "cpu", "--amp-dtype", "float16"], "use --amp-dtype bfloat16"),
         (step, ["--device", "cpu", "--data-dir", "{}/none"], "does not exist"),
         (step, ["--device", "cuda"], "torch finds no CUDA device"),
         (casting, ["--data-dir", "{}/none"], "does not exist"),
@@ -31,6 +33,8 @@ CPU = torch.device("cpu")
         (recipe, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
         (recipe, ["resnet32_cifar100lt_ce_sgd", "--device", "cpu", "--data-dir", "{}/none"], "does not exist"),
         (recipe, [DIGITS, "--device", "cpu", "--epochs", "0"], "must be at least 1"),
+        (side_by_side, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
+        (side_by_side, ["resnet20_digitslt_ce", "--device", "cpu"], "no recipe is called"),
     ],
 )
 def test_bad_input_is_one_line(command, argv, found, tmp_path, capsys, monkeypatch):
@@ -94,7 +98,7 @@ def test_both_stages_are_measured(name, wanted, epochs):
 def test_the_whole_recipe_follows_from_what_was_measured():
     whole = get_recipe("resnet32_cifar100lt_ce_ssesam")
     both, tail = recipe.kinds_of(whole)[0], recipe.kinds_of(whole)[-1]
-    measured = recipe.Measured([both, both, tail], [12.0, 10.0, 6.0], [1.0, 1.0, 1.0], 5.0, 0.3, 2.0)
+    measured = recipe.Measured([both, both, tail], [12.0, 10.0, 6.0], [1.0, 1.0, 1.0], 5.0, 0.3, 2.0, "cpu")
     text = recipe.report(whole, measured)
     assert "| training, stage 1 | 2 epochs: first 12 s, later 10 s (10 .. 10) | 140 epochs: 1402 s |" in text
     assert "| training, stage 2 | 1 epochs: first 6 s | 60 epochs: 360 s |" in text
@@ -110,3 +114,11 @@ def test_a_recipe_is_measured_with_the_real_trainer(tmp_path, monkeypatch, capsy
     assert "measured 1 epochs of" in out
     assert "| training | 1 epochs: first " in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_measured_beside_each_other(monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "")
+    took = {1: 2.0, 3: 2.4}
+    monkeypatch.setattr(side_by_side, "seconds", lambda recipe, data_dir, runs: took[runs])
+    assert side_by_side.main(["resnet20_digitslt_ce_sgd", "--device", "cpu"]) == 0
+    assert "one run 2 s, 3 runs 2.4 s; work in the same time 2.50 (2.50 .. 2.50), 3 turns" in capsys.readouterr().out

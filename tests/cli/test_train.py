@@ -14,6 +14,7 @@ from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main as front_door
 from ltzoo.cli.train import build_parser, main, report, requested_recipe
+from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder
@@ -25,7 +26,7 @@ SHORT = ["--recipe", "resnet20_digitslt_ce_sam", "--epochs", "1", "--threads", "
 
 
 def recipe_of(*argv: str):
-    return requested_recipe(build_parser("train.py").parse_args(["--recipe", NAME, *argv]))
+    return requested_recipe(NAME, build_parser("train.py").parse_args(["--recipe", NAME, *argv]))
 
 
 def run_of(output: Path) -> Path:
@@ -37,7 +38,9 @@ def test_the_flags_are_these():
     assert flags == {
         *("-h", "--help", "--import", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
         *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset"),
-        *("--val-interval", "--channels-last", "--torchcompile", "--threads", "--log-wandb", "--log-with"),
+        *("--clip-grad", "--grad-accum-steps", "--model-ema", "--model-ema-decay"),
+        *("--val-interval", "--channels-last", "--no-channels-last", "--eager", "--torchcompile", "--threads"),
+        *("--log-wandb", "--log-with"),
     }
 
 
@@ -48,6 +51,30 @@ def test_flags_change_fields_and_set_comes_last():
     assert recipe.batch_size == 7
     assert recipe.optimizer.lr == 0.02
     assert recipe.loss.tau == 2
+
+
+def test_timms_flags_for_the_step_change_its_fields():
+    recipe = recipe_of("--clip-grad", "2", "--grad-accum-steps", "4", "--model-ema", "--set", "ascent=micro_batch")
+    assert recipe.optimizer.clip_grad == 2.0
+    assert recipe.micro_batches == 4
+    assert recipe.ascent == "micro_batch"
+    assert recipe.ema_decay == 0.9998  # timm's default
+    assert recipe_of("--model-ema", "--model-ema-decay", "0.99").ema_decay == 0.99
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--model-ema-decay", "0.9"), "--model-ema-decay says how --model-ema averages; add --model-ema"),
+        (("--model-ema", "--model-ema-decay", "1"), "ema_decay must lie between 0 and 1, not 1.0"),
+        (("--clip-grad", "0"), "clip_grad must be above 0, not 0.0"),
+        (("--grad-accum-steps", "33"), "micro_batches must be from 1 to the batch size, not 33"),
+        (("--set", "ascent=global"), "ascent must be one of averaged, local, micro_batch, not 'global'"),
+    ],
+)
+def test_fields_of_the_step_that_make_no_sense_are_refused(argv, message):
+    with pytest.raises(InputError, match=message):
+        recipe_of(*argv)
 
 
 def test_without_flags_it_is_the_recipe():
@@ -96,7 +123,7 @@ def test_a_recipe_file_is_taken_back(tmp_path, capsys):
     file = tmp_path / "recipe.yaml"
     file.write_text(capsys.readouterr().out)
     parsed = build_parser("train.py").parse_args(["--recipe", str(file)])
-    assert requested_recipe(parsed) == get_recipe(NAME)
+    assert requested_recipe(parsed.recipe[0], parsed) == get_recipe(NAME)
 
 
 @pytest.mark.parametrize(

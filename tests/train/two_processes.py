@@ -25,7 +25,7 @@ def main() -> None:
         return sound
 
     Step.end = end_and_look
-    command = ["--recipe", NAME, "--epochs", "2", "--output", str(output)]
+    command = ["--recipe", NAME, "--epochs", "2", "--lr", "0.001", "--output", str(output)]
     codes = [
         train.main(command),
         train.main(command),  # the folder is there
