@@ -39,6 +39,7 @@ class Setting:
         device: where to compute.
         precision: of ltzoo's side, as a recipe names it. The reference is float32.
         eager: do not capture ltzoo's step on CUDA.
+        compile_backend: of `torch.compile` on ltzoo's side; None for none.
         channels_last: memory format of ltzoo's side. The reference is NCHW.
         tf32: which sides may round float32 convolutions to TF32: `reference`, `both` or `neither`.
         workers: worker processes of the reference's DataLoader.
@@ -50,6 +51,7 @@ class Setting:
     device: torch.device
     precision: Literal["float32", "bfloat16", "float16"]
     eager: bool
+    compile_backend: str | None
     channels_last: bool
     tf32: str
     workers: int
@@ -180,9 +182,9 @@ class LtzooSide(Side):
         memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
         model = setting.make_model().to(memory_format=memory_format)
         if obstacle(recipe, accelerator) is None and not setting.eager:
-            self.step_on: Step = CapturedStep(recipe, model, accelerator, 0, None, say=print)
+            self.step_on: Step = CapturedStep(recipe, model, accelerator, 0, setting.compile_backend, say=print)
         else:
-            self.step_on = Step(recipe, model, accelerator, 0, None)
+            self.step_on = Step(recipe, model, accelerator, 0, setting.compile_backend)
         augmentation, data_set = recipe.augmentation, recipe.data.data_set
         batches = TrainBatches(
             setting.images, data_set, augmentation, self.batch_size, 0, self.device, setting.channels_last

@@ -71,6 +71,7 @@ def build_parser() -> Parser:
     parser.add_argument("--methods", nargs="+", choices=list(PASSES), default=list(PASSES), help="(all)")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
     parser.add_argument("--amp-dtype", choices=["bfloat16", "float16"], help="of ltzoo's forward passes (float32)")
+    parser.add_argument("--torchcompile", action="store_true", help="compile ltzoo's model")
     parser.add_argument("--eager", action="store_true", help="on CUDA, do not capture ltzoo's step")
     parser.add_argument(
         "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory format of ltzoo's side"
@@ -109,6 +110,7 @@ def command(arguments: argparse.Namespace) -> None:
             device,
             arguments.amp_dtype or "float32",
             arguments.eager,
+            "inductor" if arguments.torchcompile else None,
             arguments.channels_last,
             arguments.tf32,
             arguments.workers,
@@ -206,13 +208,14 @@ def describe(arguments: argparse.Namespace, device: torch.device, steps: int, se
     """Head the tables: machine, precisions, batches, repeats."""
     rounded = {"reference": (" (TF32 convolutions)", ""), "both": (" (TF32 convolutions)",) * 2, "neither": ("", "")}
     theirs, ours = rounded[arguments.tf32] if device.type == "cuda" else ("", "")
-    memory_format = f"{'channels-last' if arguments.channels_last else 'NCHW'}{', eager' if arguments.eager else ''}"
+    memory_format = "channels-last" if arguments.channels_last else "NCHW"
+    how = "".join(f", {word}" for word in ("eager", "torchcompile") if getattr(arguments, word))
     precision = arguments.amp_dtype or f"float32{ours}"
     batches = ", ".join(f"{setting.recipe.batch_size} ({network})" for network, setting in settings.items())
     return (
         f"{describe_machine(device)}; reference: float32{theirs} NCHW, DataLoader with {arguments.workers} workers; "
-        f"ltzoo: {precision} {memory_format}; batch {batches}; {arguments.repeats} turns of {steps} steps, medians; "
-        f"{next(iter(settings.values())).recipe.benchmark}, {next(iter(settings.values())).subset.layout}"
+        f"ltzoo: {precision} {memory_format}{how}; batch {batches}; "
+        f"{arguments.repeats} turns of {steps} steps, medians; {next(iter(settings.values())).recipe.benchmark}, {next(iter(settings.values())).subset.layout}"
     )
 
 
