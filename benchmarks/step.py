@@ -211,11 +211,12 @@ def describe(arguments: argparse.Namespace, device: torch.device, steps: int, se
     memory_format = "channels-last" if arguments.channels_last else "NCHW"
     how = "".join(f", {word}" for word in ("eager", "torchcompile") if getattr(arguments, word))
     precision = arguments.amp_dtype or f"float32{ours}"
+    one = next(iter(settings.values()))
     batches = ", ".join(f"{setting.recipe.batch_size} ({network})" for network, setting in settings.items())
     return (
         f"{describe_machine(device)}; reference: float32{theirs} NCHW, DataLoader with {arguments.workers} workers; "
         f"ltzoo: {precision} {memory_format}{how}; batch {batches}; "
-        f"{arguments.repeats} turns of {steps} steps, medians; {next(iter(settings.values())).recipe.benchmark}, {next(iter(settings.values())).subset.layout}"
+        f"{arguments.repeats} turns of {steps} steps, medians; {one.recipe.benchmark}, {one.subset.layout}"
     )
 
 
