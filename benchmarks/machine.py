@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ltzoo.errors import InputError
+from ltzoo.train.compute import cores
 
 DEVICES = ("cpu", "cuda")
 
@@ -29,11 +30,6 @@ def choose_device(name: str) -> torch.device:
 def choose_threads(threads: int | None) -> None:
     """Set the CPU threads, one a core unless told otherwise."""
     torch.set_num_threads(threads or cores())
-
-
-def cores() -> int:
-    """Count the CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def synchronize(device: torch.device) -> None:

@@ -46,7 +46,7 @@ def build_parser(prog: str) -> Parser:
     fields.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
     fields.add_argument("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradient of a step")
     fields.add_argument(
-        "--grad-accum-steps", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
+        "--micro-batches", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
     )
     fields.add_argument("--model-ema", action="store_true", help="keep a moving average of the weights instead")
     fields.add_argument("--model-ema-decay", type=float, metavar="DECAY", help="that of --model-ema, a step (0.9998)")
@@ -90,8 +90,8 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
         settings["optimizer.lr"] = arguments.lr
     if arguments.clip_grad is not None:
         settings["optimizer.clip_grad"] = arguments.clip_grad
-    if arguments.grad_accum_steps is not None:
-        settings["micro_batches"] = arguments.grad_accum_steps
+    if arguments.micro_batches is not None:
+        settings["micro_batches"] = arguments.micro_batches
     if arguments.model_ema_decay is not None and not arguments.model_ema:
         raise InputError("--model-ema-decay says how --model-ema averages; add --model-ema")
     if arguments.model_ema:
@@ -125,9 +125,7 @@ def command(arguments: argparse.Namespace) -> None:
     )
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
     jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]
-    for (recipe, _), folder in zip(jobs, train_all(jobs), strict=True):
-        if is_main_process():
-            print(report(recipe, folder))
+    train_all(jobs, lambda recipe, folder: print(report(recipe, folder)) if is_main_process() else None)
 
 
 def report(recipe: Recipe, folder: RunFolder) -> str:

@@ -11,9 +11,9 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from ltzoo.sharpness.gradients import add, sum_over
-from ltzoo.sharpness.misuse import check_batch, check_model, check_options
+from ltzoo.sharpness.misuse import check_batch, check_model, check_options, check_processes
 from ltzoo.sharpness.moves import Gradient, climb, shake_alike, shake_filters
-from ltzoo.sharpness.passes import Passes, parts_of
+from ltzoo.sharpness.passes import Passes, parts_of, pieces_of
 from ltzoo.sharpness.rows import Row, fill_rows
 from ltzoo.sharpness.table import GroupTable
 
@@ -62,13 +62,14 @@ def perturbed_backward(
             Noise has no pass at w and wants "all".
         scaler: scales the losses in float16; `.grad` is then scaled too, as `scaler.step` expects it. Where any pass
             overflows, `.grad` is not finite, so that the scaler skips the step, and the running statistics stay.
-        generator: of the noise, on the parameters' device; torch's own if None.
+        generator: of the noise, on the parameters' device; torch's own if None. Processes that share the batch and its
+            noise ("averaged") must be given one, seeded alike.
         ascent: whose gradient a group climbs: "averaged", that of the whole batch, so that N processes do what one
             would do with all the images; "local", each process that of its own images; "micro_batch", each micro-batch
             its own.
         micro_batches: forward and backward run over so many parts of the batch, one after the other, for a batch whose
-            activations are too large for the memory; fewer where the batch has fewer images. But for BatchNorm, which
-            sees the parts, "averaged" and "local" give what one part gives.
+            activations are too large for the memory; fewer where the batch has fewer images. But for BatchNorm and
+            dropout, which see the parts, "averaged" and "local" give what one part gives.
         process_group: processes that share the batch, for a model that is not wrapped.
         radii: (K,) values for the table's radii, on the device, so that a captured step can follow a schedule; the
             table still says which groups move. None for the table's own.
@@ -79,17 +80,20 @@ def perturbed_backward(
 
     Raises:
         ValueError: the batch does not fit the table, `criterion` reduced the loss, an option does not suit another,
-            float16 has no scaler, gradients are off, or the model is sharded; the message says what to do.
+            float16 has no scaler, gradients are off, or the model is sharded; the message says what to do. Weights and
+            `.grad` are as before; running statistics may have seen the batch.
     """
     if isinstance(model, DistributedDataParallel):
         model, process_group = model.module, cast(dist.ProcessGroup, model.process_group)
     check_model(model, forward)
     check_batch(images, targets, table, class_weights)
     check_options(table, batchnorm, ascent, micro_batches, radii)
+    if process_group is not None:
+        check_processes(model, table, ascent, generator, len(targets), micro_batches)
     passes = Passes(model, criterion, forward or model, images, targets, table, scaler)
     shares, rows = fill_rows(table, radii, targets, class_weights, passes.dtype, process_group)
     as_before = passes.statistics.copy() if scaler is not None else []
-    pieces = parts_of(slice(0, len(targets)), micro_batches)
+    pieces = pieces_of(slice(0, len(targets)), micro_batches)
     if table.direction != "gradient":
         loss, total = _shaken(passes, rows, shares, micro_batches, generator)
     elif ascent == "micro_batch":
@@ -156,13 +160,13 @@ def _shaken(
     total: Gradient = [None] * len(passes.parameters)
     loss = torch.zeros((), dtype=shares.dtype, device=shares.device)
     origin = passes.origin()
-    parts = parts_of(slice(0, len(shares)), table.parts)
-    for part in parts:
+    for part in parts_of(slice(0, len(shares)), table.parts):
         for row in rows:
             with passes.away_from(origin):
+                # Drawn for a part without images too, so that processes stay in step.
                 shake(passes.parameters, float(row.radius), generator)
-                for piece in parts_of(part, -(-micro_batches // len(parts))):
+                for piece in pieces_of(part, -(-micro_batches // table.parts)) if part.start < part.stop else []:
                     losses = passes.losses(piece)
-                    loss += (shares * row.own)[piece] @ losses.detach().to(shares.dtype)
+                    loss += ((shares * row.own)[piece] * losses.detach()).sum()
                     total = add(total, passes.gradient(row.weights[piece], losses))
     return loss, total

@@ -36,33 +36,39 @@ class RunningStatistics:
             begin = len(self.buffers)
             self.buffers += [buffer for buffer in tracked if buffer is not None]
             self.by_layer.append(slice(begin, len(self.buffers)))
+        self.still = False
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let no forward pass into them."""
         for layer in self.layers:
             layer.track_running_stats = False
+        self.still = True
         try:
             yield
         finally:
             for layer in self.layers:
                 layer.track_running_stats = True
+            self.still = False
 
     def copy(self) -> list[Tensor]:
         """Copy them as they are now."""
         copies = [torch.empty_like(buffer) for buffer in self.buffers]
-        if copies:
-            torch._foreach_copy_(copies, self.buffers)
+        # On CUDA one kernel copies many tensors, of one type.
+        for dtype in {buffer.dtype for buffer in self.buffers}:
+            pairs = [pair for pair in zip(copies, self.buffers, strict=True) if pair[0].dtype == dtype]
+            torch._foreach_copy_([to for to, _ in pairs], [of for _, of in pairs])
         return copies
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Bring them back at the end: where activations are checkpointed, a backward pass runs layers again."""
-        kept, versions = self.copy(), [buffer._version for buffer in self.buffers]
+        kept = [] if self.still else self.copy()
+        versions = [buffer._version for buffer in self.buffers]
         try:
             yield
         finally:
-            for layer in self.by_layer:
+            for layer in self.by_layer if kept else []:
                 # Other layers' stay untouched: a graph that is kept for the next group refers to them.
                 if self.buffers[layer][-1]._version != versions[layer][-1]:
                     torch._foreach_copy_(self.buffers[layer], kept[layer])

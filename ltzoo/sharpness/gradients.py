@@ -9,15 +9,19 @@ from torch import Tensor
 from ltzoo.sharpness.moves import Gradient
 
 
-def own(gradients: Sequence[Tensor | None]) -> Gradient:
-    """Give each entry memory of its own: autograd hands out expanded tensors, and one tensor twice."""
+def own(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Gradient:
+    """Give each entry memory of its own, laid out as its parameter is, as `.grad` has it after `loss.backward()`.
+
+    Autograd hands out expanded tensors, one tensor twice, and the layout of the operation at hand; fused optimizers
+    walk through parameter and gradient side by side and do not look.
+    """
     seen: set[int] = set()
     owned: Gradient = []
-    for gradient in gradients:
+    for gradient, parameter in zip(gradients, parameters, strict=True):
         if gradient is not None:
             place = gradient.untyped_storage().data_ptr()
-            if place in seen or 0 in gradient.stride():
-                gradient = gradient.clone()
+            if place in seen or gradient.stride() != parameter.stride():
+                gradient = torch.empty_like(parameter).copy_(gradient)
             seen.add(place)
         owned.append(gradient)
     return owned

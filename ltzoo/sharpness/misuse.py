@@ -1,7 +1,7 @@
-"""What the step cannot do is said in one line, before any pass is run."""
+"""What the step cannot do is said in one line, before anything is changed that matters."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,11 @@ def check_model(model: nn.Module, forward: object) -> None:
         raise ValueError("gradients are off: call the step outside torch.no_grad() and torch.inference_mode()")
     if isinstance(forward, DistributedDataParallel):
         raise ValueError("forward must not be wrapped in DistributedDataParallel: wrap the model alone, and pass that")
+    if any(isinstance(part, DistributedDataParallel) for part in model.modules()):
+        raise ValueError(
+            "DistributedDataParallel lies within another wrapper, where its processes are not seen: wrap it last, "
+            "as DistributedDataParallel(torch.compile(model))"
+        )
     # Whoever has a sharded model has imported these.
     sharded = tuple(
         getattr(sys.modules[module], name)
@@ -87,6 +92,42 @@ def check_options(table: GroupTable, batchnorm: str, ascent: str, micro_batches:
         raise ValueError(f"radii must be ({len(table.radii)},), one a group that follows its gradient")
 
 
+def check_processes(
+    model: nn.Module,
+    table: GroupTable,
+    ascent: str,
+    generator: torch.Generator | None,
+    images: int,
+    micro_batches: int,
+) -> None:
+    """See that processes that share a batch will do alike.
+
+    Raises:
+        ValueError: their noise would differ, or SyncBatchNorm would wait for a micro-batch that is not there.
+    """
+    if table.direction != "gradient" and ascent == "averaged" and generator is None:
+        raise ValueError(
+            "processes that share their noise need a generator each, seeded alike: pass generator=, or ascent='local'"
+        )
+    if images < micro_batches and any(isinstance(part, nn.SyncBatchNorm) for part in model.modules()):
+        raise ValueError(
+            f"{micro_batches} micro-batches of {images} images: SyncBatchNorm needs as many in every process; "
+            "lower micro_batches"
+        )
+
+
+def check_parameters(parameters: Sequence[Tensor]) -> None:
+    """See that there are parameters, and that they can take small steps.
+
+    Raises:
+        ValueError: there are none, or some are in float16.
+    """
+    if not parameters:
+        raise ValueError("the model has no trainable parameter")
+    if any(parameter.dtype == torch.float16 for parameter in parameters):
+        raise ValueError("parameters in float16 are too coarse to be perturbed: keep them in float32, and use autocast")
+
+
 def check_logits(logits: Any, table: GroupTable, scaler: GradScaler | None) -> None:
     """See that what a forward pass gave can be differentiated, and has the table's classes.
 
@@ -103,8 +144,18 @@ def check_logits(logits: Any, table: GroupTable, scaler: GradScaler | None) -> N
         )
     if not logits.requires_grad:
         raise ValueError("the logits do not depend on a trainable parameter: was the forward pass under no_grad?")
-    if logits.dtype == torch.float16 and (scaler is None or not scaler.is_enabled()):
+    if torch.float16 in _precisions(logits) and (scaler is None or not scaler.is_enabled()):
         raise ValueError("in float16 small gradients become 0: pass the loss scaler as scaler=, or use bfloat16")
+
+
+def _precisions(logits: Tensor) -> set[torch.dtype]:
+    """Find the precisions that logits went through at last: Accelerate, for one, converts them to float32."""
+    found, node = {logits.dtype}, logits.grad_fn
+    while node is not None and node.name() == "ToCopyBackward0":
+        node = node.next_functions[0][0]
+        if node is not None:
+            found.update(metadata.dtype for metadata in node._input_metadata)
+    return found
 
 
 def check_losses(losses: Tensor, targets: Tensor, criterion: Callable[[Tensor, Tensor], Tensor]) -> None:

@@ -10,7 +10,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from ltzoo.sharpness.batchnorm import RunningStatistics
 from ltzoo.sharpness.gradients import own
-from ltzoo.sharpness.misuse import check_graph, check_logits, check_losses
+from ltzoo.sharpness.misuse import check_graph, check_logits, check_losses, check_parameters
 from ltzoo.sharpness.moves import Gradient
 from ltzoo.sharpness.table import GroupTable
 
@@ -28,7 +28,7 @@ class Passes:
         scaler: scales the losses, in float16.
 
     Raises:
-        ValueError: no parameter is trainable.
+        ValueError: no parameter is trainable, or some are in float16.
     """
 
     def __init__(
@@ -45,8 +45,7 @@ class Passes:
         self.images, self.targets, self.table, self.scaler = images, targets, table, scaler
         self.statistics = RunningStatistics(model)
         self.parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        if not self.parameters:
-            raise ValueError("the model has no trainable parameter")
+        check_parameters(self.parameters)
         self.dtype = torch.promote_types(torch.float32, self.parameters[0].dtype)
 
     def losses(self, part: slice) -> Tensor:
@@ -70,7 +69,8 @@ class Passes:
             found = torch.autograd.grad(scaled, self.parameters, retain_graph=retain_graph, allow_unused=True)
         if any(gradient is None for gradient in found):
             check_graph(losses)
-        return own(found)
+        with torch.no_grad():
+            return own(found, self.parameters)
 
     def origin(self) -> list[Tensor]:
         """Copy w."""
@@ -88,8 +88,12 @@ class Passes:
 
 
 def parts_of(whole: slice, parts: int) -> list[slice]:
-    """Cut a part of the batch into as many parts, as equal as can be, none of them empty."""
+    """Cut a part of the batch into so many parts, as equal as can be; the last are empty where it has fewer images."""
     size = whole.stop - whole.start
-    parts = max(1, min(parts, size))
     bounds = [whole.start + size // parts * k + min(k, size % parts) for k in range(parts + 1)]
     return [slice(begin, end) for begin, end in pairwise(bounds)]
+
+
+def pieces_of(whole: slice, micro_batches: int) -> list[slice]:
+    """Cut a part of the batch into so many micro-batches, or as many as it has images."""
+    return parts_of(whole, max(1, min(micro_batches, whole.stop - whole.start)))

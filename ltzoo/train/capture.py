@@ -12,7 +12,7 @@ from ltzoo.sharpness import GroupTable
 from ltzoo.train.step import Step
 
 _WARM_UP_STEPS = 3
-"""Libraries choose kernels and allocate their workspaces in these; a capture must find that done."""
+"""Libraries choose their kernels in these; a capture must find that done."""
 
 _MOST_SHAPES = 4
 """An epoch has batches of one shape and a last, smaller one; many more are not meant to be captured."""
@@ -25,18 +25,20 @@ def obstacle(recipe: Recipe, accelerator: Accelerator) -> str | None:
     if accelerator.num_processes > 1:
         return "several processes take part"
     if accelerator.scaler is not None:
-        return "float16's loss scaler decides on the host whether a step is taken; bfloat16 has none"
-    if recipe.perturbation.table(recipe.data.class_counts).direction != "gradient":
+        return "a loss scaler takes part; bfloat16 needs none"
+    epochs, counts = recipe.schedule.epochs, recipe.data.class_counts
+    if any(recipe.perturbation.table(counts, epoch, epochs).direction != "gradient" for epoch in range(epochs)):
         return f"{recipe.perturbation.name} draws its noise anew for each step"
     return None
 
 
 @dataclass(frozen=True)
 class _Captured:
-    """A recorded step, with the memory that it reads and writes."""
+    """A recorded step, with the memory that it reads and writes, which must stay as long as the recording."""
 
     images: Tensor
     targets: Tensor
+    table: GroupTable
     loss: Tensor
     replay: Callable[[], object]
 
@@ -72,10 +74,6 @@ class CapturedStep(Step):
         self.radii_there: dict[tuple, Tensor] = {}
         self.recorded: dict[tuple, _Captured] = {}
         super().__init__(recipe, model, accelerator, seed, compile_backend)
-        # The first step's momentum is the gradient, as from a buffer of zeros.
-        if recipe.optimizer.momentum:
-            for parameter in model.parameters():
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def begin(self, epoch: int) -> None:
         """See `Step.begin`."""
@@ -85,6 +83,8 @@ class CapturedStep(Step):
         self.lr_there.fill_(self.lr)
         self.weights_there.copy_(self.class_weights)
         self.stage = _stage(self.table)
+        # A recording holds on to all its activations; what an earlier stage recorded is not replayed again.
+        self.recorded = {key: captured for key, captured in self.recorded.items() if key[0] == self.stage}
         radii = torch.tensor(self.table.radii)
         self.radii_there.setdefault(self.stage, torch.zeros(len(radii), device=self.device)).copy_(radii)
 
@@ -96,6 +96,7 @@ class CapturedStep(Step):
                 self.recorded[key] = self._capture(images, targets)
             except RuntimeError as error:
                 self.possible = False
+                self.recorded.clear()
                 self.say(f"the step cannot be captured ({' '.join(str(error).split())[:200]}); it runs eagerly")
         if not self.possible:
             return super().__call__(images, targets)
@@ -123,8 +124,10 @@ class CapturedStep(Step):
         try:
             loss, replay = record(step, _WARM_UP_STEPS)
         finally:
-            torch._foreach_copy_(state, before)
-        return _Captured(images, targets, loss, replay)
+            for value, was in zip(state, before, strict=True):
+                value.copy_(was)
+            self.optimizer.zero_grad()
+        return _Captured(images, targets, table, loss, replay)
 
     def _state(self) -> list[Tensor]:
         """All that a step changes."""
@@ -150,6 +153,7 @@ def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[
     Returns:
         What `step` returned, as memory that each replay fills anew; and the replay.
     """
+    # A stream of its own: libraries keep a workspace for each, and recordings of other runs are replayed beside this.
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -157,6 +161,6 @@ def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[
             step()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=side):
         loss = step()
     return loss, graph.replay

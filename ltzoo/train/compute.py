@@ -44,7 +44,7 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
     except ValueError as error:
         raise InputError(f"precision {precision} cannot be used here: {error}") from error
     # Accelerate would train in float32 and say nothing, as would a device without TF32.
-    missing = accelerator.device.type != "cuda" if precision == "tf32" else not accelerator.native_amp
+    missing = not _has_tf32(accelerator.device) if precision == "tf32" else not accelerator.native_amp
     if precision != "float32" and missing:
         raise InputError(f"{precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
     if accelerator.num_processes > 1:
@@ -53,9 +53,18 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
     return accelerator
 
 
+def _has_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def choose_channels_last(precision: str, device: torch.device) -> bool:
     """Choose the memory format: CPUs, and the tensor cores of reduced precision, are faster with channels last."""
     return device.type == "cpu" or precision in ("bfloat16", "float16")
+
+
+def cores() -> int:
+    """Count the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_threads(recipe: Recipe) -> int:
@@ -65,8 +74,7 @@ def choose_threads(recipe: Recipe) -> int:
     """
     data_set = recipe.data.data_set
     pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if pixels < _PIXELS_WORTH_THREADS else cores
+    return 1 if pixels < _PIXELS_WORTH_THREADS else cores()
 
 
 def try_out(model: nn.Module, recipe: Recipe, compile_backend: str | None) -> None:

@@ -58,7 +58,7 @@ class RunFacts:
             self.recipe.precision,
             *(["channels-last"] if self.how["channels_last"] else []),
             *([f"compiled by {self.how['torchcompile']}"] if self.how["torchcompile"] else []),
-            *(["captured"] if self.how["captured"] else []),
+            *(["each step as one graph"] if self.how["capture"] else []),
             *([f"{threads} thread{'s' if threads > 1 else ''}"] if threads else []),
             *([f"{processes} processes"] if processes > 1 else []),
         ]

@@ -12,18 +12,23 @@ class Progress:
     Args:
         epochs: T.
         steps: steps an epoch.
-        done: epochs that were done before.
         label: tells this run from others that run beside it, which leaves no room for a bar; empty for a run alone.
         silent: say nothing; of several processes, one speaks.
     """
 
-    def __init__(self, epochs: int, steps: int, done: int = 0, label: str = "", silent: bool = False) -> None:
-        self.epochs, self.label, self.silent = epochs, label, silent
+    def __init__(self, epochs: int, steps: int, label: str = "", silent: bool = False) -> None:
+        self.epochs, self.steps, self.label, self.silent = epochs, steps, label, silent
         self.bar = (
-            tqdm(total=epochs * steps, initial=done * steps, unit="step", dynamic_ncols=True)
+            tqdm(total=epochs * steps, unit="step", dynamic_ncols=True)
             if sys.stderr.isatty() and not (label or silent)
             else None
         )
+
+    def resume(self, done: int) -> None:
+        """Count epochs that were done before."""
+        if self.bar is not None:
+            self.bar.initial = self.bar.n = done * self.steps
+            self.bar.refresh()
 
     def say(self, text: str) -> None:
         """Print lines above the bar."""

@@ -31,30 +31,37 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
     return train_all([(recipe, options)])[0]
 
 
-def train_all(jobs: Sequence[tuple[Recipe, TrainOptions]]) -> list[RunFolder]:
+def train_all(
+    jobs: Sequence[tuple[Recipe, TrainOptions]], report: Callable[[Recipe, RunFolder], None] | None = None
+) -> list[RunFolder]:
     """Train several recipes or seeds, each to the result that it has alone.
 
-    A run that fails does not stop the others.
+    A run that fails does not stop the others. Of runs side by side, `seconds` in `summary.csv` counts the others' turns
+    too.
 
     Args:
         jobs: a recipe and its options, each with a run folder of its own; all of one precision.
+        report: called with each run as it is finished.
 
     Returns:
         The run folders, finished, in the same order.
 
     Raises:
-        InputError: two jobs share a run folder or differ in precision, or runs failed, each as `training` raises.
+        InputError: two jobs share a run folder or differ in precision, trackers cannot tell runs side by side apart, or
+            runs failed, each as `training` raises.
     """
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
         raise InputError(f"two runs would share a folder: {', '.join(map(str, folders))}; name each once")
     precisions = {recipe.precision for recipe, _ in jobs}
     if len(precisions) > 1:
-        raise InputError(f"runs side by side must share their precision, not {', '.join(sorted(precisions))}")
+        raise InputError(f"runs of one command must share their precision, not {', '.join(sorted(precisions))}")
+    queues = _queues(len(jobs))
+    if queues and any(options.trackers for _, options in jobs):
+        raise InputError("trackers log one run at a time; leave --log-with out, or train one run a command")
     runs = [training(recipe, options, alone=len(jobs) == 1) for recipe, options in jobs]
-    queues = _queues(len(runs))
     finished: dict[int, RunFolder] = {}
-    failed: list[str] = []
+    failed: list[InputError] = []
     waiting = list(range(len(runs)))
     try:
         with tf32("tf32" in precisions):
@@ -66,14 +73,19 @@ def train_all(jobs: Sequence[tuple[Recipe, TrainOptions]]) -> list[RunFolder]:
                     except StopIteration as done:
                         finished[k] = done.value
                         waiting.remove(k)
+                        if report is not None:
+                            report(jobs[k][0], finished[k])
                     except InputError as error:
-                        failed.append(str(error))
+                        # Another process may wait for this one, which must not go on to the next run then.
+                        if len(jobs) == 1 or PartialState().num_processes > 1:
+                            raise
+                        failed.append(error)
                         waiting.remove(k)
     finally:
         for run in runs:
             run.close()
     if failed:
-        raise InputError("; ".join(failed))
+        raise InputError("; ".join(dict.fromkeys(map(str, failed)))) from failed[0]
     return [finished[k] for k in range(len(runs))]
 
 

@@ -45,6 +45,9 @@ class Step:
             nesterov=settings.nesterov,
             fused=True,
         )
+        # Else the first step makes them, from memory as it lies there; where that step overflows, it would stay so.
+        for parameter in model.parameters() if settings.momentum else []:
+            self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
         self.begin(0)
 

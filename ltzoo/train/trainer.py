@@ -91,10 +91,12 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
     device = accelerator.device
     decide(accelerator, lambda: folder.check_free(options.resume))
     wanted = recipe.subset if options.subset is None else read_subset(options.subset)
-    train_images, subset = load_train(recipe.data, wanted, options.data_dir, options.download)
+    # One process of a machine fetches; the others find what it fetched.
+    with accelerator.local_main_process_first():
+        train_images, subset = load_train(recipe.data, wanted, options.data_dir, options.download)
+        test_images = load_test(recipe.data, options.data_dir, options.download)
     if options.subset is not None and not _is_rules_own(subset, recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
-    test_images = load_test(recipe.data, options.data_dir, options.download)
     check_shares(len(train_images.labels), recipe.batch_size, accelerator.num_processes)
     if options.channels_last is None:
         options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
@@ -109,7 +111,7 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "channels_last": options.channels_last,
-        "captured": against is None,
+        "capture": against is None,
         "torchcompile": options.compile_backend,
         "val_interval": options.val_interval,
     }
@@ -181,21 +183,21 @@ class _Training:
         Args:
             against_capture: why the step is not captured; None to capture it.
         """
-        display = Progress(0, 0, silent=True)
+        epochs, main = self.recipe.schedule.epochs, self.accelerator.is_main_process
+        display = Progress(epochs, len(self.batches), self.label, silent=not main)
         arguments = (self.recipe, self.model, self.accelerator, self.options.seed, self.options.compile_backend)
         if against_capture is None:
-            self.step: Step = CapturedStep(*arguments, say=lambda text: display.say(text))
+            self.step: Step = CapturedStep(*arguments, say=display.say)
         else:
             self.step = Step(*arguments)
-        step, main = self.step, self.accelerator.is_main_process
-        if self.folder.last_state.exists():
+        step = self.step
+        if decide(self.accelerator, self.folder.last_state.exists):
             progress = load_state(self.folder.last_state, step)
             self.done, self.best = progress["epochs"], progress["best"]
             self.history = self.folder.read_history(self.done)
+            display.resume(self.done)
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
-        epochs = self.recipe.schedule.epochs
-        display = Progress(epochs, len(self.batches), self.done, self.label, silent=not main)
         begins = f", from epoch {self.done + 1}" if self.done else ""
         display.say(f"{self.folder.path}: {self.facts.in_words()}, {len(self.batches)} steps an epoch{begins}")
         if against_capture and self.accelerator.device.type == "cuda":

@@ -38,7 +38,7 @@ def test_the_flags_are_these():
     assert flags == {
         *("-h", "--help", "--import", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
         *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset"),
-        *("--clip-grad", "--grad-accum-steps", "--model-ema", "--model-ema-decay"),
+        *("--clip-grad", "--micro-batches", "--model-ema", "--model-ema-decay"),
         *("--val-interval", "--channels-last", "--no-channels-last", "--eager", "--torchcompile", "--threads"),
         *("--log-wandb", "--log-with"),
     }
@@ -54,7 +54,7 @@ def test_flags_change_fields_and_set_comes_last():
 
 
 def test_timms_flags_for_the_step_change_its_fields():
-    recipe = recipe_of("--clip-grad", "2", "--grad-accum-steps", "4", "--model-ema", "--set", "ascent=micro_batch")
+    recipe = recipe_of("--clip-grad", "2", "--micro-batches", "4", "--model-ema", "--set", "ascent=micro_batch")
     assert recipe.optimizer.clip_grad == 2.0
     assert recipe.micro_batches == 4
     assert recipe.ascent == "micro_batch"
@@ -68,7 +68,7 @@ def test_timms_flags_for_the_step_change_its_fields():
         (("--model-ema-decay", "0.9"), "--model-ema-decay says how --model-ema averages; add --model-ema"),
         (("--model-ema", "--model-ema-decay", "1"), "ema_decay must lie between 0 and 1, not 1.0"),
         (("--clip-grad", "0"), "clip_grad must be above 0, not 0.0"),
-        (("--grad-accum-steps", "33"), "micro_batches must be from 1 to the batch size, not 33"),
+        (("--micro-batches", "33"), "micro_batches must be from 1 to the batch size, not 33"),
         (("--set", "ascent=global"), "ascent must be one of averaged, local, micro_batch, not 'global'"),
     ],
 )

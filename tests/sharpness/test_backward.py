@@ -294,3 +294,42 @@ def test_the_loss_returned_is_the_weighted_mean_at_w(network, batches):
     expected = F.cross_entropy(network()(images), targets, weight=weights)
     loss, _ = gradient(network(), images, targets, STAGE_1.table(COUNTS), class_weights=weights)
     torch.testing.assert_close(loss, expected.detach(), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gradients_lie_in_memory_as_their_parameters_do(network, batches, memory_format):
+    model = network().to(memory_format=memory_format)
+    other = torch.channels_last if memory_format is torch.contiguous_format else torch.contiguous_format
+    images = batches[0][0].expand(-1, 3, -1, -1).contiguous(memory_format=other)
+    model[0] = nn.Conv2d(3, 4, 3, padding=1).double().to(memory_format=memory_format)
+    perturbed_backward(model, CE, images, batches[0][1], STAGE_1.table(COUNTS))
+    for parameter in model.parameters():
+        assert parameter.grad.stride() == parameter.stride()
+
+
+def test_gradients_that_autograd_shares_are_apart(batches):
+    """Both weights get the same tensor from autograd; each must climb and be clipped by itself."""
+
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (nn.Parameter(torch.zeros(16, 4, dtype=torch.float64)) for _ in range(2))
+
+        def forward(self, images):
+            return images.flatten(1) @ (self.a + self.b)
+
+    model = Sum()
+    gradient(model, *batches[0], SAM(rho=0.5).table(COUNTS))
+    assert torch.equal(model.a.grad, model.b.grad)
+    assert model.a.grad.data_ptr() != model.b.grad.data_ptr()
+
+
+@pytest.mark.parametrize("name", ["sam", "ssesam stage 1"])
+def test_a_compiled_model_gives_the_eager_gradient(network, batches, name):
+    _, expected = gradient(network(), *batches[0], METHODS[name][0].table(COUNTS))
+    model = network()
+    with torch._functorch.config.patch(donated_buffer=False):
+        compiled = torch.compile(model, backend="aot_eager")
+        _, found = gradient(model, *batches[0], METHODS[name][0].table(COUNTS), forward=compiled)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(b, a, rtol=0, atol=1e-12)

@@ -11,6 +11,10 @@ CE = nn.CrossEntropyLoss(reduction="none")
 TABLE = SAM(rho=0.5).table(COUNTS)
 
 
+def scaled_pixels(images):
+    return images.flatten(1)[:, :4] * torch.ones(4, requires_grad=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -30,12 +34,21 @@ TABLE = SAM(rho=0.5).table(COUNTS)
         ({"table": SAM(rho=0.5).table(torch.ones(5))}, "the model has 4 classes, the table 5: build it from"),
         ({"class_weights": torch.ones(3)}, r"class_weights must be \(4,\), as the table, not \(3,\)"),
         ({"forward": lambda images: torch.zeros(len(images), 4)}, "do not depend on a trainable parameter"),
-        ({"forward": lambda images: (images.flatten(1)[:, :4] * torch.ones(4, requires_grad=True)).half()}, "float16"),
+        (
+            {"forward": lambda images: scaled_pixels(images).half()},
+            "in float16 small gradients become 0: pass the loss scaler",
+        ),
+        (
+            {"forward": lambda images: scaled_pixels(images).half().float()},
+            "in float16 small gradients",
+        ),  # as Accelerate does
+        ({"model": nn.Linear(16, 4).half()}, "parameters in float16 are too coarse to be perturbed"),
     ],
 )
 def test_misuse_is_named(network, batches, changes, message):
+    """And weights and gradients are as before."""
     model, (images, targets) = network(), batches[0]
-    before = {key: value.clone() for key, value in model.state_dict().items()}
+    before = {key: value.clone() for key, value in model.named_parameters()}
     arguments = {"model": model, "criterion": CE, "images": images, "targets": targets, "table": TABLE} | changes
     with pytest.raises(ValueError, match=message):
         perturbed_backward(**arguments)

@@ -36,6 +36,7 @@ def test_averaged_processes_are_one_process_with_all_the_images(found):
 
 def test_local_processes_give_the_mean_of_their_own_gradients(found):
     for process in found:
+        assert len(process["local"]) == (7 * 2 - 1) * 3 * 2
         assert {case: far for case, far in process["local"].items() if not far < 1e-13} == {}
 
 
@@ -63,5 +64,14 @@ def test_gradients_are_reduced_in_one_call(found):
             assert count == (3 if ascent == "averaged" and name not in ("sgd", "pgd") else 2), case
 
 
-def test_sharded_models_are_refused(found):
-    assert all("FSDP and other sharded models cannot be used" in process["sharded"] for process in found)
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("FSDP", "FSDP and other sharded models cannot be used"),
+        ("DDP within", "DistributedDataParallel lies within another wrapper"),
+        ("noise", "processes that share their noise need a generator each, seeded alike"),
+        ("SyncBatchNorm", "13 micro-batches of 12 images: SyncBatchNorm needs as many in every process"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(found, case, message):
+    assert all(message in process["refused"][case] for process in found)

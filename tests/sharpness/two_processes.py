@@ -77,16 +77,31 @@ def averaged(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
 
 
 def local(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
-    """Distance of the gradient from the mean of the shards' own, each as of a process of its own."""
+    """Distance of the gradient from the mean of the shards' own, each as of a process of its own.
+
+    With "micro_batch", the shards are the processes' micro-batches.
+    """
     images, targets = batch()
-    order = torch.tensor([0, 1, 2, 3, 8, 9, 4, 5, 6, 7, 10, 11])  # each half has two tail images
-    images, targets = images[order], targets[order]
-    halves = [(images[:6], targets[:6]), (images[6:], targets[6:])]
     found = {}
     for name in (name for name in METHODS if name != "imbsam by group"):
-        alone = [gradient(network(), *half, name) for half in halves]
-        two = gradient(network(), *halves[rank], name, process_group=world, ascent="local")
-        found[name] = distance((alone[0] + alone[1]) / 2, two)
+        for cut, at in CUTS.items():
+            for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
+                for ascent, pieces in (("local", 1), ("micro_batch", 2)):
+                    if name == "pgd" and ascent == "micro_batch":
+                        continue  # noise has no ascent
+                    processes = [range(at), range(at, 12)]
+                    shards = [part for own in processes for part in torch.tensor(own).tensor_split(pieces)]
+                    alone = [
+                        gradient(network(), images[part], targets[part], name, class_weights=weights) for part in shards
+                    ]
+                    counted = torch.ones(12, dtype=torch.float64) if weights is None else weights[targets]
+                    expected = sum(
+                        a * counted[part].sum() / counted.sum() for a, part in zip(alone, shards, strict=True)
+                    )
+                    options = {"class_weights": weights, "micro_batches": pieces, "ascent": ascent}
+                    mine = torch.tensor(processes[rank])
+                    two = gradient(network(), images[mine], targets[mine], name, process_group=world, **options)
+                    found[f"{name}, {cut}, {weighted}, {ascent}"] = distance(expected, two)
     return found
 
 
@@ -170,25 +185,35 @@ def calls(rank: int, world: dist.ProcessGroup) -> dict[str, int]:
     return found
 
 
-def sharded() -> str:
-    """What is said of an FSDP model."""
+def refused(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
+    """What is said of models and options that cannot be used."""
     from torch.distributed.fsdp import fully_shard
 
-    model = network()
-    fully_shard(model, mesh=dist.init_device_mesh("cpu", (dist.get_world_size(),)))
-    try:
-        perturbed_backward(model, CE, *batch(), METHODS["sam"].table(COUNTS))
-    except ValueError as error:
-        return str(error)
-    return ""
+    sharded = network()
+    fully_shard(sharded, mesh=dist.init_device_mesh("cpu", (dist.get_world_size(),)))
+    compiled = torch.compile(DistributedDataParallel(network()), backend="eager")
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(network())
+    noise = {"batchnorm": "all", "process_group": world}
+    cases = {
+        "FSDP": (sharded, "sam", {}),
+        "DDP within": (compiled, "sam", {}),
+        "noise": (network(), "pgd", noise),
+        "SyncBatchNorm": (synced, "sam", {"process_group": world, "micro_batches": 13}),
+    }
+    said = {}
+    for case, (model, name, options) in cases.items():
+        try:
+            perturbed_backward(model, CE, *batch(), METHODS[name].table(COUNTS), **options)
+        except ValueError as error:
+            said[case] = str(error)
+    return said
 
 
 def main() -> None:
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
     rank, world = int(os.environ["RANK"]), dist.group.WORLD
-    found = {part.__name__: part(rank, world) for part in (averaged, local, trained, unused, overflow, calls)}
-    found["sharded"] = sharded()
+    found = {part.__name__: part(rank, world) for part in (averaged, local, trained, unused, overflow, calls, refused)}
     Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 

@@ -17,7 +17,7 @@ from ltzoo.train.processes import check_shares
 
 ROOT = Path(__file__).parents[2]
 NAME = "resnet20_digitslt_la_ssesam"
-RECIPE = override(get_recipe(NAME).with_epochs(2), {"optimizer.lr": 0.001})
+RECIPE = override(get_recipe(NAME).with_epochs(1), {"optimizer.lr": 0.001})
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +40,25 @@ def launched(tmp_path_factory):
 def test_both_processes_end_every_epoch_with_the_same_weights_and_statistics(launched):
     output, _ = launched
     for rank in (0, 1):
-        assert json.loads((output / f"{rank}.json").read_text()) == {"codes": [0, 2, 0, 0, 2], "equal": [True] * 3}
+        found = json.loads((output / f"{rank}.json").read_text())
+        assert found == {"codes": [0, 2, 0, 0, 2, 0, 130, 0], "equal": [True] * 7}
+
+
+def test_a_run_that_is_gone_on_with_is_the_same_bit_for_bit(launched):
+    output, _ = launched
+    for file in ("checkpoint/model.safetensors", "state/last.safetensors", "metrics.json"):
+        whole, parts = (output / where / NAME / "seed3" / file for where in ("whole", "interrupted"))
+        assert whole.read_bytes() == parts.read_bytes(), file
 
 
 def test_one_process_writes_and_speaks(launched):
     output, done = launched
-    folder = RunFolder(output / NAME / "seed0")
+    folder = RunFolder(output / "whole" / NAME / "seed0")
     document = yaml.safe_load(folder.recipe.read_text())
     assert document["run"]["processes"] == 2
-    assert document["run"]["captured"] is False
-    assert done.stderr.count("epoch 2/2") == 1
+    assert document["run"]["capture"] is False
+    assert done.stderr.count("epoch 1/1") == 2  # of seeds 0 and 1
+    assert done.stderr.count("epoch 2/2") == 2  # of seed 3, whole and gone on with
     assert done.stderr.count("exists; add --resume") == 1
     assert done.stderr.count("the smallest batch of an epoch has 1 images, fewer than the 2 processes") == 1
     assert done.stdout.count(f"{NAME}, seed 0: accuracy") == 2  # trained, then found finished
@@ -58,15 +67,15 @@ def test_one_process_writes_and_speaks(launched):
 def test_the_losses_are_near_those_of_one_process(launched, tmp_path):
     """BatchNorm sees half the batch in each process; order, augmentation and the step are the same."""
     output, _ = launched
-    two = [row["train_loss"] for row in RunFolder(output / NAME / "seed0").read_history(2)]
-    one = train(RECIPE, TrainOptions(Path("data"), tmp_path)).read_history(2)
+    two = [row["train_loss"] for row in RunFolder(output / "whole" / NAME / "seed0").read_history(1)]
+    one = train(RECIPE, TrainOptions(Path("data"), tmp_path)).read_history(1)
     assert two == pytest.approx([row["train_loss"] for row in one], rel=0.1)
 
 
 def test_a_run_is_not_gone_on_with_by_another_number_of_processes(launched):
     output, _ = launched
     with pytest.raises(InputError, match=r"other settings \(run.processes\)"):
-        train(RECIPE, TrainOptions(Path("data"), output, resume=True))
+        train(RECIPE, TrainOptions(Path("data"), output / "whole", resume=True))
 
 
 def test_every_process_must_get_an_image_of_every_batch():

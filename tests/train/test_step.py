@@ -1,5 +1,8 @@
 """One step: clipping, moving average, micro-batches; and the captured step against the eager one."""
 
+import gc
+import weakref
+
 import pytest
 import timm
 import torch
@@ -55,6 +58,42 @@ def test_the_moving_average_is_timms():
         assert torch.equal(step.evaluated.state_dict()[key], value), key
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_fused_optimizer_steps_as_the_plain_one(memory_format):
+    """It walks through gradients as they lie in memory: they must lie as their parameters do."""
+    recipe = get_recipe("resnet20_digitslt_ce_ssesam")
+    images = torch.randn(8, 16, 16, 1, generator=torch.Generator().manual_seed(1)).permute(0, 3, 1, 2)
+    batch = images.contiguous(memory_format=memory_format), torch.arange(8)
+    fused = make(recipe)
+    fused.model.to(memory_format=memory_format)
+    plain = make(recipe)
+    plain.model.to(memory_format=memory_format)
+    hyper = {key: fused.optimizer.defaults[key] for key in ("lr", "momentum", "weight_decay", "nesterov")}
+    plain.optimizer = torch.optim.SGD(plain.model.parameters(), **hyper)
+    plain.begin(0)
+    for _ in range(3):
+        fused(*batch)
+        plain(*batch)
+    for a, b in zip(fused.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_an_overflow_in_the_first_step_of_all_leaves_no_trace(monkeypatch):
+    step = make(get_recipe("resnet20_digitslt_ce_sam"))
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    sound = step.forward
+    before = weights(step)
+    step.forward = lambda images: sound(images) * float("inf")
+    step(*batches(1)[0])
+    assert torch.equal(weights(step), before)
+    assert all(not state["momentum_buffer"].any() for state in step.optimizer.state.values())
+    assert step.scaler.get_scale() == 512.0
+    step.forward = sound
+    step(*batches(1)[0])
+    assert weights(step).isfinite().all()
+    assert not torch.equal(weights(step), before)
+
+
 RECIPES = {
     "sgd": SGD.with_epochs(3),
     "ssesam": get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(3),
@@ -106,8 +145,22 @@ def test_memory_that_is_written_in_place_gives_the_eager_weights(monkeypatch, na
     monkeypatch.setattr(capture, "record", record)
     eager, captured = train_both(name, "cpu")
     assert torch.equal(weights(captured), weights(eager))
-    stages = 2 if name == "ssesam" else 1
-    assert len(captured.recorded) == 2 * stages  # one for whole batches, one for the smaller one
+    assert len(captured.recorded) == 2  # in the last stage: one for whole batches, one for the smaller one
+
+
+@pytest.mark.skipif(CUDA is None, reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", [Step, CapturedStep])
+def test_an_epoch_asks_the_device_nothing(kind):
+    step = make(RECIPES["ssesam"], kind, device="cuda", **({"say": pytest.fail} if kind is CapturedStep else {}))
+    made = batches(8, device="cuda")
+    for batch in made:  # recordings are made here
+        step(*batch)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for batch in made:
+            step(*batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.skipif(CUDA is None, reason="needs a CUDA device")
@@ -118,19 +171,50 @@ def test_fifty_captured_steps_give_the_eager_weights(name):
     torch.testing.assert_close(weights(captured), weights(eager), rtol=1e-3, atol=1e-4)
 
 
-def test_what_cannot_be_recorded_runs_eagerly_and_says_so(monkeypatch):
-    def record(step, warm_up):
-        step()
-        raise RuntimeError("operation not permitted\nwhen stream is capturing")
-
-    monkeypatch.setattr(capture, "record", record)
+@pytest.mark.parametrize("fails", ["afterwards", "in the optimizer"])
+def test_what_cannot_be_recorded_runs_eagerly_and_says_so(monkeypatch, fails):
     said: list[str] = []
     eager, captured = make(SGD), make(SGD, CapturedStep, say=said.append)
+    refusal = RuntimeError("operation not permitted\nwhen stream is capturing")
+
+    def refuse():
+        raise refusal
+
+    def record(step, warm_up):
+        with monkeypatch.context() as patch:
+            if fails == "in the optimizer":
+                patch.setattr(captured.optimizer, "step", refuse)
+            step()
+        raise refusal
+
+    monkeypatch.setattr(capture, "record", record)
     for batch in batches(3):
         eager(*batch)
         captured(*batch)
     torch.testing.assert_close(weights(captured), weights(eager), rtol=1e-5, atol=1e-6)
     assert said == ["the step cannot be captured (operation not permitted when stream is capturing); it runs eagerly"]
+
+
+def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(monkeypatch):
+    """The device reads memory by its address; whether a tensor still has it, it does not ask."""
+    read: list[weakref.ref] = []
+
+    def record(step, warm_up):
+        read.append(weakref.ref(captured.table.members))
+        return torch.zeros(()), lambda: None
+
+    monkeypatch.setattr(capture, "record", record)
+    captured = make(RECIPES["ssesam"], CapturedStep, say=pytest.fail)
+    for epoch in (0, 1):
+        captured.begin(epoch)
+        captured(*batches(2)[1])
+        gc.collect()
+        assert read[0]() is not None
+    assert len(read) == 1
+    captured.begin(2)
+    gc.collect()
+    assert captured.recorded == {}
+    assert read[0]() is None
 
 
 def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
@@ -148,3 +232,5 @@ def test_what_stands_against_a_capture_is_named():
     assert obstacle(SGD, accelerator) is None
     noisy = get_recipe("resnet32_cifar100lt_ce_drw_pgd")
     assert obstacle(noisy, accelerator) == "pgd draws its noise anew for each step"
+    accelerator.scaler = torch.amp.GradScaler("cpu")
+    assert obstacle(SGD, accelerator) == "a loss scaler takes part; bfloat16 needs none"

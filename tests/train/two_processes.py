@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from ltzoo.cli import train
+from ltzoo.evaluate import pictures
 from ltzoo.train.step import Step
 
 NAME = "resnet20_digitslt_la_ssesam"
@@ -21,18 +22,30 @@ def main() -> None:
 
     def end_and_look(self: Step) -> bool:
         sound = end(self)
-        ended.append(torch.cat([value.detach().flatten().double() for value in self.model.state_dict().values()]))
+        ended.append(torch.cat([value.detach().flatten().double() for value in self.evaluated.state_dict().values()]))
+        if "interrupted" in str(folder) and len(ended) == interrupt_at:
+            raise KeyboardInterrupt
         return sound
 
+    def run(where: str, *options: str) -> int:
+        nonlocal folder
+        folder = output / where
+        return train.main(["--recipe", NAME, "--epochs", "1", "--lr", "0.001", "--output", str(folder), *options])
+
+    folder, interrupt_at = output, -1
+    pictures._save = lambda figure, path: path.touch()  # painting takes as long as an epoch
     Step.end = end_and_look
-    command = ["--recipe", NAME, "--epochs", "2", "--lr", "0.001", "--output", str(output)]
+    ema = ("--seed", "3", "--epochs", "2", "--model-ema", "--model-ema-decay", "0.9")
     codes = [
-        train.main(command),
-        train.main(command),  # the folder is there
-        train.main([*command, "--resume"]),  # and finished
-        train.main([*command, "--seed", "1", "--set", "ascent=local", "--epochs", "1"]),
-        train.main([*command, "--seed", "2", "-b", "437"]),  # 438 images
+        run("whole"),
+        run("whole"),  # the folder is there
+        run("whole", "--resume"),  # and finished
+        run("whole", "--seed", "1", "--set", "ascent=local"),
+        run("whole", "--seed", "2", "-b", "437"),  # 438 images
+        run("whole", *ema),
     ]
+    interrupt_at = len(ended) + 2
+    codes += [run("interrupted", *ema), run("interrupted", *ema, "--resume")]
     equal = []
     for state in ended:
         other = [torch.empty_like(state) for _ in range(2)]
