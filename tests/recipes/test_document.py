@@ -133,7 +133,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("perturbation.name", "sgd", "unknown key perturbation.rho; there are none"),
         ("reweighting.beta", 1.5, "beta must lie in"),
         ("classifier", "dense", "classifier must be one of linear, cosine, not 'dense'"),
-        ("precision", "fp16", "precision must be one of float32, bfloat16, float16"),
+        ("precision", "fp16", "precision must be one of float32, tf32, bfloat16, float16"),
         ("batchnorm", ["all"], "batchnorm must be one of clean, all"),
         ("benchmark", "cifar100", "no benchmark is called 'cifar100'; the nearest are"),
         ("benchmark", 3, "benchmark must be text, not 3"),
