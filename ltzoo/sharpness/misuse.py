@@ -50,11 +50,17 @@ def check_batch(images: object, targets: object, table: GroupTable, class_weight
     Raises:
         ValueError: there is a closure in its place, or the targets are no classes of the table.
     """
+    if not isinstance(table, GroupTable):
+        raise ValueError(
+            f"table must be a GroupTable, not {type(table).__name__}: pass method.table(class_counts, epoch, epochs)"
+        )
     if callable(images) and not isinstance(images, Tensor):
         raise ValueError("the step takes no closure: give it the batch, images and targets; it runs every pass itself")
     if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.dtype != torch.int64:
         found = f"{tuple(targets.shape)} {targets.dtype}" if isinstance(targets, Tensor) else type(targets).__name__
         raise ValueError(f"targets must be (B,) int64 classes, not {found}")
+    if isinstance(images, Tensor) and len(images) != len(targets):
+        raise ValueError(f"there are {len(images)} images and {len(targets)} targets; give as many of both")
     if targets.device != table.members.device:
         raise ValueError(
             f"the table lies on {table.members.device}, the targets on {targets.device}: build the table from "

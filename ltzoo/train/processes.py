@@ -1,14 +1,22 @@
 """What several processes must do once, or decide alike."""
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from accelerate import Accelerator
+import torch
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 
 from ltzoo.errors import InputError
 
 _Answer = TypeVar("_Answer")
+
+
+def join_processes() -> PartialState:
+    """Join the processes that a launcher started; where there are CPUs alone, Accelerate does so only if it is told."""
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=launched and not torch.accelerator.is_available())
 
 
 def decide(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:

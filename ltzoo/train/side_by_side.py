@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
-from accelerate import PartialState
 
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
+from ltzoo.train.processes import join_processes
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.trainer import TrainOptions, training
 
@@ -56,7 +56,8 @@ def train_all(
     precisions = {recipe.precision for recipe, _ in jobs}
     if len(precisions) > 1:
         raise InputError(f"runs of one command must share their precision, not {', '.join(sorted(precisions))}")
-    queues = _queues(len(jobs))
+    state = join_processes()
+    queues = _queues(len(jobs), state.device)
     if queues and any(options.trackers for _, options in jobs):
         raise InputError("trackers log one run at a time; leave --log-with out, or train one run a command")
     runs = [training(recipe, options, alone=len(jobs) == 1) for recipe, options in jobs]
@@ -77,7 +78,7 @@ def train_all(
                             report(jobs[k][0], finished[k])
                     except InputError as error:
                         # Another process may wait for this one, which must not go on to the next run then.
-                        if len(jobs) == 1 or PartialState().num_processes > 1:
+                        if len(jobs) == 1 or state.num_processes > 1:
                             raise
                         failed.append(error)
                         waiting.remove(k)
@@ -89,8 +90,8 @@ def train_all(
     return [finished[k] for k in range(len(runs))]
 
 
-def _queues(count: int) -> list[Callable[[], AbstractContextManager]]:
-    """Make a stream of the device for each run, whose kernels wait for no other's; none where runs take turns."""
-    if count == 1 or PartialState().device.type != "cuda":
+def _queues(count: int, device: torch.device) -> list[Callable[[], AbstractContextManager]]:
+    """Make a stream of the CUDA device for each run, whose kernels wait for no other's; none where runs take turns."""
+    if count == 1 or device.type != "cuda":
         return []
     return [partial(torch.cuda.stream, torch.cuda.Stream()) for _ in range(count)]

@@ -27,6 +27,11 @@ def scaled_pixels(images):
         ({"radii": torch.tensor([0.1, 0.2])}, r"radii must be \(1,\)"),
         ({"images": lambda: None}, "takes no closure: give it the batch"),
         ({"targets": torch.zeros(12, 4)}, r"targets must be \(B,\) int64 classes, not \(12, 4\) torch.float32"),
+        (
+            {"table": SAM(rho=0.5)},
+            r"table must be a GroupTable, not SAM: pass method.table\(class_counts, epoch, epochs\)",
+        ),
+        ({"targets": torch.zeros(5, dtype=torch.int64)}, "there are 12 images and 5 targets; give as many of both"),
         ({"targets": [0] * 12}, "targets must be .* not list"),
         ({"targets": torch.full((12,), 4)}, "the labels run from 4 to 4, the table has 4 classes: build it from"),
         ({"targets": torch.full((12,), -1)}, "the labels run from -1"),

@@ -17,7 +17,7 @@ RECIPE = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
 @pytest.mark.parametrize("interleaved", [False, True], ids=["one after the other", "step by step"])
 def test_each_result_is_that_of_the_run_alone(tmp_path, monkeypatch, capsys, interleaved):
     if interleaved:
-        monkeypatch.setattr(side_by_side, "_queues", lambda count: [nullcontext] * count)
+        monkeypatch.setattr(side_by_side, "_queues", lambda count, device: [nullcontext] * count)
     options = TrainOptions(Path("data"), tmp_path / "together")
     folders = train_all([(RECIPE, replace(options, seed=seed)) for seed in (3, 4)])
     said = capsys.readouterr().err.splitlines()
@@ -39,7 +39,7 @@ def test_runs_on_streams_of_their_own_end_as_alone(tmp_path):
 
 
 def test_trackers_are_refused_side_by_side(tmp_path, monkeypatch):
-    monkeypatch.setattr(side_by_side, "_queues", lambda count: [nullcontext] * count)
+    monkeypatch.setattr(side_by_side, "_queues", lambda count, device: [nullcontext] * count)
     options = TrainOptions(Path("data"), tmp_path, trackers=("wandb",))
     with pytest.raises(InputError, match="trackers log one run at a time"):
         train_all([(RECIPE, options), (RECIPE, replace(options, seed=1))])
