@@ -16,8 +16,8 @@ from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.processes import check_shares
 
 ROOT = Path(__file__).parents[2]
-NAME = "resnet20_digitslt_la_ssesam"
-RECIPE = override(get_recipe(NAME).with_epochs(1), {"optimizer.lr": 0.001})
+NAME = "resnet20_digitslt_la_sam"
+RECIPE = override(get_recipe(NAME).with_epochs(1), {"optimizer.lr": 0.001, "batch_size": 128})
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,8 @@ from ltzoo.train import RunFolder, TrainOptions, side_by_side, train, train_all
 RECIPE = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
 
 
-@pytest.mark.parametrize("interleaved", [False, True], ids=["one after the other", "step by step"])
-def test_each_result_is_that_of_the_run_alone(tmp_path, monkeypatch, capsys, interleaved):
-    if interleaved:
-        monkeypatch.setattr(side_by_side, "_queues", lambda count, device: [nullcontext] * count)
+def test_each_result_of_runs_that_take_turns_is_that_of_the_run_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(side_by_side, "_queues", lambda count, device: [nullcontext] * count)
     options = TrainOptions(Path("data"), tmp_path / "together")
     folders = train_all([(RECIPE, replace(options, seed=seed)) for seed in (3, 4)])
     said = capsys.readouterr().err.splitlines()

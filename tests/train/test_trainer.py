@@ -55,13 +55,14 @@ NOISY = override(
     ("recipe", "changes"),
     [
         # Stage 2 and a lower learning rate begin where the run is interrupted.
-        (get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(2), {}),
+        (replace(get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(2), batch_size=128), {}),
         (NOISY, {"channels_last": False}),
         (
             replace(
                 get_recipe("resnet20_digitslt_ldam_sam").with_epochs(2),
                 precision="bfloat16",
                 ema_decay=0.9,
+                batch_size=128,
                 micro_batches=2,
             ),
             {},
@@ -328,6 +329,6 @@ def test_a_run_says_how_it_computes(tmp_path, capsys):
     folder = train(recipe, options(tmp_path / "chosen"))
     assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is True
     assert "seed0: 1 epochs on cpu, float32, channels-last, 1 thread, overridden: " in capsys.readouterr().err
-    folder = train(recipe, options(tmp_path / "asked for", channels_last=False, threads=2))
+    folder = train(recipe, options(tmp_path / "asked for", channels_last=False, threads=1))
     assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is False
-    assert "seed0: 1 epochs on cpu, float32, 2 threads, overridden: " in capsys.readouterr().err
+    assert "seed0: 1 epochs on cpu, float32, 1 thread, overridden: " in capsys.readouterr().err

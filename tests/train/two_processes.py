@@ -12,7 +12,7 @@ from ltzoo.cli import train
 from ltzoo.evaluate import pictures
 from ltzoo.train.step import Step
 
-NAME = "resnet20_digitslt_la_ssesam"
+NAME = "resnet20_digitslt_la_sam"
 
 
 def main() -> None:
@@ -30,7 +30,9 @@ def main() -> None:
     def run(where: str, *options: str) -> int:
         nonlocal folder
         folder = output / where
-        return train.main(["--recipe", NAME, "--epochs", "1", "--lr", "0.001", "--output", str(folder), *options])
+        return train.main(
+            ["--recipe", NAME, "--epochs", "1", "--lr", "0.001", "-b", "128", "--output", str(folder), *options]
+        )
 
     folder, interrupt_at = output, -1
     pictures._save = lambda figure, path: path.touch()  # painting takes as long as an epoch
