@@ -175,7 +175,7 @@ class LtzooSide(Side):
     def __init__(self, setting: Setting, method: str) -> None:
         super().__init__(setting, method, setting.tf32 == "both")
         moved = perturbation(method, *setting.radii, setting.perturbation.eta)
-        # One epoch, whose learning rate is the recipe's own.
+        # Every step is taken at the recipe's full learning rate, as the reference's are.
         schedule = replace(setting.recipe.schedule, warmup_epochs=0, milestones=(), factors=())
         recipe = replace(setting.recipe, perturbation=moved, schedule=schedule, precision=setting.precision)
         accelerator = make_accelerator(recipe.precision, (), Path())

@@ -1,14 +1,14 @@
 """docs/sharpness.md: every example runs as it stands there, on fewer images."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+
+from tests.launch import launch_two
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sharpness.md").read_text(encoding="utf-8")
 DATA, *EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.S)
@@ -45,14 +45,7 @@ def test_the_examples_run(heading, monkeypatch):
 def test_the_example_of_several_processes_runs(folder):
     (code,) = [code for heading, code in zip(HEADINGS, EXAMPLES, strict=True) if "torchrun" in heading]
     (folder / "several.py").write_text(f"{code}\nprint('loss', loss.isfinite().item())\n", encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "several.py"],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = launch_two(folder / "several.py")
     assert done.stdout.count("loss True") == 2
 
 

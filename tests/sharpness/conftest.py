@@ -6,19 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-COUNTS = torch.tensor([60, 30, 9, 4])
+from tests.sharpness.methods import make_network
 
 
 @pytest.fixture
 def network() -> Callable[[], nn.Module]:
     """The same float64 network at every call."""
-
-    def make() -> nn.Module:
-        torch.manual_seed(0)
-        layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 4)]
-        return nn.Sequential(*layers).double()
-
-    return make
+    return make_network
 
 
 @pytest.fixture

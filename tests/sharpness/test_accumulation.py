@@ -2,21 +2,11 @@
 
 import pytest
 import torch
-from torch import nn
 
-from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, ImbSAM, NoPerturbation, perturbed_backward
-from tests.sharpness.conftest import COUNTS
+from ltzoo.sharpness import perturbed_backward
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE
 
-CE = nn.CrossEntropyLoss(reduction="none")
 WEIGHTS = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
-METHODS = {
-    "sgd": NoPerturbation(),
-    "sam": SAM(rho=0.5),
-    "imbsam": ImbSAM(rho=0.5, eta=10),
-    "imbsam by group": ImbSAM(rho=0.5, eta=10, normalization="group"),
-    "ssesam stage 1": SSESAM(rho_head=0.3, rho_tail=0.6, gamma=1, eta=10),
-}
-NOISE = {"pgd": PGD(rho=0.5), "lpfsgd": LPFSGD(std=0.1, parts=3)}
 
 
 def gradient(model, images, targets, method, **options):

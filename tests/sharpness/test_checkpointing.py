@@ -3,19 +3,13 @@
 import pytest
 import timm
 import torch
-from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, perturbed_backward
-from tests.sharpness.conftest import COUNTS
+from ltzoo.sharpness import perturbed_backward
+from tests.sharpness.methods import CE, COUNTS, METHODS
 
-CE = nn.CrossEntropyLoss(reduction="none")
-METHODS = {
-    "sgd": NoPerturbation(),
-    "sam": SAM(rho=0.5),
-    "imbsam": ImbSAM(rho=0.5, eta=10),
-    "ssesam stage 1": SSESAM(rho_head=0.3, rho_tail=0.6, gamma=1, eta=10),
-}
+RUNS = {"sgd": 1, "sam": 2, "imbsam": 2, "ssesam stage 1": 3}
+"""Forward passes of a step."""
 
 
 def state_after(model, batch, name, batchnorm, forward=None):
@@ -25,7 +19,7 @@ def state_after(model, batch, name, batchnorm, forward=None):
 
 
 @pytest.mark.parametrize("batchnorm", ["clean", "all"])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", RUNS)
 def test_checkpointed_activations_change_nothing(network, batches, name, batchnorm):
     kept = state_after(network(), batches[0], name, batchnorm)
     model, runs = network(), []
@@ -35,7 +29,7 @@ def test_checkpointed_activations_change_nothing(network, batches, name, batchno
         return model[3:](checkpoint(model[:3], images, use_reentrant=False))
 
     again = state_after(model, batches[0], name, batchnorm, forward)
-    assert len(runs) > {"sgd": 1, "sam": 2, "imbsam": 2, "ssesam stage 1": 3}[name]  # the layers did run again
+    assert len(runs) > RUNS[name]  # the layers did run again
     for key, value in kept.items():
         torch.testing.assert_close(again[key], value, rtol=0, atol=1e-14)
 

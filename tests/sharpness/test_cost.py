@@ -7,19 +7,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, ImbSAM, NoPerturbation, perturbed_backward
-from tests.sharpness.conftest import COUNTS
-
-CE = nn.CrossEntropyLoss(reduction="none")
-STAGE_1 = SSESAM(rho_head=0.3, rho_tail=0.6, gamma=1, eta=10)
-STAGE_2 = SSESAM(rho_head=0.3, rho_tail=0.6, gamma=0, eta=10)
-METHODS = {
-    "sgd": NoPerturbation(),
-    "sam": SAM(rho=0.5),
-    "imbsam": ImbSAM(rho=0.5, eta=10),
-    "ssesam stage 1": STAGE_1,
-    "ssesam stage 2": STAGE_2,
-}
+from ltzoo.sharpness import LPFSGD, perturbed_backward
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE
 
 
 class LiveBytes(TorchDispatchMode):
@@ -102,11 +91,11 @@ def test_noise_costs_what_sgd_costs(network, batches):
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("name", [*METHODS, "pgd"])
+@pytest.mark.parametrize("name", [*METHODS, *NOISE])
 def test_the_host_never_waits_for_the_device(network, batches, name, scaled, monkeypatch):
     """On a GPU every question would empty the queue of kernels."""
     model, (images, targets) = network(), batches[0]
-    table = METHODS.get(name, PGD(rho=0.5)).table(COUNTS)
+    table = (METHODS | NOISE)[name].table(COUNTS)
     scaler = torch.amp.GradScaler("cpu") if scaled else None
     # It asks a CPU alone whether the labels are classes of the table.
     monkeypatch.setattr("ltzoo.sharpness.backward.check_batch", lambda *_: None)
@@ -118,7 +107,7 @@ def test_the_host_never_waits_for_the_device(network, batches, name, scaled, mon
             targets,
             table,
             class_weights=torch.ones(4, dtype=torch.float64),
-            batchnorm="all" if name == "pgd" else "clean",
+            batchnorm="all" if name in NOISE else "clean",
             scaler=scaler,
         )
     assert questions.asked == []

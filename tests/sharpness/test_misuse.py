@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from ltzoo.sharpness import PGD, SAM, perturbed_backward
-from tests.sharpness.conftest import COUNTS
+from tests.sharpness.methods import CE, COUNTS
 
-CE = nn.CrossEntropyLoss(reduction="none")
 TABLE = SAM(rho=0.5).table(COUNTS)
 
 

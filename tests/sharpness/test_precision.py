@@ -5,14 +5,12 @@ from functools import partial
 
 import pytest
 import torch
-from torch import nn
 
-from ltzoo.sharpness import PGD, SAM, SSESAM, ImbSAM, NoPerturbation, perturbed_backward
-from tests.sharpness.conftest import COUNTS
+from ltzoo.sharpness import SAM, perturbed_backward
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE
 
-CE = nn.CrossEntropyLoss(reduction="none")
-STAGE_1 = SSESAM(rho_head=0.3, rho_tail=0.6, gamma=1, eta=10)
-METHODS = {"sgd": NoPerturbation(), "sam": SAM(rho=0.5), "imbsam": ImbSAM(rho=0.5, eta=10), "ssesam": STAGE_1}
+NAMES = ["sgd", "sam", "imbsam", "ssesam stage 1"]
+STAGE_1, PGD = METHODS["ssesam stage 1"], NOISE["pgd"]
 
 
 def gradient(model, batch, method, **options):
@@ -27,7 +25,7 @@ def batch(batches):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_autocast_around_the_step_is_autocast_in_its_passes(network, batch, name, dtype):
     """Autocast keeps casts of the weights: a perturbed pass that took them again would be a pass at w."""
     # One scale for both types; float16 is refused without.
@@ -50,7 +48,7 @@ def test_autocast_around_the_step_is_autocast_in_its_passes(network, batch, name
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", NAMES)
 def test_reduced_precision_is_near_float32(network, batch, name, dtype):
     exact = torch.cat([g.flatten() for g in gradient(network().float(), batch, METHODS[name])])
     with torch.autocast("cpu", dtype):
@@ -63,7 +61,7 @@ def test_reduced_precision_is_near_float32(network, batch, name, dtype):
     ("method", "batchnorm", "passes", "bad_pass"),
     [
         *((STAGE_1, batchnorm, 3, bad_pass) for batchnorm in ("clean", "all") for bad_pass in range(3)),
-        (PGD(rho=0.5), "all", 1, 0),
+        (PGD, "all", 1, 0),
     ],
 )
 def test_an_overflow_in_any_pass_costs_the_step_and_nothing_else(network, batch, method, batchnorm, passes, bad_pass):

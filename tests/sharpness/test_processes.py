@@ -1,30 +1,18 @@
 """Proof 8: two processes through torchrun and gloo, every method in one launch."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.launch import launch_two
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What each process found."""
     output = tmp_path_factory.mktemp("processes")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*launch, str(Path(__file__).with_name("two_processes.py")), str(output)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch_two(Path(__file__).with_name("two_processes.py"), str(output))
     return [json.loads((output / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 

@@ -10,29 +10,13 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ltzoo.sharpness import PGD, SAM, SSESAM, ImbSAM, NoPerturbation, SAMExt, perturbed_backward
+from ltzoo.sharpness import perturbed_backward
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, make_network
 
-CE = nn.CrossEntropyLoss(reduction="none")
-COUNTS = torch.tensor([60, 30, 9, 4])
 WEIGHTS = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
-METHODS = {
-    "sgd": NoPerturbation(),
-    "sam": SAM(rho=0.5),
-    "imbsam": ImbSAM(rho=0.5, eta=10),
-    "imbsam by group": ImbSAM(rho=0.5, eta=10, normalization="group"),
-    "samext": SAMExt(rho_head=0.3, rho_tail=0.6, eta=10),
-    "ssesam stage 1": SSESAM(rho_head=0.3, rho_tail=0.6, gamma=1, eta=10),
-    "ssesam stage 2": SSESAM(rho_head=0.3, rho_tail=0.6, gamma=0, eta=10),
-    "pgd": PGD(rho=0.5),
-}
+CASES = METHODS | {"pgd": NOISE["pgd"]}
 CUTS = {"even": 6, "uneven": 7, "tail in one alone": 8}
 """Where twelve images, the last four of them of tail classes, are cut in two."""
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 4)]
-    return nn.Sequential(*layers).double()
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,7 +30,7 @@ def gradient(model, images, targets, name, **options) -> torch.Tensor:
     model[1].eval()
     if name == "pgd":
         options |= {"batchnorm": "all", "generator": torch.Generator().manual_seed(2)}
-    loss = perturbed_backward(model, CE, images, targets, METHODS[name].table(COUNTS), **options)
+    loss = perturbed_backward(model, CE, images, targets, CASES[name].table(COUNTS), **options)
     return torch.cat([loss.reshape(1), *(p.grad.flatten() for p in model.parameters() if p.grad is not None)])
 
 
@@ -64,14 +48,14 @@ def averaged(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
     """Distance of two processes' gradient from that of one process with all the images."""
     images, targets = batch()
     found = {}
-    for name in METHODS:
+    for name in CASES:
         for cut, at in CUTS.items():
             mine = slice(0, at) if rank == 0 else slice(at, 12)
             for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
                 for pieces in (1, 2):
                     options = {"class_weights": weights, "micro_batches": pieces}
-                    one = gradient(network(), images, targets, name, class_weights=weights)
-                    two = gradient(network(), images[mine], targets[mine], name, process_group=world, **options)
+                    one = gradient(make_network(), images, targets, name, class_weights=weights)
+                    two = gradient(make_network(), images[mine], targets[mine], name, process_group=world, **options)
                     found[f"{name}, {cut}, {weighted}, {pieces}"] = distance(one, two)
     return found
 
@@ -83,7 +67,7 @@ def local(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
     """
     images, targets = batch()
     found = {}
-    for name in (name for name in METHODS if name != "imbsam by group"):
+    for name in (name for name in CASES if name != "imbsam by group"):
         for cut, at in CUTS.items():
             for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
                 for ascent, pieces in (("local", 1), ("micro_batch", 2)):
@@ -92,7 +76,8 @@ def local(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
                     processes = [range(at), range(at, 12)]
                     shards = [part for own in processes for part in torch.tensor(own).tensor_split(pieces)]
                     alone = [
-                        gradient(network(), images[part], targets[part], name, class_weights=weights) for part in shards
+                        gradient(make_network(), images[part], targets[part], name, class_weights=weights)
+                        for part in shards
                     ]
                     counted = torch.ones(12, dtype=torch.float64) if weights is None else weights[targets]
                     expected = sum(
@@ -100,7 +85,7 @@ def local(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
                     )
                     options = {"class_weights": weights, "micro_batches": pieces, "ascent": ascent}
                     mine = torch.tensor(processes[rank])
-                    two = gradient(network(), images[mine], targets[mine], name, process_group=world, **options)
+                    two = gradient(make_network(), images[mine], targets[mine], name, process_group=world, **options)
                     found[f"{name}, {cut}, {weighted}, {ascent}"] = distance(expected, two)
     return found
 
@@ -110,11 +95,11 @@ def trained(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
     images, targets = batch()
     mine = slice(0, 7) if rank == 0 else slice(7, 12)
     found = {}
-    for name, method in METHODS.items():
+    for name, method in CASES.items():
         for ascent in ("averaged", "local", "micro_batch"):
             ends = []
             for wrapped in (False, True):
-                model = network()
+                model = make_network()
                 passed = DistributedDataParallel(model) if wrapped else model
                 optimizer = torch.optim.SGD(passed.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3)
                 for step in range(5):
@@ -136,7 +121,7 @@ def trained(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
 def unused(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
     """Whether a parameter that one process alone uses gets its gradient in both, and one that none uses gets none."""
     images, targets = batch()
-    model = network()
+    model = make_network()
     model.sometimes, model.never = (nn.Parameter(torch.zeros(4, dtype=torch.float64)) for _ in range(2))
 
     def forward(x):
@@ -144,7 +129,7 @@ def unused(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
         return logits + model.sometimes if rank == 1 else logits
 
     for name in ("sgd", "sam"):
-        table = METHODS[name].table(COUNTS)
+        table = CASES[name].table(COUNTS)
         perturbed_backward(model, CE, images[rank::2], targets[rank::2], table, forward=forward, process_group=world)
     gradient = model.sometimes.grad
     return {
@@ -156,10 +141,10 @@ def unused(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
 def overflow(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
     """Whether an overflow in the second process alone costs both the step and nothing else."""
     images, targets = (tensor[rank::2] for tensor in batch())
-    model, scaler = network().float(), torch.amp.GradScaler("cpu", init_scale=1024.0)
+    model, scaler = make_network().float(), torch.amp.GradScaler("cpu", init_scale=1024.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    table = METHODS["ssesam stage 1"].table(COUNTS)
+    table = CASES["ssesam stage 1"].table(COUNTS)
     bad = float("inf") if rank == 1 else 1.0
     forward = lambda x: model(x) * bad  # noqa: E731
     options = {"forward": forward, "scaler": scaler, "process_group": world}
@@ -176,10 +161,10 @@ def calls(rank: int, world: dist.ProcessGroup) -> dict[str, int]:
     found = {}
     once = dist.all_reduce
     for ascent in ("averaged", "local"):
-        for name in METHODS:
+        for name in CASES:
             counted = []
             dist.all_reduce = lambda *a, counted=counted, **k: (counted.append(1), once(*a, **k))[1]
-            gradient(network(), images, targets, name, process_group=world, ascent=ascent)
+            gradient(make_network(), images, targets, name, process_group=world, ascent=ascent)
             found[f"{name}, {ascent}"] = len(counted)
     dist.all_reduce = once
     return found
@@ -189,21 +174,21 @@ def refused(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
     """What is said of models and options that cannot be used."""
     from torch.distributed.fsdp import fully_shard
 
-    sharded = network()
+    sharded = make_network()
     fully_shard(sharded, mesh=dist.init_device_mesh("cpu", (dist.get_world_size(),)))
-    compiled = torch.compile(DistributedDataParallel(network()), backend="eager")
-    synced = nn.SyncBatchNorm.convert_sync_batchnorm(network())
+    compiled = torch.compile(DistributedDataParallel(make_network()), backend="eager")
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(make_network())
     noise = {"batchnorm": "all", "process_group": world}
     cases = {
         "FSDP": (sharded, "sam", {}),
         "DDP within": (compiled, "sam", {}),
-        "noise": (network(), "pgd", noise),
+        "noise": (make_network(), "pgd", noise),
         "SyncBatchNorm": (synced, "sam", {"process_group": world, "micro_batches": 13}),
     }
     said = {}
     for case, (model, name, options) in cases.items():
         try:
-            perturbed_backward(model, CE, *batch(), METHODS[name].table(COUNTS), **options)
+            perturbed_backward(model, CE, *batch(), CASES[name].table(COUNTS), **options)
         except ValueError as error:
             said[case] = str(error)
     return said

@@ -1,9 +1,6 @@
 """Training in two processes through torchrun: one run folder, one voice, the same weights in both."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +11,8 @@ from ltzoo.recipes import override
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.processes import check_shares
+from tests.launch import launch_two
 
-ROOT = Path(__file__).parents[2]
 NAME = "resnet20_digitslt_la_sam"
 RECIPE = override(get_recipe(NAME).with_epochs(1), {"optimizer.lr": 0.001, "batch_size": 128})
 
@@ -24,16 +21,7 @@ RECIPE = override(get_recipe(NAME).with_epochs(1), {"optimizer.lr": 0.001, "batc
 def launched(tmp_path_factory):
     """The output folder, and what was said."""
     output = tmp_path_factory.mktemp("processes")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*launch, str(Path(__file__).with_name("two_processes.py")), str(output)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = launch_two(Path(__file__).with_name("two_processes.py"), str(output))
     return output, done
 
 

@@ -18,7 +18,6 @@ from ltzoo.evaluate import predict
 from ltzoo.recipes import override, read_recipe
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, step, train, trainer
-from ltzoo.train.compute import choose_channels_last
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import SUMMARY_COLUMNS
 from ltzoo.train.state import load_state
@@ -307,28 +306,3 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path, cha
     with pytest.raises(InputError, match=message):
         train(recipe, options(tmp_path / "output", **changes))
     assert not (tmp_path / "output").exists()
-
-
-@pytest.mark.parametrize(
-    ("precision", "device", "channels_last"),
-    [
-        ("float32", "cpu", True),
-        ("bfloat16", "cpu", True),
-        ("float32", "cuda", False),
-        ("tf32", "cuda", False),
-        ("bfloat16", "cuda", True),
-        ("float16", "cuda", True),
-    ],
-)
-def test_the_memory_format_is_chosen_and_said(precision, device, channels_last):
-    assert choose_channels_last(precision, torch.device(device)) is channels_last
-
-
-def test_a_run_says_how_it_computes(tmp_path, capsys):
-    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
-    folder = train(recipe, options(tmp_path / "chosen"))
-    assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is True
-    assert "seed0: 1 epochs on cpu, float32, channels-last, 1 thread, overridden: " in capsys.readouterr().err
-    folder = train(recipe, options(tmp_path / "asked for", channels_last=False, threads=1))
-    assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is False
-    assert "seed0: 1 epochs on cpu, float32, 1 thread, overridden: " in capsys.readouterr().err
