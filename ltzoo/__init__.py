@@ -3,9 +3,10 @@
 from ltzoo.data import create_dataset, get_benchmark, list_benchmarks, make_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, group_accuracy
+from ltzoo.hub import push_to_hub
 from ltzoo.losses import create_loss, register_loss
 from ltzoo.recipes import Recipe
-from ltzoo.registry import create_model, get_recipe, list_models, list_recipes, register_recipe
+from ltzoo.registry import create_model, get_recipe, list_models, list_pretrained, list_recipes, register_recipe
 from ltzoo.sharpness import register_perturbation
 
 __version__ = "0.1.0"
@@ -23,8 +24,10 @@ __all__ = [
     "group_accuracy",
     "list_benchmarks",
     "list_models",
+    "list_pretrained",
     "list_recipes",
     "make_groups",
+    "push_to_hub",
     "register_loss",
     "register_perturbation",
     "register_recipe",

@@ -56,12 +56,13 @@ def get_recipe(name: str) -> Recipe:
     return _RECIPES[plain]
 
 
-def find_checkpoint(name: str, hub: str | None = None) -> Path:
+def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> Path:
     """Find the folder of a checkpoint, fetching it from the Hub where need be.
 
     Args:
         name: a recipe's name, `hf-hub:user/repo[@revision]` or `local-dir:path`.
         hub: for a recipe's name, where to look first: a folder, or a Hub user or organisation.
+        whole: from the Hub, fetch all its files, not only those that a model is loaded from.
 
     Raises:
         InputError: there is no such recipe or checkpoint.
@@ -71,9 +72,9 @@ def find_checkpoint(name: str, hub: str | None = None) -> Path:
         return Path(rest)
     if scheme == "hf-hub":
         repository, _, revision = rest.partition("@")
-        return checkpoints.fetch(repository, revision or None)
+        return checkpoints.fetch(repository, revision or None, whole)
     get_recipe(name)
-    return checkpoints.find_checkpoint(name, hub)
+    return checkpoints.find_checkpoint(name, hub, whole)
 
 
 def create_model(
@@ -102,14 +103,28 @@ def list_models(filter: str = "", pretrained: bool = False, *, hub: str | None =
 
     Args:
         filter: a wildcard pattern such as `*cifar100lt*`; everything when empty.
-        pretrained: only names whose checkpoint lies in a folder (`hub`, LTZOO_HUB, the package's own).
-        hub: a folder to look in as well.
+        pretrained: only names with trained weights; `list_pretrained` says where they would come from.
+        hub: where to look for those first, as in `create_model`.
     """
-    if not pretrained:
-        return list_recipes(filter)
-    folders = [place for place in checkpoints.places(hub) if isinstance(place, Path)]
-    found = {path.parent.name for folder in folders for path in folder.glob(f"*/{checkpoints.CONFIG}")}
-    return sorted(name for name in found if not filter or fnmatch.fnmatchcase(name, filter))
+    return list(list_pretrained(filter, hub=hub)) if pretrained else list_recipes(filter)
+
+
+def list_pretrained(filter: str = "", *, hub: str | None = None) -> dict[str, str]:
+    """List the names that have trained weights: name to where `create_model` would take them from.
+
+    Args:
+        filter: a wildcard pattern such as `*cifar100lt*`; everything when empty.
+        hub: where to look first: a folder, or a Hub user or organisation.
+
+    Returns:
+        Names in alphabetical order, each with a folder, or the `hf-hub:ORG/NAME` of a repository.
+    """
+    found = checkpoints.list_checkpoints(hub)
+    return {
+        name: found[name]
+        for name in sorted(found)
+        if _SEED.sub("", name) in _RECIPES and (not filter or fnmatch.fnmatchcase(name, filter))
+    }
 
 
 for _recipe in shipped_recipes():

@@ -3,12 +3,14 @@
 import os
 from pathlib import Path
 
+from tests.hub.session import ENVIRONMENT
+
+# First of all: the Hub's client reads its environment at its import.
+os.environ |= ENVIRONMENT
+
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-
-# Nothing in the tests may reach the Hub; huggingface_hub reads this at its import.
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train

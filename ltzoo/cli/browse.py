@@ -9,23 +9,28 @@ from ltzoo.cli.parser import Parser, run, writable
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table, seeds_table, summarize_runs
 from ltzoo.recipes import CITATIONS, recipe_to_dict, to_yaml
-from ltzoo.registry import get_recipe, list_models
+from ltzoo.registry import get_recipe, list_pretrained, list_recipes
 
 
 def list_main(argv: list[str] | None = None, prog: str = "list") -> int:
     """List recipes; returns the exit code."""
     parser = Parser(prog=prog, description="List recipes, a full name a line.")
     parser.add_argument("filter", nargs="?", default="", help="a wildcard pattern such as '*cifar100lt*'")
-    parser.add_argument("--pretrained", action="store_true", help="only those whose checkpoint is at hand")
+    parser.add_argument("--pretrained", action="store_true", help="only those with trained weights, and where they are")
     parser.add_argument("--by-table", action="store_true", help="count them by the papers' tables instead")
 
     def command(arguments: argparse.Namespace) -> None:
-        names = list_models(arguments.filter, pretrained=arguments.pretrained)
+        found = list_pretrained(arguments.filter) if arguments.pretrained else {}
+        names = list(found) if arguments.pretrained else list_recipes(arguments.filter)
         if not names:
-            kind = "checkpoint at hand" if arguments.pretrained else "recipe"
+            kind = "checkpoint" if arguments.pretrained else "recipe"
             matches = f" matches {arguments.filter!r}" if arguments.filter else ""
             raise InputError(f"no {kind}{matches}; python -m ltzoo list shows all recipes")
-        print(_count_by_table(names) if arguments.by_table else "\n".join(names))
+        if arguments.by_table:
+            print(_count_by_table(names))
+            return
+        width = max(map(len, names))
+        print("\n".join(f"{name:<{width}}  {found[name]}" if found else name for name in names))
 
     return run(parser, command, argv)
 

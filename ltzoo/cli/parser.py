@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
+
 from ltzoo.errors import InputError
 
 _PACKAGE = Path(__file__).parents[1]
 
-Command = Callable[[argparse.Namespace], None]
+Command = Callable[[argparse.Namespace], int | None]
+"""Does the work; an exit code other than 0 says that it found something amiss."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +51,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
     try:
         for module in arguments.modules:
             _import(module)
-        command(arguments)
+        code = command(arguments)
         sys.stdout.flush()
     except InputError as error:
         if is_main_process():
@@ -57,13 +60,14 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
     except BrokenPipeError:
         # The reader, `head` say, has seen enough; what is left goes nowhere, also when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         sys.stderr.write(f"{parser.prog}: error: {error.filename or 'a file'} cannot be used: {error.strerror}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
-    return 0
+    return code or 0
 
 
 def is_main_process() -> bool:
@@ -132,3 +136,22 @@ def add_data_options(parser: Parser) -> None:
         help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none (%(default)s)",
     )
     parser.add_argument("--download", action="store_true", help="fetch a missing data set through torchvision")
+
+
+def add_device_option(parser: Parser) -> None:
+    """Add `--device`, a `torch.device`."""
+    parser.add_argument(
+        "--device",
+        type=_device,
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="where to measure (a CUDA device if there is one)",
+    )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise argparse.ArgumentTypeError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return device

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ltzoo import hub
 from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, accuracy_table
@@ -143,7 +144,7 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     return (
         f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
         f"{accuracy_table(rows)}\n"
-        f"pictures:   {folder.path / 'classes.png'}  {folder.path / 'curves.png'}\n"
+        f"pictures:   {folder.checkpoint / hub.CLASSES_PICTURE}  {folder.checkpoint / hub.CURVES_PICTURE}\n"
         f"checkpoint: {folder.checkpoint}\n"
         f"load it:    ltzoo.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
     )

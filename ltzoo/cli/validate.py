@@ -5,11 +5,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from ltzoo import hub
-from ltzoo.cli.parser import Parser, add_data_options, run, writable
+from ltzoo.cli.parser import Parser, add_data_options, add_device_option, run, writable
 from ltzoo.data import GROUP_RULES, Groups, all_groups, load_test, make_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
@@ -52,7 +51,7 @@ def build_parser(prog: str) -> Parser:
     add_data_options(parser)
     parser.add_argument("--groups", choices=list(GROUP_RULES), help="grouping to show (the protocol's own)")
     parser.add_argument("--tta", choices=["flip"], help="average the logits of each image and its mirror image")
-    parser.add_argument("--device", help="where to compute (a CUDA device if there is one)")
+    add_device_option(parser)
     files = parser.add_argument_group("files to write")
     files.add_argument("--json", type=writable, metavar="FILE", help="the figures")
     files.add_argument("--results-file", type=writable, metavar="CSV", help="append a row, in timm's columns")
@@ -91,8 +90,8 @@ def command(arguments: argparse.Namespace) -> None:
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
     rule = "last epoch" + (", logits averaged with those of the mirror image" if flip else "")
-    device, scale = _device(arguments.device), recipe.loss.logit_scale
-    predictions = predict_test(model, benchmark, test, device=device, flip=flip, logit_scale=scale)
+    scale = recipe.loss.logit_scale
+    predictions = predict_test(model, benchmark, test, device=arguments.device, flip=flip, logit_scale=scale)
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
     print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")
@@ -154,15 +153,6 @@ def _check_files(arguments: argparse.Namespace) -> None:
         other = taken.setdefault(path.resolve(), flag)
         if other != flag:
             raise InputError(f"{other} and {flag} name the same file {path}; name two")
-
-
-def _device(name: str | None) -> torch.device:
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return device
 
 
 def main(argv: list[str] | None = None, prog: str = "validate.py") -> int:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ltzoo.data.class_names import CIFAR10, CIFAR100, DIGITS
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -17,6 +19,8 @@ class DataSet:
         std: standard deviation of each channel.
         test_images: test images of each class.
         count_cuts: (a, b) of the `count` grouping: head n > a, mid b <= n <= a, tail n < b.
+        class_names: what the labels mean.
+        hub_id: its name on the Hugging Face Hub, None where it is not there.
     """
 
     name: str
@@ -28,6 +32,8 @@ class DataSet:
     std: tuple[float, ...]
     test_images: int
     count_cuts: tuple[int, int]
+    class_names: tuple[str, ...]
+    hub_id: str | None
 
 
 # Both papers normalise CIFAR-100 with CIFAR-10's statistics.
@@ -36,8 +42,8 @@ _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 DATASETS: dict[str, DataSet] = {
     data_set.name: data_set
     for data_set in (
-        DataSet("cifar10", 10, 5000, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 1000, (1000, 200)),
-        DataSet("cifar100", 100, 500, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 100, (100, 20)),
-        DataSet("digits", 10, 130, 16, 1, (0.3071,), (0.3199,), 40, (100, 20)),
+        DataSet("cifar10", 10, 5000, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 1000, (1000, 200), CIFAR10, "uoft-cs/cifar10"),
+        DataSet("cifar100", 100, 500, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 100, (100, 20), CIFAR100, "uoft-cs/cifar100"),
+        DataSet("digits", 10, 130, 16, 1, (0.3071,), (0.3199,), 40, (100, 20), DIGITS, None),
     )
 }

@@ -1,9 +1,11 @@
-"""The end of a run: checkpoint, figures measured from the written weights, pictures."""
+"""The end of a run: the checkpoint, and in it the figures measured from the weights as they are written."""
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from ltzoo import hub
 from ltzoo.data import LabelledImages, make_groups
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
-from ltzoo.recipes import PaperRule, build_model, model_arguments, recipe_to_dict
+from ltzoo.recipes import PaperRule, Recipe, build_model, model_arguments, recipe_to_dict
 from ltzoo.train.facts import RunFacts
 from ltzoo.train.run_folder import Row, RunFolder, write_text
 from ltzoo.train.state import read_tensors
@@ -26,7 +28,7 @@ def finish_run(
     test: LabelledImages,
     device: torch.device,
 ) -> None:
-    """Write `checkpoint/`, the pictures and, last, `metrics.json`, which says that the run is finished.
+    """Write `checkpoint/` and, last, `metrics.json`, which says that the run is finished.
 
     Args:
         folder: the run folder.
@@ -36,61 +38,92 @@ def finish_run(
         test: the test images.
         device: where to measure.
     """
-    recipe, benchmark = facts.recipe, facts.recipe.data
-    groups = make_groups(recipe.groups, benchmark)
+    recipe, origin = facts.recipe, facts.origin() | {"overrides": dict(facts.overrides)}
+    measure = _Measure(recipe, test, device)
     model = build_model(recipe)
     model.load_state_dict(weights)
-    origin = facts.origin() | {"overrides": dict(facts.overrides)}
-    description = {
-        "recipe": recipe_to_dict(recipe),
-        "class_counts": list(benchmark.class_counts),
-        "groups": {groups.rule: {name: list(classes) for name, classes in groups.classes.items()}},
-        **origin,
-        "versions": dict(facts.versions),
-    }
-    hub.save_checkpoint(folder.checkpoint, model, model_arguments(recipe), description)
+    with hub.new_checkpoint(folder.checkpoint) as fresh:
+        last = _write_weights(fresh, model, recipe, measure)
+        metrics = {"recipe": recipe.name, **origin, "last": last.to_dict()}
+        metrics |= _selected(folder, model, facts, measure)
+        groups = make_groups(recipe.groups, recipe.data)
+        description = {
+            "recipe": recipe_to_dict(recipe),
+            "label_names": list(recipe.data.data_set.class_names),
+            "class_counts": list(recipe.data.class_counts),
+            "groups": {groups.rule: {name: list(classes) for name, classes in groups.classes.items()}},
+            "metrics": {"rule": last.rule, "overall": last.overall, "groups": last.groups},
+            **origin,
+            "versions": dict(facts.versions),
+        }
+        hub.describe(fresh, description)
+        text = json.dumps(metrics, indent=1) + "\n"
+        write_text(fresh / hub.METRICS, text)
+        shutil.copyfile(folder.summary, fresh / hub.SUMMARY)
+        draw_classes(fresh / hub.CLASSES_PICTURE, facts.title, last, groups)
+        draw_curves(fresh / hub.CURVES_PICTURE, facts.title, history)
+        hub.write_card(fresh)
+    write_text(folder.metrics, text)
 
-    measured: dict[tuple[int, bool], Figures] = {}
 
-    def figures(measured_model: nn.Module, epoch: int, flip: bool, rule: str) -> Figures:
-        """Measure an epoch's weights, each once."""
-        if (epoch, flip) not in measured:
-            measured[epoch, flip] = evaluate_model(
-                measured_model,
-                benchmark,
-                test,
+class _Measure:
+    """Measures epochs of a run, each once.
+
+    Args:
+        recipe: benchmark, groups and scale of the logits.
+        test: the test images.
+        device: where to compute.
+    """
+
+    def __init__(self, recipe: Recipe, test: LabelledImages, device: torch.device) -> None:
+        self.recipe, self.test, self.device = recipe, test, device
+        self.measured: dict[tuple[int, bool], Figures] = {}
+
+    def __call__(self, model: nn.Module, epoch: int, flip: bool, rule: str) -> Figures:
+        if (epoch, flip) not in self.measured:
+            recipe = self.recipe
+            self.measured[epoch, flip] = evaluate_model(
+                model,
+                recipe.data,
+                self.test,
                 recipe.groups,
                 rule,
-                device=device,
+                device=self.device,
                 flip=flip,
                 logit_scale=recipe.loss.logit_scale,
             )
-        return replace(measured[epoch, flip], rule=rule)
+        return replace(self.measured[epoch, flip], rule=rule)
 
-    def selected(selection: str, flip: bool, rule: str) -> dict[str, Any]:
-        """Measure the weights that a selection kept."""
+
+def _write_weights(fresh: Path, model: nn.Module, recipe: Recipe, measure: _Measure) -> Figures:
+    """Write the last epoch's weights in half precision if no class's accuracy changes with it, else in float32."""
+    epoch, rule, arguments = recipe.schedule.epochs - 1, "last epoch", model_arguments(recipe)
+    full = measure(model, epoch, False, rule)
+    hub.write_model(fresh, model, arguments, half=True)
+    measure.measured.clear()
+    half = measure(hub.load_checkpoint(fresh), epoch, False, rule)
+    if half.per_class == full.per_class:
+        return half
+    hub.write_model(fresh, model, arguments)
+    measure.measured[epoch, False] = full
+    return full
+
+
+def _selected(folder: RunFolder, model: nn.Module, facts: RunFacts, measure: _Measure) -> dict[str, Any]:
+    """Measure the epochs that were selected on the test set: the best, and the paper's own choice if it has a rule."""
+
+    def figures(selection: str, flip: bool, rule: str) -> dict[str, Any]:
         kept, written_with = read_tensors(folder.selected(selection))
         epoch = int(written_with["epoch"])
         model.load_state_dict(kept)
-        return figures(model, epoch, flip, rule).to_dict() | {"epoch": epoch}
+        return measure(model, epoch, flip, rule).to_dict() | {"epoch": epoch}
 
-    interval, paper_rule = facts.how["val_interval"], recipe.paper_rule
-    last = figures(hub.load_checkpoint(folder.checkpoint), recipe.schedule.epochs - 1, False, "last epoch")
-    metrics = {
-        "recipe": recipe.name,
-        **origin,
-        "last": last.to_dict(),
-        "best": selected("best", False, _in_words(PaperRule(interval, flip=False))),
-        "paper": None,
-    }
-    if paper_rule is not None:
-        words = _in_words(replace(paper_rule, interval=math.lcm(paper_rule.interval, interval)))
-        metrics["paper"] = selected("paper", paper_rule.flip, words)
-    draw_classes(folder.path / "classes.png", facts.title, last, groups)
-    draw_curves(folder.path / "curves.png", facts.title, history)
-    text = json.dumps(metrics, indent=1) + "\n"
-    write_text(folder.checkpoint / hub.METRICS, text)
-    write_text(folder.metrics, text)
+    interval, paper_rule = facts.how["val_interval"], facts.recipe.paper_rule
+    best = figures("best", False, _in_words(PaperRule(interval, flip=False)))
+    if paper_rule is None:
+        return {"best": best, "paper": None}
+    words = _in_words(replace(paper_rule, interval=math.lcm(paper_rule.interval, interval)))
+    return {"best": best, "paper": figures("paper", paper_rule.flip, words)}
 
 
 def _in_words(rule: PaperRule) -> str:

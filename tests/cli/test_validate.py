@@ -20,8 +20,10 @@ from ltzoo.evaluate import (
     predict,
     read_logits,
 )
+from ltzoo.hub.manifest import write_manifest
 from ltzoo.recipes import build_model, model_arguments, recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
+from tests.hub.checkpoints import change_config
 
 
 def model_of(run) -> str:
@@ -90,7 +92,9 @@ def test_logits_and_counts_are_those_of_the_figures(finished_run, tmp_path):
 def test_a_cosine_classifier_leaves_norms_and_bias_out_and_its_cosines_are_scaled(tmp_path):
     recipe = get_recipe("resnet20_digitslt_ldam_sgd")
     folder = tmp_path / "checkpoint"
-    hub.save_checkpoint(folder, build_model(recipe), model_arguments(recipe), {"recipe": recipe_to_dict(recipe)})
+    with hub.new_checkpoint(folder) as fresh:
+        hub.write_model(fresh, build_model(recipe), model_arguments(recipe))
+        hub.describe(fresh, {"recipe": recipe_to_dict(recipe)})
     files = ["--logits", str(tmp_path / "l.safetensors"), "--json", str(tmp_path / "f.json")]
     assert main(["--model", f"local-dir:{folder}", *files]) == 0
     stored = read_logits(tmp_path / "l.safetensors")
@@ -106,9 +110,8 @@ def test_a_cosine_classifier_leaves_norms_and_bias_out_and_its_cosines_are_scale
 
 def test_a_recipe_with_parts_that_are_not_there_says_how_to_get_them(finished_run, tmp_path, capsys):
     folder = shutil.copytree(finished_run.checkpoint, tmp_path / "checkpoint")
-    config = json.loads((folder / "config.json").read_text())
-    config["recipe"]["loss"] = {"name": "mine"}
-    (folder / "config.json").write_text(json.dumps(config))
+    recipe = json.loads((folder / "config.json").read_text())["recipe"]
+    change_config(folder, recipe=recipe | {"loss": {"name": "mine"}})
     assert main(["--model", f"local-dir:{folder}"]) == 2
     error = capsys.readouterr().err
     assert "checkpoint/config.json: loss.name must be one of ce, " in error
@@ -131,6 +134,7 @@ def damaged(run, tmp_path, file, text):
     copy = tmp_path / "checkpoint"
     shutil.copytree(run.checkpoint, copy)
     (copy / file).write_text(text)
+    write_manifest(copy)
     return copy
 
 
@@ -140,7 +144,7 @@ def test_bad_checkpoints_are_one_line_and_exit_code_2(finished_run, tmp_path, ca
     no_recipe = json.dumps({key: value for key, value in config.items() if key != "recipe"})
     other_classes = json.dumps(config | {"recipe": config["recipe"] | {"benchmark": "cifar100lt"}})
     cases = [
-        ("config.json", "{", "missing or damaged"),
+        ("config.json", "{", "is damaged; it holds no JSON"),
         ("config.json", other_network, "does not fit resnet32_cifar"),
         ("config.json", no_recipe, "names no recipe"),
         ("config.json", other_classes, "the data folder data does not exist"),
@@ -159,7 +163,7 @@ def test_bad_checkpoints_are_one_line_and_exit_code_2(finished_run, tmp_path, ca
     [
         (["--model", "local-dir:nowhere"], "there is no checkpoint folder nowhere"),
         (["--model", "resnet20_digitslt_vs_sesam"], "the nearest are"),
-        (["--model", "resnet20_digitslt_vs_ssesam"], "no checkpoint of resnet20_digitslt_vs_ssesam: tried"),
+        (["--model", "resnet20_digitslt_vs_ssesam.seed9"], "no checkpoint of resnet20_digitslt_vs_ssesam.seed9: tried"),
     ],
 )
 def test_missing_models_are_one_line_and_exit_code_2(argv, message, tmp_path, monkeypatch, capsys):
@@ -218,5 +222,7 @@ def test_a_run_folder_is_told_from_its_checkpoint(finished_run, capsys):
 
 
 def test_a_device_that_is_not_there_is_named(finished_run, capsys):
-    assert main(["--model", model_of(finished_run), "--device", "nonsense"]) == 2
+    with pytest.raises(SystemExit) as stop:
+        main(["--model", model_of(finished_run), "--device", "nonsense"])
+    assert stop.value.code == 2
     assert "device 'nonsense' cannot be used" in capsys.readouterr().err

@@ -105,13 +105,17 @@ def test_the_run_folder_holds_everything(finished_run):
         "subset.json",
         "summary.csv",
         "metrics.json",
-        "classes.png",
-        "curves.png",
         "state/last.safetensors",
         "state/best.safetensors",
         "checkpoint/config.json",
         "checkpoint/model.safetensors",
         "checkpoint/metrics.json",
+        "checkpoint/summary.csv",
+        "checkpoint/classes.png",
+        "checkpoint/curves.png",
+        "checkpoint/test/rand_tensors.safetensors",
+        "checkpoint/README.md",
+        "checkpoint/SHA256SUMS",
     }
     assert finished_run.summary.read_text().splitlines()[0] == ",".join(SUMMARY_COLUMNS)
     rows = finished_run.read_history(10)

@@ -1,0 +1,57 @@
+"""Verify checkpoints: hash, card, round trip, and accuracy where their data are at hand. Exit code 1 where one differs.
+
+`python hub/verify.py [NAME ...] [--data-dir DIR]`; all that come with the package unless named.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ltzoo.cli.parser import Parser, add_device_option, run
+from ltzoo.errors import InputError
+from ltzoo.hub import PACKAGED, list_folder, verify_checkpoint
+from ltzoo.registry import find_checkpoint
+
+
+def build_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(prog="verify.py", description="Verify checkpoints; exit code 1 where one is not what it says.")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="a recipe's name, hf-hub:user/repo[@revision] or local-dir:path (all that come with the package)",
+    )
+    parser.add_argument("--hub", help="where to look for names first: a folder, or a Hub user or organisation")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="holds a folder a data set (data)")
+    add_device_option(parser)
+    return parser
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Verify and print a line a checkpoint; 1 if one differs."""
+    names = arguments.names or list_folder(PACKAGED)
+    if not names:
+        raise InputError("no checkpoint comes with the package; name one")
+    different = 0
+    for name in names:
+        folder = find_checkpoint(name, arguments.hub, whole=True)
+        verdict = verify_checkpoint(folder, arguments.data_dir, arguments.device)
+        if verdict.differences:
+            different += 1
+            print(f"{name}: DIFFERS: {'; '.join(verdict.differences)}")
+        elif verdict.accuracy is None:
+            print(f"{name}: hash, card and round trip hold; accuracy not measured: {verdict.unmeasured}")
+        else:
+            print(f"{name}: hash, card and round trip hold; accuracy differs by {verdict.accuracy:.1f}")
+    print(f"{len(names)} verified, {different} different")
+    return int(different > 0)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(), command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""From a checkpoint to its model, with trained weights or without."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from ltzoo.errors import InputError
+from ltzoo.hub.config import read_config
+from ltzoo.hub.layout import CONFIG, WEIGHTS
+from ltzoo.hub.manifest import read_file
+
+_FEATURES = ("features_only", "out_indices", "feature_cls")
+"""Arguments by which timm wraps a model once its weights are loaded."""
+
+
+def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | None = None, **kwargs: Any) -> nn.Module:
+    """Build the model that a checkpoint describes and load its weights.
+
+    Asked for other classes or channels, timm loads what fits and is silent about the rest. So names and shapes are
+    compared first: only the classifier may be fresh, and only the first convolution may be adapted.
+
+    Args:
+        folder: the checkpoint.
+        pretrained: load the weights.
+        num_classes: a new classifier for so many classes, none for 0; every other weight is loaded.
+        **kwargs: for `timm.create_model`, `in_chans` and `features_only` among them.
+
+    Raises:
+        InputError: a file is missing or damaged, or the weights are not those of the model.
+    """
+    config = read_config(folder)
+    own = {"num_classes": config["num_classes"]}
+    described = _weights_of_model(folder, own)
+    asked = {key: value for key, value in {"num_classes": num_classes, **kwargs}.items() if value is not None}
+    if pretrained:
+        stored = _read_weights(folder)
+        _check_fit(folder / WEIGHTS, config["architecture"], stored, described, free=())
+        plain = {key: value for key, value in asked.items() if key not in _FEATURES}
+        if plain:
+            free = _adapted_by_timm(config, stored, plain)
+            wanted = _weights_of_model(folder, own | plain, fault=False)
+            _check_fit(folder / WEIGHTS, config["architecture"], stored, wanted, free)
+    return timm.create_model(f"local-dir:{folder}", pretrained=pretrained, **(own | asked))
+
+
+def _weights_of_model(folder: Path, arguments: Mapping[str, Any], fault: bool = True) -> dict[str, Tensor]:
+    """Name the weights of a checkpoint's model, without memory for them.
+
+    Args:
+        folder: the checkpoint.
+        arguments: for `timm.create_model`.
+        fault: an error is the configuration's, not the caller's.
+    """
+    try:
+        with torch.device("meta"):
+            return timm.create_model(f"local-dir:{folder}", pretrained=False, **arguments).state_dict()
+    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError) as error:
+        if not fault:
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{folder / CONFIG} describes no model that timm can build: {reason}") from error
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(f"{folder / WEIGHTS} is missing; only safetensors are loaded")
+    try:
+        return load(read_file(folder, WEIGHTS))
+    except SafetensorError as error:
+        raise InputError(f"{folder / WEIGHTS} is damaged ({error}); fetch it again") from error
+
+
+def _adapted_by_timm(
+    config: Mapping[str, Any], stored: Mapping[str, Tensor], asked: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Name the layers that may differ: the classifier for other classes, the first convolution for other channels."""
+    classifiers, stems = (_as_tuple(config["pretrained_cfg"].get(key)) for key in ("classifier", "first_conv"))
+    found = classifiers if "num_classes" in asked else ()
+    if "in_chans" in asked:
+        found += tuple(stem for stem in stems if f"{stem}.weight" in stored and stored[f"{stem}.weight"].ndim == 4)
+    return found
+
+
+def _as_tuple(names: Any) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
+
+
+def _check_fit(
+    path: Path, architecture: str, stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor], free: tuple[str, ...]
+) -> None:
+    """Hold names and shapes of the stored weights against those of the model, but for those of the layers `free`."""
+    prefixes = tuple(f"{layer}." for layer in free)
+    there, needed = (
+        {key: tuple(weight.shape) for key, weight in weights.items() if not key.startswith(prefixes)}
+        for weights in (stored, wanted)
+    )
+    for key, shape in needed.items():
+        if there.get(key) != shape:
+            found = there.get(key, "missing")
+            raise InputError(f"{path} does not fit {architecture}: {key} is {found}, not {shape}")
+    extra = sorted(set(there) - set(needed))
+    if extra:
+        raise InputError(f"{path} does not fit {architecture}: it has no parameter {extra[0]}")

@@ -1,0 +1,45 @@
+"""Patience with the Hub, where its client has none."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+Result = TypeVar("Result")
+
+_WAITS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between the tries."""
+
+_CONFLICT = (409, 412)
+"""Another commit is on its way, or has come in between."""
+
+
+def with_retries(call: Callable[[], Result]) -> Result:
+    """Call, and call again while the Hub is busy, broken or out of reach.
+
+    The client itself tries again for a file's head, for uploads of large files and for a rate limit, but not for a
+    file's body, a commit, a new repository or its description.
+
+    Args:
+        call: what to do; a repetition must do no harm.
+
+    Raises:
+        HTTPError: the last answer, or the first that no patience helps against.
+    """
+    for wait in _WAITS:
+        try:
+            return call()
+        except HTTPError as error:
+            if not _passing(error):
+                raise
+        time.sleep(wait)
+    return call()
+
+
+def _passing(error: HTTPError) -> bool:
+    """Say whether an error may pass by itself: a broken connection, a server's fault, a limit, a conflict."""
+    if not isinstance(error, HfHubHTTPError):
+        return True
+    status = error.response.status_code
+    return status >= 500 or status == 429 or status in _CONFLICT

@@ -1,0 +1,104 @@
+"""Where checkpoints are found by name: in which order, and what is listed."""
+
+import shutil
+
+import huggingface_hub.constants
+import pytest
+
+import ltzoo
+from ltzoo.hub import fetch, find_checkpoint, places, push_checkpoint
+from tests.hub.checkpoints import NAME, change_config, refused
+
+
+def empty_checkpoint(folder, name=NAME):
+    """A folder that is found, whatever is in it."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "config.json").write_text("{}")
+    return folder
+
+
+def test_places_are_tried_in_their_order(as_recipe, small_hub, tmp_path, monkeypatch):
+    named, variable, packaged = (empty_checkpoint(tmp_path / name) for name in ("named", "variable", "packaged"))
+    push_checkpoint(as_recipe, f"ltzoo/{NAME}")
+    small_hub.asked.clear()
+    monkeypatch.setenv("LTZOO_HUB", str(variable))
+    for folder in (named, variable, packaged):
+        assert find_checkpoint(NAME, str(named)) == folder / NAME
+        shutil.rmtree(folder / NAME)
+    assert small_hub.asked == []
+    assert find_checkpoint(NAME, str(named)) == fetch(f"ltzoo/{NAME}")
+
+
+def test_what_is_no_folder_is_a_user_of_the_hub_asked_in_turn(as_recipe, small_hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("LTZOO_HUB", "somebody")
+    packaged = tmp_path / "packaged"
+    packaged.mkdir()
+    tried = f"no checkpoint of {NAME}: tried me/.* is not on the Hub.*somebody/.*{packaged}; ltzoo/"
+    refused(lambda: find_checkpoint(NAME, "me"), tried)
+    push_checkpoint(as_recipe, f"ltzoo/{NAME}")
+    assert find_checkpoint(NAME, "me") == fetch(f"ltzoo/{NAME}")
+    empty_checkpoint(packaged)
+    assert find_checkpoint(NAME, "me") == packaged / NAME
+    push_checkpoint(as_recipe, f"somebody/{NAME}")
+    assert find_checkpoint(NAME, "me") == fetch(f"somebody/{NAME}")
+    push_checkpoint(as_recipe, f"me/{NAME}")
+    assert find_checkpoint(NAME, "me") == fetch(f"me/{NAME}")
+
+
+@pytest.mark.parametrize("fault", ["refuse", 503, 401])
+def test_a_place_that_cannot_be_asked_ends_the_search(fault, small_hub, tmp_path):
+    empty_checkpoint(tmp_path / "packaged")
+    small_hub.fail(fault, f"GET /api/models/me/{NAME}", times=99)
+    refused(lambda: find_checkpoint(NAME, "me"), f"no checkpoint of {NAME}: tried .*(reached|refuses the token)")
+
+
+def test_a_name_with_a_seed_is_another_checkpoint(as_recipe, tmp_path):
+    zoo = tmp_path / "zoo"
+    for name, seed in ((NAME, 0), (f"{NAME}.seed1", 1)):
+        change_config(shutil.copytree(as_recipe, zoo / name), seed=seed)
+    for name, seed in ((NAME, 0), (f"{NAME}.seed1", 1)):
+        assert ltzoo.hub.read_config(find_checkpoint(name, str(zoo)))["seed"] == seed
+        ltzoo.create_model(name, pretrained=True, hub=str(zoo))
+    refused(lambda: ltzoo.create_model(f"{NAME}.seed2", pretrained=True, hub=str(zoo)), "no checkpoint of .*seed2")
+    refused(lambda: ltzoo.create_model("resnet20_digitslt", pretrained=True), "no recipe is called")
+
+
+def test_what_can_be_loaded_is_listed_with_where_it_comes_from(as_recipe, small_hub, tmp_path, monkeypatch):
+    packaged, zoo = tmp_path / "packaged", tmp_path / "mine"
+    empty_checkpoint(packaged, f"{NAME}.seed1")
+    (packaged / "no_checkpoint").mkdir()
+    for name in (NAME, "resnet20_digitslt_vs_sam", "not_a_recipe"):
+        push_checkpoint(as_recipe, f"ltzoo/{name}")
+    push_checkpoint(as_recipe, "ltzoo/resnet20_digitslt_vs_sgd", private=True)
+    everything = {
+        NAME: f"hf-hub:ltzoo/{NAME}",
+        f"{NAME}.seed1": str(packaged / f"{NAME}.seed1"),
+        "resnet20_digitslt_vs_sam": "hf-hub:ltzoo/resnet20_digitslt_vs_sam",
+        "resnet20_digitslt_vs_sgd": "hf-hub:ltzoo/resnet20_digitslt_vs_sgd",
+    }
+    assert ltzoo.list_pretrained() == everything
+    assert ltzoo.list_models(pretrained=True) == list(everything)
+    assert ltzoo.list_models("*_sam", pretrained=True) == ["resnet20_digitslt_vs_sam"]
+    empty_checkpoint(zoo, "resnet20_digitslt_vs_sam")
+    assert ltzoo.list_pretrained("*_sam", hub=str(zoo)) == {
+        "resnet20_digitslt_vs_sam": f"{zoo}/resnet20_digitslt_vs_sam"
+    }
+    monkeypatch.delenv("HF_TOKEN")
+    assert "resnet20_digitslt_vs_sgd" not in ltzoo.list_models(pretrained=True)
+    assert len(ltzoo.list_models()) == len(ltzoo.list_recipes())
+
+
+@pytest.mark.parametrize("reason", ["offline", "refuse", 503])
+def test_what_is_cached_is_listed_where_the_hub_cannot_be_asked(reason, as_recipe, small_hub, monkeypatch, caplog):
+    push_checkpoint(as_recipe, f"ltzoo/{NAME}")
+    fetch(f"ltzoo/{NAME}")
+    if reason == "offline":
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    else:
+        small_hub.fail(reason, r"GET /api/models\?", times=99)
+    assert ltzoo.list_pretrained() == {NAME: f"hf-hub:ltzoo/{NAME}"}
+    assert "the Hub cannot be asked for the models of ltzoo" in caplog.text
+
+
+def test_the_zoo_lies_where_it_is_looked_for():
+    assert (places.__file__.removesuffix("hub/places.py") + "zoo").endswith("ltzoo/zoo")

@@ -1,0 +1,158 @@
+"""A checkpoint is what it says, or the difference is named; the scripts of hub/ over it."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import collect
+import publish
+import verify
+from ltzoo.hub import Verdict, verify_checkpoint, write_card
+from ltzoo.hub.manifest import write_manifest
+from tests.hub.checkpoints import NAME, change_config, change_weights, flip_bit, write_config
+
+CPU = torch.device("cpu")
+
+
+def change_metrics(folder, change):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    change(metrics)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    write_manifest(folder)
+
+
+def test_a_sound_checkpoint_has_no_difference_and_the_same_accuracy(as_recipe, tmp_path):
+    assert verify_checkpoint(as_recipe, tmp_path, CPU) == Verdict((), 0.0)
+
+
+def better(metrics):
+    metrics["last"]["overall"] += 0.1
+
+
+def better_in_one_group(metrics):
+    metrics["last"]["groups"]["count"]["tail"] += 0.1
+
+
+@pytest.mark.parametrize(
+    ("damage", "match"),
+    [
+        (lambda folder: flip_bit(folder / "classes.png"), "classes.png is not the file that SHA256SUMS lists"),
+        (lambda folder: (folder / "summary.csv").unlink(), "summary.csv is not the file that SHA256SUMS lists"),
+        (lambda folder: (folder / "x").write_text(""), "x is not the file that SHA256SUMS lists"),
+        (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
+        (lambda folder: change_config(folder, recipe="gone"), "config.json names no recipe"),
+        (lambda folder: change_config(folder, metrics="gone"), "lacks what a run writes .KeyError: 'metrics'"),
+        (lambda folder: write_config(folder, "{"), "config.json is damaged"),
+        (lambda folder: change_weights(folder, lambda weights: weights["fc.weight"].neg_()), "the output differs by"),
+        (lambda folder: change_metrics(folder, better), "README.md: its metadata are not those"),
+        (lambda folder: change_metrics(folder, better), "config.json: its metrics are not those of metrics.json"),
+        (lambda folder: change_metrics(folder, better_in_one_group), "measured again differs by 0.10 points"),
+    ],
+)
+def test_each_difference_is_named(damage, match, checkpoint, tmp_path):
+    damage(checkpoint)
+    verdict = verify_checkpoint(checkpoint, tmp_path, CPU)
+    assert any(re.search(match, line) for line in verdict.differences), verdict
+
+
+def test_without_data_accuracy_is_not_measured_and_why_is_said(checkpoint, tmp_path):
+    recipe = json.loads((checkpoint / "config.json").read_text())["recipe"]
+    change_config(checkpoint, recipe=recipe | {"benchmark": "cifar10lt"})
+    write_card(checkpoint)
+    write_manifest(checkpoint)
+    verdict = verify_checkpoint(checkpoint, tmp_path, CPU)
+    assert verdict.accuracy is None
+    assert "no cifar10 in" in verdict.unmeasured
+
+
+def test_verify_says_what_holds_and_exits_with_1_where_something_differs(checkpoint, capsys):
+    model = f"local-dir:{checkpoint}"
+    assert verify.main([model, "--device", "cpu"]) == 0
+    assert "hash, card and round trip hold; accuracy differs by 0.0" in capsys.readouterr().out
+    flip_bit(checkpoint / "curves.png")
+    assert verify.main([model, "--device", "cpu"]) == 1
+    shown = capsys.readouterr().out
+    assert "DIFFERS: curves.png is not the file that SHA256SUMS lists" in shown
+    assert "1 verified, 1 different" in shown
+    assert verify.main([NAME, "--hub", str(checkpoint.parents[1])]) == 2
+
+
+def test_verify_fetches_whole_checkpoints_from_the_hub(checkpoint, small_hub, capsys):
+    assert publish.main([NAME, "--org", "zoo", "--zoo", str(checkpoint.parent)]) == 0
+    assert verify.main([f"hf-hub:zoo/{NAME}", "--device", "cpu"]) == 0
+    assert "accuracy differs by 0.0" in capsys.readouterr().out
+
+
+def test_publish_names_what_it_sent_and_gathers_a_collection(checkpoint, small_hub, capsys):
+    zoo = ["--org", "zoo", "--zoo", str(checkpoint.parent)]
+    assert publish.main([NAME, *zoo, "--dry-run", "--collection"]) == 0
+    assert f"zoo/{NAME}: 9 files would be sent (README.md, " in capsys.readouterr().out
+    assert small_hub.store.repositories == {}
+    assert publish.main(["--all", *zoo, "--private", "--collection"]) == 0
+    assert ", now v1\ncollection: zoo/ltzoo-long-tailed" in capsys.readouterr().out
+    assert small_hub.store.repositories[f"zoo/{NAME}"].private
+    assert publish.main(["--all", *zoo]) == 0
+    assert f"zoo/{NAME}: unchanged, now v1\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("damage", "arguments", "match"),
+    [
+        (
+            lambda folder: change_config(folder, overrides={"schedule.epochs": [40, 2]}),
+            [],
+            "with overrides (schedule.ep",
+        ),
+        (lambda folder: change_config(folder, recipe="gone"), [], "names no recipe; publish a model of your own with"),
+        (lambda folder: flip_bit(folder / "curves.png"), [], "is not what it says: curves.png is not the file"),
+        (lambda folder: change_metrics(folder, better_in_one_group), ["--data-dir", "."], "measured again differs"),
+        (lambda folder: None, ["--all"], "say which checkpoints: names, or --all"),
+    ],
+)
+def test_publish_refuses_and_sends_nothing(damage, arguments, match, checkpoint, small_hub, capsys):
+    damage(checkpoint)
+    assert publish.main([NAME, "--org", "zoo", "--zoo", str(checkpoint.parent), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert match in error
+    assert error.count("\n") == 1
+    assert small_hub.asked == []
+
+
+def test_publish_refuses_another_recipe_under_the_name(checkpoint, small_hub, capsys):
+    recipe = json.loads((checkpoint / "config.json").read_text())["recipe"]
+    change_config(checkpoint, recipe=recipe | {"batch_size": 64})
+    assert publish.main([NAME, "--org", "zoo", "--zoo", str(checkpoint.parent)]) == 2
+    assert "was not trained by the recipe" in capsys.readouterr().err
+
+
+def runs_of(checkpoint, tmp_path, accuracies):
+    """Run folders whose overall accuracies are these."""
+    for seed, overall in enumerate(accuracies):
+        run = tmp_path / "output" / NAME / f"seed{seed}"
+        folder = Path(shutil.copytree(checkpoint, run / "checkpoint"))
+        change_config(folder, seed=seed)
+        change_metrics(folder, lambda metrics, overall=overall: metrics["last"].update(overall=overall))
+        shutil.copyfile(folder / "metrics.json", run / "metrics.json")
+        yield str(run)
+
+
+@pytest.mark.parametrize(("accuracies", "seed"), [([70.0, 90.0, 80.0], 2), ([50.0], 0), ([60.0, 50.0], 1)])
+def test_the_median_run_is_collected_with_the_name_on_its_card(accuracies, seed, checkpoint, tmp_path, capsys):
+    zoo = tmp_path / "new"
+    assert collect.main([*runs_of(checkpoint, tmp_path, accuracies), "--zoo", str(zoo)]) == 0
+    assert json.loads((zoo / NAME / "config.json").read_text())["seed"] == seed
+    assert f'create_model("{NAME}", pretrained=True)' in (zoo / NAME / "README.md").read_text()
+    assert f"{NAME}: seed {seed}, overall {accuracies[seed]:.2f} of " in capsys.readouterr().out
+
+
+def test_runs_that_are_not_finished_or_not_the_recipe_are_not_collected(finished_run, tmp_path, capsys):
+    assert collect.main([str(finished_run.path), "--zoo", str(tmp_path / "zoo")]) == 2
+    assert "was trained with overrides" in capsys.readouterr().err
+    (tmp_path / "run").mkdir()
+    assert collect.main([str(tmp_path / "run"), "--zoo", str(tmp_path / "zoo")]) == 2
+    assert "holds no finished run" in capsys.readouterr().err
+    assert not (tmp_path / "zoo").exists()
