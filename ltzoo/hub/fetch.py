@@ -101,7 +101,7 @@ def _download(repository: str, revision: str | None, whole: bool, afresh: bool =
         raise explain(error, repository, revision) from error
 
 
-def explain(error: Exception, repository: str, revision: str | None = None) -> InputError:
+def explain(error: BaseException, repository: str, revision: str | None = None) -> InputError:
     """Say in a line what the Hub's client met with.
 
     Args:
@@ -131,7 +131,7 @@ def explain(error: Exception, repository: str, revision: str | None = None) -> I
     return InputError(f"{repository}: the Hub's client failed ({first})")
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     cause = error.__cause__ or error
     return (str(cause).splitlines() or [type(cause).__name__])[0]
 

@@ -85,10 +85,12 @@ def push_checkpoint(folder: Path, repository: str, *, private: bool = False, dry
                 return Publication(repository, tuple(_changed(api, addressed, repository)), None)
             with_retries(lambda: api.create_repo(repository, private=private or None, exist_ok=True))
             return _send(api, addressed, repository, private)
+    except InputError:
+        raise
     except (HTTPError, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise explain(error, repository) from error
+    except RuntimeError as error:  # the client wraps what befell a large file
+        raise explain(error.__cause__ or error, repository) from error
 
 
 def gather(organisation: str, names: Sequence[str], title: str, private: bool = False) -> str:

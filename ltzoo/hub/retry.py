@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
 
 Result = TypeVar("Result")
 
@@ -25,21 +25,25 @@ def with_retries(call: Callable[[], Result]) -> Result:
         call: what to do; a repetition must do no harm.
 
     Raises:
-        HTTPError: the last answer, or the first that no patience helps against.
+        HTTPError, OSError: the last answer, or the first that no patience helps against.
     """
     for wait in _WAITS:
         try:
             return call()
-        except HTTPError as error:
+        except (HTTPError, OSError) as error:
             if not _passing(error):
                 raise
         time.sleep(wait)
     return call()
 
 
-def _passing(error: HTTPError) -> bool:
-    """Say whether an error may pass by itself: a broken connection, a server's fault, a limit, a conflict."""
-    if not isinstance(error, HfHubHTTPError):
-        return True
-    status = error.response.status_code
-    return status >= 500 or status == 429 or status in _CONFLICT
+def _passing(error: Exception) -> bool:
+    """Say whether an error may pass by itself: a server's fault, a limit, a conflict, a connection that broke."""
+    if isinstance(error, LocalEntryNotFoundError):
+        # The client looked into its cache in vain, because of this; without a network, it is something else.
+        return isinstance(error.__cause__, HfHubHTTPError) and _passing(error.__cause__)
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return status >= 500 or status == 429 or status in _CONFLICT
+    # An OSError of the client's own has no number: a body that is shorter than it should be.
+    return isinstance(error, HTTPError) or (isinstance(error, OSError) and error.errno is None)

@@ -1,0 +1,118 @@
+"""What can go wrong between a checkpoint and the Hub, and what must come of it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.hub.checkpoints import flip_bit
+from tests.hub.server import Hub
+
+ALWAYS = 10_000
+
+Inject = Callable[[Hub, Path], None]
+"""Given the small Hub and the folder in the cache (where there is one), makes something go wrong."""
+
+SERVED = "done"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault.
+
+    Attributes:
+        name: what goes wrong.
+        outcome: `done`, or a regular expression over the one line.
+        inject: makes it go wrong.
+        cached: the checkpoint lies in the cache before.
+    """
+
+    name: str
+    outcome: str
+    inject: Inject
+    cached: bool = False
+
+
+def on_request(kind: int | str, fits: str, times: int) -> Inject:
+    return lambda hub, _: hub.fail(kind, fits, times)
+
+
+def on_file(damage: Callable[[Path], object], name: str) -> Inject:
+    return lambda _, folder: damage(folder / name) and None
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.resolve().write_bytes(content[: len(content) // 2])
+
+
+_READS = {
+    "the repository's description": r"GET /api/models/zoo/[^/]*(/revision/main)?$",
+    "its list of files": r"GET /api/models/.*/tree/",
+    "a file's head": r"HEAD /zoo/.*/resolve/",
+    "a small file": r"GET /zoo/.*/resolve/.*/config.json",
+    "a large file": r"GET /large/",
+}
+_WRITES = {
+    "the new repository": r"POST /api/repos/create",
+    "its description": r"GET /api/models/zoo/[^/]*$",
+    "its list of files": r"GET /api/models/.*/tree/",
+    "the card's check": r"POST /api/validate-yaml",
+    "how files are to be sent": r"POST /api/models/.*/preupload/",
+    "where large files go": r"POST /.*/info/lfs/objects/batch",
+    "a large file": r"PUT /large/",
+    "the commit": r"POST /api/models/.*/commit/",
+    "the list of tags": r"GET /api/models/.*/refs",
+    "the tag": r"POST /api/models/.*/tag/",
+}
+
+
+def _loads() -> Iterator[Case]:
+    out_of_reach = "cannot be reached|client failed"
+    for what, fits in _READS.items():
+        for status in (503, 429):
+            yield Case(f"{status} on {what}, once", SERVED, on_request(status, fits, 1))
+        yield Case(f"connection closed on {what}, once", SERVED, on_request("refuse", fits, 1))
+        yield Case(f"503 on {what}, always", out_of_reach, on_request(503, fits, ALWAYS))
+        yield Case(f"connection closed on {what}, always", out_of_reach, on_request("refuse", fits, ALWAYS))
+        yield Case(f"503 on {what}, always, cached", SERVED, on_request(503, fits, ALWAYS), cached=True)
+        yield Case(
+            f"connection closed on {what}, always, cached", SERVED, on_request("refuse", fits, ALWAYS), cached=True
+        )
+    for status in (500, 502, 504):
+        fits = _READS["the repository's description"]
+        yield Case(f"{status} on the repository's description, once", SERVED, on_request(status, fits, 1))
+    bodies = {"config.json": _READS["a small file"], "model.safetensors": _READS["a large file"]}
+    for name, fits in bodies.items():
+        yield Case(f"{name} cut in the middle, once", SERVED, on_request("cut", fits, 1))
+        yield Case(f"{name} cut in the middle, always", out_of_reach, on_request("cut", fits, ALWAYS))
+        yield Case(f"{name} sent short, once", SERVED, on_request("short", fits, 1))
+        yield Case(f"{name} sent short, always", out_of_reach, on_request("short", fits, ALWAYS))
+        yield Case(f"a bit of {name} flipped on the way, once", SERVED, on_request("flip", fits, 1))
+        yield Case(
+            f"a bit of {name} flipped on the way, always",
+            "is damaged in the cache.*a fresh",
+            on_request("flip", fits, ALWAYS),
+        )
+    for name in ("config.json", "model.safetensors", "SHA256SUMS"):
+        yield Case(f"a bit of {name} flipped in the cache", SERVED, on_file(flip_bit, name), cached=True)
+        yield Case(f"{name} truncated in the cache", SERVED, on_file(truncate, name), cached=True)
+        yield Case(f"{name} gone from the cache", SERVED, on_file(Path.unlink, name), cached=True)
+
+
+def _publications() -> Iterator[Case]:
+    for status in (500, 502, 504):
+        yield Case(f"{status} on the commit, once", SERVED, on_request(status, _WRITES["the commit"], 1))
+    for what, fits in _WRITES.items():
+        for status in (503, 429):
+            yield Case(f"{status} on {what}, once", SERVED, on_request(status, fits, 1))
+        yield Case(f"connection closed on {what}, once", SERVED, on_request("refuse", fits, 1))
+        yield Case(f"503 on {what}, always", "zoo/", on_request(503, fits, ALWAYS))
+    for what in ("the new repository", "the commit", "the tag"):
+        yield Case(f"answer lost on {what}, once", SERVED, on_request("lost", _WRITES[what], 1))
+    yield Case("stale parent, once", SERVED, on_request(412, _WRITES["the commit"], 1))
+    yield Case("stale parent, always", "zoo/", on_request(412, _WRITES["the commit"], ALWAYS))
+    yield Case("another commit in progress, once", SERVED, on_request(409, _WRITES["the commit"], 1))
+
+
+LOADS = tuple(_loads())
+PUBLICATIONS = tuple(_publications())

@@ -1,0 +1,48 @@
+"""Every fault ends in the right weights or in one line; what it leaves is sound, and the next try works."""
+
+import pytest
+
+from ltzoo.errors import InputError
+from ltzoo.hub import CONFIG, WEIGHTS, fetch, push_checkpoint, read_config
+from tests.hub.checkpoints import NAME
+from tests.hub.faults import LOADS, PUBLICATIONS, SERVED
+
+
+def attempt(case, call):
+    """Meet the fault: done, or the one line that is wanted."""
+    if case.outcome == SERVED:
+        return call()
+    with pytest.raises(InputError, match=case.outcome) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return None
+
+
+@pytest.mark.parametrize("case", LOADS, ids=lambda case: case.name)
+def test_loading(case, as_recipe, small_hub):
+    push_checkpoint(as_recipe, f"zoo/{NAME}")
+    case.inject(small_hub, fetch(f"zoo/{NAME}") if case.cached else None)
+
+    def load():
+        folder = fetch(f"zoo/{NAME}")
+        for name in (CONFIG, WEIGHTS):
+            assert (folder / name).read_bytes() == (as_recipe / name).read_bytes()
+        read_config(folder)
+
+    attempt(case, load)
+    small_hub.faults.clear()
+    load()
+
+
+@pytest.mark.parametrize("case", PUBLICATIONS, ids=lambda case: case.name)
+def test_publishing(case, as_recipe, small_hub):
+    case.inject(small_hub, as_recipe)
+    done = attempt(case, lambda: push_checkpoint(as_recipe, f"zoo/{NAME}"))
+    small_hub.faults.clear()
+    again = push_checkpoint(as_recipe, f"zoo/{NAME}")
+    assert not (done and again.sent)
+    assert again.version == "v1"
+    repository = small_hub.store.repositories[f"zoo/{NAME}"]
+    assert len(repository.commits) == 2  # the empty one, and ours: nothing by halves, nothing twice
+    assert repository.tags == {"v1": repository.head}
+    assert fetch(f"zoo/{NAME}").is_dir()

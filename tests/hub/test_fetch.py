@@ -1,0 +1,223 @@
+"""Loading from the Hub through the real client: revisions, rights, offline, and a cache that several share."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import timm
+import torch
+
+import ltzoo
+from ltzoo.hub import fetch, push_checkpoint
+from ltzoo.hub.manifest import write_manifest
+from tests.hub.checkpoints import NAME, change_weights, flip_bit, refused
+from tests.hub.protocol import GOOD_TOKEN
+from tests.hub.rights import full_disk, read_only
+
+HERE = f"zoo/{NAME}"
+
+
+@pytest.fixture
+def published(checkpoint, small_hub):
+    """The repository of a checkpoint."""
+    push_checkpoint(checkpoint, HERE)
+    return small_hub.store.repositories[HERE]
+
+
+def assert_loaded(folder, **kwargs):
+    model = ltzoo.create_model(f"hf-hub:{HERE}", pretrained=True, **kwargs)
+    expected = ltzoo.create_model(f"local-dir:{folder}", pretrained=True).state_dict()
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in expected.items())
+
+
+def test_a_revision_is_a_tag_or_a_commit(checkpoint, published):
+    change_weights(checkpoint, lambda weights: weights["fc.weight"].neg_())
+    push_checkpoint(checkpoint, HERE)
+    first, second = published.tags["v1"], published.tags["v2"]
+    old, new = (ltzoo.create_model(f"hf-hub:{HERE}@{tag}", pretrained=True) for tag in ("v1", "v2"))
+    torch.testing.assert_close(old.fc.weight, -new.fc.weight)
+    assert fetch(HERE, first) == fetch(HERE, "v1")
+    assert fetch(HERE) == fetch(HERE, second) == fetch(HERE, "main")
+    refused(lambda: fetch(HERE, "v3"), f"{HERE} has no revision v3; its page on the Hub lists")
+
+
+def test_only_what_a_model_is_loaded_from_is_fetched_unless_all_is_asked_for(published):
+    assert {path.name for path in fetch(HERE).iterdir()} == {"config.json", "model.safetensors", "SHA256SUMS"}
+    assert {path.name for path in fetch(HERE, whole=True).iterdir()} >= {"README.md", "metrics.json", "classes.png"}
+
+
+def test_timm_loads_from_the_hub_once_ltzoo_is_imported(checkpoint, published):
+    model = timm.create_model(f"hf-hub:{HERE}", pretrained=True)
+    expected = ltzoo.create_model(f"local-dir:{checkpoint}", pretrained=True)
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in expected.state_dict().items())
+    assert model.pretrained_cfg["label_names"] == [str(digit) for digit in range(10)]
+    assert timm.create_model(f"hf-hub:{HERE}@v1", pretrained=True, num_classes=3).fc.weight.shape == (3, 64)
+
+
+def test_a_private_repository_is_shown_to_its_token_alone(published, monkeypatch, tmp_path):
+    published.private = True
+    fetch(HERE)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.delenv("HF_TOKEN")
+    refused(lambda: fetch(HERE), f"{HERE} is not on the Hub, or is private and the token may not read it")
+    monkeypatch.setenv("HF_TOKEN", "bad")
+    refused(lambda: fetch(HERE), "the Hub refuses the token .*see HF_TOKEN, or log in with `hf auth login`")
+
+
+@pytest.mark.parametrize(
+    ("files", "match"),
+    [
+        ({}, "has no config.json; it is no checkpoint that ltzoo loads"),
+        ({"config.json": b"{}"}, "has no model.safetensors; it is no checkpoint"),
+        (
+            {"config.json": b"{}", "pytorch_model.bin": b"a pickle"},
+            "has no model.safetensors; .*only safetensors",
+        ),
+        ({"config.json": b"{}", "model.safetensors": b""}, "names no architecture"),
+        ({"config.json": b"[" * 2**21, "model.safetensors": b""}, "config.json has 2.0 MiB, too many"),
+    ],
+)
+def test_a_repository_that_is_no_checkpoint_is_refused(files, match, published, monkeypatch):
+    published.add(files)
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("unpickled"))
+    refused(lambda: ltzoo.create_model(f"hf-hub:{HERE}", pretrained=True), match)
+
+
+@pytest.mark.parametrize("repository", ["somebody/model", "zoo/other"])
+def test_a_missing_repository_is_refused(repository, published):
+    refused(lambda: fetch(repository), f"{repository} is not on the Hub, or is private")
+
+
+@pytest.mark.parametrize("repository", ["a b/c", "a/b/c", "", "/"])
+def test_what_is_no_repository_is_refused(repository, small_hub):
+    refused(
+        lambda: ltzoo.create_model(f"hf-hub:{repository}", pretrained=True), "is no name of a Hub repository; write"
+    )
+
+
+def test_offline_what_is_there_is_loaded_and_what_is_missing_is_named(checkpoint, published, monkeypatch):
+    fetch(HERE)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert_loaded(checkpoint)
+    refused(lambda: fetch(HERE, "v1"), f"{HERE}@v1 is not in the cache .*cache, and HF_HUB_OFFLINE is set")
+    refused(lambda: fetch("zoo/other"), "zoo/other is not in the cache .*cache, and HF_HUB_OFFLINE is set")
+    flip_bit(fetch(HERE) / "model.safetensors")
+    refused(lambda: fetch(HERE), "model.safetensors is not the file .*HF_HUB_OFFLINE is set, go online once to mend it")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    assert_loaded(checkpoint)
+
+
+def test_what_cannot_be_mended_is_taken_out_of_the_cache(checkpoint, published, small_hub):
+    folder = fetch(HERE)
+    flip_bit(folder / "model.safetensors")
+    small_hub.fail("flip", "GET /large/")
+    refused(lambda: fetch(HERE), "model.safetensors is not the file .* and a fresh download is not either")
+    assert not (folder / "model.safetensors").exists()
+    assert_loaded(checkpoint)
+
+
+def test_a_repository_that_was_published_damaged_is_refused(checkpoint, published):
+    files = dict(published.commits[-1][1])
+    files["model.safetensors"] = files["model.safetensors"][:-1] + b"x"
+    published.add(files)
+    refused(lambda: fetch(HERE), "a fresh download is not either; the Hub's copy is damaged or out of reach")
+    fetch(HERE, "v1")
+
+
+def test_a_read_only_cache_serves_what_it_has(checkpoint, published, monkeypatch, tmp_path):
+    fetch(HERE)
+    cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
+    with read_only(cache):
+        assert_loaded(checkpoint)
+        refused(lambda: fetch(HERE, "v1") and fetch("zoo/other"), "is not on the Hub")
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        assert_loaded(checkpoint)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(empty))
+    with read_only(empty):
+        refused(lambda: fetch(HERE), "Permission denied")
+    assert list(empty.rglob("*")) == []
+
+
+def test_a_damaged_file_in_a_read_only_cache_is_named(published):
+    folder = fetch(HERE)
+    flip_bit(folder / "model.safetensors")
+    with read_only(Path(huggingface_hub.constants.HF_HUB_CACHE)):
+        refused(
+            lambda: fetch(HERE), "model.safetensors is not .* cannot be fetched again: .*Permission denied"
+        )
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_by_halves(checkpoint, published):
+    with full_disk(100_000):
+        refused(lambda: fetch(HERE), "File too large")
+    cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
+    assert not [path for path in cache.rglob("*") if path.name == "model.safetensors"]
+    assert_loaded(checkpoint)
+
+
+def fetch_in_a_process(barrier, answers):
+    barrier.wait()
+    try:
+        answers.put(str(fetch(HERE)))
+    except Exception as error:
+        answers.put(repr(error))
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_four_processes_at_once_share_one_cache(damaged, checkpoint, published, small_hub):
+    if damaged:
+        flip_bit(fetch(HERE) / "model.safetensors")
+    small_hub.asked.clear()
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=fetch_in_a_process, args=(barrier, answers)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    found = {answers.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join()
+    assert found == {str(fetch(HERE))}
+    downloads = [line for line in small_hub.asked if line.startswith("GET /large/")]
+    assert len(downloads) <= 4 if damaged else len(downloads) == 1
+    assert_loaded(checkpoint)
+
+
+def test_another_process_in_another_folder_loads_it_by_name_also_offline(checkpoint, published, small_hub, tmp_path):
+    code = (
+        "import ltzoo, sys\n"
+        f"model = ltzoo.create_model('{NAME}', pretrained=True, hub='zoo')\n"
+        "print(float(model.fc.weight.sum()))\n"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_ENDPOINT": small_hub.endpoint,
+        "HF_TOKEN": GOOD_TOKEN,
+    }
+    weight = ltzoo.create_model(f"local-dir:{checkpoint}", pretrained=True).fc.weight
+    for offline in ("0", "1"):
+        environment["HF_HUB_OFFLINE"] = offline
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert float(done.stdout) == float(weight.sum())
+
+
+def test_a_manifest_over_other_weights_is_no_way_around_their_shapes(checkpoint, published):
+    change_weights(checkpoint, lambda weights: weights.pop("layer1.0.conv1.weight"))
+    write_manifest(checkpoint)
+    push_checkpoint(checkpoint, HERE)
+    refused(lambda: ltzoo.create_model(f"hf-hub:{HERE}", pretrained=True), "layer1.0.conv1.weight is missing")
