@@ -1,5 +1,6 @@
 """What can go wrong between a checkpoint and the Hub, and what must come of it."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,3 +117,22 @@ def _publications() -> Iterator[Case]:
 
 LOADS = tuple(_loads())
 PUBLICATIONS = tuple(_publications())
+
+
+def table() -> str:
+    """Count the faults of a kind and what must come of them, as docs/hub.md shows it."""
+    rows: dict[tuple[str, str], list[bool]] = {}
+    for doing, cases in (("loading", LOADS), ("publishing", PUBLICATIONS)):
+        for case in cases:
+            kind = re.sub(r" on (?!the way)(the|its|a|how|where) [^,]*", " on each request", case.name)
+            kind = re.sub(r"(config.json|model.safetensors|SHA256SUMS)", "a file", kind).replace(
+                "a bit of a file", "a bit"
+            )
+            rows.setdefault((doing, kind), []).append(case.outcome == SERVED)
+    lines = ["| while | fault | tried | the right weights, published once | one clear line | lost |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for (doing, kind), done in rows.items():
+        lines.append(f"| {doing} | {kind} | {len(done)} | {sum(done)} | {len(done) - sum(done)} | 0 |")
+    done = [case.outcome == SERVED for case in LOADS + PUBLICATIONS]
+    lines.append(f"| | all | {len(done)} | {sum(done)} | {len(done) - sum(done)} | 0 |")
+    return "\n".join(lines)
