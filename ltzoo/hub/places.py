@@ -60,7 +60,7 @@ def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> P
             tried.append(str(error))
             break
     raise InputError(
-        f"no checkpoint of {name}: tried {'; '.join(tried)}; train it and use local-dir:OUTPUT/{name}/seed0/checkpoint"
+        f"no checkpoint of {name}: tried {'; '.join(tried)}; train it and use local-dir:OUTPUT/NAME/seedN/checkpoint"
     )
 
 

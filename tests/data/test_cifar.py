@@ -1,5 +1,6 @@
 """Both layouts of CIFAR, read back pixel for pixel, and every way in which a copy can be broken."""
 
+import json
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -233,3 +234,8 @@ def test_the_real_images_have_the_benchmarks_counts(name):
     test = cifar_source(name, "test", Path(folder), download=False)
     classes = len(benchmark.class_counts)
     assert np.bincount(test.labels).tolist() == [10_000 // classes] * classes
+    # The data set on the Hub carries its class names; a copy written by something else may not.
+    metadata = pq.read_schema(next((Path(folder) / name).glob("test-*.parquet"))).metadata or {}
+    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    names = features.get("label" if name == "cifar10" else "fine_label", {}).get("names")
+    assert names in (None, list(benchmark.data_set.class_names))

@@ -4,8 +4,10 @@ import pytest
 
 from ltzoo.errors import InputError
 from ltzoo.hub import CONFIG, WEIGHTS, fetch, push_checkpoint, read_config
+from ltzoo.hub.layout import MANIFEST
 from tests.hub.checkpoints import NAME
 from tests.hub.faults import LOADS, PUBLICATIONS, SERVED
+from tests.hub.protocol import Repository
 
 
 def attempt(case, call):
@@ -20,7 +22,9 @@ def attempt(case, call):
 
 @pytest.mark.parametrize("case", LOADS, ids=lambda case: case.name)
 def test_loading(case, as_recipe, small_hub):
-    push_checkpoint(as_recipe, f"zoo/{NAME}")
+    files = {name: (as_recipe / name).read_bytes() for name in (CONFIG, WEIGHTS, MANIFEST)}
+    small_hub.store.repositories[f"zoo/{NAME}"] = Repository(private=False)
+    small_hub.store.repositories[f"zoo/{NAME}"].add(files)
     case.inject(small_hub, fetch(f"zoo/{NAME}") if case.cached else None)
 
     def load():
