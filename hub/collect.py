@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
-from ltzoo.hub import METRICS, PACKAGED, new_checkpoint, read_config, write_card
+from ltzoo.hub import METRICS, PACKAGED, damaged_files, new_checkpoint, read_config, write_card
 
 
 def build_parser() -> Parser:
@@ -27,6 +27,8 @@ def command(arguments: argparse.Namespace) -> None:
     runs: dict[str, list[tuple[float, int, Path]]] = {}
     for run_folder in arguments.runs:
         name, figure = read_run(run_folder)
+        if figure[1] in [seed for _, seed, _ in runs.get(name, [])]:
+            raise InputError(f"{run_folder} is a second run of {name} with seed {figure[1]}; name one of them")
         runs.setdefault(name, []).append(figure)
     for name, found in sorted(runs.items()):
         found.sort()
@@ -47,10 +49,12 @@ def read_run(run_folder: Path) -> tuple[str, tuple[float, int, Path]]:
     checkpoint = run_folder / "checkpoint"
     if not (run_folder / METRICS).is_file():
         raise InputError(f"{run_folder} holds no finished run; finish it with train.py --resume")
-    config = read_config(checkpoint)
-    metrics = json.loads((run_folder / METRICS).read_text(encoding="utf-8"))
-    if metrics["overrides"]:
+    config, damaged = read_config(checkpoint), damaged_files(checkpoint)
+    if damaged:
+        raise InputError(f"{checkpoint / damaged[0]} is damaged; train the run again")
+    if config.get("overrides"):
         raise InputError(f"{run_folder} was trained with overrides; the zoo keeps recipes as they are")
+    metrics = json.loads((checkpoint / METRICS).read_text(encoding="utf-8"))
     return metrics["recipe"], (metrics["last"]["overall"], config["seed"], checkpoint)
 
 

@@ -61,6 +61,9 @@ def check(folder: Path, name: str, arguments: argparse.Namespace) -> None:
         InputError: it differs from its manifest or its figures, or was trained otherwise than the recipe says.
     """
     recipe, config = get_recipe(name), read_config(folder)
+    _, _, seed = name.partition(".seed")
+    if seed and config.get("seed") != int(seed):
+        raise InputError(f"{folder} holds the run of seed {config.get('seed')}, not {seed}; rename it")
     if "recipe" not in config:
         raise InputError(f"{folder} names no recipe; publish a model of your own with ltzoo.push_to_hub")
     if config.get("overrides"):

@@ -23,8 +23,7 @@ def test_the_table_of_faults_is_that_of_the_tests():
 
 
 def test_every_file_of_the_layout_is_explained():
-    files = {value for key, value in vars(layout).items() if key.isupper()}
-    assert all(f"`{name}`" in PAGE for name in files)
+    assert all(f"`{name}`" in PAGE for name in (*layout.FILES, layout.MANIFEST))
 
 
 def test_the_zoo_comes_with_the_package():

@@ -13,7 +13,7 @@ from torchvision import datasets as torchvision_datasets
 
 from ltzoo.data.datasets import DATASETS, DataSet
 from ltzoo.data.images import ImageSource
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 
 _FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 _LABEL_COLUMNS = {"cifar10": "label", "cifar100": "fine_label"}
@@ -51,7 +51,7 @@ def _torchvision(name: str, split: str, data_dir: Path, download: bool) -> Image
         folder = data_dir / _FOLDERS[name]
         mend = "see that the network can be reached" if download else "remove it and add --download"
         raise InputError(
-            f"{folder} cannot be {'fetched' if download else 'read'} ({_first_line(error)}); {mend}"
+            f"{folder} cannot be {'fetched' if download else 'read'} ({first_line(error)[:160]}); {mend}"
         ) from error
 
     def decode(indices: np.ndarray) -> Tensor:
@@ -81,7 +81,7 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
         raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"the parquet files {folder}/{split}-* cannot be read ({_first_line(error)}); fetch them again"
+            f"the parquet files {folder}/{split}-* cannot be read ({first_line(error)[:160]}); fetch them again"
         ) from error
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= data_set.num_classes:
         found = f"labels {labels.min()} to {labels.max()}" if len(labels) else "no image"
@@ -110,7 +110,3 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
         return torch.from_numpy(images)
 
     return ImageSource(labels, decode, str(folder), "parquet")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -5,6 +5,7 @@ from ltzoo.hub.config import read_config
 from ltzoo.hub.fetch import fetch
 from ltzoo.hub.layout import CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, SUMMARY, WEIGHTS
 from ltzoo.hub.load import load_checkpoint
+from ltzoo.hub.manifest import damaged_files
 from ltzoo.hub.places import PACKAGED, find_checkpoint, list_checkpoints, list_folder
 from ltzoo.hub.push import Publication, gather, push_checkpoint, push_to_hub
 from ltzoo.hub.save import describe, new_checkpoint, save_checkpoint, write_model
@@ -20,6 +21,7 @@ __all__ = [
     "WEIGHTS",
     "Publication",
     "Verdict",
+    "damaged_files",
     "describe",
     "fetch",
     "find_checkpoint",

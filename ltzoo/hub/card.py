@@ -126,7 +126,25 @@ def _use(config: Mapping[str, Any], address: str) -> list[str]:
 
 
 def _figures(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    """Set the measured figures over the published ones."""
+    rule = next(iter(metrics["last"]["groups"]))
+    return [
+        f"Accuracy in per cent on the balanced test set, groups by the rule `{rule}`; every class and other "
+        f"groupings are in `{METRICS}`.",
+        "",
+        figures_table(recipe, metrics),
+        "",
+        f"![accuracy of each class over its training images]({CLASSES_PICTURE})",
+        f"![training curves]({CURVES_PICTURE})",
+    ]
+
+
+def figures_table(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """Set the measured figures over the published ones, as a Markdown table.
+
+    Args:
+        recipe: what `config.json` holds under `recipe`.
+        metrics: what `metrics.json` holds.
+    """
     rows = []
     for key in ("last", "best", "paper"):
         if metrics.get(key) is not None:
@@ -136,16 +154,7 @@ def _figures(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]
         runs = f", mean of {printed['n']}" if (printed["n"] or 1) > 1 else ""
         label = f"published, paper {printed['paper']}, {printed['table']}, {printed['row']}{runs}"
         rows.append([label, *_cells(printed["mean"])])
-    rule = next(iter(metrics["last"]["groups"]))
-    return [
-        f"Accuracy in per cent on the balanced test set, groups by the rule `{rule}`; every class and other "
-        f"groupings are in `{METRICS}`.",
-        "",
-        markdown_table(["", *_COLUMNS], rows),
-        "",
-        f"![accuracy of each class over its training images]({CLASSES_PICTURE})",
-        f"![training curves]({CURVES_PICTURE})",
-    ]
+    return markdown_table(["", *_COLUMNS], rows)
 
 
 def _cells(accuracy: Mapping[str, float | None]) -> list[str]:

@@ -13,17 +13,25 @@ from ltzoo.hub.layout import CONFIG, MANIFEST
 from ltzoo.hub.manifest import read_file, read_manifest
 
 RECIPE = "recipe"
-"""The key by which a configuration says that ltzoo wrote it."""
+"""The key of the recipe that a run followed."""
+
+WRITER = {"library_name": "ltzoo"}
+"""What says that ltzoo wrote a configuration, and a manifest with it."""
 
 _PATHS = ("file", "hf_hub_filename", "state_dict")
 """Keys of timm's `pretrained_cfg` by which a configuration could have another file read than the checkpoint's own."""
 
 _NOT_FOR_MODELS = {
     name
-    for name, parameter in inspect.signature(timm.create_model).parameters.items()
+    for function in (timm.create_model, timm.models.build_model_with_cfg)
+    for name, parameter in inspect.signature(function).parameters.items()
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-} - {"num_classes", "global_pool"}
+} | {"features_only", "out_indices", "feature_cls"}
 """Arguments that timm keeps to itself; some of them name files and repositories."""
+
+_TYPES: dict[str, tuple[type, ...]] = {"num_classes": (int,), "model_args": (dict,), "pretrained_cfg": (dict,)}
+_LAYERS = ("classifier", "first_conv")
+_MOST_CLASSES = 2**24
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -39,16 +47,27 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
         config = json.loads(read_file(folder, CONFIG, megabytes=1))
-    except (RecursionError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except InputError:
+        raise
+    except (RecursionError, ValueError) as error:
         raise InputError(f"{path} is damaged; it holds no JSON") from error
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise InputError(f"{path} names no architecture; it is no checkpoint of timm or ltzoo")
     if not timm.is_model(config["architecture"]):
         raise InputError(f"{path} names an architecture unknown to timm: {config['architecture'][:80]!r}")
-    for key, kind, absent in (("num_classes", int, None), ("model_args", dict, {}), ("pretrained_cfg", dict, None)):
-        if not isinstance(config.get(key, absent), kind):
-            raise InputError(f"{path} is damaged: {key} is {config.get(key)!r}; fetch it again")
-    if RECIPE in config and read_manifest(folder) is None:
+    if "pretrained_cfg" not in config:
+        raise InputError(f"{path} has timm's old layout, without pretrained_cfg; load it with timm.create_model")
+    config.setdefault("model_args", {})
+    for key, kinds in _TYPES.items():
+        if not isinstance(config.get(key), kinds):
+            raise InputError(f"{path} is damaged: {key} is {str(config.get(key))[:80]!r}; fetch it again")
+    if not 0 <= config["num_classes"] <= _MOST_CLASSES:
+        raise InputError(f"{path} is damaged: num_classes is {config['num_classes']}; fetch it again")
+    for key in _LAYERS:
+        layers = config["pretrained_cfg"].get(key) or ""
+        if not isinstance(layers, str) and not (isinstance(layers, list) and all(isinstance(k, str) for k in layers)):
+            raise InputError(f"{path} is damaged: pretrained_cfg.{key} is {str(layers)[:80]!r}; fetch it again")
+    if WRITER.items() <= config.items() and read_manifest(folder) is None:
         raise InputError(f"{folder / MANIFEST} is missing; a checkpoint of ltzoo has it")
     _refuse_other_files(path, config)
     return config
@@ -58,6 +77,6 @@ def _refuse_other_files(path: Path, config: Mapping[str, Any]) -> None:
     """See that nothing in a configuration would have timm read or fetch anything else."""
     cfg = config["pretrained_cfg"]
     named = [f"pretrained_cfg.{key}" for key in _PATHS if cfg.get(key)]
-    named += [f"model_args.{key}" for key in _NOT_FOR_MODELS & set(config.get("model_args", {}))]
+    named += [f"model_args.{key}" for key in _NOT_FOR_MODELS & set(config["model_args"])]
     if named:
-        raise InputError(f"{path} names another place to load from ({sorted(named)[0]}); do not use this checkpoint")
+        raise InputError(f"{path} sets {sorted(named)[0]}, which no checkpoint may; do not use this one")

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.hub.layout import CONFIG, MANIFEST, WEIGHTS
 from ltzoo.hub.manifest import DamagedError, damaged_files, read_manifest
 from ltzoo.hub.retry import with_retries
@@ -93,9 +93,15 @@ def _download(repository: str, revision: str | None, whole: bool, afresh: bool =
 
     try:
         return with_retries(snapshot)
-    except (HTTPError, OSError, ValueError) as error:  # the client has ValueError for names, and for failed downloads
-        if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError) and not afresh:
-            # The connection broke; the client looks into its cache only where there was none at all.
+    except (
+        HTTPError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # ValueError: bad names, failed forced downloads
+        broken = isinstance(error, HTTPError | RuntimeError) and not isinstance(error, HfHubHTTPError)
+        if broken and not afresh:
+            # The client looks into its cache only where there was no connection at all, not where it broke.
             with contextlib.suppress(LocalEntryNotFoundError):
                 return snapshot(cached=True)
         raise explain(error, repository, revision) from error
@@ -110,7 +116,6 @@ def explain(error: BaseException, repository: str, revision: str | None = None) 
         revision: branch, tag or commit.
     """
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    first = (str(error).splitlines() or [type(error).__name__])[0]
     if isinstance(error, GatedRepoError):
         return InputError(f"{repository} is gated; ask for access on its page, and log in with `hf auth login`")
     if isinstance(error, RepositoryNotFoundError):
@@ -120,29 +125,28 @@ def explain(error: BaseException, repository: str, revision: str | None = None) 
     if isinstance(error, HFValidationError):
         return InputError(f"{repository!r} is no name of a Hub repository; write user/name")
     if isinstance(error, LocalEntryNotFoundError) or (isinstance(error, HTTPError) and status is None):
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"the Hub cannot be reached ({_cause(error)})"
+        reason = first_line(error.__cause__ or error)
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"the Hub cannot be reached ({reason})"
         part = "not whole" if isinstance(error, IncompleteSnapshotError) else "not"
         where = f"{repository}@{revision}" if revision else repository
         return InputError(f"{where} is {part} in the cache {constants.HF_HUB_CACHE}, and {why}")
     if status == 401:
-        return InputError(f"the Hub refuses the token ({first}); see HF_TOKEN, or log in with `hf auth login`")
+        return InputError(f"the Hub refuses the token ({first_line(error)}); see HF_TOKEN, or `hf auth login`")
     if status == 403:
-        return InputError(f"the token may not do this to {repository} ({first})")
-    return InputError(f"{repository}: the Hub's client failed ({first})")
-
-
-def _cause(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return (str(cause).splitlines() or [type(cause).__name__])[0]
+        return InputError(f"the token may not do this to {repository} ({first_line(error)})")
+    return InputError(f"{repository}: the Hub's client failed ({first_line(error)})")
 
 
 def _damaged(folder: Path, whole: bool) -> list[str]:
     """Name what was fetched and is not as the manifest has it; nothing where there is no manifest."""
     try:
         listed = read_manifest(folder)
-    except DamagedError:
+    except InputError:
         return [MANIFEST]
-    return damaged_files(folder, [name for name in listed or () if whole or name in _TO_LOAD])
+    if listed is None:
+        return []
+    needed = {name for name in (CONFIG, WEIGHTS) if (folder / name).is_file()}
+    return damaged_files(folder, needed | {name for name in listed if whole or name in _TO_LOAD})
 
 
 def _forget(path: Path) -> None:

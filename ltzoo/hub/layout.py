@@ -23,3 +23,6 @@ CARD = "README.md"
 
 MANIFEST = "SHA256SUMS"
 """The SHA-256 of every other file, as `sha256sum --check` reads it."""
+
+FILES = (CONFIG, WEIGHTS, METRICS, SUMMARY, CLASSES_PICTURE, CURVES_PICTURE, EXAMPLE, CARD)
+"""All that the manifest covers. Other files may lie beside them, on the Hub a licence, say; they are none of ours."""

@@ -8,9 +8,10 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.hub.config import read_config
 from ltzoo.hub.layout import CONFIG, WEIGHTS
 from ltzoo.hub.manifest import read_file
@@ -35,18 +36,26 @@ def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | No
         InputError: a file is missing or damaged, or the weights are not those of the model.
     """
     config = read_config(folder)
-    own = {"num_classes": config["num_classes"]}
+    architecture, own = config["architecture"], {"num_classes": config["num_classes"]}
     described = _weights_of_model(folder, own)
     asked = {key: value for key, value in {"num_classes": num_classes, **kwargs}.items() if value is not None}
-    if pretrained:
-        stored = _read_weights(folder)
-        _check_fit(folder / WEIGHTS, config["architecture"], stored, described, free=())
-        plain = {key: value for key, value in asked.items() if key not in _FEATURES}
-        if plain:
-            free = _adapted_by_timm(config, stored, plain)
-            wanted = _weights_of_model(folder, own | plain, fault=False)
-            _check_fit(folder / WEIGHTS, config["architecture"], stored, wanted, free)
-    return timm.create_model(f"local-dir:{folder}", pretrained=pretrained, **(own | asked))
+    if not pretrained:
+        return timm.create_model(f"local-dir:{folder}", pretrained=False, **(own | asked))
+    stored = _read_weights(folder)
+    _check_fit(folder / WEIGHTS, architecture, stored, described, free=())
+    plain = {key: value for key, value in asked.items() if key not in _FEATURES}
+    if plain:
+        free = _adapted_by_timm(folder / WEIGHTS, config, stored, plain)
+        wanted = _weights_of_model(folder, own | plain, fault=False)
+        _check_fit(folder / WEIGHTS, architecture, stored, wanted, free)
+    # timm is given what was checked, not the folder to read once more.
+    source = {"source": "", "file": None, "state_dict": stored, "label_offset": None}
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True, pretrained_cfg_overlay=source, **(own | asked))
+    for module in model.modules():  # and keeps what it was given
+        cfg = getattr(module, "pretrained_cfg", None)
+        if isinstance(cfg, dict):
+            cfg.pop("state_dict", None)
+    return model
 
 
 def _weights_of_model(folder: Path, arguments: Mapping[str, Any], fault: bool = True) -> dict[str, Tensor]:
@@ -60,11 +69,10 @@ def _weights_of_model(folder: Path, arguments: Mapping[str, Any], fault: bool = 
     try:
         with torch.device("meta"):
             return timm.create_model(f"local-dir:{folder}", pretrained=False, **arguments).state_dict()
-    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, KeyError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, LookupError) as error:
         if not fault:
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{folder / CONFIG} describes no model that timm can build: {reason}") from error
+        raise InputError(f"{folder / CONFIG} describes no model that timm can build: {first_line(error)}") from error
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
@@ -77,14 +85,21 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _adapted_by_timm(
-    config: Mapping[str, Any], stored: Mapping[str, Tensor], asked: Mapping[str, Any]
+    path: Path, config: Mapping[str, Any], stored: Mapping[str, Tensor], asked: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Name the layers that may differ: the classifier for other classes, the first convolution for other channels."""
-    classifiers, stems = (_as_tuple(config["pretrained_cfg"].get(key)) for key in ("classifier", "first_conv"))
+    cfg = config["pretrained_cfg"]
+    classifiers, stems = (_as_tuple(cfg.get(key)) for key in ("classifier", "first_conv"))
     found = classifiers if "num_classes" in asked else ()
-    if "in_chans" in asked:
-        found += tuple(stem for stem in stems if f"{stem}.weight" in stored and stored[f"{stem}.weight"].ndim == 4)
-    return found
+    if "in_chans" not in asked:
+        return found
+    for stem in stems:
+        try:
+            # timm itself, where it cannot, would go on with a random one.
+            adapt_input_conv(asked["in_chans"], stored[f"{stem}.weight"], base_chans=cfg["input_size"][0])
+        except (NotImplementedError, ValueError, AssertionError, LookupError, TypeError) as error:
+            raise InputError(f"{path}: timm cannot adapt {stem} to {asked['in_chans']} channels") from error
+    return found + stems
 
 
 def _as_tuple(names: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ltzoo.errors import InputError
-from ltzoo.hub.layout import MANIFEST
+from ltzoo.hub.layout import FILES, MANIFEST
 from ltzoo.whole_file import whole_file
 
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -18,8 +18,9 @@ class DamagedError(InputError):
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the manifest over all files of a checkpoint."""
-    lines = [f"{_sha256((folder / name).read_bytes())}  {name}\n" for name in sorted(_files(folder))]
+    """Write the manifest over the files of a checkpoint."""
+    there = [name for name in FILES if (folder / name).is_file()]
+    lines = [f"{_sha256((folder / name).read_bytes())}  {name}\n" for name in sorted(there)]
     with whole_file(folder / MANIFEST) as fresh:
         fresh.write_text("".join(lines), encoding="utf-8")
 
@@ -64,19 +65,22 @@ def read_file(folder: Path, name: str, megabytes: int | None = None) -> bytes:
 
 
 def damaged_files(folder: Path, names: Iterable[str] | None = None) -> list[str]:
-    """Name files that the manifest lists and that are missing or differ, and those that it does not list.
+    """Name files that are missing, or are not those that the manifest lists.
 
     Args:
         folder: a checkpoint with a manifest.
-        names: the files to look at; all of them if None.
+        names: the files to look at; all that are listed, or belong to a checkpoint, if None.
     """
     listed = read_manifest(folder) or {}
-    looked_at = {*listed, *_files(folder)} if names is None else set(names)
-    return sorted(
-        name
-        for name in looked_at
-        if not (folder / name).is_file() or _sha256((folder / name).read_bytes()) != listed.get(name)
-    )
+    looked_at = {*listed, *(name for name in FILES if (folder / name).is_file())} if names is None else set(names)
+    return sorted(name for name in looked_at if not _holds(folder, name, listed.get(name)))
+
+
+def _holds(folder: Path, name: str, expected: str | None) -> bool:
+    try:
+        return _sha256(_read(folder, name, None)) == expected
+    except DamagedError:
+        return False
 
 
 def _read(folder: Path, name: str, at_most: int | None) -> bytes:
@@ -88,14 +92,6 @@ def _read(folder: Path, name: str, at_most: int | None) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DamagedError(f"{path} is missing or cannot be read ({error.strerror}); a checkpoint has it") from error
-
-
-def _files(folder: Path) -> set[str]:
-    """Name a checkpoint's files, but for the manifest and what the Hub adds."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {
-        MANIFEST,
-        ".gitattributes",
-    }
 
 
 def _sha256(content: bytes) -> str:

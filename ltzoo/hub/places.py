@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,9 +10,9 @@ from huggingface_hub import constants, get_session
 from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.hub.fetch import NotOnHubError, fetch
-from ltzoo.hub.layout import CONFIG
+from ltzoo.hub.layout import CONFIG, WEIGHTS
 
 _logger = logging.getLogger(__name__)
 
@@ -26,9 +27,20 @@ def places(hub: str | None = None) -> list[Path | str]:
     """List where checkpoints are looked for: folders as paths, Hub users and organisations as text.
 
     `hub`, the variable LTZOO_HUB, what comes with the package, the organisation `ltzoo`.
+
+    Raises:
+        InputError: what is named can only be a folder, and is none.
     """
-    named = [Path(place) if Path(place).is_dir() else place for place in (hub, os.environ.get("LTZOO_HUB")) if place]
+    named = [_place(place) for place in (hub, os.environ.get("LTZOO_HUB")) if place]
     return [*named, *([PACKAGED] if PACKAGED.is_dir() else []), ORGANISATION]
+
+
+def _place(name: str) -> Path | str:
+    if Path(name).is_dir():
+        return Path(name)
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        return name
+    raise InputError(f"there is no folder {name}, and no Hub user or organisation is called so; check the path")
 
 
 def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> Path:
@@ -66,7 +78,7 @@ def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> P
 
 def list_folder(place: Path) -> list[str]:
     """Name the checkpoints that a folder holds, in alphabetical order."""
-    return sorted(path.parent.name for path in place.glob(f"*/{CONFIG}"))
+    return sorted(path.parent.name for path in place.glob(f"[!.]*/{CONFIG}"))
 
 
 def list_checkpoints(hub: str | None = None) -> dict[str, str]:
@@ -98,9 +110,7 @@ def _repositories(owner: str) -> list[str]:
             names += [repository["id"].split("/")[1] for repository in answer.json()]
             url = answer.links.get("next", {}).get("url", "")
         return sorted(names)
-    except (HTTPError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        _logger.warning(
-            "the Hub cannot be asked for the models of %s (%s): those in the cache are listed", owner, reason
-        )
-    return sorted(folder.name.split("--")[2] for folder in Path(constants.HF_HUB_CACHE).glob(f"models--{owner}--*"))
+    except (HTTPError, OSError, ValueError, TypeError, KeyError) as error:  # the last three: no answer of a Hub
+        _logger.warning("the Hub cannot list the models of %s (%s): those in the cache are", owner, first_line(error))
+    cached = Path(constants.HF_HUB_CACHE).glob(f"models--{owner}--*/snapshots/*/{WEIGHTS}")
+    return sorted({path.parents[2].name.split("--")[2] for path in cached})

@@ -1,6 +1,7 @@
 """From a checkpoint to the Hub: what changed, in one commit, under the next version's tag."""
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from torch import nn
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.hub.card import write_card
 from ltzoo.hub.config import read_config
 from ltzoo.hub.fetch import explain
-from ltzoo.hub.layout import MANIFEST
+from ltzoo.hub.layout import CONFIG, FILES, MANIFEST, METRICS
 from ltzoo.hub.manifest import damaged_files, read_manifest, write_manifest
 from ltzoo.hub.retry import with_retries
 from ltzoo.hub.save import save_checkpoint
+
+_MESSAGE = "Publish with ltzoo"
+"""The title of our commits, by which they are told from other people's."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,15 @@ def push_checkpoint(folder: Path, repository: str, *, private: bool = False, dry
     Raises:
         InputError: the folder is no checkpoint or differs from its manifest, or the Hub refuses or cannot be reached.
     """
+    if not re.fullmatch(r"[^/\s]+/[^/\s]+", repository):
+        raise InputError(f"{repository!r} is no name of a Hub repository; write user/name")
     _check_sound(folder)
     api = HfApi()
     try:
         with _addressed(folder, f"hf-hub:{repository}") as addressed:
             if dry_run:
-                return Publication(repository, tuple(_changed(api, addressed, repository)), None)
+                changed = with_retries(lambda: _compare(api, addressed, repository))[0]
+                return Publication(repository, tuple(changed), None)
             with_retries(lambda: api.create_repo(repository, private=private or None, exist_ok=True))
             return _send(api, addressed, repository, private)
     except InputError:
@@ -140,7 +147,11 @@ def _addressed(folder: Path, address: str) -> Iterator[Path]:
     """Give a copy of a checkpoint whose card names its address."""
     with tempfile.TemporaryDirectory() as temporary:
         copied = Path(shutil.copytree(folder, Path(temporary) / "checkpoint"))
-        write_card(copied, address)
+        try:
+            write_card(copied, address)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{CONFIG} or {METRICS} lacks what a run writes ({first_line(error)})"
+            raise InputError(f"{folder}: {reason}") from error
         write_manifest(copied)
         yield copied
 
@@ -149,31 +160,33 @@ def _send(api: HfApi, folder: Path, repository: str, private: bool) -> Publicati
     """Commit what changed and tag it; repeated as a whole, since a commit whose answer was lost may have been made."""
     sent: list[str] = []
 
-    def commit() -> str:
+    def commit() -> None:
         head = api.model_info(repository)
         if private and not head.private:
             raise InputError(f"{repository} is public already; make it private on its page, or leave --private out")
-        changed = _changed(api, folder, repository)
+        changed, stale = _compare(api, folder, repository)
         sent.extend(name for name in changed if name not in sent)
-        if not changed:
-            return str(head.sha)
+        files: list[CommitOperationAdd | CommitOperationDelete]
         files = [CommitOperationAdd(name, folder / name) for name in changed]
-        return api.create_commit(repository, files, commit_message="Publish with ltzoo", parent_commit=head.sha).oid
+        files += [CommitOperationDelete(name) for name in stale]
+        if files:
+            api.create_commit(repository, files, commit_message=_MESSAGE, parent_commit=head.sha)
 
-    commit_id = with_retries(commit)
-    return Publication(repository, tuple(sent), with_retries(lambda: _tag(api, repository, commit_id)))
+    with_retries(commit)
+    return Publication(repository, tuple(sent), with_retries(lambda: _tag(api, repository)))
 
 
-def _changed(api: HfApi, folder: Path, repository: str) -> list[str]:
-    """Name the files of a checkpoint that the Hub does not have, or has otherwise."""
+def _compare(api: HfApi, folder: Path, repository: str) -> tuple[list[str], list[str]]:
+    """Name the files that the Hub lacks or has otherwise, and those of an earlier checkpoint that are none any more."""
     names = [*(read_manifest(folder) or {}), MANIFEST]
     try:
         there = {
             entry.path: entry for entry in api.list_repo_tree(repository, recursive=True) if isinstance(entry, RepoFile)
         }
     except RepositoryNotFoundError:
-        return names
-    return [name for name in names if name not in there or not _same(folder / name, there[name])]
+        return names, []
+    changed = [name for name in names if name not in there or not _same(folder / name, there[name])]
+    return changed, [name for name in FILES if name in there and name not in names]
 
 
 def _same(path: Path, entry: RepoFile) -> bool:
@@ -184,12 +197,15 @@ def _same(path: Path, entry: RepoFile) -> bool:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == entry.blob_id
 
 
-def _tag(api: HfApi, repository: str, commit: str) -> str:
-    """Give a commit the next version's tag unless it has one. A tag never moves."""
+def _tag(api: HfApi, repository: str) -> str:
+    """Give our last commit the next version's tag unless it has one. A tag never moves."""
+    commits = api.list_repo_commits(repository)
+    commit = next((commit for commit in commits if commit.title == _MESSAGE), commits[0]).commit_id
     tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(repository).tags}
-    for name, target in tags.items():
+    versions = {int(name[1:]): target for name, target in tags.items() if re.fullmatch(r"v[0-9]+", name)}
+    for number, target in versions.items():
         if target == commit:
-            return name
-    version = f"v{1 + max((int(name[1:]) for name in tags if name[:1] == 'v' and name[1:].isdecimal()), default=0)}"
+            return f"v{number}"
+    version = f"v{max(versions, default=0) + 1}"
     api.create_tag(repository, tag=version, revision=commit)
     return version

@@ -25,12 +25,12 @@ def with_retries(call: Callable[[], Result]) -> Result:
         call: what to do; a repetition must do no harm.
 
     Raises:
-        HTTPError, OSError: the last answer, or the first that no patience helps against.
+        HTTPError, OSError, RuntimeError: the last answer, or the first that no patience helps against.
     """
     for wait in _WAITS:
         try:
             return call()
-        except (HTTPError, OSError) as error:
+        except (HTTPError, OSError, RuntimeError) as error:
             if not _passing(error):
                 raise
         time.sleep(wait)
@@ -45,5 +45,8 @@ def _passing(error: Exception) -> bool:
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         return status >= 500 or status == 429 or status in _CONFLICT
+    if isinstance(error, RuntimeError):
+        # Large files have a way of their own, Xet; what fails there comes without a kind, here without a cause.
+        return error.__cause__ is None
     # An OSError of the client's own has no number: a body that is shorter than it should be.
     return isinstance(error, HTTPError) or (isinstance(error, OSError) and error.errno is None)

@@ -16,9 +16,13 @@ from torch import Tensor, nn
 
 from ltzoo.errors import InputError
 from ltzoo.hub.card import write_card
+from ltzoo.hub.config import WRITER
 from ltzoo.hub.layout import CONFIG, EXAMPLE
 from ltzoo.hub.load import load_checkpoint
 from ltzoo.hub.manifest import read_file, write_manifest
+
+_ROUNDING = 1e-3
+"""Of the largest output."""
 
 
 def save_checkpoint(folder: Path, model: nn.Module, model_args: Mapping[str, Any] | None = None) -> None:
@@ -40,14 +44,17 @@ def save_checkpoint(folder: Path, model: nn.Module, model_args: Mapping[str, Any
 @contextmanager
 def new_checkpoint(folder: Path) -> Iterator[Path]:
     """Give a folder to write a checkpoint in; in the end it gets its manifest and takes the place of `folder`."""
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh, old = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
+    for left_over in (fresh, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
         yield fresh
         write_manifest(fresh)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
         fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -71,23 +78,36 @@ def write_model(
     stored = copy.deepcopy(model).cpu()
     stored = stored.half() if half else stored.float()
     try:
-        save_for_hf(stored, str(folder), model_args=dict(model_args or {}), safe_serialization=True)
+        save_for_hf(stored, str(folder), dict(WRITER), dict(model_args or {}), safe_serialization=True)
     except ValueError as error:
         raise InputError(f"the model cannot be described: {error}") from error
+    write_manifest(folder)
+    again = "say in model_args what timm was told, and change nothing in a model but its weights"
     try:
-        model = load_checkpoint(folder)
+        built = load_checkpoint(folder)
     except InputError as error:
-        raise InputError(f"timm cannot build the model again ({error}); say in model_args what it was told") from error
+        raise InputError(f"timm cannot build the model again ({error}); {again}") from error
     size = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["pretrained_cfg"]["input_size"]
     images = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
+    output, expected = run_on_cpu(built, images), run_on_cpu(stored, images)
+    if not same_output(output, expected):
+        raise InputError(f"timm builds another model from what is stored: its output differs; {again}")
     (folder / EXAMPLE).parent.mkdir(exist_ok=True)
-    save_file({"input": images, "output": run_on_cpu(model, images)}, folder / EXAMPLE)
+    save_file({"input": images, "output": output}, folder / EXAMPLE)
 
 
 def run_on_cpu(model: nn.Module, images: Tensor) -> Tensor:
     """Give a model's output in evaluation, float32, on a CPU."""
     with torch.no_grad():
         return model.cpu().float().eval()(images)
+
+
+def same_output(output: Tensor, expected: Tensor) -> bool:
+    """Say whether two outputs are alike up to the rounding of another processor or memory format."""
+    largest = float(expected.abs().max()) if expected.numel() else 0.0
+    return output.shape == expected.shape and torch.allclose(
+        output, expected, rtol=0, atol=_ROUNDING * largest, equal_nan=True
+    )
 
 
 def read_example(folder: Path) -> tuple[Tensor, Tensor]:

@@ -37,8 +37,8 @@ def change_weights(folder: Path, change: Callable[[dict], object]) -> None:
     write_manifest(folder)
 
 
-def flip_bit(path: Path) -> None:
-    """Flip a bit in the middle of a file, wherever a link leads."""
+def flip_bit(path: Path, place: int | None = None) -> None:
+    """Flip a bit of a file, wherever a link leads; in its middle unless a byte is named."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content) // 2 if place is None else place] ^= 1
     path.resolve().write_bytes(content)

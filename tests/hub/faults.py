@@ -14,6 +14,7 @@ Inject = Callable[[Hub, Path], None]
 """Given the small Hub and the folder in the cache (where there is one), makes something go wrong."""
 
 SERVED = "done"
+REFUSED = "cannot be reached|client failed"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ def on_request(kind: int | str, fits: str, times: int) -> Inject:
 
 def on_file(damage: Callable[[Path], object], name: str) -> Inject:
     return lambda _, folder: damage(folder / name) and None
+
+
+def cut_line(path: Path) -> None:
+    path.resolve().write_text("".join(path.read_text().splitlines(keepends=True)[:1]))
 
 
 def truncate(path: Path) -> None:
@@ -68,13 +73,12 @@ _WRITES = {
 
 
 def _loads() -> Iterator[Case]:
-    out_of_reach = "cannot be reached|client failed"
     for what, fits in _READS.items():
         for status in (503, 429):
             yield Case(f"{status} on {what}, once", SERVED, on_request(status, fits, 1))
         yield Case(f"connection closed on {what}, once", SERVED, on_request("refuse", fits, 1))
-        yield Case(f"503 on {what}, always", out_of_reach, on_request(503, fits, ALWAYS))
-        yield Case(f"connection closed on {what}, always", out_of_reach, on_request("refuse", fits, ALWAYS))
+        yield Case(f"503 on {what}, always", REFUSED, on_request(503, fits, ALWAYS))
+        yield Case(f"connection closed on {what}, always", REFUSED, on_request("refuse", fits, ALWAYS))
         yield Case(f"503 on {what}, always, cached", SERVED, on_request(503, fits, ALWAYS), cached=True)
         yield Case(
             f"connection closed on {what}, always, cached", SERVED, on_request("refuse", fits, ALWAYS), cached=True
@@ -85,15 +89,19 @@ def _loads() -> Iterator[Case]:
     bodies = {"config.json": _READS["a small file"], "model.safetensors": _READS["a large file"]}
     for name, fits in bodies.items():
         yield Case(f"{name} cut in the middle, once", SERVED, on_request("cut", fits, 1))
-        yield Case(f"{name} cut in the middle, always", out_of_reach, on_request("cut", fits, ALWAYS))
+        yield Case(f"{name} cut in the middle, always", REFUSED, on_request("cut", fits, ALWAYS))
         yield Case(f"{name} sent short, once", SERVED, on_request("short", fits, 1))
-        yield Case(f"{name} sent short, always", out_of_reach, on_request("short", fits, ALWAYS))
+        yield Case(f"{name} sent short, always", REFUSED, on_request("short", fits, ALWAYS))
         yield Case(f"a bit of {name} flipped on the way, once", SERVED, on_request("flip", fits, 1))
         yield Case(
             f"a bit of {name} flipped on the way, always",
             "is damaged in the cache.*a fresh",
             on_request("flip", fits, ALWAYS),
         )
+    for name, place in (("in a hash", 3), ("in a name", 70), ("at a line's end", 64 + 2 + 9)):
+        damage = on_file(lambda path, place=place: flip_bit(path, place), "SHA256SUMS")
+        yield Case(f"a bit of SHA256SUMS flipped {name} in the cache", SERVED, damage, cached=True)
+    yield Case("SHA256SUMS cut at a line's end in the cache", SERVED, on_file(cut_line, "SHA256SUMS"), cached=True)
     for name in ("config.json", "model.safetensors", "SHA256SUMS"):
         yield Case(f"a bit of {name} flipped in the cache", SERVED, on_file(flip_bit, name), cached=True)
         yield Case(f"{name} truncated in the cache", SERVED, on_file(truncate, name), cached=True)
@@ -107,11 +115,11 @@ def _publications() -> Iterator[Case]:
         for status in (503, 429):
             yield Case(f"{status} on {what}, once", SERVED, on_request(status, fits, 1))
         yield Case(f"connection closed on {what}, once", SERVED, on_request("refuse", fits, 1))
-        yield Case(f"503 on {what}, always", "zoo/", on_request(503, fits, ALWAYS))
+        yield Case(f"503 on {what}, always", REFUSED, on_request(503, fits, ALWAYS))
     for what in ("the new repository", "the commit", "the tag"):
         yield Case(f"answer lost on {what}, once", SERVED, on_request("lost", _WRITES[what], 1))
     yield Case("stale parent, once", SERVED, on_request(412, _WRITES["the commit"], 1))
-    yield Case("stale parent, always", "zoo/", on_request(412, _WRITES["the commit"], ALWAYS))
+    yield Case("stale parent, always", REFUSED, on_request(412, _WRITES["the commit"], ALWAYS))
     yield Case("another commit in progress, once", SERVED, on_request(409, _WRITES["the commit"], 1))
 
 

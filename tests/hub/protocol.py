@@ -20,16 +20,18 @@ class Repository:
     private: bool
     commits: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    titles: list[str] = field(default_factory=list)
 
     @property
     def head(self) -> str:
         return self.commits[-1][0]
 
-    def add(self, files: dict[str, bytes]) -> str:
+    def add(self, files: dict[str, bytes], title: str = "by hand") -> str:
         digest = hashlib.sha1(f"{len(self.commits)} {sorted(files)}".encode())
         for content in files.values():
             digest.update(content)
         self.commits.append((digest.hexdigest(), files))
+        self.titles.append(title)
         return self.head
 
     def files(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
@@ -192,15 +194,19 @@ def commit(hub: Store, request: Request, name: str, revision: str) -> Any:
     for line in request.body.splitlines():
         entry = json.loads(line)
         value = entry["value"]
+        if entry["key"] == "header":
+            title = value["summary"]
         if entry["key"] == "header" and value.get("parentCommit") not in (None, repository.head):
             raise Refused(412, "A commit has happened since. Please refresh and try again.")
         if entry["key"] == "file":
             files[value["path"]] = base64.b64decode(value["content"])
+        if entry["key"] == "deletedFile":
+            del files[value["path"]]
         if entry["key"] == "lfsFile":
             if value["oid"] not in hub.large:
                 raise Refused(400, "the large file was never uploaded")
             files[value["path"]] = hub.large[value["oid"]]
-    oid = repository.add(files)
+    oid = repository.add(files, title)
     return {"success": True, "commitOid": oid, "commitUrl": f"{hub.endpoint}/{name}/commit/{oid}", "hookOutput": ""}
 
 
@@ -214,6 +220,16 @@ def tree(hub: Store, request: Request, name: str, revision: str) -> Any:
         return plain | ({"lfs": large} if is_large(path) else {})
 
     return [entry(path, content) for path, content in sorted(files.items())]
+
+
+@route(rf"GET /api/models/{ID}/commits/(?P<revision>[^/?]+)")
+def commits(hub: Store, request: Request, name: str, revision: str) -> Any:
+    repository = hub.readable(name, request.authorised)
+    date = "2026-01-01T00:00:00.000Z"
+    return [
+        {"id": sha, "title": title, "message": "", "authors": [], "date": date}
+        for (sha, _), title in reversed(list(zip(repository.commits, repository.titles, strict=True)))
+    ]
 
 
 @route(rf"GET /api/models/{ID}/refs$")

@@ -11,6 +11,7 @@ import torch
 
 import ltzoo
 from ltzoo import hub
+from ltzoo.hub import load
 from ltzoo.hub.manifest import write_manifest
 from ltzoo.hub.save import read_example
 from ltzoo.recipes import model_arguments
@@ -152,6 +153,22 @@ def test_an_architecture_that_was_changed_by_arguments_is_refused(written):
     assert hub.load_checkpoint(written, num_classes=3, classifier="linear").fc.bias.shape == (3,)
     with pytest.raises(TypeError, match="colour"):
         hub.load_checkpoint(written, colour="red")
+
+
+def test_channels_that_timm_cannot_adapt_are_refused(tmp_path):
+    hub.save_checkpoint(tmp_path / "c", timm.create_model("tresnet_m", num_classes=3))
+    assert hub.load_checkpoint(tmp_path / "c", in_chans=1).num_classes == 3
+    refused(lambda: hub.load_checkpoint(tmp_path / "c", in_chans=5), "timm cannot adapt body.conv1.* to 5 channels")
+
+
+def test_timm_reads_nothing_but_what_was_checked(model, checkpoint, monkeypatch):
+    zeros = {key: torch.zeros_like(value) for key, value in model.state_dict().items()}
+    torch.save(zeros, checkpoint / "pytorch_model.bin")
+    check = load._check_fit
+    monkeypatch.setattr(load, "_check_fit", lambda path, *rest, **free: (check(path, *rest, **free), path.unlink()))
+    loaded = hub.load_checkpoint(checkpoint)
+    assert torch.equal(logits(loaded), logits(model))
+    assert "state_dict" not in loaded.pretrained_cfg
 
 
 def test_stock_timm_loads_a_resnet50_of_ours_without_ltzoo(tmp_path):

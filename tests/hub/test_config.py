@@ -9,7 +9,7 @@ from ltzoo import hub
 from tests.hub.checkpoints import change_config, flip_bit, refused, write_config
 
 
-@pytest.mark.parametrize("content", ["", "{", "\xff", "[" * 100_000, "[]", "{}", '{"architecture": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "\xff", "[" * 100_000, "1" * 5000, "[]", "{}", '{"architecture": 3}'])
 def test_a_damaged_config_is_refused(content, checkpoint):
     write_config(checkpoint, content)
     refused(lambda: hub.load_checkpoint(checkpoint), "config.json (is damaged; it holds no JSON|names no architecture)")
@@ -19,10 +19,17 @@ def test_a_damaged_config_is_refused(content, checkpoint):
     ("changes", "match"),
     [
         ({"architecture": "resnet21_cifar"}, "names an architecture unknown to timm: 'resnet21_cifar'"),
-        ({"num_classes": "gone"}, "is damaged: num_classes is None"),
+        ({"num_classes": "gone"}, "is damaged: num_classes is 'None'"),
         ({"num_classes": "ten"}, "is damaged: num_classes is 'ten'"),
-        ({"model_args": None}, "is damaged: model_args is None"),
-        ({"pretrained_cfg": []}, r"is damaged: pretrained_cfg is \[\]"),
+        ({"model_args": None}, "is damaged: model_args is 'None'"),
+        ({"pretrained_cfg": []}, r"is damaged: pretrained_cfg is '\[\]'"),
+        ({"num_classes": -1}, "is damaged: num_classes is -1"),
+        ({"num_classes": 10**13}, "is damaged: num_classes is 1"),
+        ({"pretrained_cfg": "gone"}, "has timm's old layout, without pretrained_cfg; load it with timm"),
+        ({"pretrained_cfg": {"classifier": 5}}, "is damaged: pretrained_cfg.classifier is '5'"),
+        ({"pretrained_cfg": {"first_conv": {}, "classifier": [1]}}, "is damaged: pretrained_cfg.classifier"),
+        ({"model_args": {"pretrained_filter_fn": "x"}}, "sets model_args.pretrained_filter_fn, which no"),
+        ({"model_args": {"features_only": True}}, "sets model_args.features_only, which no"),
         ({"pretrained_cfg": {"colour": "red"}}, "describes no model that timm can build: .*colour"),
         ({"model_args": {"colour": "red"}}, "describes no model that timm can build: .*colour"),
         ({"model_args": {"classifier": "dense"}}, "describes no model that timm can build: .*'dense'"),
@@ -52,7 +59,7 @@ def test_a_config_that_names_another_place_is_refused_and_nothing_is_opened(key,
     change_config(checkpoint, **{part: config[part] | changes})
     monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("unpickled"))
     for pretrained in (True, False):
-        refused(lambda p=pretrained: hub.load_checkpoint(checkpoint, p), f"names another place to load from .{key}")
+        refused(lambda p=pretrained: hub.load_checkpoint(checkpoint, p), f"sets {key}, which no checkpoint may")
 
 
 def test_a_config_of_megabytes_is_refused_unread(checkpoint, monkeypatch):
@@ -71,7 +78,7 @@ def test_a_manifest_that_names_a_file_outside_is_refused(name, checkpoint):
 def test_a_checkpoint_of_ours_without_its_manifest_is_refused_and_one_of_timm_is_not(checkpoint):
     (checkpoint / "SHA256SUMS").unlink()
     refused(lambda: hub.load_checkpoint(checkpoint), "SHA256SUMS is missing; a checkpoint of ltzoo has it")
-    change_config(checkpoint, recipe="gone")
+    change_config(checkpoint, library_name="gone")
     (checkpoint / "SHA256SUMS").unlink()
     hub.load_checkpoint(checkpoint)
 

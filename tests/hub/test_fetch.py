@@ -1,5 +1,6 @@
 """Loading from the Hub through the real client: revisions, rights, offline, and a cache that several share."""
 
+import importlib
 import multiprocessing
 import os
 import subprocess
@@ -18,6 +19,7 @@ from tests.hub.checkpoints import NAME, change_weights, flip_bit, refused
 from tests.hub.rights import full_disk, read_only
 
 HERE = f"zoo/{NAME}"
+fetch_module = importlib.import_module("ltzoo.hub.fetch")  # the name in its room is the function
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_private_repository_is_shown_to_its_token_alone(published, monkeypatch
     monkeypatch.delenv("HF_TOKEN")
     refused(lambda: fetch(HERE), f"{HERE} is not on the Hub, or is private and the token may not read it")
     monkeypatch.setenv("HF_TOKEN", "bad")
-    refused(lambda: fetch(HERE), "the Hub refuses the token .*see HF_TOKEN, or log in with `hf auth login`")
+    refused(lambda: fetch(HERE), "the Hub refuses the token .*see HF_TOKEN, or `hf auth login`")
 
 
 @pytest.mark.parametrize(
@@ -205,6 +207,33 @@ def test_another_process_in_another_folder_loads_it_by_name_offline(checkpoint, 
     assert done.returncode == 0, done.stderr
     weight = ltzoo.create_model(f"local-dir:{checkpoint}", pretrained=True).fc.weight
     assert float(done.stdout) == float(weight.sum())
+
+
+@pytest.mark.parametrize("times", [1, 99])
+@pytest.mark.parametrize("cached", [False, True])
+def test_what_fails_on_the_way_of_large_files_is_tried_again_and_is_one_line(times, cached, published, monkeypatch):
+    if cached:
+        fetch(HERE)
+    real, left = fetch_module.snapshot_download, iter(range(times))
+
+    def failing(*arguments, local_files_only=False, **options):
+        if not local_files_only and next(left, None) is not None:
+            raise RuntimeError("Task error: File reconstruction error")  # as hf_xet has it
+        return real(*arguments, local_files_only=local_files_only, **options)
+
+    monkeypatch.setattr(fetch_module, "snapshot_download", failing)
+    if times == 1 or cached:
+        fetch(HERE)
+    else:
+        refused(lambda: fetch(HERE), "the Hub's client failed .Task error")
+
+
+def test_a_cached_file_that_cannot_be_read_is_one_line(published, monkeypatch):
+    folder = fetch(HERE)
+    blob = (folder / "model.safetensors").resolve()
+    blob.chmod(0)
+    with read_only(Path(huggingface_hub.constants.HF_HUB_CACHE)):
+        refused(lambda: fetch(HERE), "model.safetensors is not the file")
 
 
 def test_a_manifest_over_other_weights_is_no_way_around_their_shapes(checkpoint, published):

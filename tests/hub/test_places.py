@@ -1,12 +1,15 @@
 """Where checkpoints are found by name: in which order, and what is listed."""
 
+import re
 import shutil
+from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 
 import ltzoo
-from ltzoo.hub import fetch, find_checkpoint, places, push_checkpoint
+from ltzoo.hub import PACKAGED, fetch, find_checkpoint, push_checkpoint
+from tests.hub import protocol, server
 from tests.hub.checkpoints import NAME, change_config, refused
 
 
@@ -97,8 +100,22 @@ def test_what_is_cached_is_listed_where_the_hub_cannot_be_asked(reason, as_recip
     else:
         small_hub.fail(reason, r"GET /api/models\?", times=99)
     assert ltzoo.list_pretrained() == {NAME: f"hf-hub:ltzoo/{NAME}"}
-    assert "the Hub cannot be asked for the models of ltzoo" in caplog.text
+    assert "the Hub cannot list the models of ltzoo" in caplog.text
 
 
-def test_the_zoo_lies_where_it_is_looked_for():
-    assert (places.__file__.removesuffix("hub/places.py") + "zoo").endswith("ltzoo/zoo")
+@pytest.mark.parametrize("hub", ["outptu/zoo", "/data/zoo", "~/zoo", "./zoo", "a b"])
+def test_what_can_only_be_a_folder_and_is_none_is_refused(hub, small_hub):
+    for call in (lambda: find_checkpoint(NAME, hub), lambda: ltzoo.list_pretrained(hub=hub)):
+        refused(call, f"there is no folder {hub}, and no Hub user or organisation is called so; check the path")
+    assert small_hub.asked == []
+
+
+def test_an_answer_that_is_none_of_a_hub_is_no_list(small_hub, monkeypatch, caplog):
+    monkeypatch.setattr(protocol, "ROUTES", [(re.compile("GET /api/models"), lambda *_: {"error": "no list"})])
+    monkeypatch.setattr(server, "ROUTES", protocol.ROUTES)
+    assert ltzoo.list_pretrained() == {}
+    assert "the Hub cannot list the models of ltzoo" in caplog.text
+
+
+def test_the_zoo_of_a_checkout_lies_where_it_is_looked_for():
+    assert PACKAGED.resolve() == Path(__file__).parents[2] / "hub" / "zoo"

@@ -4,12 +4,15 @@ import json
 import shutil
 
 import pytest
+import timm
 import torch
 
 import ltzoo
-from ltzoo.hub import gather, push_checkpoint, push_to_hub, write_card
+from ltzoo.hub import Publication, damaged_files, fetch, gather, push_checkpoint, push_to_hub, write_card
 from ltzoo.hub.manifest import read_manifest, write_manifest
-from tests.hub.checkpoints import NAME, refused
+from tests.hub.checkpoints import NAME, change_config, refused
+
+HERE = "me/model"
 
 FILES = {
     "README.md", "SHA256SUMS", "classes.png", "config.json", "curves.png", "metrics.json", "model.safetensors",
@@ -88,8 +91,8 @@ def test_what_is_no_sound_checkpoint_is_not_published(checkpoint, small_hub, tmp
     (checkpoint / "curves.png").write_bytes(b"other")
     refused(lambda: push_checkpoint(checkpoint, "me/x"), "curves.png is not what SHA256SUMS lists")
     write_manifest(checkpoint)
-    (checkpoint / "notes.txt").write_text("unlisted")
-    refused(lambda: push_checkpoint(checkpoint, "me/x"), "notes.txt is not what SHA256SUMS lists")
+    change_config(checkpoint, recipe={"name": "x"})
+    refused(lambda: push_checkpoint(checkpoint, "me/x"), "config.json or metrics.json lacks what a run writes")
     (checkpoint / "SHA256SUMS").unlink()
     refused(lambda: push_checkpoint(checkpoint, "me/x"), "SHA256SUMS is missing")
     assert small_hub.store.repositories == {}
@@ -101,6 +104,7 @@ def test_what_is_no_sound_checkpoint_is_not_published(checkpoint, small_hub, tmp
         ("me/model", None, "the Hub refuses the token"),
         ("me/model", "bad", "the Hub refuses the token"),
         ("forbidden/model", "good", "the token may not do this to forbidden/model"),
+        ("alone", "good", "'alone' is no name of a Hub repository; write user/name"),
         ("a/b/c", "good", "'a/b/c' is no name of a Hub repository; write user/name"),
         ("a b", "good", "'a b' is no name of a Hub repository; write user/name"),
     ],
@@ -119,6 +123,27 @@ def test_the_zoo_is_gathered_in_one_collection(as_recipe, small_hub):
     slug = gather("zoo", ["a"], "Long tails")
     assert gather("zoo", ["a", "b"], "Long tails") == slug
     assert [item["id"] for item in small_hub.store.collections[slug]["items"]] == ["zoo/a", "zoo/b"]
+
+
+def test_files_of_an_earlier_checkpoint_do_not_stay_and_other_peoples_do(as_recipe, small_hub):
+    push_checkpoint(as_recipe, HERE)
+    repository = small_hub.store.repositories[HERE]
+    repository.add(repository.commits[-1][1] | {"LICENSE": b"theirs"})
+    assert push_checkpoint(as_recipe, HERE) == Publication(HERE, (), "v1")
+    model = ltzoo.create_model(f"local-dir:{as_recipe}", pretrained=True)
+    assert push_to_hub(model, HERE).version == "v2"
+    assert set(repository.commits[-1][1]) == {
+        "README.md", "SHA256SUMS", "config.json", "model.safetensors", "test/rand_tensors.safetensors",
+        "LICENSE", ".gitattributes",
+    }  # fmt: skip
+    assert damaged_files(fetch(HERE, whole=True)) == []
+
+
+def test_a_model_that_timm_would_build_otherwise_is_not_published(small_hub):
+    model = timm.create_model("resnet18", num_classes=3)
+    model.act1 = model.maxpool = torch.nn.Identity()
+    refused(lambda: push_to_hub(model, HERE), "timm builds another model from what is stored: its output differs")
+    assert small_hub.store.repositories == {}
 
 
 def test_publishing_leaves_the_folder_as_it_is(checkpoint, small_hub):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import collect
 import publish
@@ -37,20 +38,48 @@ def better_in_one_group(metrics):
     metrics["last"]["groups"]["count"]["tail"] += 0.1
 
 
+def other_class(metrics):
+    metrics["last"]["per_class"][0] -= 50
+
+
+def change_card(folder, old, new):
+    card = (folder / "README.md").read_text()
+    assert old in card
+    (folder / "README.md").write_text(card.replace(old, new))
+    write_manifest(folder)
+
+
+def change_example(folder, images):
+    path = folder / "test" / "rand_tensors.safetensors"
+    save_file({"input": images, "output": load_file(path)["output"]}, path)
+    write_manifest(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "match"),
     [
         (lambda folder: flip_bit(folder / "classes.png"), "classes.png is not the file that SHA256SUMS lists"),
         (lambda folder: (folder / "summary.csv").unlink(), "summary.csv is not the file that SHA256SUMS lists"),
-        (lambda folder: (folder / "x").write_text(""), "x is not the file that SHA256SUMS lists"),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
         (lambda folder: change_config(folder, recipe="gone"), "config.json names no recipe"),
         (lambda folder: change_config(folder, metrics="gone"), "lacks what a run writes .KeyError: 'metrics'"),
         (lambda folder: write_config(folder, "{"), "config.json is damaged"),
-        (lambda folder: change_weights(folder, lambda weights: weights["fc.weight"].neg_()), "the output differs by"),
+        (
+            lambda folder: change_weights(folder, lambda weights: weights["fc.weight"].neg_()),
+            "the model gives another output than",
+        ),
         (lambda folder: change_metrics(folder, better), "README.md: its metadata are not those"),
-        (lambda folder: change_metrics(folder, better), "config.json: its metrics are not those of metrics.json"),
+        (lambda folder: change_metrics(folder, better), "config.json: its metrics is not what it should be"),
         (lambda folder: change_metrics(folder, better_in_one_group), "measured again differs by 0.10 points"),
+        (lambda folder: change_metrics(folder, other_class), "the accuracy of a class differs by more than 3 points"),
+        (lambda folder: change_config(folder, recipe=None), "lacks what a run writes|must be a mapping"),
+        (lambda folder: change_config(folder, seed=7), "config.json: its seed is not what it should be"),
+        (lambda folder: change_config(folder, subset_sha256="0"), "its subset_sha256 is not what it should be"),
+        (lambda folder: change_config(folder, class_counts=[1]), "its class_counts is not what it should be"),
+        (lambda folder: change_config(folder, groups={}), "its groups is not what it should be"),
+        (lambda folder: change_card(folder, "| measured, last epoch |", "| 99.9"), "its figures are not those"),
+        (lambda folder: change_example(folder, torch.zeros(1, 3, 16, 16)), "lacks what a run writes .RuntimeError"),
+        (lambda folder: change_example(folder, torch.zeros(0, 1, 16, 16)), "another output|lacks what a run writes"),
     ],
 )
 def test_each_difference_is_named(damage, match, checkpoint, tmp_path):
@@ -129,6 +158,12 @@ def test_publish_refuses_another_recipe_under_the_name(checkpoint, small_hub, ca
     assert "was not trained by the recipe" in capsys.readouterr().err
 
 
+def test_publish_refuses_another_seed_under_the_name(checkpoint, small_hub, capsys):
+    checkpoint.rename(checkpoint.with_name(f"{NAME}.seed7"))
+    assert publish.main([f"{NAME}.seed7", "--org", "zoo", "--zoo", str(checkpoint.parent)]) == 2
+    assert "holds the run of seed 0, not 7" in capsys.readouterr().err
+
+
 def runs_of(checkpoint, tmp_path, accuracies):
     """Run folders whose overall accuracies are these."""
     for seed, overall in enumerate(accuracies):
@@ -149,10 +184,16 @@ def test_the_median_run_is_collected_with_the_name_on_its_card(accuracies, seed,
     assert f"{NAME}: seed {seed}, overall {accuracies[seed]:.2f} of " in capsys.readouterr().out
 
 
-def test_runs_that_are_not_finished_or_not_the_recipe_are_not_collected(finished_run, tmp_path, capsys):
-    assert collect.main([str(finished_run.path), "--zoo", str(tmp_path / "zoo")]) == 2
+def test_runs_that_are_not_finished_or_not_the_recipe_are_not_collected(finished_run, checkpoint, tmp_path, capsys):
+    assert collect.main([str(finished_run.path), "--zoo", str(tmp_path / "new")]) == 2
     assert "was trained with overrides" in capsys.readouterr().err
+    run, *_ = runs_of(checkpoint, tmp_path, [50.0])
+    assert collect.main([run, run, "--zoo", str(tmp_path / "new")]) == 2
+    assert "is a second run of" in capsys.readouterr().err
+    flip_bit(Path(run) / "checkpoint" / "model.safetensors")
+    assert collect.main([run, "--zoo", str(tmp_path / "new")]) == 2
+    assert "model.safetensors is damaged; train the run again" in capsys.readouterr().err
     (tmp_path / "run").mkdir()
-    assert collect.main([str(tmp_path / "run"), "--zoo", str(tmp_path / "zoo")]) == 2
+    assert collect.main([str(tmp_path / "run"), "--zoo", str(tmp_path / "new")]) == 2
     assert "holds no finished run" in capsys.readouterr().err
-    assert not (tmp_path / "zoo").exists()
+    assert not (tmp_path / "new").exists()
