@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from ltzoo.data.images import ImageSource
@@ -20,6 +19,8 @@ def digits_source(split: str) -> ImageSource:
     Args:
         split: `train` or `test`.
     """
+    from sklearn.datasets import load_digits  # here, since it takes seconds and only the digits want it
+
     digits = load_digits()
     generator = np.random.RandomState(0)
     shuffled = [generator.permutation(np.flatnonzero(digits.target == j)) for j in range(10)]
