@@ -24,6 +24,8 @@ def build_parser() -> Parser:
 
 def command(arguments: argparse.Namespace) -> None:
     """Choose, copy and print."""
+    if arguments.zoo.exists() and not arguments.zoo.is_dir():
+        raise InputError(f"{arguments.zoo} is no folder; name another --zoo")
     runs: dict[str, list[tuple[float, int, Path]]] = {}
     for run_folder in arguments.runs:
         name, figure = read_run(run_folder)
@@ -48,7 +50,7 @@ def read_run(run_folder: Path) -> tuple[str, tuple[float, int, Path]]:
     """
     checkpoint = run_folder / "checkpoint"
     if not (run_folder / METRICS).is_file():
-        raise InputError(f"{run_folder} holds no finished run; finish it with train.py --resume")
+        raise InputError(f"{run_folder} holds no finished run (OUTPUT/NAME/seedN); finish it with train.py --resume")
     config, damaged = read_config(checkpoint), damaged_files(checkpoint)
     if damaged:
         raise InputError(f"{checkpoint / damaged[0]} is damaged; train the run again")

@@ -37,7 +37,7 @@ def build_parser() -> Parser:
 def command(arguments: argparse.Namespace) -> None:
     """Check all, then publish one after the other."""
     if arguments.all == bool(arguments.names):
-        raise InputError("say which checkpoints: names, or --all")
+        raise InputError("say which checkpoints: names or --all, not both")
     names = arguments.names or list_folder(arguments.zoo)
     if not names:
         raise InputError(f"{arguments.zoo} holds no checkpoint; name another --zoo")

@@ -44,7 +44,7 @@ def command(arguments: argparse.Namespace) -> int:
             print(f"{name}: hash, card and round trip hold; accuracy not measured: {verdict.unmeasured}")
         else:
             print(f"{name}: hash, card and round trip hold; accuracy differs by {verdict.accuracy:.1f}")
-    print(f"{len(names)} verified, {different} different")
+    print(f"{len(names)} checkpoints looked at, {different} different")
     return int(different > 0)
 
 

@@ -73,6 +73,8 @@ def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> P
     if scheme == "hf-hub":
         repository, _, revision = rest.partition("@")
         return checkpoints.fetch(repository, revision or None, whole)
+    if "/" in name:
+        raise InputError(f"{name!r} is no recipe's name; write local-dir:{name} or hf-hub:{name}")
     get_recipe(name)
     return checkpoints.find_checkpoint(name, hub, whole)
 

@@ -12,6 +12,7 @@ from huggingface_hub.errors import (
     HTTPError,
     IncompleteSnapshotError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -26,8 +27,8 @@ _logger = logging.getLogger(__name__)
 _TO_LOAD = (CONFIG, WEIGHTS, MANIFEST)
 
 
-class NotOnHubError(InputError):
-    """A repository that the Hub does not have, or does not show."""
+class NotThereError(InputError):
+    """A checkpoint that a place does not have, or does not show."""
 
 
 def fetch(repository: str, revision: str | None = None, whole: bool = False) -> Path:
@@ -45,7 +46,7 @@ def fetch(repository: str, revision: str | None = None, whole: bool = False) -> 
         The folder in the cache.
 
     Raises:
-        NotOnHubError: the Hub does not have it, or does not show it.
+        NotThereError: the Hub does not have it, or does not show it.
         InputError: it may not be read, is no checkpoint, is damaged on the Hub, or cannot be reached and is not cached.
     """
     folder = _download(repository, revision, whole)
@@ -75,7 +76,10 @@ def _mend(repository: str, revision: str | None, whole: bool, folder: Path, dama
         # A cache that cannot be written keeps it; whoever reads it here is warned again.
         with contextlib.suppress(OSError):
             _forget(folder / name)
-    raise DamagedError(f"{found}, and a fresh download is not either; the Hub's copy is damaged or out of reach")
+    raise DamagedError(
+        f"{found}, and a fresh download is not to be had; the Hub's copy is damaged, or it is out of reach or refuses "
+        "the token"
+    )
 
 
 def _download(repository: str, revision: str | None, whole: bool, afresh: bool = False) -> Path:
@@ -115,25 +119,30 @@ def explain(error: BaseException, repository: str, revision: str | None = None) 
         repository: `ORG/NAME`.
         revision: branch, tag or commit.
     """
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    answer = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+    status = answer.response.status_code if isinstance(answer, HfHubHTTPError) else None
     if isinstance(error, GatedRepoError):
         return InputError(f"{repository} is gated; ask for access on its page, and log in with `hf auth login`")
     if isinstance(error, RepositoryNotFoundError):
-        return NotOnHubError(f"{repository} is not on the Hub, or is private and the token may not read it")
+        return NotThereError(f"{repository} is not on the Hub, or is private and the token may not read it")
     if isinstance(error, RevisionNotFoundError):
         return InputError(f"{repository} has no revision {revision}; its page on the Hub lists branches and tags")
     if isinstance(error, HFValidationError):
         return InputError(f"{repository!r} is no name of a Hub repository; write user/name")
-    if isinstance(error, LocalEntryNotFoundError) or (isinstance(error, HTTPError) and status is None):
-        reason = first_line(error.__cause__ or error)
+    if status == 401:
+        return InputError(f"{repository}: the Hub refuses the token (401); see HF_TOKEN, or `hf auth login`")
+    if status == 403:
+        return InputError(f"the token may not do this to {repository} ({first_line(error)})")
+    if isinstance(error, OfflineModeIsEnabled):
+        return InputError(f"{repository}: HF_HUB_OFFLINE is set, so the Hub is not asked")
+    if isinstance(error, LocalEntryNotFoundError):
+        reason = first_line(answer or error)
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"the Hub cannot be reached ({reason})"
         part = "not whole" if isinstance(error, IncompleteSnapshotError) else "not"
         where = f"{repository}@{revision}" if revision else repository
         return InputError(f"{where} is {part} in the cache {constants.HF_HUB_CACHE}, and {why}")
-    if status == 401:
-        return InputError(f"the Hub refuses the token ({first_line(error)}); see HF_TOKEN, or `hf auth login`")
-    if status == 403:
-        return InputError(f"the token may not do this to {repository} ({first_line(error)})")
+    if isinstance(error, HTTPError) and status is None:
+        return InputError(f"{repository}: the Hub cannot be reached ({first_line(error)})")
     return InputError(f"{repository}: the Hub's client failed ({first_line(error)})")
 
 

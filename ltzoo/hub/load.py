@@ -38,6 +38,8 @@ def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | No
     config = read_config(folder)
     architecture, own = config["architecture"], {"num_classes": config["num_classes"]}
     described = _weights_of_model(folder, own)
+    if num_classes is not None and num_classes < 0:
+        raise InputError(f"num_classes must be 0 or more, not {num_classes}")
     asked = {key: value for key, value in {"num_classes": num_classes, **kwargs}.items() if value is not None}
     if not pretrained:
         return timm.create_model(f"local-dir:{folder}", pretrained=False, **(own | asked))

@@ -11,7 +11,7 @@ from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from ltzoo.errors import InputError, first_line
-from ltzoo.hub.fetch import NotOnHubError, fetch
+from ltzoo.hub.fetch import NotThereError, fetch
 from ltzoo.hub.layout import CONFIG, WEIGHTS
 
 _logger = logging.getLogger(__name__)
@@ -58,22 +58,30 @@ def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> P
     """
     tried = []
     for place in places(hub):
-        if isinstance(place, Path):
-            if (place / name / CONFIG).is_file():
-                return place / name
-            tried.append(str(place))
-            continue
         try:
-            return fetch(f"{place}/{name}", whole=whole)
-        except NotOnHubError as error:
+            found = _look(place, name, whole)
+        except NotThereError as error:
             tried.append(str(error))
+            continue
         except InputError as error:
             # The place may have the name; another place's weights in its stead would be the wrong ones.
             tried.append(str(error))
             break
+        if hub and tried:
+            _logger.warning("%s; %s is taken from %s", tried[0], name, place)
+        return found
     raise InputError(
-        f"no checkpoint of {name}: tried {'; '.join(tried)}; train it and use local-dir:OUTPUT/NAME/seedN/checkpoint"
+        f"no checkpoint of {name}: {'; '.join(tried)}; train it and use local-dir:OUTPUT/NAME/seedN/checkpoint"
     )
+
+
+def _look(place: Path | str, name: str, whole: bool) -> Path:
+    """Find a checkpoint at a place."""
+    if isinstance(place, str):
+        return fetch(f"{place}/{name}", whole=whole)
+    if not (place / name / CONFIG).is_file():
+        raise NotThereError(f"{place} has none of that name")
+    return place / name
 
 
 def list_folder(place: Path) -> list[str]:
@@ -111,6 +119,7 @@ def _repositories(owner: str) -> list[str]:
             url = answer.links.get("next", {}).get("url", "")
         return sorted(names)
     except (HTTPError, OSError, ValueError, TypeError, KeyError) as error:  # the last three: no answer of a Hub
-        _logger.warning("the Hub cannot list the models of %s (%s): those in the cache are", owner, first_line(error))
+        reason = first_line(error)
+        _logger.warning("the Hub cannot list the models of %s (%s); only cached ones are listed", owner, reason)
     cached = Path(constants.HF_HUB_CACHE).glob(f"models--{owner}--*/snapshots/*/{WEIGHTS}")
     return sorted({path.parents[2].name.split("--")[2] for path in cached})

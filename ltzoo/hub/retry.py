@@ -1,10 +1,15 @@
 """Patience with the Hub, where its client has none."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+from ltzoo.errors import first_line
+
+_logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -33,12 +38,15 @@ def with_retries(call: Callable[[], Result]) -> Result:
         except (HTTPError, OSError, RuntimeError) as error:
             if not _passing(error):
                 raise
+            _logger.warning("the Hub's client failed (%s); once more in %g s", first_line(error), wait)
         time.sleep(wait)
     return call()
 
 
 def _passing(error: Exception) -> bool:
     """Say whether an error may pass by itself: a server's fault, a limit, a conflict, a connection that broke."""
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
     if isinstance(error, LocalEntryNotFoundError):
         # The client looked into its cache in vain, because of this; without a network, it is something else.
         return isinstance(error.__cause__, HfHubHTTPError) and _passing(error.__cause__)

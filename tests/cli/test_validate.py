@@ -162,8 +162,9 @@ def test_bad_checkpoints_are_one_line_and_exit_code_2(finished_run, tmp_path, ca
     ("argv", "message"),
     [
         (["--model", "local-dir:nowhere"], "there is no checkpoint folder nowhere"),
+        (["--model", "output/x"], "'output/x' is no recipe's name; write local-dir:output/x or"),
         (["--model", "resnet20_digitslt_vs_sesam"], "the nearest are"),
-        (["--model", "resnet20_digitslt_vs_ssesam.seed9"], "no checkpoint of resnet20_digitslt_vs_ssesam.seed9: tried"),
+        (["--model", "resnet20_digitslt_vs_ssesam.seed9"], "no checkpoint of resnet20_digitslt_vs_ssesam.seed9: "),
     ],
 )
 def test_missing_models_are_one_line_and_exit_code_2(argv, message, tmp_path, monkeypatch, capsys):

@@ -151,6 +151,7 @@ def test_an_architecture_that_was_changed_by_arguments_is_refused(written):
     refused(lambda: hub.load_checkpoint(written, classifier="linear"), "fc.bias is missing")
     refused(lambda: hub.load_checkpoint(written, in_chans=3, classifier="linear"), "fc.bias is missing")
     assert hub.load_checkpoint(written, num_classes=3, classifier="linear").fc.bias.shape == (3,)
+    refused(lambda: hub.load_checkpoint(written, num_classes=-1), "num_classes must be 0 or more, not -1")
     with pytest.raises(TypeError, match="colour"):
         hub.load_checkpoint(written, colour="red")
 

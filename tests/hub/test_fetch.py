@@ -16,6 +16,7 @@ import ltzoo
 from ltzoo.hub import fetch, push_checkpoint
 from ltzoo.hub.manifest import write_manifest
 from tests.hub.checkpoints import NAME, change_weights, flip_bit, refused
+from tests.hub.protocol import GOOD_TOKEN
 from tests.hub.rights import full_disk, read_only
 
 HERE = f"zoo/{NAME}"
@@ -66,7 +67,7 @@ def test_a_private_repository_is_shown_to_its_token_alone(published, monkeypatch
     monkeypatch.delenv("HF_TOKEN")
     refused(lambda: fetch(HERE), f"{HERE} is not on the Hub, or is private and the token may not read it")
     monkeypatch.setenv("HF_TOKEN", "bad")
-    refused(lambda: fetch(HERE), "the Hub refuses the token .*see HF_TOKEN, or `hf auth login`")
+    refused(lambda: fetch(HERE), "the Hub refuses the token .401.; see HF_TOKEN, or `hf auth login`")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +117,17 @@ def test_what_cannot_be_mended_is_taken_out_of_the_cache(checkpoint, published, 
     folder = fetch(HERE)
     flip_bit(folder / "model.safetensors")
     small_hub.fail("flip", "GET /large/")
-    refused(lambda: fetch(HERE), "model.safetensors is not the file .* and a fresh download is not either")
+    refused(lambda: fetch(HERE), "model.safetensors is not the file .* and a fresh download is not to be had")
     assert not (folder / "model.safetensors").exists()
+    assert_loaded(checkpoint)
+
+
+def test_a_damaged_cache_and_a_bad_token_are_told_apart_from_a_bad_hub(checkpoint, published, monkeypatch):
+    flip_bit(fetch(HERE) / "model.safetensors")
+    monkeypatch.setenv("HF_TOKEN", "bad")
+    refused(lambda: fetch(HERE), "fresh download is not to be had; .* or refuses the token")
+    refused(lambda: fetch(HERE), "the Hub refuses the token .401.")
+    monkeypatch.setenv("HF_TOKEN", GOOD_TOKEN)
     assert_loaded(checkpoint)
 
 
@@ -125,7 +135,7 @@ def test_a_repository_that_was_published_damaged_is_refused(checkpoint, publishe
     files = dict(published.commits[-1][1])
     files["model.safetensors"] = files["model.safetensors"][:-1] + b"x"
     published.add(files)
-    refused(lambda: fetch(HERE), "a fresh download is not either; the Hub's copy is damaged or out of reach")
+    refused(lambda: fetch(HERE), "a fresh download is not to be had; the Hub's copy is damaged")
     fetch(HERE, "v1")
 
 

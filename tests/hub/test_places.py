@@ -32,14 +32,16 @@ def test_places_are_tried_in_their_order(as_recipe, small_hub, tmp_path, monkeyp
     assert find_checkpoint(NAME, str(named)) == fetch(f"ltzoo/{NAME}")
 
 
-def test_what_is_no_folder_is_a_user_of_the_hub_asked_in_turn(as_recipe, small_hub, tmp_path, monkeypatch):
+def test_what_is_no_folder_is_a_user_of_the_hub_asked_in_turn(as_recipe, small_hub, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("LTZOO_HUB", "somebody")
     packaged = tmp_path / "packaged"
     packaged.mkdir()
-    tried = f"no checkpoint of {NAME}: tried me/.* is not on the Hub.*somebody/.*{packaged}; ltzoo/"
+    tried = f"no checkpoint of {NAME}: me/.* is not on the Hub.*somebody/.*{packaged} has none.*; ltzoo/"
     refused(lambda: find_checkpoint(NAME, "me"), tried)
     push_checkpoint(as_recipe, f"ltzoo/{NAME}")
     assert find_checkpoint(NAME, "me") == fetch(f"ltzoo/{NAME}")
+    assert f"me/{NAME} is not on the Hub" in caplog.text
+    assert f"{NAME} is taken from ltzoo" in caplog.text
     empty_checkpoint(packaged)
     assert find_checkpoint(NAME, "me") == packaged / NAME
     push_checkpoint(as_recipe, f"somebody/{NAME}")
@@ -52,7 +54,7 @@ def test_what_is_no_folder_is_a_user_of_the_hub_asked_in_turn(as_recipe, small_h
 def test_a_place_that_cannot_be_asked_ends_the_search(fault, small_hub, tmp_path):
     empty_checkpoint(tmp_path / "packaged")
     small_hub.fail(fault, f"GET /api/models/me/{NAME}", times=99)
-    refused(lambda: find_checkpoint(NAME, "me"), f"no checkpoint of {NAME}: tried .*(reached|refuses the token)")
+    refused(lambda: find_checkpoint(NAME, "me"), f"no checkpoint of {NAME}: .*(reached|refuses the token)")
 
 
 def test_a_name_with_a_seed_is_another_checkpoint(as_recipe, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import huggingface_hub.constants
 import pytest
 import timm
 import torch
@@ -115,6 +116,11 @@ def test_what_the_hub_refuses_is_one_line(repository, token, match, as_recipe, s
         monkeypatch.setenv("HF_TOKEN", token)
     refused(lambda: push_checkpoint(as_recipe, repository), match)
     assert small_hub.store.repositories == {}
+
+
+def test_offline_nothing_is_published(as_recipe, small_hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    refused(lambda: push_checkpoint(as_recipe, HERE), "me/model: HF_HUB_OFFLINE is set, so the Hub is not asked")
 
 
 def test_the_zoo_is_gathered_in_one_collection(as_recipe, small_hub):

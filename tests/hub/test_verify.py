@@ -106,7 +106,7 @@ def test_verify_says_what_holds_and_exits_with_1_where_something_differs(checkpo
     assert verify.main([model, "--device", "cpu"]) == 1
     shown = capsys.readouterr().out
     assert "DIFFERS: curves.png is not the file that SHA256SUMS lists" in shown
-    assert "1 verified, 1 different" in shown
+    assert "1 checkpoints looked at, 1 different" in shown
     assert verify.main([NAME, "--hub", str(checkpoint.parents[1])]) == 2
 
 
@@ -139,7 +139,7 @@ def test_publish_names_what_it_sent_and_gathers_a_collection(checkpoint, small_h
         (lambda folder: change_config(folder, recipe="gone"), [], "names no recipe; publish a model of your own with"),
         (lambda folder: flip_bit(folder / "curves.png"), [], "is not what it says: curves.png is not the file"),
         (lambda folder: change_metrics(folder, better_in_one_group), ["--data-dir", "."], "measured again differs"),
-        (lambda folder: None, ["--all"], "say which checkpoints: names, or --all"),
+        (lambda folder: None, ["--all"], "say which checkpoints: names or --all, not both"),
     ],
 )
 def test_publish_refuses_and_sends_nothing(damage, arguments, match, checkpoint, small_hub, capsys):
