@@ -2,9 +2,6 @@
 
 import importlib
 import multiprocessing
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -196,27 +193,6 @@ def test_four_processes_at_once_share_one_cache(damaged, checkpoint, published, 
     downloads = [line for line in small_hub.asked if line.startswith("GET /large/")]
     assert len(downloads) <= 4 if damaged else len(downloads) == 1
     assert_loaded(checkpoint)
-
-
-def test_another_process_in_another_folder_loads_it_by_name_offline(checkpoint, published, tmp_path):
-    fetch(HERE)
-    code = f"import ltzoo\nprint(float(ltzoo.create_model('{NAME}', pretrained=True, hub='zoo').fc.weight.sum()))\n"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=tmp_path,
-        env=os.environ
-        | {
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "HF_HUB_CACHE": huggingface_hub.constants.HF_HUB_CACHE,
-            "HF_HUB_OFFLINE": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    weight = ltzoo.create_model(f"local-dir:{checkpoint}", pretrained=True).fc.weight
-    assert float(done.stdout) == float(weight.sum())
 
 
 @pytest.mark.parametrize("times", [1, 99])
