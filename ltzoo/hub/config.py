@@ -29,7 +29,7 @@ _NOT_FOR_MODELS = {
 } | {"features_only", "out_indices", "feature_cls"}
 """Arguments that timm keeps to itself; some of them name files and repositories."""
 
-_TYPES: dict[str, tuple[type, ...]] = {"num_classes": (int,), "model_args": (dict,), "pretrained_cfg": (dict,)}
+_TYPES = {"num_classes": int, "model_args": dict, "pretrained_cfg": dict}
 _LAYERS = ("classifier", "first_conv")
 _MOST_CLASSES = 2**24
 
@@ -58,8 +58,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     if "pretrained_cfg" not in config:
         raise InputError(f"{path} has timm's old layout, without pretrained_cfg; load it with timm.create_model")
     config.setdefault("model_args", {})
-    for key, kinds in _TYPES.items():
-        if not isinstance(config.get(key), kinds):
+    for key, kind in _TYPES.items():
+        if not isinstance(config.get(key), kind):
             raise InputError(f"{path} is damaged: {key} is {str(config.get(key))[:80]!r}; fetch it again")
     if not 0 <= config["num_classes"] <= _MOST_CLASSES:
         raise InputError(f"{path} is damaged: num_classes is {config['num_classes']}; fetch it again")

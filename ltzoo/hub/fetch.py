@@ -97,12 +97,8 @@ def _download(repository: str, revision: str | None, whole: bool, afresh: bool =
 
     try:
         return with_retries(snapshot)
-    except (
-        HTTPError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # ValueError: bad names, failed forced downloads
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        # A ValueError is a bad name, or a forced download that failed.
         broken = isinstance(error, HTTPError | RuntimeError) and not isinstance(error, HfHubHTTPError)
         if broken and not afresh:
             # The client looks into its cache only where there was no connection at all, not where it broke.
