@@ -43,8 +43,6 @@ def build_parser(prog: str) -> Parser:
     fields.add_argument("--epochs", type=at_least_one, metavar="N", help="scale the schedule to N epochs")
     fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images a step, over all processes")
     fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
-    fields.add_argument("--amp", action="store_true", help="forward passes in reduced precision")
-    fields.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
     fields.add_argument("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradient of a step")
     fields.add_argument(
         "--micro-batches", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
@@ -57,6 +55,8 @@ def build_parser(prog: str) -> Parser:
     )
 
     how = parser.add_argument_group("how it runs")
+    how.add_argument("--amp", action="store_true", help="forward passes in reduced precision")
+    how.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
     how.add_argument(
         "--val-interval", type=at_least_one, default=1, metavar="N", help="epochs between evaluations (%(default)s)"
     )

@@ -26,6 +26,9 @@ _KINDS: dict[type, Mapping[str, type]] = {
 _IDENTITY = ("name", "protocol", "source", "published")
 """What a recipe is; `override` leaves it alone."""
 
+_COMPUTING = "precision"
+"""The field that says how a run computes, not what: every figure names it, and it is no override."""
+
 _YAML_FAULTS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
 """What PyYAML raises; a date or a tag that makes no sense is no YAMLError."""
 
@@ -210,8 +213,13 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> Document:
 
 
 def differences(used: Recipe, registered: Recipe) -> dict[str, list[Any]]:
-    """List where two recipes differ: dotted key to [registered, used]; None where one has no such field."""
-    return _differing(recipe_to_dict(registered), recipe_to_dict(used), "")
+    """List where two recipes differ: dotted key to [registered, used]; None where one has no such field.
+
+    Precision is left out: each run chooses its own and records it.
+    """
+    found = _differing(recipe_to_dict(registered), recipe_to_dict(used), "")
+    found.pop(_COMPUTING, None)
+    return found
 
 
 def _differing(a: Document, b: Document, prefix: str) -> dict[str, list[Any]]:

@@ -194,6 +194,7 @@ def test_settings_that_are_none_are_refused(text):
 def test_differences_name_what_was_registered_and_what_is_used():
     changed = override(RECIPE, {"batch_size": 64, "perturbation": {"name": "imbsam", "rho": 0.8, "eta": 50}})
     assert differences(RECIPE, RECIPE) == {}
+    assert differences(override(RECIPE, {"precision": "bfloat16"}), RECIPE) == {}  # how it computes, not what
     assert differences(changed, RECIPE) == {
         "batch_size": [128, 64],
         "perturbation.name": ["sam", "imbsam"],
