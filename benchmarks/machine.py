@@ -1,13 +1,11 @@
 """What a benchmark runs on: the device, its threads, and a line that names them."""
 
 import os
-import platform
-from pathlib import Path
 
 import torch
 
 from ltzoo.errors import InputError
-from ltzoo.train.compute import cores
+from ltzoo.train.compute import cores, device_name
 
 DEVICES = ("cpu", "cuda")
 
@@ -42,16 +40,3 @@ def describe_machine(device: torch.device) -> str:
     """Name device, cores, threads and torch in a line."""
     threads = f"{cores()} CPU cores, {torch.get_num_threads()} threads"
     return f"{device_name(device)}, {threads}, torch {torch.__version__}"
-
-
-def device_name(device: torch.device) -> str:
-    """Name the device as its maker does."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    processors = Path("/proc/cpuinfo")
-    if processors.is_file():
-        for line in processors.read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def choose_channels_last(precision: str, device: torch.device) -> bool:
 def cores() -> int:
     """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_name(device: torch.device) -> str:
+    """Name the device as its maker does."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    processors = Path("/proc/cpuinfo")
+    if processors.is_file():
+        for line in processors.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def choose_threads(recipe: Recipe) -> int:

@@ -27,6 +27,7 @@ class RunFacts:
         subset: the training images.
         how: device, processes, threads, memory format and the like: they change rounding, and the device the draws of
             noise.
+        machine: what the device's maker calls it.
         versions: of the packages that compute.
     """
 
@@ -35,6 +36,7 @@ class RunFacts:
     seed: int
     subset: Subset
     how: Mapping[str, Any]
+    machine: str
     versions: Mapping[str, str]
 
     @property
@@ -44,7 +46,7 @@ class RunFacts:
 
     def document(self) -> dict[str, Any]:
         """Write `recipe.yaml`."""
-        run = {**self.origin(), **self.how, "versions": dict(self.versions)}
+        run = {**self.origin(), **self.how, "machine": self.machine, "versions": dict(self.versions)}
         return recipe_to_dict(self.recipe) | {"overrides": dict(self.overrides), "run": run}
 
     def origin(self) -> dict[str, Any]:
@@ -66,7 +68,7 @@ class RunFacts:
         return f"{self.recipe.schedule.epochs} epochs on {self.how['device']}, {', '.join(formats)}{changed}"
 
 
-def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, Any]) -> RunFacts:
+def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, Any], machine: str) -> RunFacts:
     """Gather the record of a run before it begins.
 
     Args:
@@ -74,6 +76,7 @@ def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, An
         seed: of weights, order and augmentation.
         subset: the training images.
         how: device, threads, memory format and the like.
+        machine: the device's name.
     """
     registered = recipe.name in list_recipes()
     versions = {
@@ -85,4 +88,4 @@ def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, An
         "python": platform.python_version(),
     }
     overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
-    return RunFacts(recipe, overrides, seed, subset, how, versions)
+    return RunFacts(recipe, overrides, seed, subset, how, machine, versions)

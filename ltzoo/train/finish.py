@@ -54,6 +54,7 @@ def finish_run(
             "groups": {groups.rule: {name: list(classes) for name, classes in groups.classes.items()}},
             "metrics": {"rule": last.rule, "overall": last.overall, "groups": last.groups},
             **origin,
+            "run": {**facts.how, "machine": facts.machine},
             "versions": dict(facts.versions),
         }
         hub.describe(fresh, description)

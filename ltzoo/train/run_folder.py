@@ -34,6 +34,9 @@ SUMMARY_COLUMNS = (
 
 Row = dict[str, float | None]
 
+_MAY_DIFFER = {"machine", "versions"}
+"""What is recorded of a run and need not be the same where it is gone on with."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -133,10 +136,9 @@ class RunFolder:
         try:
             there = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
             indices = json.loads(self.subset.read_text(encoding="utf-8"))["sha256"]
-            there["run"].pop("versions")
+            other = _differing(there, document)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             raise InputError(f"{self.path} holds a damaged run; remove it, or name another --output") from error
-        other = _differing(there, document)
         if other:
             raise InputError(
                 f"the run in {self.path} was made with other settings ({', '.join(other)}); "
@@ -170,10 +172,9 @@ class RunFolder:
 
 
 def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
-    """Name the keys in which a run's `recipe.yaml` differs from what is asked for; versions may."""
-    asked = dict(document["run"])
-    asked.pop("versions", None)
-    in_run = [f"run.{key}" for key in {*there["run"], *asked} if there["run"].get(key) != asked.get(key)]
+    """Name the keys in which a run's `recipe.yaml` differs from what is asked for."""
+    run, asked = there["run"], document["run"]
+    in_run = [f"run.{key}" for key in {*run, *asked} - _MAY_DIFFER if run.get(key) != asked.get(key)]
     return sorted(in_run + [k for k in {*there, *document} - {"run"} if there.get(k) != document.get(k)])
 
 

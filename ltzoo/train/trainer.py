@@ -27,7 +27,14 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, group_accuracy, predict
 from ltzoo.recipes import Recipe, build_model
 from ltzoo.train.capture import CapturedStep, obstacle
-from ltzoo.train.compute import choose_channels_last, choose_threads, make_accelerator, make_forward, try_out
+from ltzoo.train.compute import (
+    choose_channels_last,
+    choose_threads,
+    device_name,
+    make_accelerator,
+    make_forward,
+    try_out,
+)
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
 from ltzoo.train.processes import check_shares, decide
@@ -115,7 +122,7 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
         "torchcompile": options.compile_backend,
         "val_interval": options.val_interval,
     }
-    facts = gather_facts(recipe, options.seed, subset, how)
+    facts = gather_facts(recipe, options.seed, subset, how, device_name(device))
 
     with ExitStack() as held:
 

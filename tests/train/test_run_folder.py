@@ -31,8 +31,8 @@ def claim(folder, document=DOCUMENT, subset=SUBSET, resume=True):
         pass
 
 
-def test_a_run_is_gone_on_with_by_other_versions(folder):
-    claim(folder, DOCUMENT | {"run": RUN | {"versions": {"torch": "3"}}})
+def test_a_run_is_gone_on_with_by_other_versions_and_on_another_machine(folder):
+    claim(folder, DOCUMENT | {"run": RUN | {"versions": {"torch": "3"}, "machine": "another"}})
 
 
 def test_a_run_is_not_gone_on_with_on_another_device(folder):
