@@ -10,6 +10,7 @@ from typing import Any
 
 from ltzoo import hub
 from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed
+from ltzoo.data import HOLD_OUT
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, accuracy_table
 from ltzoo.recipes import Recipe, override, parse_setting, read_recipe
@@ -39,24 +40,17 @@ def build_parser(prog: str) -> Parser:
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there, or begin it")
 
-    fields = parser.add_argument_group("fields of the recipe (a run that changes one is kept as an override)")
-    fields.add_argument("--epochs", type=at_least_one, metavar="N", help="scale the schedule to N epochs")
-    fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images a step, over all processes")
-    fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
-    fields.add_argument("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradient of a step")
-    fields.add_argument(
-        "--micro-batches", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
-    )
-    fields.add_argument("--model-ema", action="store_true", help="keep a moving average of the weights instead")
-    fields.add_argument("--model-ema-decay", type=float, metavar="DECAY", help="that of --model-ema, a step (0.9998)")
+    fields = add_field_options(parser)
     fields.add_argument("--subset", type=Path, metavar="FILE", help="train on the images that a subset file names")
     fields.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other field, as show prints"
+        "--hold-out",
+        type=at_least_one,
+        metavar="N",
+        help="train without N images a class and measure those, not the test set: settings are chosen by them",
     )
 
     how = parser.add_argument_group("how it runs")
-    how.add_argument("--amp", action="store_true", help="forward passes in reduced precision")
-    how.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
+    add_precision_options(how)
     how.add_argument(
         "--val-interval", type=at_least_one, default=1, metavar="N", help="epochs between evaluations (%(default)s)"
     )
@@ -77,6 +71,30 @@ def build_parser(prog: str) -> Parser:
         "--log-with", action="append", metavar="NAME", help="one of Accelerate's trackers, such as tensorboard"
     )
     return parser
+
+
+def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
+    """Add the options that change fields of a recipe, see `requested_recipe`; their group."""
+    fields = parser.add_argument_group("fields of the recipe (a run that changes one is kept as an override)")
+    fields.add_argument("--epochs", type=at_least_one, metavar="N", help="scale the schedule to N epochs")
+    fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images a step, over all processes")
+    fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
+    fields.add_argument("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradient of a step")
+    fields.add_argument(
+        "--micro-batches", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
+    )
+    fields.add_argument("--model-ema", action="store_true", help="keep a moving average of the weights instead")
+    fields.add_argument("--model-ema-decay", type=float, metavar="DECAY", help="that of --model-ema, a step (0.9998)")
+    fields.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other field, as show prints"
+    )
+    return fields
+
+
+def add_precision_options(group: argparse._ArgumentGroup) -> None:
+    """Add `--amp` and `--amp-dtype`, see `requested_recipe`."""
+    group.add_argument("--amp", action="store_true", help="forward passes in reduced precision")
+    group.add_argument("--amp-dtype", choices=["float16", "bfloat16"], help="that of --amp (float16)")
 
 
 def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
@@ -115,6 +133,7 @@ def command(arguments: argparse.Namespace) -> None:
         data_dir=arguments.data_dir,
         output=arguments.output,
         subset=arguments.subset,
+        hold_out=arguments.hold_out,
         download=arguments.download,
         resume=arguments.resume,
         val_interval=arguments.val_interval,
@@ -132,8 +151,9 @@ def command(arguments: argparse.Namespace) -> None:
 def report(recipe: Recipe, folder: RunFolder) -> str:
     """Write what a finished run has to say."""
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    best = f"best epoch on the test set ({metrics['best']['epoch'] + 1})"
-    figures = {"last epoch": metrics["last"], best: metrics["best"]}
+    selected_on = "held-out images" if HOLD_OUT in metrics["overrides"] else "the test set"
+    best = f"best epoch on {selected_on} ({metrics['best']['epoch'] + 1})"
+    figures = {metrics["last"]["rule"]: metrics["last"], best: metrics["best"]}
     if metrics["paper"]:
         figures[f"the paper's rule (epoch {metrics['paper']['epoch'] + 1})"] = metrics["paper"]
     rows: dict[str, Mapping[str, float | None]]

@@ -16,7 +16,10 @@ from ltzoo.data.images import ImageSource
 from ltzoo.errors import InputError, first_line
 
 _FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
-_LABEL_COLUMNS = {"cifar10": "label", "cifar100": "fine_label"}
+LABEL_COLUMNS = {"cifar10": "label", "cifar100": "fine_label"}
+
+LAYOUT = "ltzoo_layout"
+"""The key under which a packed copy says in which order its images are stored."""
 
 
 def cifar_source(name: str, split: str, data_dir: Path, download: bool) -> ImageSource:
@@ -62,8 +65,9 @@ def _torchvision(name: str, split: str, data_dir: Path, download: bool) -> Image
 
 def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
     """Read the Hub's parquet files: `img` {bytes, path} and the label column."""
-    folder, column = files[0].parent, _LABEL_COLUMNS[data_set.name]
+    folder, column = files[0].parent, LABEL_COLUMNS[data_set.name]
     try:
+        metadata = pq.read_schema(files[0]).metadata or {}
         missing = {"img", column} - set.intersection(*(set(pq.read_schema(file).names) for file in files))
         if missing:
             raise InputError(
@@ -93,8 +97,13 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
         side = data_set.image_size
         images = np.empty((len(indices), side, side, data_set.channels), dtype=np.uint8)
         for position, index in enumerate(indices):
+            content = encoded[index].as_py()
+            if content is None and LAYOUT.encode() in metadata:
+                raise InputError(
+                    f"image {index} of {folder}/{split}-* is left out: the copy was packed for other benchmarks"
+                )
             try:
-                with Image.open(io.BytesIO(encoded[index].as_py() or b"")) as image:
+                with Image.open(io.BytesIO(content or b"")) as image:
                     pixels = np.asarray(image.convert("RGB"))
             # Pillow lets the last three through for some damaged files.
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -109,4 +118,5 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
             images[position] = pixels
         return torch.from_numpy(images)
 
-    return ImageSource(labels, decode, str(folder), "parquet")
+    layout = metadata.get(LAYOUT.encode(), b"parquet").decode("utf-8", "replace")
+    return ImageSource(labels, decode, str(folder), layout)

@@ -8,6 +8,7 @@ import torch
 from ltzoo.data.benchmarks import Benchmark
 from ltzoo.data.cifar import cifar_source
 from ltzoo.data.digits import digits_source
+from ltzoo.data.holdout import hold_out
 from ltzoo.data.images import ImageSource, LabelledImages
 from ltzoo.data.subset import Subset, check_subset, select_subset
 from ltzoo.errors import InputError
@@ -56,11 +57,31 @@ def load_train(
         InputError: the data are missing, unreadable, or have too few images of a class; the subset does not fit them.
     """
     source = _source(benchmark, "train", data_dir, download)
-    if isinstance(subset, str):
-        subset = select_subset(source.labels, benchmark.class_counts, subset, source.layout)
-    else:
-        check_subset(subset, source.labels, benchmark.class_counts, source.layout)
-    return _decode(source, subset.indices), subset
+    chosen = _choose(source, benchmark, subset)
+    return _decode(source, chosen.indices), chosen
+
+
+def load_held_out(
+    benchmark: Benchmark, subset: str | Subset, per_class: int, data_dir: Path, download: bool = False
+) -> tuple[LabelledImages, Subset, LabelledImages]:
+    """Load training images, and a balanced set of others from the training split to measure on, see `hold_out`.
+
+    Args:
+        benchmark: the benchmark.
+        subset: which images are kept before any is held out, see `load_train`.
+        per_class: images of each class to hold out.
+        data_dir: holds a folder a data set; the digits need none.
+        download: fetch a missing data set.
+
+    Returns:
+        The training images, the subset that they are, and the images held out.
+
+    Raises:
+        InputError: as `load_train`, or a class would be left without a training image.
+    """
+    source = _source(benchmark, "train", data_dir, download)
+    kept, held_out = hold_out(source.labels, _choose(source, benchmark, subset), per_class)
+    return _decode(source, kept.indices), kept, _decode(source, held_out)
 
 
 def load_test(benchmark: Benchmark, data_dir: Path, download: bool = False) -> LabelledImages:
@@ -82,6 +103,14 @@ def load_test(benchmark: Benchmark, data_dir: Path, download: bool = False) -> L
         found = f"{', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}"
         raise InputError(f"the test set in {source.origin} is not whole: {found} of {expected} images; fetch it again")
     return _decode(source, np.arange(len(source.labels)))
+
+
+def _choose(source: ImageSource, benchmark: Benchmark, subset: str | Subset) -> Subset:
+    """Choose the training images by a rule, or see that those of a file fit."""
+    if isinstance(subset, str):
+        return select_subset(source.labels, benchmark.class_counts, subset, source.layout)
+    check_subset(subset, source.labels, benchmark.class_counts, source.layout)
+    return subset
 
 
 def _decode(source: ImageSource, indices: np.ndarray) -> LabelledImages:

@@ -19,7 +19,8 @@ class Subset:
     """The training images that a benchmark keeps.
 
     Attributes:
-        rule: how they were chosen, a key of `SUBSET_RULES`, or whatever the file says that names them.
+        rule: how they were chosen, a key of `SUBSET_RULES`, or whatever the file says that names them; and how many of
+            each class were held out of them.
         layout: where the indices point into; the same rule picks other images from another order of the data set.
         indices: (n,) int64 positions in the data set's stored order, class by class.
     """

@@ -6,20 +6,31 @@ from ltzoo.evaluate.calibration import BINS, Calibration, measure_calibration
 from ltzoo.evaluate.confusion import confusion_matrix, write_confusion
 from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
-from ltzoo.evaluate.pictures import draw_classes, draw_confusion, draw_curves, draw_reliability
+from ltzoo.evaluate.pictures import (
+    COLOURS,
+    draw_classes,
+    draw_confusion,
+    draw_curves,
+    draw_reliability,
+    save_figure,
+)
 from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
 from ltzoo.evaluate.precision import tf32
 from ltzoo.evaluate.predict import Predictions, predict
 from ltzoo.evaluate.seeds import seeds_table, summarize_runs
-from ltzoo.evaluate.tables import accuracy_table, append_results, markdown_table, results_row
+from ltzoo.evaluate.spread import Spread, spread
+from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
 
 __all__ = [
     "BINS",
+    "COLOURS",
+    "RESULT_COLUMNS",
     "Calibration",
     "Figures",
     "GroupAccuracy",
     "LinearClassifier",
     "Predictions",
+    "Spread",
     "StoredLogits",
     "accuracy_table",
     "adjust_logits",
@@ -40,7 +51,9 @@ __all__ = [
     "predict_test",
     "read_logits",
     "results_row",
+    "save_figure",
     "seeds_table",
+    "spread",
     "summarize_runs",
     "tau_normalize",
     "tf32",

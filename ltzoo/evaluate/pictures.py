@@ -49,16 +49,17 @@ def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> No
     # Room above the line for the groups' names.
     counts.set(yscale="log", ylim=(fewest / 1.3, most * (1.3 * most / fewest) ** 0.2), ylabel="training images (line)")
     accuracy.set_title(f"{title}: overall {figures.overall:.1f} %, {figures.rule}", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | None]]) -> None:
+def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | None]], images: str = "test") -> None:
     """Draw training loss and accuracies over the epochs.
 
     Args:
         path: PNG to write.
         title: heading.
         history: a record an epoch, keys as in `summary.csv`; None where a value does not apply.
+        images: whose accuracies they are, in a word.
     """
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
@@ -69,14 +70,14 @@ def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | N
         points = [((row["epoch"] or 0) + 1, row[key]) for row in history if row.get(key) is not None]
         if points:
             accuracy.plot(*zip(*points, strict=True), color=colour, label=key, marker="." if len(points) < 15 else None)
-    accuracy.set(xlabel="epochs", ylabel="test accuracy (%)", ylim=(0, 100))
+    accuracy.set(xlabel="epochs", ylabel=f"{images} accuracy (%)", ylim=(0, 100))
     if accuracy.lines:
         accuracy.legend(fontsize=8)
     for axes in (loss, accuracy):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.suptitle(title, fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
@@ -105,7 +106,7 @@ def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
     )
     share.set(ylim=(0, 100), xlabel=f"confidence (%), {bins} bins", ylabel="test images (%)")
     accuracy.set_title(f"{title}\nexpected calibration error {calibration.ece:.1f} %", fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequence[int]) -> None:
@@ -131,7 +132,7 @@ def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequenc
     axes.set_ylabel("label, in the same order")
     figure.colorbar(shown, label="share of the label's images (%)")
     axes.set_title(title, fontsize=10)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _by_count(class_counts: Sequence[int]) -> list[int]:
@@ -139,7 +140,7 @@ def _by_count(class_counts: Sequence[int]) -> list[int]:
     return sorted(range(len(class_counts)), key=lambda j: -class_counts[j])
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG without pyplot, so that no display and no global state is touched."""
     FigureCanvasAgg(figure)
     with whole_file(path) as fresh:

@@ -1,13 +1,14 @@
 """Several runs of a recipe: mean, standard deviation and n over the seeds."""
 
 import json
-import statistics
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures
+from ltzoo.evaluate.spread import Spread, spread
 from ltzoo.evaluate.tables import markdown_table
 
 
@@ -67,22 +68,15 @@ def _gather(name: str, by_seed: dict[int, Figures], groups: str | None) -> dict[
     for group in ("head", "mid", "tail"):
         found = [figures.groups[shown].get(group) for figures in by_seed.values()]
         values |= {group: [value for value in found if value is not None]}
-    statistic = {
-        key: {"mean": statistics.fmean(xs), "std": statistics.stdev(xs) if len(xs) > 1 else None}
-        for key, xs in values.items()
-        if xs
-    }
-    return {"recipe": name, "n": len(by_seed), "seeds": sorted(by_seed), "groups": shown} | statistic
+    spreads = {key: asdict(spread(xs)) for key, xs in values.items() if xs}
+    return {"recipe": name, "n": len(by_seed), "seeds": sorted(by_seed), "groups": shown} | spreads
 
 
 def seeds_table(records: list[dict[str, Any]]) -> str:
     """Lay out the records of `summarize_runs` as a Markdown table, mean ± standard deviation."""
 
     def cell(record: dict[str, Any], key: str) -> str:
-        if key not in record:
-            return ""
-        mean, std = record[key]["mean"], record[key]["std"]
-        return f"{mean:.1f}" if std is None else f"{mean:.1f} ± {std:.1f}"
+        return str(Spread(**record[key])) if key in record else ""
 
     rows = [
         [record["recipe"], *(cell(record, key) for key in ("overall", "head", "mid", "tail")), str(record["n"])]

@@ -5,7 +5,7 @@ from ltzoo.hub.config import read_config
 from ltzoo.hub.fetch import fetch
 from ltzoo.hub.layout import CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, SUMMARY, WEIGHTS
 from ltzoo.hub.load import load_checkpoint
-from ltzoo.hub.manifest import damaged_files
+from ltzoo.hub.manifest import damaged_files, read_file, read_manifest
 from ltzoo.hub.places import PACKAGED, find_checkpoint, list_checkpoints, list_folder
 from ltzoo.hub.push import Publication, gather, push_checkpoint, push_to_hub
 from ltzoo.hub.save import describe, new_checkpoint, save_checkpoint, write_model
@@ -33,6 +33,8 @@ __all__ = [
     "push_checkpoint",
     "push_to_hub",
     "read_config",
+    "read_file",
+    "read_manifest",
     "save_checkpoint",
     "verify_checkpoint",
     "write_card",

@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ltzoo.data import get_benchmark
+from ltzoo.data import HOLD_OUT, get_benchmark
 from ltzoo.evaluate import Figures, markdown_table
 from ltzoo.hub.layout import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS
 from ltzoo.recipes import CITATIONS, to_yaml
@@ -58,7 +58,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
                 task_type="image-classification",
                 dataset_type=data_set.hub_id or data_set.name,
                 dataset_name=benchmark.name,
-                dataset_split="test",
+                dataset_split="train" if _held_out(config) else "test",
                 metric_type="accuracy",
                 metric_name=f"{group} accuracy, {figures.rule}" + ("" if group == "overall" else f", groups by {rule}"),
                 metric_value=round(value, 2),
@@ -83,7 +83,8 @@ def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address:
     lines += [] if recipe is None else [*_origin(config, recipe), ""]
     lines += ["## Use", "", *_use(config, address), ""]
     if recipe is not None and metrics is not None:
-        lines += ["## Figures", "", *_figures(recipe, metrics), ""]
+        images = "images held out of the training split" if _held_out(config) else "the balanced test set"
+        lines += ["## Figures", "", *_figures(images, recipe, metrics), ""]
     if recipe is not None:
         shown = {key: value for key, value in recipe.items() if key != "published"}
         lines += ["## Recipe", "", "```yaml", to_yaml(shown).rstrip("\n"), "```", ""]
@@ -125,10 +126,15 @@ def _use(config: Mapping[str, Any], address: str) -> list[str]:
     ]
 
 
-def _figures(recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+def _held_out(config: Mapping[str, Any]) -> bool:
+    """Say whether the figures are of images held out of the training split."""
+    return HOLD_OUT in (config.get("overrides") or {})
+
+
+def _figures(images: str, recipe: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     rule = next(iter(metrics["last"]["groups"]))
     return [
-        f"Accuracy in per cent on the balanced test set, groups by the rule `{rule}`; every class and other "
+        f"Accuracy in per cent on {images}, groups by the rule `{rule}`; every class and other "
         f"groupings are in `{METRICS}`.",
         "",
         figures_table(recipe, metrics),

@@ -164,19 +164,23 @@ def read_recipe(path: Path) -> Recipe:
         raise InputError(f"{path}: {error}") from error
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
+def parse_setting(text: str, flag: str = "--set") -> tuple[str, Any]:
     """Split `key=value`, the value being YAML.
+
+    Args:
+        text: the setting.
+        flag: the option that it was given to.
 
     Raises:
         InputError: there is no `=`, or the value is no YAML.
     """
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise InputError(f"--set wants key=value, as in --set optimizer.lr=0.05, not {text!r}")
+        raise InputError(f"{flag} wants key=value, as in {flag} optimizer.lr=0.05, not {text!r}")
     try:
         return key, yaml.safe_load(value)
     except _YAML_FAULTS as error:
-        raise InputError(f"--set {key}: {value!r} is not a value ({' '.join(str(error).split())[:80]})") from error
+        raise InputError(f"{flag} {key}: {value!r} is not a value ({' '.join(str(error).split())[:80]})") from error
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:

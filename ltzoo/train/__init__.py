@@ -1,7 +1,7 @@
 """Training: a recipe becomes a run folder with its checkpoint, figures and pictures."""
 
+from ltzoo.train.options import TrainOptions
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.side_by_side import train, train_all
-from ltzoo.train.trainer import TrainOptions
 
 __all__ = ["RunFolder", "TrainOptions", "train", "train_all"]

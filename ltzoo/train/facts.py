@@ -11,7 +11,7 @@ import timm
 import torch
 
 import ltzoo
-from ltzoo.data import Subset
+from ltzoo.data import HOLD_OUT, Subset
 from ltzoo.recipes import Recipe, differences, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
 
@@ -22,7 +22,8 @@ class RunFacts:
 
     Attributes:
         recipe: what was trained.
-        overrides: where it differs from the registered recipe of its name: dotted key to [registered, used].
+        overrides: where it differs from the registered recipe of its name: dotted key to [registered, used]; `hold_out`
+            where figures are of images held out of the training split.
         seed: of weights, order and augmentation.
         subset: the training images.
         how: device, processes, threads, memory format and the like: they change rounding, and the device the draws of
@@ -43,6 +44,11 @@ class RunFacts:
     def title(self) -> str:
         """Head a picture: name, seed, and whether fields were overridden."""
         return f"{self.recipe.name}, seed {self.seed}{', with overrides' if self.overrides else ''}"
+
+    @property
+    def held_out(self) -> bool:
+        """Whether its figures are of held-out images and not of the test set."""
+        return HOLD_OUT in self.overrides
 
     def document(self) -> dict[str, Any]:
         """Write `recipe.yaml`."""
@@ -68,7 +74,9 @@ class RunFacts:
         return f"{self.recipe.schedule.epochs} epochs on {self.how['device']}, {', '.join(formats)}{changed}"
 
 
-def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, Any], machine: str) -> RunFacts:
+def gather_facts(
+    recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, Any], machine: str, hold_out: int | None
+) -> RunFacts:
     """Gather the record of a run before it begins.
 
     Args:
@@ -77,6 +85,7 @@ def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, An
         subset: the training images.
         how: device, threads, memory format and the like.
         machine: the device's name.
+        hold_out: images of each class that are measured in the place of the test set, see `TrainOptions`.
     """
     registered = recipe.name in list_recipes()
     versions = {
@@ -88,4 +97,5 @@ def gather_facts(recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, An
         "python": platform.python_version(),
     }
     overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
+    overrides |= {} if hold_out is None else {HOLD_OUT: [None, hold_out]}
     return RunFacts(recipe, overrides, seed, subset, how, machine, versions)

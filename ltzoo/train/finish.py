@@ -25,7 +25,7 @@ def finish_run(
     facts: RunFacts,
     weights: Mapping[str, Tensor],
     history: Sequence[Row],
-    test: LabelledImages,
+    images: LabelledImages,
     device: torch.device,
 ) -> None:
     """Write `checkpoint/` and, last, `metrics.json`, which says that the run is finished.
@@ -35,15 +35,15 @@ def finish_run(
         facts: the record of the run.
         weights: the last epoch's state dict.
         history: rows of `summary.csv`.
-        test: the test images.
+        images: what is measured, the test images or the held-out ones.
         device: where to measure.
     """
     recipe, origin = facts.recipe, facts.origin() | {"overrides": dict(facts.overrides)}
-    measure = _Measure(recipe, test, device)
+    measure = _Measure(recipe, images, device)
     model = build_model(recipe)
     model.load_state_dict(weights)
     with hub.new_checkpoint(folder.checkpoint) as fresh:
-        last = _write_weights(fresh, model, recipe, measure)
+        last = _write_weights(fresh, model, facts, measure)
         metrics = {"recipe": recipe.name, **origin, "last": last.to_dict()}
         metrics |= _selected(folder, model, facts, measure)
         groups = make_groups(recipe.groups, recipe.data)
@@ -62,7 +62,7 @@ def finish_run(
         write_text(fresh / hub.METRICS, text)
         shutil.copyfile(folder.summary, fresh / hub.SUMMARY)
         draw_classes(fresh / hub.CLASSES_PICTURE, facts.title, last, groups)
-        draw_curves(fresh / hub.CURVES_PICTURE, facts.title, history)
+        draw_curves(fresh / hub.CURVES_PICTURE, facts.title, history, "held-out" if facts.held_out else "test")
         hub.write_card(fresh)
     write_text(folder.metrics, text)
 
@@ -72,12 +72,12 @@ class _Measure:
 
     Args:
         recipe: benchmark, groups and scale of the logits.
-        test: the test images.
+        images: what is measured.
         device: where to compute.
     """
 
-    def __init__(self, recipe: Recipe, test: LabelledImages, device: torch.device) -> None:
-        self.recipe, self.test, self.device = recipe, test, device
+    def __init__(self, recipe: Recipe, images: LabelledImages, device: torch.device) -> None:
+        self.recipe, self.images, self.device = recipe, images, device
         self.measured: dict[tuple[int, bool], Figures] = {}
 
     def __call__(self, model: nn.Module, epoch: int, flip: bool, rule: str) -> Figures:
@@ -86,7 +86,7 @@ class _Measure:
             self.measured[epoch, flip] = evaluate_model(
                 model,
                 recipe.data,
-                self.test,
+                self.images,
                 recipe.groups,
                 rule,
                 device=self.device,
@@ -96,9 +96,10 @@ class _Measure:
         return replace(self.measured[epoch, flip], rule=rule)
 
 
-def _write_weights(fresh: Path, model: nn.Module, recipe: Recipe, measure: _Measure) -> Figures:
+def _write_weights(fresh: Path, model: nn.Module, facts: RunFacts, measure: _Measure) -> Figures:
     """Write the last epoch's weights in half precision if no class's accuracy changes with it, else in float32."""
-    epoch, rule, arguments = recipe.schedule.epochs - 1, "last epoch", model_arguments(recipe)
+    epoch, arguments = facts.recipe.schedule.epochs - 1, model_arguments(facts.recipe)
+    rule = "last epoch on held-out images" if facts.held_out else "last epoch"
     full = measure(model, epoch, False, rule)
     hub.write_model(fresh, model, arguments, half=True)
     measure.measured.clear()
@@ -111,7 +112,7 @@ def _write_weights(fresh: Path, model: nn.Module, recipe: Recipe, measure: _Meas
 
 
 def _selected(folder: RunFolder, model: nn.Module, facts: RunFacts, measure: _Measure) -> dict[str, Any]:
-    """Measure the epochs that were selected on the test set: the best, and the paper's own choice if it has a rule."""
+    """Measure the epochs that were selected by their accuracy: the best, and the paper's choice if it has a rule."""
 
     def figures(selection: str, flip: bool, rule: str) -> dict[str, Any]:
         kept, written_with = read_tensors(folder.selected(selection))
@@ -120,15 +121,15 @@ def _selected(folder: RunFolder, model: nn.Module, facts: RunFacts, measure: _Me
         return measure(model, epoch, flip, rule).to_dict() | {"epoch": epoch}
 
     interval, paper_rule = facts.how["val_interval"], facts.recipe.paper_rule
-    best = figures("best", False, _in_words(PaperRule(interval, flip=False)))
+    best = figures("best", False, _in_words(PaperRule(interval, flip=False), facts.held_out))
     if paper_rule is None:
         return {"best": best, "paper": None}
-    words = _in_words(replace(paper_rule, interval=math.lcm(paper_rule.interval, interval)))
+    words = _in_words(replace(paper_rule, interval=math.lcm(paper_rule.interval, interval)), facts.held_out)
     return {"best": best, "paper": figures("paper", paper_rule.flip, words)}
 
 
-def _in_words(rule: PaperRule) -> str:
+def _in_words(rule: PaperRule, held_out: bool) -> str:
     """Say how an epoch was selected, and how it was measured."""
     looked = "looked at every epoch" if rule.interval == 1 else f"looked at every {rule.interval} epochs"
     flipped = ", logits averaged with those of the mirror image" if rule.flip else ""
-    return f"best epoch on the test set, {looked}{flipped}"
+    return f"best epoch on {'held-out images' if held_out else 'the test set'}, {looked}{flipped}"

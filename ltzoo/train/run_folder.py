@@ -69,7 +69,7 @@ class RunFolder:
         return self.path / "state" / "last.safetensors"
 
     def selected(self, selection: str) -> Path:
-        """Weights of the epoch that did best on the test set: `best`, of all epochs; `paper`, of those it looks at."""
+        """Weights of the most accurate epoch of those that a selection looks at: `best`, of all; `paper`, of some."""
         return self.path / "state" / f"{selection}.safetensors"
 
     @property
@@ -173,9 +173,14 @@ class RunFolder:
 
 def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     """Name the keys in which a run's `recipe.yaml` differs from what is asked for."""
-    run, asked = there["run"], document["run"]
-    in_run = [f"run.{key}" for key in {*run, *asked} - _MAY_DIFFER if run.get(key) != asked.get(key)]
-    return sorted(in_run + [k for k in {*there, *document} - {"run"} if there.get(k) != document.get(k)])
+    parts = {"overrides": set(), "run": _MAY_DIFFER}
+    within = [
+        f"{part}.{key}"
+        for part, may_differ in parts.items()
+        for key in {*there[part], *document[part]} - may_differ
+        if there[part].get(key) != document[part].get(key)
+    ]
+    return sorted(within + [k for k in {*there, *document} - set(parts) if there.get(k) != document.get(k)])
 
 
 def write_text(path: Path, text: str) -> None:

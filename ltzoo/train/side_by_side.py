@@ -9,9 +9,10 @@ import torch
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
+from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import join_processes
 from ltzoo.train.run_folder import RunFolder
-from ltzoo.train.trainer import TrainOptions, training
+from ltzoo.train.trainer import training
 
 
 def train(recipe: Recipe, options: TrainOptions) -> RunFolder:

@@ -4,8 +4,7 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +16,7 @@ from ltzoo.data import (
     LabelledImages,
     Subset,
     TrainBatches,
+    load_held_out,
     load_subset,
     load_test,
     load_train,
@@ -37,45 +37,12 @@ from ltzoo.train.compute import (
 )
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
+from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, decide
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import load_state, save_state, save_tensors
 from ltzoo.train.step import Step
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What a run needs beside its recipe. But for seed and subset, none of it is to change a figure.
-
-    Attributes:
-        data_dir: holds a folder a data set.
-        output: the run folder is `output/NAME/seedN`.
-        seed: of weights, order, augmentation and noise.
-        subset: a file that names the training images in the place of the recipe's rule; an override of the recipe where
-            they are others.
-        download: fetch a missing data set.
-        resume: go on with a run that is there, or begin it.
-        val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
-        channels_last: memory format of images and weights; None for the faster one on the device.
-        capture: on CUDA, run each step as one graph.
-        compile_backend: backend of `torch.compile`, None for eager.
-        threads: CPU threads; None for one where images are small, else one a core.
-        trackers: names of Accelerate's trackers that get each epoch's row.
-    """
-
-    data_dir: Path
-    output: Path
-    seed: int = 0
-    subset: Path | None = None
-    download: bool = False
-    resume: bool = False
-    val_interval: int = 1
-    channels_last: bool | None = None
-    capture: bool = True
-    compile_backend: str | None = None
-    threads: int | None = None
-    trackers: tuple[str, ...] = ()
 
 
 def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Generator[None, None, RunFolder]:
@@ -100,9 +67,13 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
     wanted = recipe.subset if options.subset is None else read_subset(options.subset)
     # One process of a machine fetches; the others find what it fetched.
     with accelerator.local_main_process_first():
-        train_images, subset = load_train(recipe.data, wanted, options.data_dir, options.download)
-        test_images = load_test(recipe.data, options.data_dir, options.download)
-    if options.subset is not None and not _is_rules_own(subset, recipe, options):
+        where = (options.data_dir, options.download)
+        if options.hold_out is None:
+            train_images, subset = load_train(recipe.data, wanted, *where)
+            eval_images = load_test(recipe.data, *where)
+        else:
+            train_images, subset, eval_images = load_held_out(recipe.data, wanted, options.hold_out, *where)
+    if isinstance(wanted, Subset) and not _is_rules_own(wanted, recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
     check_shares(len(train_images.labels), recipe.batch_size, accelerator.num_processes)
     if options.channels_last is None:
@@ -122,7 +93,7 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
         "torchcompile": options.compile_backend,
         "val_interval": options.val_interval,
     }
-    facts = gather_facts(recipe, options.seed, subset, how, device_name(device))
+    facts = gather_facts(recipe, options.seed, subset, how, device_name(device), options.hold_out)
 
     with ExitStack() as held:
 
@@ -132,7 +103,7 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
 
         if not decide(accelerator, begin):
             label = "" if alone else f"{recipe.name}.seed{options.seed}: "
-            run = _Training(facts, options, accelerator, folder, model, train_images, test_images, label)
+            run = _Training(facts, options, accelerator, folder, model, train_images, eval_images, label)
             yield from run.steps(against)
     return folder
 
@@ -155,7 +126,7 @@ class _Training:
         folder: RunFolder,
         model: nn.Module,
         train_images: LabelledImages,
-        test_images: LabelledImages,
+        eval_images: LabelledImages,
         label: str,
     ) -> None:
         recipe, device = facts.recipe, accelerator.device
@@ -175,10 +146,10 @@ class _Training:
             accelerator.process_index,
             accelerator.num_processes,
         )
-        self.test_images = test_images
-        self.test_batches = EvalBatches(test_images, data_set, device=device, channels_last=channels_last)
+        self.eval_images = eval_images
+        self.eval_batches = EvalBatches(eval_images, data_set, device=device, channels_last=channels_last)
         self.groups = make_groups(recipe.groups, recipe.data)
-        # How often each selection looks at the test set, and the best that it saw.
+        # How often each selection looks at the accuracy, and the best that it saw.
         self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
         self.best = dict.fromkeys(self.intervals, -1.0)
         self.done = 0
@@ -230,7 +201,7 @@ class _Training:
                 self.facts,
                 {key: value.cpu().contiguous() for key, value in step.evaluated.state_dict().items()},
                 self.history,
-                self.test_images,
+                self.eval_images,
                 self.accelerator.device,
             )
         self.accelerator.wait_for_everyone()
@@ -269,7 +240,7 @@ class _Training:
         began, model = time.perf_counter(), self.step.evaluated
         # The pass of the step may be compiled for the weights in training; the average has weights of its own.
         forward = self.step.forward if model is self.model else make_forward(model, self.accelerator, None)
-        predictions = predict(model, self.test_batches, forward=forward)
+        predictions = predict(model, self.eval_batches, forward=forward)
         # The predicted classes alone: an overflow in reduced precision costs accuracy here, not the run.
         right = predictions.predicted == predictions.labels
         overall = 100 * float(right.double().mean())

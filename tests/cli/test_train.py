@@ -13,6 +13,7 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main as front_door
+from ltzoo.cli import train as train_command
 from ltzoo.cli.train import build_parser, main, report, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_to_dict
@@ -37,7 +38,7 @@ def test_the_flags_are_these():
     flags = {flag for action in build_parser("train.py")._actions for flag in action.option_strings}
     assert flags == {
         *("-h", "--help", "--import", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
-        *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset"),
+        *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset", "--hold-out"),
         *("--clip-grad", "--micro-batches", "--model-ema", "--model-ema-decay"),
         *("--val-interval", "--channels-last", "--no-channels-last", "--eager", "--torchcompile", "--threads"),
         *("--log-wandb", "--log-with"),
@@ -96,6 +97,14 @@ def test_precision_is_the_flags_then_accelerates_then_the_recipes(argv, launched
     assert recipe_of(*argv).precision == precision
 
 
+@pytest.mark.parametrize(("argv", "hold_out"), [([], None), (["--hold-out", "20"], 20)])
+def test_images_are_held_out_where_it_is_asked_for(argv, hold_out, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train_command, "train_all", lambda jobs, report: asked.extend(jobs))
+    assert main(["--recipe", NAME, *argv]) == 0
+    assert [(recipe, options.hold_out) for recipe, options in asked] == [(get_recipe(NAME), hold_out)]
+
+
 def test_a_precision_that_accelerate_has_and_we_have_not_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
     assert main(["--recipe", NAME]) == 2
@@ -139,6 +148,7 @@ def test_a_recipe_file_is_taken_back(tmp_path, capsys):
         (["--recipe", NAME, "--set", "batch_size"], "--set wants key=value"),
         (["--recipe", NAME, "--lr", "-1"], "lr must be above 0"),
         (["--recipe", NAME, "--amp-dtype", "bfloat16"], "add --amp"),
+        (["--recipe", NAME, "--hold-out", "140"], "to hold 140 out would leave it none; hold out fewer"),
         (["--recipe", "resnet32_cifar10lt_ce_sgd", "--data-dir", "nowhere"], "the data folder nowhere does not exist"),
     ],
 )
@@ -159,6 +169,7 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, tmp_path, monkeypa
         ([], "required: --recipe"),
         (["--recipe", NAME, "--epochs", "0"], "--epochs: must be at least 1, not 0"),
         (["--recipe", NAME, "-b", "0"], "must be at least 1, not 0"),
+        (["--recipe", NAME, "--hold-out", "0"], "--hold-out: must be at least 1, not 0"),
         (["--recipe", NAME, "--seed", "-1"], "--seed: must be from 0 to 4294967295, not -1"),
         (["--recipe", NAME, "--epochs", "ten"], "must be a whole number, not 'ten'"),
         (["--recipe", NAME, "--colour", "red"], "unrecognized arguments: --colour red"),

@@ -19,4 +19,4 @@ def unpainted(finished_run, monkeypatch):
         assert figure.axes
         path.touch()
 
-    monkeypatch.setattr(pictures, "_save", save)
+    monkeypatch.setattr(pictures, "save_figure", save)

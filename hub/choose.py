@@ -1,0 +1,149 @@
+"""Choose settings of a recipe on images held out of the training split, never on the test set.
+
+`python hub/choose.py NAME --vary KEY=V1,V2 [--vary KEY2=...] --hold-out N [--seeds 0 1]` trains every combination of
+the values with every seed. What is finished is not trained again, so the same command goes on where it stopped.
+"""
+
+import argparse
+import itertools
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed, writable
+from ltzoo.cli.train import add_field_options, add_precision_options, requested_recipe
+from ltzoo.errors import InputError
+from ltzoo.evaluate import Spread, markdown_table, summarize_runs
+from ltzoo.recipes import override, parse_setting
+from ltzoo.train import TrainOptions, train_all
+
+_ACCURACIES = ("overall", "head", "mid", "tail")
+
+
+@dataclass(frozen=True)
+class Varied:
+    """What is tried.
+
+    Attributes:
+        keys: dotted keys of the recipe that share one value.
+        values: the values, as YAML has them.
+    """
+
+    keys: tuple[str, ...]
+    values: tuple[Any, ...]
+
+
+def build_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(prog="choose.py", description="Choose settings of a recipe by their accuracy on held-out images.")
+    parser.add_argument("name", metavar="NAME|FILE", help="a recipe's name, or a recipe as YAML")
+    parser.add_argument(
+        "--vary",
+        required=True,
+        action="append",
+        metavar="KEY=V1,V2,...",
+        help="values of a field to try; KEY=KEY2=V1,V2 gives both fields the same; with several, every combination",
+    )
+    parser.add_argument(
+        "--hold-out", required=True, type=at_least_one, metavar="N", help="images of each class to hold out and measure"
+    )
+    parser.add_argument("--seeds", type=seed, nargs="+", default=[0], metavar="N", help="seeds of each combination (0)")
+    add_data_options(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output") / "choose",
+        metavar="DIR",
+        help="holds a folder a combination, with run folders in it (%(default)s)",
+    )
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures")
+    add_precision_options(add_field_options(parser))
+    return parser
+
+
+def read_varied(text: str) -> Varied:
+    """Read `KEY=V1,V2`, or `KEY=KEY2=V1,V2` for keys that share their value; a value is YAML.
+
+    Raises:
+        InputError: a key or the values are missing, or are no YAML.
+    """
+    *keys, values = text.split("=")
+    if not (keys and all(keys) and values):
+        raise InputError(f"--vary wants KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not {text!r}")
+    _, found = parse_setting(f"{keys[0]}=[{values}]", "--vary")
+    return Varied(tuple(keys), tuple(found))
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Train every combination, print a row of each, and name the best."""
+    recipe = requested_recipe(arguments.name, arguments)
+    varied = [read_varied(text) for text in arguments.vary]
+    keys = [key for each in varied for key in each.keys]
+    if len(set(keys)) < len(keys):
+        raise InputError(f"a field is varied twice: {', '.join(keys)}; name each once")
+    tried = [
+        {key: value for each, value in zip(varied, values, strict=True) for key in each.keys}
+        for values in itertools.product(*(each.values for each in varied))
+    ]
+    options = TrainOptions(
+        arguments.data_dir, arguments.output, hold_out=arguments.hold_out, download=arguments.download, resume=True
+    )
+    jobs = [
+        (override(recipe, settings), replace(options, output=arguments.output / folder_name(settings), seed=number))
+        for settings in tried
+        for number in arguments.seeds
+    ]
+    runs, seeds = [folder.path for folder in train_all(jobs)], len(arguments.seeds)
+    if not is_main_process():
+        return
+    records = [
+        {"values": settings, **summarize_runs(runs[seeds * k : seeds * (k + 1)])[0]} for k, settings in enumerate(tried)
+    ]
+    best = max(records, key=lambda record: record["overall"]["mean"])
+    print(f"{recipe.name}: accuracy in per cent on {arguments.hold_out} held-out images a class, last epoch")
+    print(table(varied, records))
+    print(f"best overall: {shlex.join(part for key, value in best['values'].items() for part in _set(key, value))}")
+    if arguments.json:
+        document = {"recipe": recipe.name, "hold_out": arguments.hold_out, "rows": records, "best": best["values"]}
+        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def table(varied: Sequence[Varied], records: Sequence[Mapping[str, Any]]) -> str:
+    """Lay out a row a combination: values, mean ± standard deviation of each accuracy, n."""
+    rows = [
+        [
+            *(in_words(record["values"][each.keys[0]]) for each in varied),
+            *(str(Spread(**record[key])) if key in record else "" for key in _ACCURACIES),
+            str(record["n"]),
+        ]
+        for record in records
+    ]
+    return markdown_table([*(" = ".join(each.keys) for each in varied), *_ACCURACIES, "n"], rows)
+
+
+def folder_name(settings: Mapping[str, Any]) -> str:
+    """Name a combination's folder."""
+    return re.sub(r"[^\w.,=+-]+", "_", ",".join(f"{key}={in_words(value)}" for key, value in settings.items()))
+
+
+def in_words(value: Any) -> str:
+    """Write a value as `--set` takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _set(key: str, value: Any) -> tuple[str, str]:
+    return "--set", f"{key}={in_words(value)}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(), command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
