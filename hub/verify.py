@@ -1,16 +1,19 @@
 """Verify checkpoints: hash, card, round trip, and accuracy where their data are at hand. Exit code 1 where one differs.
 
-`python hub/verify.py [NAME ...] [--data-dir DIR]`; all that come with the package unless named.
+`python hub/verify.py [NAME ...] [--data-dir DIR]`; all that come with the package unless named, which are held against
+results/ too.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from collect import RESULTS
 from ltzoo.cli.parser import Parser, add_device_option, run
 from ltzoo.errors import InputError
 from ltzoo.hub import PACKAGED, list_folder, verify_checkpoint
 from ltzoo.registry import find_checkpoint
+from ltzoo.report import contradictions, read_results
 
 
 def build_parser() -> Parser:
@@ -24,6 +27,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--hub", help="where to look for names first: a folder, or a Hub user or organisation")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="holds a folder a data set (data)")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
     add_device_option(parser)
     return parser
 
@@ -33,18 +37,23 @@ def command(arguments: argparse.Namespace) -> int:
     names = arguments.names or list_folder(PACKAGED)
     if not names:
         raise InputError("no checkpoint comes with the package; name one")
-    different = 0
+    wrong = contradictions(read_results(arguments.results), PACKAGED)
+    missing = [] if arguments.names else [name for name in wrong if name not in names]
+    different = len(missing)
+    for name in missing:
+        print(f"{name}: DIFFERS: {wrong[name]}")
     for name in names:
         folder = find_checkpoint(name, arguments.hub, whole=True)
         verdict = verify_checkpoint(folder, arguments.data_dir, arguments.device)
-        if verdict.differences:
+        found = [*verdict.differences, *([wrong[name]] if name in wrong and folder == PACKAGED / name else [])]
+        if found:
             different += 1
-            print(f"{name}: DIFFERS: {'; '.join(verdict.differences)}")
+            print(f"{name}: DIFFERS: {'; '.join(found)}")
         elif verdict.accuracy is None:
             print(f"{name}: hash, card and round trip hold; accuracy not measured: {verdict.unmeasured}")
         else:
             print(f"{name}: hash, card and round trip hold; accuracy differs by {verdict.accuracy:.1f}")
-    print(f"{len(names)} checkpoints looked at, {different} different")
+    print(f"{len(names) + len(missing)} checkpoints looked at, {different} different")
     return int(different > 0)
 
 

@@ -20,6 +20,7 @@ FLOORS = {
     "registry": 4,
     "train": 5,
     "landscape": 5,
+    "report": 5,
     "cli": 6,
     "__main__": 7,  # the door to the command line
 }

@@ -2,19 +2,19 @@
 
 import json
 import re
-import shutil
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import collect
 import publish
 import verify
-from ltzoo.hub import Verdict, verify_checkpoint, write_card
+from ltzoo.hub import Verdict, places, verify_checkpoint, write_card
 from ltzoo.hub.manifest import write_manifest
+from ltzoo.report import IN_THE_PACKAGE, result_of, write_result
 from tests.hub.checkpoints import NAME, change_config, change_weights, flip_bit, write_config
+from tests.report.results import result
 
 CPU = torch.device("cpu")
 
@@ -164,36 +164,21 @@ def test_publish_refuses_another_seed_under_the_name(checkpoint, small_hub, caps
     assert "holds the run of seed 0, not 7" in capsys.readouterr().err
 
 
-def runs_of(checkpoint, tmp_path, accuracies):
-    """Run folders whose overall accuracies are these."""
-    for seed, overall in enumerate(accuracies):
-        run = tmp_path / "output" / NAME / f"seed{seed}"
-        folder = Path(shutil.copytree(checkpoint, run / "checkpoint"))
-        change_config(folder, seed=seed)
-        change_metrics(folder, lambda metrics, overall=overall: metrics["last"].update(overall=overall))
-        shutil.copyfile(folder / "metrics.json", run / "metrics.json")
-        yield str(run)
-
-
-@pytest.mark.parametrize(("accuracies", "seed"), [([70.0, 90.0, 80.0], 2), ([50.0], 0), ([60.0, 50.0], 1)])
-def test_the_median_run_is_collected_with_the_name_on_its_card(accuracies, seed, checkpoint, tmp_path, capsys):
-    zoo = tmp_path / "new"
-    assert collect.main([*runs_of(checkpoint, tmp_path, accuracies), "--zoo", str(zoo)]) == 0
-    assert json.loads((zoo / NAME / "config.json").read_text())["seed"] == seed
-    assert f'create_model("{NAME}", pretrained=True)' in (zoo / NAME / "README.md").read_text()
-    assert f"{NAME}: seed {seed}, overall {accuracies[seed]:.2f} of " in capsys.readouterr().out
-
-
-def test_runs_that_are_not_finished_or_not_the_recipe_are_not_collected(finished_run, checkpoint, tmp_path, capsys):
-    assert collect.main([str(finished_run.path), "--zoo", str(tmp_path / "new")]) == 2
-    assert "was trained with overrides" in capsys.readouterr().err
-    run, *_ = runs_of(checkpoint, tmp_path, [50.0])
-    assert collect.main([run, run, "--zoo", str(tmp_path / "new")]) == 2
-    assert "is a second run of" in capsys.readouterr().err
-    flip_bit(Path(run) / "checkpoint" / "model.safetensors")
-    assert collect.main([run, "--zoo", str(tmp_path / "new")]) == 2
-    assert "model.safetensors is damaged; train the run again" in capsys.readouterr().err
-    (tmp_path / "run").mkdir()
-    assert collect.main([str(tmp_path / "run"), "--zoo", str(tmp_path / "new")]) == 2
-    assert "holds no finished run" in capsys.readouterr().err
-    assert not (tmp_path / "new").exists()
+def test_the_package_and_its_results_are_held_against_each_other(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(verify, "PACKAGED", checkpoint.parent)
+    monkeypatch.setattr(places, "PACKAGED", checkpoint.parent)
+    results, arguments = tmp_path / "results", ["--device", "cpu", "--results", str(tmp_path / "results")]
+    measured = replace(result_of(checkpoint), weights=IN_THE_PACKAGE)
+    write_result(results, measured)
+    assert verify.main(arguments) == 0
+    capsys.readouterr()
+    write_result(results, replace(measured, subset_sha256="another"))
+    write_result(results, replace(measured, seed=1, weights=None))
+    write_result(results, result("resnet20_digitslt_ce_sam", weights=IN_THE_PACKAGE))
+    assert verify.main(arguments) == 1
+    shown = capsys.readouterr().out
+    assert f"{NAME}: DIFFERS: results/{NAME}/seed0.json says otherwise than the checkpoint" in shown
+    assert "resnet20_digitslt_ce_sam: DIFFERS: results/resnet20_digitslt_ce_sam/seed0.json says that its" in shown
+    assert "2 checkpoints looked at, 2 different" in shown
+    assert verify.main([NAME, *arguments]) == 1
+    assert "1 checkpoints looked at, 1 different" in capsys.readouterr().out

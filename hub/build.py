@@ -1,0 +1,242 @@
+"""Train what the zoo lacks, most important first, several at once, inside a time budget.
+
+`python hub/build.py [PATTERN ...] [--seeds 0 1 2] [--time-budget MINUTES] [--data-dir DIR]`. Runs are resumable: the
+same command goes on where the one before stopped. `--pack DIR` writes the images that a machine without the data needs.
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import torch
+
+from collect import add_places, collect
+from ltzoo.cli import parser as options
+from ltzoo.cli.parser import Parser, run
+from ltzoo.data import load_subset, pack
+from ltzoo.errors import InputError
+from ltzoo.recipes import Recipe
+from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.report import read_results
+from ltzoo.train import RunFolder
+from ltzoo.train.compute import cores
+from order import Job, in_order
+
+_PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
+_CLOSING = 20.0
+"""Seconds before the budget's end at which runs are told to stop: an epoch that is not done by then is lost."""
+
+
+def build_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(prog="build.py", description="Train what the zoo lacks, most important first.")
+    parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN", help="recipes, as wildcards (all)")
+    parser.add_argument(
+        "--seeds", type=options.seed, nargs="+", default=[0, 1, 2], metavar="N", help="in this order (0 1 2)"
+    )
+    parser.add_argument("--time-budget", type=_minutes, metavar="MINUTES", help="stop by then; go on later (none)")
+    parser.add_argument(
+        "--jobs",
+        type=options.at_least_one,
+        metavar="N",
+        help="runs at once: processes on CPUs (one a core), side by side in one process on CUDA (4)",
+    )
+    parser.add_argument(
+        "--threads", type=options.at_least_one, default=1, metavar="N", help="CPU threads a run (%(default)s)"
+    )
+    parser.add_argument("--precision", choices=_PRECISIONS, help="of all runs (each recipe's own)")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds the data sets (data)")
+    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the runs (output)")
+    parser.add_argument("--pack", type=Path, metavar="DIR", help="train nothing; write the images that these runs need")
+    parser.add_argument(
+        "--hold-out", type=options.at_least_one, metavar="N", help="pack N more of each class, for hub/choose.py"
+    )
+    add_places(parser)
+    return parser
+
+
+@dataclass
+class _Worker:
+    """A process that trains runs.
+
+    Attributes:
+        process: `python -m ltzoo train`.
+        jobs: what it trains.
+        log: what it says.
+    """
+
+    process: subprocess.Popen
+    jobs: list[Job]
+    log: Path
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Train or pack; 1 if a run failed."""
+    recipes = [get_recipe(name) for pattern in arguments.patterns for name in _matching(pattern)]
+    there = {(result.model, result.seed) for result in read_results(arguments.results)}
+    jobs = [job for job in in_order(dict.fromkeys(recipes), arguments.seeds) if (job[0].name, job[1]) not in there]
+    if arguments.hold_out and not arguments.pack:
+        raise InputError("--hold-out says how much more --pack writes; hub/choose.py trains with held-out images")
+    if arguments.pack:
+        _pack([recipe for recipe, _ in jobs], arguments)
+        return 0
+    print(f"{len(jobs)} runs are missing")
+    return _Build(arguments, jobs).work() if jobs else 0
+
+
+def _matching(pattern: str) -> list[str]:
+    names = list_recipes(pattern)
+    if not names:
+        raise InputError(f"no recipe matches {pattern!r}; python -m ltzoo list shows all")
+    return names
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be minutes above 0, not {text!r}")
+    return minutes
+
+
+def _pack(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
+    """Write the images of the recipes' benchmarks: those that a subset keeps, and the test set."""
+    wanted: dict[str, dict[tuple[str, str], Recipe]] = {}
+    for recipe in recipes:
+        if recipe.data.data_set.name != "digits":  # scikit-learn has them
+            wanted.setdefault(recipe.data.data_set.name, {})[recipe.benchmark, recipe.subset] = recipe
+    for data_set, of_subset in wanted.items():
+        subsets = [load_subset(recipe.data, recipe.subset, arguments.data_dir) for recipe in of_subset.values()]
+        size = pack(data_set, subsets, arguments.data_dir, arguments.pack, arguments.hold_out)
+        needed = ", ".join(sorted({benchmark for benchmark, _ in of_subset}))
+        print(f"{arguments.pack / data_set}: {size / 2**20:.1f} MiB, for {needed}")
+
+
+class _Build:
+    """Trains jobs in their order, some at once, until they are done or the time is up.
+
+    Args:
+        arguments: of the command.
+        jobs: what is missing.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, jobs: list[Job]) -> None:
+        cuda = torch.cuda.is_available()
+        at_once = arguments.jobs or (4 if cuda else cores())
+        self.arguments, self.waiting = arguments, list(jobs)
+        # Side by side in one process kernels overlap; processes of their own would take turns on the device.
+        self.workers: int = 1 if cuda else at_once
+        self.runs_each: int = at_once if cuda else 1
+        budget = arguments.time_budget
+        self.end = None if budget is None else time.monotonic() + 60 * budget
+        self.finished = self.failed = 0
+
+    def work(self) -> int:
+        """Train; the exit code."""
+        running: list[_Worker] = []
+        before = {self.folder(job): self.epochs(job) for job in self.waiting}
+        with _stopping(running):
+            while (self.waiting or running) and not self.is_over():
+                while self.waiting and len(running) < self.workers:
+                    running.append(self.start())
+                time.sleep(0.2)
+                for worker in [worker for worker in running if worker.process.poll() is not None]:
+                    running.remove(worker)
+                    self.close(worker)
+        stopped = list(running)
+        for worker in stopped:
+            worker.process.wait()
+            self.close(worker, in_time=False)
+        print(f"{self.finished} runs finished, {self.failed} failed, {len(self.waiting)} not begun")
+        untouched = all(self.epochs(job) == before[self.folder(job)] for worker in stopped for job in worker.jobs)
+        if stopped and untouched and not self.finished:
+            raise InputError(
+                f"the budget of {self.arguments.time_budget:g} minutes is too small for one epoch of "
+                f"{stopped[0].jobs[0][0].name}; give more"
+            )
+        return int(self.failed > 0)
+
+    def is_over(self) -> bool:
+        """Say whether the time is up."""
+        return self.end is not None and time.monotonic() > self.end - min(_CLOSING, 6 * self.arguments.time_budget)
+
+    def folder(self, job: Job) -> RunFolder:
+        """Say where a job is trained."""
+        recipe, seed = job
+        return RunFolder(self.arguments.output / recipe.name / f"seed{seed}")
+
+    def epochs(self, job: Job) -> int:
+        """Count the epochs that are kept of a job."""
+        return len(self.folder(job).read_history(job[0].schedule.epochs))
+
+    def start(self) -> _Worker:
+        """Start the next jobs: those at the head of the queue that share their seed."""
+        seed = self.waiting[0][1]
+        jobs = [job for job in self.waiting if job[1] == seed][: self.runs_each]
+        self.waiting = [job for job in self.waiting if job not in jobs]
+        names = [recipe.name for recipe, _ in jobs]
+        log = self.arguments.output / "logs" / f"{names[0]}.seed{seed}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        line = [sys.executable, "-m", "ltzoo", "train", "--resume", "--recipe", *names, "--seed", str(seed)]
+        line += ["--data-dir", str(self.arguments.data_dir), "--output", str(self.arguments.output)]
+        line += ["--threads", str(self.arguments.threads)]
+        line += [word for module in self.arguments.modules for word in ("--import", module)]
+        line += ["--set", f"precision={self.arguments.precision}"] if self.arguments.precision else []
+        with log.open("w", encoding="utf-8") as file:
+            # In a session of its own, so that an interrupt reaches it through us alone.
+            process = subprocess.Popen(line, stdout=file, stderr=file, start_new_session=True)
+        print(f"begun: {', '.join(names)}, seed {seed} (log: {log})", flush=True)
+        return _Worker(process, jobs, log)
+
+    def close(self, worker: _Worker, in_time: bool = True) -> None:
+        """Collect the runs that a worker finished, and say what became of the others."""
+        for recipe, seed in worker.jobs:
+            folder, epochs = self.folder((recipe, seed)), recipe.schedule.epochs
+            if folder.metrics.exists():
+                self.finished += 1
+                self.collect(recipe)
+            elif in_time:
+                self.failed += 1
+                said = worker.log.read_text(encoding="utf-8", errors="replace").split("\n")
+                last = next((line for line in reversed(said) if line), f"it says nothing in {worker.log}")
+                print(f"failed: {recipe.name}, seed {seed}: {last}", flush=True)
+            else:
+                kept = self.epochs((recipe, seed))
+                print(f"stopped: {recipe.name}, seed {seed}: {kept} of {epochs} epochs are kept in {folder.path}")
+
+    def collect(self, recipe: Recipe) -> None:
+        """Collect all finished runs of a recipe, since the median may be an earlier one."""
+        runs = sorted((self.arguments.output / recipe.name).glob("seed*/metrics.json"))
+        own = [path.parent for path in runs if not json.loads(path.read_text(encoding="utf-8"))["overrides"]]
+        for line in collect(own, self.arguments.zoo, self.arguments.results):
+            print(f"finished: {line}", flush=True)
+
+
+@contextmanager
+def _stopping(workers: list[_Worker]) -> Iterator[None]:
+    """In the end, however it comes, tell the workers to stop; each keeps its last whole epoch."""
+    try:
+        yield
+    finally:
+        for worker in workers:
+            if worker.process.poll() is None:
+                worker.process.send_signal(signal.SIGINT)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(), command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Turn results/ into tables, pictures and the leaderboard's page. Run twice, it changes nothing.
+
+`python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/index.html, docs/images/, results/results-*.csv.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from collect import RESULTS
+from ltzoo.cli.parser import Parser, run
+from ltzoo.errors import InputError
+from ltzoo.hub import PACKAGED
+from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.report import (
+    Standing,
+    benchmark_table,
+    by_benchmark,
+    contradictions,
+    count_text,
+    csv_text,
+    leaderboard_document,
+    leaderboard_page,
+    paper_tables,
+    pictures_of,
+    read_results,
+    standings,
+    table_text,
+)
+from ltzoo.whole_file import whole_file
+
+ROOT = Path(__file__).parents[1]
+SHOWN = 5
+"""Models of a benchmark that README.md shows."""
+
+NOTES = "notes.yaml"
+"""Beside the results: a recipe's name to what is known of why it differs from what was published."""
+
+
+def build_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(prog="report.py", description="Turn results into tables, pictures and the leaderboard's page.")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
+    parser.add_argument(
+        "--zoo", type=Path, default=PACKAGED, metavar="DIR", help="where checkpoints are kept (hub/zoo)"
+    )
+    parser.add_argument(
+        "--root", type=Path, default=ROOT, metavar="DIR", help="holds README.md and docs/ (the checkout)"
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a text would change")
+    return parser
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Write everything, or with `--check` see that every text is what it would be."""
+    results = read_results(arguments.results)
+    if not results:
+        raise InputError(f"{arguments.results} holds no result; hub/build.py or hub/collect.py writes some")
+    wrong = contradictions(results, arguments.zoo)
+    if wrong:
+        raise InputError("; ".join(f"{name}: {fault}" for name, fault in wrong.items()))
+    found = standings(results)
+    texts = compose(found, _read_notes(arguments.results / NOTES, found), arguments.root, arguments.results)
+    if arguments.check:
+        stale = [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
+        for path in stale:
+            print(f"{path} is not what the results say; run hub/report.py")
+        return int(bool(stale))
+    (arguments.root / "docs" / "images").mkdir(exist_ok=True)
+    for path, text in texts.items():
+        with whole_file(path) as fresh:
+            fresh.write_text(text, encoding="utf-8")
+    pictures = pictures_of(found)
+    for name, draw in pictures.items():
+        draw(arguments.root / "docs" / "images" / name)
+    print(f"{len(results)} results of {len(found)} models: {len(texts)} texts and {len(pictures)} pictures written")
+    return 0
+
+
+def compose(found: Mapping[str, Standing], notes: Mapping[str, str], root: Path, results: Path) -> dict[Path, str]:
+    """Write every text: its file to what is in it.
+
+    Args:
+        found: a model's name to its results.
+        notes: a model's name to what is to be said of it.
+        root: holds README.md and docs/.
+        results: holds the results.
+
+    Raises:
+        InputError: a document lacks the lines between which its tables stand.
+    """
+    recipes = [get_recipe(name) for name in list_recipes()]
+    tables = paper_tables(recipes, found)
+    benchmarks = by_benchmark(found)
+    of_papers = [f"### {table.title}\n\n{table_text(table, notes)}" for table in tables]
+    of_benchmarks = [f"### {name}\n\n{benchmark_table(members)}" for name, members in benchmarks.items()]
+    first = [f"{name}:\n\n{benchmark_table(members[:SHOWN])}" for name, members in benchmarks.items()]
+    page = leaderboard_page(leaderboard_document(recipes, found, notes))
+    reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
+    text = _filled(reproduction.read_text("utf-8"), "counts", count_text(tables), reproduction)
+    text = _filled(text, "benchmarks", "\n\n".join(of_benchmarks), reproduction)
+    shown = [f"![{name.removesuffix('.png').replace('_', ' ')}](images/{name})" for name in pictures_of(found)]
+    text = _filled(text, "pictures", "\n".join(shown), reproduction)
+    text = _filled(text, "papers", "\n\n".join(of_papers), reproduction)
+    return {
+        reproduction: text,
+        readme: _filled(readme.read_text("utf-8"), "zoo", "\n\n".join(first), readme),
+        root / "docs" / "index.html": page,
+        **{results / f"results-{name}.csv": csv_text(members) for name, members in benchmarks.items()},
+    }
+
+
+def _filled(text: str, name: str, content: str, path: Path) -> str:
+    """Put a table between the two lines of a document that name it."""
+    begin, end = f"<!-- report: {name} -->", f"<!-- end of {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise InputError(f"{path} must hold the lines {begin} and {end} once, between which a table stands")
+    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
+
+
+def _read_notes(path: Path, found: Mapping[str, Standing]) -> dict[str, str]:
+    """Read what is known of why figures differ."""
+    if not path.is_file():
+        return {}
+    try:
+        notes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        stray = [name for name in notes if name not in found]
+        read = {name: " ".join(text.split()) for name, text in notes.items()}
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path} must be YAML, a model's name to a text") from error
+    if stray:
+        raise InputError(f"{path} has notes on {', '.join(stray)}, of which there is no result; take them out")
+    return read
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(), command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

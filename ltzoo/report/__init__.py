@@ -1,0 +1,34 @@
+"""The report: results of runs, held against their checkpoints, beside what papers printed; tables, pictures, a page."""
+
+from ltzoo.report.document import leaderboard_document
+from ltzoo.report.kept import contradictions, weights_in
+from ltzoo.report.leaderboard import leaderboard_page
+from ltzoo.report.paper_tables import count_text, paper_tables, table_text
+from ltzoo.report.pictures import pictures_of
+from ltzoo.report.result import IN_THE_PACKAGE, RULES, Claim, Result, is_there, read_results, result_of, write_result
+from ltzoo.report.standing import Standing, standings
+from ltzoo.report.tables import benchmark_table, by_benchmark, csv_text
+
+__all__ = [
+    "IN_THE_PACKAGE",
+    "RULES",
+    "Claim",
+    "Result",
+    "Standing",
+    "benchmark_table",
+    "by_benchmark",
+    "contradictions",
+    "count_text",
+    "csv_text",
+    "is_there",
+    "leaderboard_document",
+    "leaderboard_page",
+    "paper_tables",
+    "pictures_of",
+    "read_results",
+    "result_of",
+    "standings",
+    "table_text",
+    "weights_in",
+    "write_result",
+]

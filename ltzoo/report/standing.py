@@ -1,0 +1,108 @@
+"""Where a recipe stands: its results over the seeds, beside what papers printed for it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ltzoo.evaluate import Spread, spread
+from ltzoo.recipes import Published
+from ltzoo.report.result import Result
+
+COLUMNS = ("overall", "head", "mid", "tail")
+
+POINTS = 1.5
+"""A mean further than this from a published figure is marked, where no standard deviation was published."""
+
+DEVIATIONS = 2.0
+"""A mean further than so many published standard deviations is marked."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A recipe's results.
+
+    Attributes:
+        model: the recipe's name, or what a model from elsewhere is called.
+        results: its results, by seed.
+    """
+
+    model: str
+    results: tuple[Result, ...]
+
+    def spreads(self, rule: str = "last", groups: str | None = None) -> dict[str, Spread]:
+        """Compute mean and standard deviation over the seeds.
+
+        Args:
+            rule: a key of `RULES`.
+            groups: the grouping rule; the recipe's own unless given.
+
+        Returns:
+            A column of `COLUMNS` to its spread, without those that have no figure.
+        """
+        found: dict[str, list[float]] = {}
+        for result in self.results:
+            if rule in result.figures:
+                figures = result.figures[rule]
+                headline = {"overall": figures.overall, **figures.groups[groups or result.groups]}
+                for column in COLUMNS:
+                    value = headline.get(column)
+                    if value is not None:
+                        found.setdefault(column, []).append(value)
+        return {column: spread(values) for column, values in found.items()}
+
+    @property
+    def precisions(self) -> str:
+        """The precisions that its runs had."""
+        return ", ".join(dict.fromkeys(result.recipe.precision for result in self.results if result.recipe))
+
+    @property
+    def minutes(self) -> float:
+        """Minutes of a run, training and the looks at the test set, on the mean."""
+        seconds = [result.run["seconds"] + result.run["eval_seconds"] for result in self.results]
+        return sum(seconds) / len(seconds) / 60
+
+    @property
+    def machines(self) -> str:
+        """What its runs were computed on."""
+        return ", ".join(sorted({str(result.run["machine"]) for result in self.results}))
+
+
+def standings(results: Iterable[Result]) -> dict[str, Standing]:
+    """Gather results by `Result.key`, in alphabetical order."""
+    gathered: dict[str, list[Result]] = {}
+    for result in results:
+        gathered.setdefault(result.key, []).append(result)
+    return {
+        key: Standing(found[0].model, tuple(sorted(found, key=lambda r: r.seed or 0)))
+        for key, found in sorted(gathered.items())
+    }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A measured mean beside a published figure.
+
+    Attributes:
+        points: measured minus published.
+        outside: it is further away than runs of one recipe should be, by `DEVIATIONS` or, without a published standard
+            deviation, by `POINTS`.
+    """
+
+    points: float
+    outside: bool
+
+
+def difference(column: str, measured: Spread, published: Published) -> Difference | None:
+    """Hold a mean against what a paper printed; None where it printed nothing.
+
+    Args:
+        column: one of `COLUMNS`.
+        measured: our runs.
+        published: the paper's.
+    """
+    printed = getattr(published.mean, column)
+    if printed is None:
+        return None
+    std = getattr(published.std, column) if published.std else None
+    # As both are shown, so that a reader finds the same difference.
+    points = round(round(measured.mean, 1) - printed, 1)
+    return Difference(points, abs(points) > (POINTS if std is None else DEVIATIONS * std))

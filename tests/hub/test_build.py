@@ -1,0 +1,170 @@
+"""What the zoo lacks is trained in its order, inside a budget, and collected; what stops goes on."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import build
+from ltzoo import registry
+from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.report import read_results, write_result
+from ltzoo.train import RunFolder
+from order import in_order
+from tests.hub.checkpoints import NAME
+from tests.report.results import result
+
+ROOT = Path(__file__).parents[2]
+ONE, MANY = "resnet20_digitslt_one_sgd", "resnet20_digitslt_many_sgd"
+SHORT = """
+from dataclasses import replace
+import ltzoo
+base = ltzoo.get_recipe("resnet20_digitslt_ce_sgd")
+for word, epochs in (("one", 1), ("many", 2000)):
+    recipe = replace(base.with_epochs(epochs), name=f"resnet20_digitslt_{word}_sgd", protocol="short", batch_size=438)
+    ltzoo.register_recipe(recipe)
+"""
+
+
+def test_the_order_is_that_of_what_readers_look_for():
+    names = [
+        recipe.name for recipe, seed in in_order([get_recipe(name) for name in list_recipes()], [0, 1]) if seed == 0
+    ]
+    assert names[:4] == [f"resnet32_cifar100lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]
+    assert names[4:8] == [f"resnet32_cifar10lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]
+    assert names[8] == "resnet32_cifar100lt_la_ssesam"
+    assert [name.split("_", 2)[2] for name in names[0:40:8]] == [
+        f"{loss}_ssesam" for loss in ("vs", "la", "ldam_drw", "ce_drw", "ce")
+    ]
+    assert set(names[40:46]) == {f"resnet32_cifar{c}lt_ce_drw_{w}" for c in (10, 100) for w in ("pgd", "lpfsgd")} | {
+        f"resnet32_cifar10lt_ce_drw_{w}" for w in ("sam05", "sam80")
+    }
+    assert all(name.startswith(("resnet34_cifar10lt_", "resnet34_cifar100lt_")) for name in names[46:88])
+    assert all("step" in name for name in names[88:120])
+    assert all("lt50_" in name for name in names[120:150])
+    assert sorted(names) == sorted(list_recipes())
+
+
+def test_the_next_seed_comes_after_all_of_the_first():
+    jobs = in_order([get_recipe("resnet32_cifar100lt_ce_sgd"), get_recipe("resnet32_cifar100lt_vs_sgd")], [4, 2])
+    assert [(recipe.name[-6:], seed) for recipe, seed in jobs] == [
+        ("vs_sgd", 4),
+        ("ce_sgd", 4),
+        ("vs_sgd", 2),
+        ("ce_sgd", 2),
+    ]
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Recipes of a step an epoch, and the options that keep a build in its own folder."""
+    (tmp_path / "short_recipes.py").write_text(SHORT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    monkeypatch.delitem(sys.modules, "short_recipes", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    places = [word for name in ("output", "zoo", "results") for word in (f"--{name}", str(tmp_path / name))]
+    return ["--import", "short_recipes", "--seeds", "0", *places]
+
+
+def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folders, tmp_path, capsys):
+    stray = tmp_path / "output" / MANY / "seed0" / "stray"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    assert build.main([ONE, MANY, "--jobs", "2", *folders]) == 1
+    said = capsys.readouterr().out
+    assert "2 runs are missing" in said
+    assert re.search(rf"failed: {MANY}, seed 0: .*holds files but no run of ltzoo", said)
+    assert re.search(rf"finished: {ONE}: seed 0, overall", said)
+    assert "1 runs finished, 1 failed, 0 not begun" in said
+    assert [found.model for found in read_results(tmp_path / "results")] == [ONE]
+    assert (tmp_path / "zoo" / ONE / "model.safetensors").is_file()
+    assert build.main([ONE, *folders]) == 0
+    assert capsys.readouterr().out == "0 runs are missing\n"
+
+
+def test_a_build_stops_in_time_and_goes_on(folders, tmp_path, capsys):
+    run, kept = RunFolder(tmp_path / "output" / MANY / "seed0"), []
+    for _ in range(2):
+        assert build.main([MANY, "--time-budget", "0.4", *folders]) == 0
+        kept.append(
+            int(re.search(r"stopped: .*, seed 0: (\d+) of 2000 epochs are kept in", capsys.readouterr().out)[1])
+        )
+        kept.append(run.read_history(2000))
+    assert (len(kept[1]), len(kept[3])) == (kept[0], kept[2])
+    assert 0 < kept[0] < kept[2]
+    assert kept[3][: kept[0]] == kept[1]
+    assert read_results(tmp_path / "results") == []
+
+
+def test_a_budget_without_an_epoch_is_refused(folders, capsys):
+    assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
+    error = capsys.readouterr().err
+    assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
+
+
+def test_an_interrupted_build_takes_its_runs_along(folders, tmp_path):
+    line = [sys.executable, str(ROOT / "hub" / "build.py"), MANY, *folders]
+    run, log = RunFolder(tmp_path / "output" / MANY / "seed0"), tmp_path / "output" / "logs" / f"{MANY}.seed0.log"
+
+    def wait_for(what):
+        deadline = time.monotonic() + 120
+        while not what():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: len(run.read_history(2000)) > 1 or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+    assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
+    wait_for(lambda: "of 2000 epochs are kept; --resume goes on from there" in log.read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["nothing*"], "no recipe matches 'nothing*'"),
+        ([NAME, "--time-budget", "0"], "must be minutes above 0, not '0'"),
+        ([NAME, "--time-budget", "soon"], "must be minutes above 0, not 'soon'"),
+        ([NAME, "--precision", "float8"], "invalid choice: 'float8'"),
+        (["resnet32_cifar100lt_ce_sgd", "--pack", "packed", "--data-dir", "nowhere"], "nowhere does not exist"),
+        ([NAME, "--jobs", "0"], "must be at least 1, not 0"),
+        ([NAME, "--hold-out", "2"], "--hold-out says how much more --pack writes"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(arguments, match, folders, capsys, tmp_path):
+    before = set(tmp_path.iterdir())
+    try:
+        code = build.main([*arguments, *folders])
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+    error = capsys.readouterr().err
+    assert match in error
+    assert error.count("\n") == 1
+    assert set(tmp_path.iterdir()) <= before | {tmp_path / "__pycache__"}
+
+
+def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys):
+    write_result(tmp_path / "results", result(NAME))
+    assert build.main([NAME, *folders]) == 0
+    assert capsys.readouterr().out == "0 runs are missing\n"
+
+
+def test_each_data_set_is_packed_with_the_subsets_that_its_recipes_keep(folders, monkeypatch, capsys):
+    packed = {}
+    monkeypatch.setattr(build, "load_subset", lambda benchmark, rule, data_dir: (benchmark.name, rule))
+    monkeypatch.setattr(build, "pack", lambda data_set, subsets, *places: packed.update({data_set: subsets}) or 2**20)
+    names = ["resnet32_cifar10lt_ce_s*", "resnet34_cifar10lt50_ce_sgd", "resnet34_cifar100lt_la_sam", NAME]
+    assert build.main([*names, "--pack", "packed", *folders]) == 0
+    assert packed == {
+        "cifar10": [("cifar10lt", "cao"), ("cifar10lt50", "first")],
+        "cifar100": [("cifar100lt", "first")],
+    }
+    assert "packed/cifar10: 1.0 MiB, for cifar10lt, cifar10lt50\n" in capsys.readouterr().out

@@ -1,0 +1,121 @@
+"""Finished runs become results, and the median run of a recipe the zoo's checkpoint."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import collect
+from ltzoo.hub import read_config
+from ltzoo.report import IN_THE_PACKAGE, contradictions, read_results
+from tests.hub.checkpoints import NAME, change_config, flip_bit
+from tests.hub.runs import runs_of
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """The zoo of the package and its results, both empty."""
+    monkeypatch.setattr(collect, "PACKAGED", tmp_path / "zoo-of-the-package")
+    return tmp_path / "zoo-of-the-package", tmp_path / "results"
+
+
+def collected(runs, places) -> int:
+    return collect.main([*runs, "--zoo", str(places[0]), "--results", str(places[1])])
+
+
+def kept(places):
+    """The seed in the zoo, and the seeds whose results say that their weights are kept."""
+    results = read_results(places[1])
+    return read_config(places[0] / NAME)["seed"], [r.seed for r in results if r.weights == IN_THE_PACKAGE]
+
+
+@pytest.mark.parametrize(("accuracies", "seed"), [([70.0, 90.0, 80.0], 2), ([50.0], 0), ([60.0, 50.0], 1)])
+def test_every_run_is_a_result_and_the_median_one_is_kept(accuracies, seed, checkpoint, tmp_path, places, capsys):
+    assert collected(runs_of(checkpoint, tmp_path / "output", accuracies), places) == 0
+    assert [result.figures["last"].overall for result in read_results(places[1])] == accuracies
+    assert kept(places) == (seed, [seed])
+    assert contradictions(read_results(places[1]), places[0]) == {}
+    assert f'create_model("{NAME}", pretrained=True)' in (places[0] / NAME / "README.md").read_text()
+    assert f"{NAME}: seed {seed}, overall {accuracies[seed]:.2f} of " in capsys.readouterr().out
+
+
+def test_collecting_again_changes_nothing(checkpoint, tmp_path, places):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0, 80.0])
+    assert collected(runs, places) == 0
+    before = {path: path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()}
+    assert collected(runs, places) == 0
+    assert collected(runs[:1], places) == 0
+    assert {path: path.read_bytes() for place in places for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_kept_gives_way_to_the_median_of_more_runs_only(checkpoint, tmp_path, places, capsys):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0, 90.0, 80.0])
+    assert collected(runs[:1], places) == 0
+    assert kept(places) == (0, [0])
+    assert collected(runs[1:2], places) == 0  # of two the lower one, which is there
+    assert kept(places) == (0, [0])
+    shutil.rmtree(tmp_path / "output" / NAME / "seed0")
+    assert collected(runs[2:], places) == 0
+    assert kept(places) == (2, [2])
+    others = runs_of(checkpoint, tmp_path / "more", [0.0, 0.0, 0.0, 1.0, 2.0])
+    capsys.readouterr()
+    assert collected(others[3:], places) == 0  # the median of five is seed 0, whose run is gone
+    assert "its checkpoint is not at hand, so the zoo stays as it is" in capsys.readouterr().out
+    assert kept(places) == (2, [2])
+
+
+def test_another_zoo_leaves_what_results_say_of_the_package(checkpoint, tmp_path, places):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    assert collected(runs, places) == 0
+    assert collect.main([*runs, "--zoo", str(tmp_path / "other"), "--results", str(places[1])]) == 0
+    assert (tmp_path / "other" / NAME / "model.safetensors").is_file()
+    assert kept(places) == (0, [0])
+
+
+def test_large_weights_are_not_kept_in_the_package(checkpoint, tmp_path, places, monkeypatch, capsys):
+    monkeypatch.setattr(collect, "LARGEST", 1000)
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    assert collected(runs, places) == 0
+    assert "too large for the package, --zoo DIR keeps them elsewhere" in capsys.readouterr().out
+    assert not places[0].exists()
+    assert [result.weights for result in read_results(places[1])] == [None]
+    assert collect.main([*runs, "--zoo", str(tmp_path / "other"), "--results", str(places[1])]) == 0
+    assert (tmp_path / "other" / NAME).is_dir()
+
+
+def test_runs_that_are_not_finished_or_not_the_recipe_are_refused_and_nothing_is_written(
+    finished_run, checkpoint, tmp_path, places, capsys
+):
+    def refused(runs, match):
+        assert collected(runs, places) == 2
+        error = capsys.readouterr().err
+        assert match in error
+        assert error.count("\n") == 1
+        assert not places[0].exists()
+        assert not places[1].exists()
+
+    first, second = runs_of(checkpoint, tmp_path / "output", [50.0, 60.0])
+    refused([first, str(finished_run.path)], "was trained with overrides")
+    refused([first, second, first], "is a second run of")
+    (tmp_path / "run").mkdir()
+    refused([first, str(tmp_path / "run")], "holds no finished run")
+    change_config(Path(second) / "checkpoint", run="gone")
+    refused([first, second], "lacks what a run writes (KeyError: 'run')")
+    flip_bit(Path(second) / "checkpoint" / "model.safetensors")
+    refused([first, second], "model.safetensors is damaged; train the run again")
+
+
+def test_another_run_of_a_seed_that_has_a_result_is_refused(checkpoint, tmp_path, places, capsys):
+    assert collected(runs_of(checkpoint, tmp_path / "output", [50.0]), places) == 0
+    again = runs_of(checkpoint, tmp_path / "again", [60.0, 70.0])
+    assert collected(reversed(again), places) == 2
+    assert "seed0.json is another result of that run, overall 50.00 and not 60.00" in capsys.readouterr().err
+    assert [result.seed for result in read_results(places[1])] == [0]
+    assert kept(places) == (0, [0])
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(checkpoint, tmp_path, places, capsys):
+    places[1].write_text(json.dumps({}))
+    assert collected(runs_of(checkpoint, tmp_path / "output", [50.0]), places) == 2
+    assert "is no folder" in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""results/ becomes tables, pictures and a page; twice the same; what contradicts is refused."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import report
+from ltzoo.report import write_result
+from tests.hub.runs import runs_of
+from tests.hub.test_collect import collected, places
+from tests.report.results import entry, result
+
+ROOT = Path(__file__).parents[2]
+__all__ = ["places"]
+
+
+@pytest.fixture
+def root(tmp_path, checkpoint, places):
+    """A checkout with this one's documents, results of the digits and their zoo."""
+    (tmp_path / "docs").mkdir()
+    for name in ("README.md", "docs/reproduction.md"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    assert collected(runs_of(checkpoint, tmp_path / "output", [70.0, 80.0]), places) == 0
+    write_result(tmp_path / "results", result("resnet20_digitslt_ce_sam", accuracy=75.0))
+    return tmp_path
+
+
+def reported(root, *arguments) -> int:
+    places = ["--results", str(root / "results"), "--zoo", str(root / "zoo-of-the-package"), "--root", str(root)]
+    return report.main([*places, *arguments])
+
+
+def written(root):
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in (root / "README.md", *(root / "docs").rglob("*"), *(root / "results").glob("*.csv"))
+        if path.is_file()
+    }
+
+
+def test_everything_is_written_and_written_the_same_again(root, capsys):
+    assert reported(root) == 0
+    assert "3 results of 2 models: 4 texts and 1 pictures written" in capsys.readouterr().out
+    files = written(root)
+    assert set(files) == {
+        "README.md",
+        "docs/reproduction.md",
+        "docs/index.html",
+        "docs/images/epochs_resnet20_digitslt_ce.png",
+        "results/results-digitslt.csv",
+    }
+    for name in ("README.md", "docs/reproduction.md"):
+        assert "| `resnet20_digitslt_ce_sgd` | 75.0 ± 7.1 |" in files[name].decode()
+    assert b"images/epochs_resnet20_digitslt_ce.png" in files["docs/reproduction.md"]
+    assert b'"model":"resnet20_digitslt_ce_sam"' in files["docs/index.html"]
+    assert reported(root) == 0
+    assert written(root) == files
+
+
+def test_check_says_what_is_stale_and_writes_nothing(root, capsys):
+    assert reported(root) == 0
+    assert reported(root, "--check") == 0
+    write_result(root / "results", entry(accuracy=30.0))
+    before = written(root)
+    capsys.readouterr()
+    assert reported(root, "--check") == 1
+    said = capsys.readouterr().out
+    assert "README.md is not what the results say; run hub/report.py" in said
+    assert "index.html is not what" in said
+    assert written(root) == before
+
+
+def test_notes_stand_below_their_table(root, capsys):
+    name = "resnet32_cifar100lt_ce_sgd"
+    write_result(root / "results", result(name, accuracy=39.0))
+    (root / "results" / "notes.yaml").write_text(f"{name}: >\n  in bfloat16,\n  on other images\n")
+    assert reported(root) == 0
+    assert f"- `{name}`: in bfloat16, on other images\n" in (root / "docs" / "reproduction.md").read_text()
+    (root / "results" / "notes.yaml").write_text("resnet32_cifar100lt_vs_sgd: nobody ran it")
+    assert reported(root) == 2
+    assert "has notes on resnet32_cifar100lt_vs_sgd, of which there is no result" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "match"),
+    [
+        (lambda root: shutil.rmtree(root / "results"), "results holds no result; hub/build.py or hub/collect.py"),
+        (
+            lambda root: shutil.rmtree(root / "zoo-of-the-package" / "resnet20_digitslt_ce_sgd"),
+            "says that its checkpoint is in hub/zoo, where there is none",
+        ),
+        (
+            lambda root: write_result(root / "results", result(accuracy=1.0)),
+            "no result says that its weights are those",
+        ),
+        (
+            lambda root: (root / "README.md").write_text("no table"),
+            "README.md must hold the lines <!-- report: zoo --> and <!-- end of zoo --> once",
+        ),
+        (lambda root: (root / "results" / "notes.yaml").write_text("- a\n- b"), "notes.yaml must be YAML"),
+        (lambda root: (root / "results" / "notes.yaml").write_text("{"), "notes.yaml must be YAML"),
+        (lambda root: (root / "docs" / "reproduction.md").unlink(), "reproduction.md cannot be used: No such file"),
+    ],
+)
+def test_what_contradicts_is_refused_and_nothing_is_written(damage, match, root, capsys):
+    damage(root)
+    before = written(root)
+    assert reported(root) == 2
+    error = capsys.readouterr().err
+    assert match in error
+    assert error.count("\n") == 1
+    assert written(root) == before

@@ -1,0 +1,144 @@
+"""Results: from a checkpoint, to a file and back, one a recipe and seed, held against the weights that are kept."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from ltzoo.hub import write_card
+from ltzoo.hub.manifest import write_manifest
+from ltzoo.report import IN_THE_PACKAGE, contradictions, is_there, read_results, result_of, weights_in, write_result
+from tests.hub.checkpoints import NAME, change_config, change_weights, flip_bit, refused
+from tests.report.results import entry, result
+
+
+def test_a_checkpoint_gives_figures_curve_seconds_machine_and_hashes(as_recipe, finished_run):
+    found = result_of(as_recipe)
+    assert (found.model, found.seed, found.benchmark, found.architecture) == (NAME, 0, "digitslt", "resnet20_cifar")
+    assert found.place.as_posix() == f"{NAME}/seed0.json"
+    metrics = json.loads((as_recipe / "metrics.json").read_text())
+    assert {rule: figures.overall for rule, figures in found.figures.items()} == {
+        rule: metrics[rule]["overall"] for rule in ("last", "best")
+    }
+    assert found.figures["best"].per_class == tuple(metrics["best"]["per_class"])
+    assert found.epochs == {"last": 39, "best": metrics["best"]["epoch"]}
+    rows = finished_run.read_history(2)
+    assert found.curve["train_loss"] == [row["train_loss"] for row in rows]
+    assert found.run["seconds"] == pytest.approx(sum(row["seconds"] for row in rows), abs=0.06)
+    assert found.run["machine"]
+    assert found.run["device"] == "cpu"
+    assert found.subset_sha256 == metrics["subset_sha256"]
+    assert found.weights_sha256 == weights_in(as_recipe.parent, NAME)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [result(), result(best=60.0, paper=70.0, seed=3, weights=IN_THE_PACKAGE), entry()],
+    ids=["run", "all", "entry"],
+)
+def test_a_result_is_read_back_as_it_was_written(found, tmp_path):
+    path = write_result(tmp_path, found)
+    assert path == tmp_path / found.place
+    assert read_results(tmp_path) == [found]
+    assert is_there(tmp_path, found)
+    assert is_there(tmp_path, replace(found, weights="elsewhere"))
+    first = path.read_bytes()
+    write_result(tmp_path, found)
+    assert path.read_bytes() == first
+
+
+def test_a_name_that_is_no_files_stays_in_its_folder():
+    place = entry(model="../../a b:c/ü").place
+    assert place.parent.as_posix() == "entries"
+    assert "/" not in place.name
+    assert " " not in place.name
+
+
+def test_a_recipe_and_seed_have_one_result(tmp_path):
+    write_result(tmp_path, result(accuracy=50.0))
+    refused(
+        lambda: is_there(tmp_path, result(accuracy=51.0)), "another result of that run, overall 50.00 and not 51.00"
+    )
+    assert not is_there(tmp_path, result(seed=1, accuracy=51.0))
+    path = tmp_path / result().place
+    shutil.copyfile(path, path.with_name("seed1.json"))
+    refused(lambda: read_results(tmp_path), r"seed1.json holds the result of .*ce_sgd/seed0: that run would have two")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda document: document.pop("figures"), "holds no result .KeyError"),
+        (lambda document: document["figures"].pop("last"), "holds no result"),
+        (lambda document: document["recipe"].update(batch_size=64), "differs in batch_size"),
+        (lambda document: document["recipe"].update(batch_size="x"), "holds no result .InputError"),
+        (lambda document: document.update(model="nothing"), "no recipe is called|belongs|would have two"),
+    ],
+)
+def test_files_that_hold_no_result_are_named(change, match, tmp_path):
+    path = write_result(tmp_path, result())
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+    refused(lambda: read_results(tmp_path), match)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "\udcff"])
+def test_files_that_hold_something_else_are_named(text, tmp_path):
+    path = write_result(tmp_path, result())
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    refused(lambda: read_results(tmp_path), "holds no result")
+
+
+@pytest.mark.parametrize(
+    ("damage", "match"),
+    [
+        (lambda folder: change_config(folder, overrides={"batch_size": [32, 64]}), "with overrides .batch_size"),
+        (lambda folder: change_config(folder, run="gone"), "lacks what a run writes .KeyError: 'run'"),
+        (lambda folder: change_config(folder, recipe="gone"), "lacks what a run writes"),
+        (lambda folder: flip_bit(folder / "summary.csv"), "summary.csv is damaged"),
+        (lambda folder: (folder / "metrics.json").unlink(), "metrics.json is missing"),
+        (
+            lambda folder: change_config(
+                folder, recipe=json.loads((folder / "config.json").read_text())["recipe"] | {"batch_size": 64}
+            ),
+            "was not trained by the recipe .*: it differs in batch_size",
+        ),
+    ],
+)
+def test_a_checkpoint_without_a_result_is_named(damage, match, checkpoint):
+    damage(checkpoint)
+    refused(lambda: result_of(checkpoint), match)
+
+
+def test_precision_is_no_other_recipe(checkpoint):
+    recipe = json.loads((checkpoint / "config.json").read_text())["recipe"]
+    change_config(checkpoint, recipe=recipe | {"precision": "bfloat16"})
+    assert result_of(checkpoint).recipe.precision == "bfloat16"
+
+
+def kept(checkpoint):
+    return replace(result_of(checkpoint), weights=IN_THE_PACKAGE)
+
+
+def test_what_is_kept_is_what_was_measured(checkpoint):
+    zoo, measured = checkpoint.parent, kept(checkpoint)
+    other = replace(measured, seed=1, weights=None)
+    assert contradictions([measured, other], zoo) == {}
+    assert "no result says that its weights" in contradictions([other], zoo)[NAME]
+    assert "2 results say" in contradictions([measured, replace(other, weights=IN_THE_PACKAGE)], zoo)[NAME]
+    better = replace(measured.figures["last"], overall=99.0)
+    assert "says otherwise than" in contradictions([replace(measured, figures={"last": better})], zoo)[NAME]
+    missing = replace(result("resnet20_digitslt_ce_sam"), weights=IN_THE_PACKAGE)
+    assert "where there is none" in contradictions([measured, missing], zoo)["resnet20_digitslt_ce_sam"]
+
+
+def test_other_weights_and_damage_are_contradictions(checkpoint):
+    measured = kept(checkpoint)
+    change_weights(checkpoint, lambda weights: weights["fc.weight"].neg_())
+    write_card(checkpoint)
+    write_manifest(checkpoint)
+    assert "of other weights" in contradictions([measured], checkpoint.parent)[NAME]
+    flip_bit(checkpoint / "metrics.json")
+    assert "metrics.json is damaged" in contradictions([measured], checkpoint.parent)[NAME]
