@@ -37,3 +37,5 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet34", benchmark, "ce", "none", perturbation, B_CIFAR)  # paper B, Table 3
     for loss, perturbation in product(("ce", "ldam", "la", "vs"), _A_PERTURBATIONS):
         yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
+    for perturbation in ("sam01", "sam10", "sam20", "sam40"):  # accuracy over the radius; 0.05 is the protocol's own
+        yield compose("resnet20", "digitslt", "ce", "none", perturbation, DIGITS)

@@ -38,9 +38,10 @@ def test_names_are_the_product_of_their_parts():
         for method in ("imbsam05", "ssesam0505")
     }
     expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in plain for method in four}
+    expected |= {f"resnet20_digitslt_ce_sam{radius}" for radius in ("01", "10", "20", "40")}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 436
-    assert Counter(recipe.protocol for recipe in RECIPES.values()) == {"A-CIFAR": 256, "B-CIFAR": 164, "digits": 16}
+    assert len(RECIPES) == len(list(shipped_recipes())) == 440
+    assert Counter(recipe.protocol for recipe in RECIPES.values()) == {"A-CIFAR": 256, "B-CIFAR": 164, "digits": 20}
 
 
 def test_a_recipes_fields_are_what_its_name_says():
