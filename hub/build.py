@@ -5,12 +5,11 @@ same command goes on where the one before stopped. `--pack DIR` writes the image
 """
 
 import argparse
-import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,14 @@ from typing import get_args, get_type_hints
 
 import torch
 
-from collect import add_places, collect
+from collect import add_places, collect, read_run
 from ltzoo.cli import parser as options
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import load_subset, pack
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe, list_recipes
-from ltzoo.report import read_results
+from ltzoo.report import is_there, read_results
 from ltzoo.train import RunFolder
 from ltzoo.train.compute import cores
 from order import Job, in_order
@@ -70,26 +69,44 @@ class _Worker:
     Attributes:
         process: `python -m ltzoo train`.
         jobs: what it trains.
-        log: what it says.
+        log: what it says, after what others said before.
+        begins: where in the log its own words begin.
     """
 
     process: subprocess.Popen
     jobs: list[Job]
     log: Path
+    begins: int
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Train or pack; 1 if a run failed."""
-    recipes = [get_recipe(name) for pattern in arguments.patterns for name in _matching(pattern)]
-    there = {(result.model, result.seed) for result in read_results(arguments.results)}
-    jobs = [job for job in in_order(dict.fromkeys(recipes), arguments.seeds) if (job[0].name, job[1]) not in there]
     if arguments.hold_out and not arguments.pack:
         raise InputError("--hold-out says how much more --pack writes; hub/choose.py trains with held-out images")
+    recipes = [get_recipe(name) for pattern in arguments.patterns for name in _matching(pattern)]
+    there = {(result.model, result.seed) for result in read_results(arguments.results)}
+    seeds = list(dict.fromkeys(arguments.seeds))
+    jobs = [job for job in in_order(dict.fromkeys(recipes), seeds) if (job[0].name, job[1]) not in there]
     if arguments.pack:
         _pack([recipe for recipe, _ in jobs], arguments)
         return 0
-    print(f"{len(jobs)} runs are missing")
-    return _Build(arguments, jobs).work() if jobs else 0
+    print(f"{len(jobs)} runs are missing", flush=True)
+    for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs}.values():
+        load_subset(recipe.data, recipe.subset, arguments.data_dir)  # or bad news now, and not from every run
+    with _interrupts():
+        return _Build(arguments, jobs).work() if jobs else 0
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Take being terminated or hung up on for an interrupt, and an interrupt for one though a shell had it ignored."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _matching(pattern: str) -> list[str]:
@@ -115,11 +132,19 @@ def _pack(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
     for recipe in recipes:
         if recipe.data.data_set.name != "digits":  # scikit-learn has them
             wanted.setdefault(recipe.data.data_set.name, {})[recipe.benchmark, recipe.subset] = recipe
+    if not wanted:
+        raise InputError("no run is missing that wants images; name other recipes or seeds")
+    subsets = {
+        data_set: [load_subset(recipe.data, recipe.subset, arguments.data_dir) for recipe in of_subset.values()]
+        for data_set, of_subset in wanted.items()
+    }
+    there = [str(arguments.pack / data_set) for data_set in wanted if (arguments.pack / data_set).exists()]
+    if there:
+        raise InputError(f"{', '.join(there)} exists; remove it, or pack into another folder")
     for data_set, of_subset in wanted.items():
-        subsets = [load_subset(recipe.data, recipe.subset, arguments.data_dir) for recipe in of_subset.values()]
-        size = pack(data_set, subsets, arguments.data_dir, arguments.pack, arguments.hold_out)
+        size = pack(data_set, subsets[data_set], arguments.data_dir, arguments.pack, arguments.hold_out)
         needed = ", ".join(sorted({benchmark for benchmark, _ in of_subset}))
-        print(f"{arguments.pack / data_set}: {size / 2**20:.1f} MiB, for {needed}")
+        print(f"{arguments.pack / data_set}: {size / 2**20:.1f} MiB, for {needed}", flush=True)
 
 
 class _Build:
@@ -143,9 +168,10 @@ class _Build:
 
     def work(self) -> int:
         """Train; the exit code."""
+        self.collect_finished()
         running: list[_Worker] = []
-        before = {self.folder(job): self.epochs(job) for job in self.waiting}
-        with _stopping(running):
+        before = {self.folder(job).path: self.epochs(job) for job in self.waiting}
+        try:
             while (self.waiting or running) and not self.is_over():
                 while self.waiting and len(running) < self.workers:
                     running.append(self.start())
@@ -153,18 +179,25 @@ class _Build:
                 for worker in [worker for worker in running if worker.process.poll() is not None]:
                     running.remove(worker)
                     self.close(worker)
-        stopped = list(running)
-        for worker in stopped:
-            worker.process.wait()
-            self.close(worker, in_time=False)
-        print(f"{self.finished} runs finished, {self.failed} failed, {len(self.waiting)} not begun")
-        untouched = all(self.epochs(job) == before[self.folder(job)] for worker in stopped for job in worker.jobs)
+        finally:
+            stopped = list(running)
+            _stop([worker.process for worker in stopped])
+            for worker in stopped:
+                self.close(worker, stopped=True)
+            print(f"{self.finished} runs finished, {self.failed} failed, {len(self.waiting)} not begun", flush=True)
+        untouched = all(self.epochs(job) == before[self.folder(job).path] for w in stopped for job in w.jobs)
         if stopped and untouched and not self.finished:
             raise InputError(
                 f"the budget of {self.arguments.time_budget:g} minutes is too small for one epoch of "
                 f"{stopped[0].jobs[0][0].name}; give more"
             )
         return int(self.failed > 0)
+
+    def collect_finished(self) -> None:
+        """Collect what was finished before: by a build that was killed, or by train.py."""
+        for job in [job for job in self.waiting if self.folder(job).metrics.exists()]:
+            self.waiting.remove(job)
+            self.collect(job)
 
     def is_over(self) -> bool:
         """Say whether the time is up."""
@@ -177,12 +210,16 @@ class _Build:
 
     def epochs(self, job: Job) -> int:
         """Count the epochs that are kept of a job."""
-        return len(self.folder(job).read_history(job[0].schedule.epochs))
+        try:
+            return len(self.folder(job).read_history(job[0].schedule.epochs))
+        except InputError:  # the run itself will say so
+            return 0
 
     def start(self) -> _Worker:
-        """Start the next jobs: those at the head of the queue that share their seed."""
-        seed = self.waiting[0][1]
-        jobs = [job for job in self.waiting if job[1] == seed][: self.runs_each]
+        """Start the next jobs: those at the head of the queue that can be trained by one command."""
+        first, seed = self.waiting[0]
+        alike = [job for job in self.waiting if (job[0].precision, job[1]) == (first.precision, seed)]
+        jobs = alike[: self.runs_each]
         self.waiting = [job for job in self.waiting if job not in jobs]
         names = [recipe.name for recipe, _ in jobs]
         log = self.arguments.output / "logs" / f"{names[0]}.seed{seed}.log"
@@ -192,45 +229,64 @@ class _Build:
         line += ["--threads", str(self.arguments.threads)]
         line += [word for module in self.arguments.modules for word in ("--import", module)]
         line += ["--set", f"precision={self.arguments.precision}"] if self.arguments.precision else []
-        with log.open("w", encoding="utf-8") as file:
+        with log.open("a", encoding="utf-8") as file:
             # In a session of its own, so that an interrupt reaches it through us alone.
             process = subprocess.Popen(line, stdout=file, stderr=file, start_new_session=True)
+            worker = _Worker(process, jobs, log, file.tell())
         print(f"begun: {', '.join(names)}, seed {seed} (log: {log})", flush=True)
-        return _Worker(process, jobs, log)
+        return worker
 
-    def close(self, worker: _Worker, in_time: bool = True) -> None:
+    def close(self, worker: _Worker, stopped: bool = False) -> None:
         """Collect the runs that a worker finished, and say what became of the others."""
-        for recipe, seed in worker.jobs:
-            folder, epochs = self.folder((recipe, seed)), recipe.schedule.epochs
-            if folder.metrics.exists():
-                self.finished += 1
-                self.collect(recipe)
-            elif in_time:
-                self.failed += 1
-                said = worker.log.read_text(encoding="utf-8", errors="replace").split("\n")
-                last = next((line for line in reversed(said) if line), f"it says nothing in {worker.log}")
-                print(f"failed: {recipe.name}, seed {seed}: {last}", flush=True)
-            else:
-                kept = self.epochs((recipe, seed))
+        code = worker.process.returncode
+        for job in worker.jobs:
+            recipe, seed = job
+            folder = self.folder(job)
+            # One of several runs can be finished though the command failed.
+            if folder.metrics.exists() and (code == 0 or len(worker.jobs) > 1 or stopped):
+                self.collect(job)
+            elif stopped:
+                kept, epochs = self.epochs(job), recipe.schedule.epochs
                 print(f"stopped: {recipe.name}, seed {seed}: {kept} of {epochs} epochs are kept in {folder.path}")
+            else:
+                said = worker.log.read_bytes()[worker.begins :].decode("utf-8", "replace").split("\n")
+                last = next((text for text in reversed(said) if text), "it said nothing")
+                self.fail(job, f"killed by {signal.Signals(-code).name}" if code < 0 else last)
 
-    def collect(self, recipe: Recipe) -> None:
-        """Collect all finished runs of a recipe, since the median may be an earlier one."""
-        runs = sorted((self.arguments.output / recipe.name).glob("seed*/metrics.json"))
-        own = [path.parent for path in runs if not json.loads(path.read_text(encoding="utf-8"))["overrides"]]
-        for line in collect(own, self.arguments.zoo, self.arguments.results):
-            print(f"finished: {line}", flush=True)
+    def fail(self, job: Job, why: str) -> None:
+        """Count a failure and say why."""
+        self.failed += 1
+        print(f"failed: {job[0].name}, seed {job[1]}: {why}", flush=True)
+
+    def collect(self, job: Job) -> None:
+        """Collect a finished run, with those of the recipe's other seeds that have a result: one may be the median."""
+        own = self.folder(job).path
+        try:
+            others = [path for path in sorted(own.parent.glob("seed*")) if path != own and self.has_result(path)]
+            (line,) = collect([own, *others], self.arguments.zoo, self.arguments.results)
+        except InputError as error:
+            self.fail(job, str(error))
+            return
+        self.finished += 1
+        print(f"finished: {job[0].name}, seed {job[1]}; {line}", flush=True)
+
+    def has_result(self, run_folder: Path) -> bool:
+        """Say whether a folder holds the run that a result is of."""
+        try:
+            return is_there(self.arguments.results, read_run(run_folder))
+        except InputError:  # unfinished, or another run than the result's
+            return False
 
 
-@contextmanager
-def _stopping(workers: list[_Worker]) -> Iterator[None]:
-    """In the end, however it comes, tell the workers to stop; each keeps its last whole epoch."""
-    try:
-        yield
-    finally:
-        for worker in workers:
-            if worker.process.poll() is None:
-                worker.process.send_signal(signal.SIGINT)
+def _stop(processes: Sequence[subprocess.Popen]) -> None:
+    """Interrupt workers until they have stopped: an import can swallow one interrupt. In the end, end them."""
+    for number in (*[signal.SIGINT] * 12, signal.SIGTERM, signal.SIGKILL):
+        running = [process for process in processes if process.poll() is None]
+        for process in running:
+            process.send_signal(number)
+        deadline = time.monotonic() + 5
+        while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def main(argv: list[str] | None = None) -> int:

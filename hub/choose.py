@@ -53,6 +53,9 @@ def build_parser() -> Parser:
         "--hold-out", required=True, type=at_least_one, metavar="N", help="images of each class to hold out and measure"
     )
     parser.add_argument("--seeds", type=seed, nargs="+", default=[0], metavar="N", help="seeds of each combination (0)")
+    parser.add_argument(
+        "--jobs", type=at_least_one, default=4, metavar="N", help="runs side by side on a GPU (%(default)s)"
+    )
     add_data_options(parser)
     parser.add_argument(
         "--output",
@@ -98,7 +101,8 @@ def command(arguments: argparse.Namespace) -> None:
         for settings in tried
         for number in arguments.seeds
     ]
-    runs, seeds = [folder.path for folder in train_all(jobs)], len(arguments.seeds)
+    groups = [jobs[k : k + arguments.jobs] for k in range(0, len(jobs), arguments.jobs)]
+    runs, seeds = [folder.path for group in groups for folder in train_all(group)], len(arguments.seeds)
     if not is_main_process():
         return
     records = [

@@ -6,7 +6,7 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,13 +58,13 @@ def collect(runs: Sequence[Path], zoo: Path, results: Path) -> list[str]:
 
     Raises:
         InputError: a run is not finished, is damaged, was trained with overrides, or is another of a recipe and seed
-            that has a result; nothing is written then.
+            that has a result; or the zoo has a checkpoint of a recipe of which there is no result, which nothing says
+            how to weigh. Nothing is written then.
     """
     for folder in (zoo, results):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is no folder; name another")
-    found: dict[str, dict[int, Path]] = {}
-    fresh = []
+    found: dict[str, dict[int, tuple[Path, Result]]] = {}
     for run_folder in runs:
         result = read_run(run_folder)
         of_recipe = found.setdefault(result.model, {})
@@ -72,11 +72,10 @@ def collect(runs: Sequence[Path], zoo: Path, results: Path) -> list[str]:
             raise InputError(
                 f"{run_folder} is a second run of {result.model} with seed {result.seed}; name one of them"
             )
-        of_recipe[result.seed or 0] = run_folder / "checkpoint"
-        fresh += [] if is_there(results, result) else [result]
-    for result in fresh:
-        write_result(results, result)
-    return [_keep(name, of_recipe, zoo, results) for name, of_recipe in sorted(found.items())]
+        is_there(results, result)  # or another, which is refused
+        of_recipe[result.seed or 0] = run_folder / "checkpoint", result
+    known = {name: _known(name, of_recipe, zoo, results) for name, of_recipe in sorted(found.items())}
+    return [_keep(name, of_all, found[name], zoo, results) for name, of_all in known.items()]
 
 
 def read_run(run_folder: Path) -> Result:
@@ -95,28 +94,46 @@ def read_run(run_folder: Path) -> Result:
     return result_of(checkpoint)
 
 
-def _keep(name: str, checkpoints: dict[int, Path], zoo: Path, results: Path) -> str:
-    """Keep the median run's checkpoint if it is among these runs, and say in the results whose weights are kept."""
-    all_results = sorted(read_results(results, name), key=lambda r: (r.figures["last"].overall, r.seed or 0))
-    median = all_results[(len(all_results) - 1) // 2]
-    comment = ""
-    if median.seed in checkpoints:
-        checkpoint = checkpoints[median.seed or 0]
-        if zoo == PACKAGED and (checkpoint / WEIGHTS).stat().st_size > LARGEST:
+def _known(name: str, runs: Mapping[int, tuple[Path, Result]], zoo: Path, results: Path) -> list[Result]:
+    """List a recipe's results, those that are written and those of these runs, from the lowest accuracy on."""
+    by_seed = {seed: result for seed, (_, result) in runs.items()}
+    by_seed |= {result.seed or 0: result for result in read_results(results, name)}
+    kept = weights_in(zoo, name)
+    if kept is not None and kept not in [result.weights_sha256 for result in by_seed.values()]:
+        raise InputError(
+            f"{zoo / name} holds a checkpoint of which {results} has no result; name the results that belong to it "
+            "with --results, or remove it"
+        )
+    return sorted(by_seed.values(), key=lambda result: (result.figures["last"].overall, result.seed or 0))
+
+
+def _keep(
+    name: str, of_all: Sequence[Result], runs: Mapping[int, tuple[Path, Result]], zoo: Path, results: Path
+) -> str:
+    """Keep the median run's checkpoint if it is among these runs, then write the results and whose weights are kept."""
+    median, comment = of_all[(len(of_all) - 1) // 2], ""
+    packaged = zoo.resolve() == PACKAGED.resolve()
+    if weights_in(zoo, name) == median.weights_sha256:
+        pass  # it is there
+    elif median.seed not in runs:
+        comment = "; its checkpoint is not at hand, so the zoo stays as it is"
+    else:
+        checkpoint, _ = runs[median.seed or 0]
+        if packaged and (checkpoint / WEIGHTS).stat().st_size > LARGEST:
             comment = f"; the weights in {checkpoint} are too large for the package, --zoo DIR keeps them elsewhere"
         else:
             with new_checkpoint(zoo / name) as fresh:
                 shutil.copytree(checkpoint, fresh, dirs_exist_ok=True)
                 write_card(fresh, name)
-    elif weights_in(zoo, name) != median.weights_sha256:
-        comment = "; its checkpoint is not at hand, so the zoo stays as it is"
-    if zoo == PACKAGED:
-        kept = weights_in(zoo, name)
-        for result in all_results:
-            weights = IN_THE_PACKAGE if result.weights_sha256 == kept else None
-            write_result(results, replace(result, weights=weights))
-    others = ", ".join(f"{result.figures['last'].overall:.2f}" for result in all_results)
-    return f"{name}: seed {median.seed}, overall {median.figures['last'].overall:.2f} of {others}{comment}"
+    kept = weights_in(zoo, name)
+    for result in of_all:
+        weights = IN_THE_PACKAGE if result.weights_sha256 == kept else None
+        if packaged or not (results / result.place).exists():
+            write_result(results, replace(result, weights=weights if packaged else None))
+    others = ", ".join(f"{result.figures['last'].overall:.2f}" for result in of_all)
+    return (
+        f"{name}: the median of {others} is seed {median.seed}, overall {median.figures['last'].overall:.2f}{comment}"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

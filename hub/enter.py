@@ -22,7 +22,7 @@ from ltzoo.cli.parser import Parser, add_data_options, add_device_option, run
 from ltzoo.data import Benchmark, get_benchmark, load_test, make_groups
 from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import accuracy_table, evaluate_model
-from ltzoo.report import Claim, Result, is_there, write_result
+from ltzoo.report import Claim, Result, check_name, is_there, write_result
 from ltzoo.train.compute import device_name
 
 
@@ -41,7 +41,7 @@ def build_parser() -> Parser:
         "--claimed", required=True, type=_per_cent, help="overall accuracy that is claimed, in per cent"
     )
     parser.add_argument("--source", required=True, type=_url, metavar="URL", help="where it is claimed")
-    parser.add_argument("--name", help="what to call it (as --model says)")
+    parser.add_argument("--name", type=_name, help="what to call it (as --model says)")
     parser.add_argument("--groups", metavar="RULE", default="count", help="grouping to show (%(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
     add_data_options(parser)
@@ -52,6 +52,8 @@ def build_parser() -> Parser:
 def command(arguments: argparse.Namespace) -> None:
     """Measure, print, write."""
     benchmark = get_benchmark(arguments.benchmark)
+    if arguments.model.startswith("timm:") and arguments.weights is None:
+        raise InputError(f"{arguments.model} is a network without weights; name them with --weights")
     make_groups(arguments.groups, benchmark)
     model = make_model(arguments.model, benchmark)
     weights_hash = None if arguments.weights is None else load_weights(model, arguments.weights)
@@ -105,13 +107,15 @@ def make_model(name: str, benchmark: Benchmark) -> nn.Module:
     if not colon or not word:
         raise InputError(f"--model must be timm:NAME or MODULE:FUNCTION, not {name!r}")
     try:
+        if place == "timm" and (":" in word or "/" in word):
+            raise InputError("only timm's own networks are made by name, nothing is fetched")
         if place == "timm":
             channels = benchmark.data_set.channels
             return timm.create_model(word, num_classes=len(benchmark.class_counts), in_chans=channels)
         if str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
         made = getattr(importlib.import_module(place), word)()
-    except Exception as error:  # whatever somebody's module raises
+    except (Exception, SystemExit) as error:  # whatever somebody's module raises
         raise InputError(f"{name} cannot be made ({type(error).__name__}: {first_line(error)})") from error
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} must return a torch module, not {type(made).__name__}")
@@ -176,8 +180,17 @@ def _per_cent(text: str) -> float:
 
 
 def _url(text: str) -> str:
-    if urlparse(text).scheme not in ("http", "https") or any(letter.isspace() or letter in "()<>" for letter in text):
+    parts = urlparse(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or any(c.isspace() or c in "()<>|" for c in text):
         raise argparse.ArgumentTypeError(f"must be a URL that begins with http:// or https://, not {text!r}")
+    return text
+
+
+def _name(text: str) -> str:
+    try:
+        check_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 

@@ -28,8 +28,8 @@ def in_order(recipes: Iterable[Recipe], seeds: Sequence[int]) -> list[Job]:
 
 def _rank(recipe: Recipe) -> tuple[int, int, int, int]:
     """Give a recipe's place: stage, loss, benchmark, perturbation; equal ones keep their order in the registry."""
-    architecture, benchmark, *loss_and_rule, perturbation = recipe.name.split("_")
-    loss = "_".join(loss_and_rule)
+    words = recipe.name.split("_")  # two at least, of a recipe of somebody's own
+    architecture, benchmark, loss, perturbation = words[0], words[1], "_".join(words[2:-1]), words[-1]
     return (
         _stage(recipe, architecture, benchmark, loss, perturbation),
         _place(_LOSSES, loss),

@@ -65,11 +65,14 @@ def command(arguments: argparse.Namespace) -> int:
         raise InputError("; ".join(f"{name}: {fault}" for name, fault in wrong.items()))
     found = standings(results)
     texts = compose(found, _read_notes(arguments.results / NOTES, found), arguments.root, arguments.results)
+    stray = [path for path in sorted(arguments.results.glob("results-*.csv")) if path not in texts]
     if arguments.check:
         stale = [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
-        for path in stale:
+        for path in [*stale, *stray]:
             print(f"{path} is not what the results say; run hub/report.py")
-        return int(bool(stale))
+        return int(bool(stale or stray))
+    for path in stray:
+        path.unlink()
     (arguments.root / "docs" / "images").mkdir(exist_ok=True)
     for path, text in texts.items():
         with whole_file(path) as fresh:
@@ -98,7 +101,8 @@ def compose(found: Mapping[str, Standing], notes: Mapping[str, str], root: Path,
     benchmarks = by_benchmark(found)
     of_papers = [f"### {table.title}\n\n{table_text(table, notes)}" for table in tables]
     of_benchmarks = [f"### {name}\n\n{benchmark_table(members)}" for name, members in benchmarks.items()]
-    first = [f"{name}:\n\n{benchmark_table(members[:SHOWN])}" for name, members in benchmarks.items()]
+    kept = {name: [s for s in members if any(r.weights for r in s.results)] for name, members in benchmarks.items()}
+    first = [f"{name}:\n\n{benchmark_table(members[:SHOWN])}" for name, members in kept.items() if members]
     page = leaderboard_page(leaderboard_document(recipes, found, notes))
     reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
     text = _filled(reproduction.read_text("utf-8"), "counts", count_text(tables), reproduction)

@@ -37,15 +37,16 @@ def command(arguments: argparse.Namespace) -> int:
     names = arguments.names or list_folder(PACKAGED)
     if not names:
         raise InputError("no checkpoint comes with the package; name one")
-    wrong = contradictions(read_results(arguments.results), PACKAGED)
+    folders = {name: find_checkpoint(name, arguments.hub, whole=True) for name in names}
+    ours = [name for name, folder in folders.items() if folder.resolve() == (PACKAGED / name).resolve()]
+    wrong = contradictions(read_results(arguments.results), PACKAGED) if ours else {}
     missing = [] if arguments.names else [name for name in wrong if name not in names]
     different = len(missing)
     for name in missing:
         print(f"{name}: DIFFERS: {wrong[name]}")
-    for name in names:
-        folder = find_checkpoint(name, arguments.hub, whole=True)
+    for name, folder in folders.items():
         verdict = verify_checkpoint(folder, arguments.data_dir, arguments.device)
-        found = [*verdict.differences, *([wrong[name]] if name in wrong and folder == PACKAGED / name else [])]
+        found = [*verdict.differences, *([wrong[name]] if name in wrong and name in ours else [])]
         if found:
             different += 1
             print(f"{name}: DIFFERS: {'; '.join(found)}")

@@ -1,6 +1,7 @@
 """A compact copy of CIFAR for a machine without the data: every label, and the images that are needed."""
 
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from PIL import Image
 
 from ltzoo.data.cifar import LABEL_COLUMNS, LAYOUT, cifar_source
 from ltzoo.data.holdout import hold_out
+from ltzoo.data.images import ImageSource
 from ltzoo.data.subset import Subset
 from ltzoo.errors import InputError
-from ltzoo.whole_file import whole_file
 
 
 def pack(data_set: str, subsets: Sequence[Subset], data_dir: Path, output: Path, held_out: int | None = None) -> int:
@@ -50,16 +51,25 @@ def pack(data_set: str, subsets: Sequence[Subset], data_dir: Path, output: Path,
         "train": np.unique(np.concatenate(kept)),
         "test": np.arange(len(sources["test"].labels)),
     }
-    folder.mkdir(parents=True)
-    for split, source in sources.items():
-        encoded: list[dict[str, bytes | None]] = [{"bytes": None}] * len(source.labels)
-        for index, image in zip(needed[split], source.decode(needed[split]).numpy(), strict=True):
-            encoded[index] = {"bytes": _webp(image)}
-        images = pa.array(encoded, pa.struct([("bytes", pa.binary())]))
-        table = pa.table({"img": images, LABEL_COLUMNS[data_set]: pa.array(source.labels)})
-        with whole_file(folder / f"{split}-00000-of-00001.parquet") as fresh:
-            pq.write_table(table.replace_schema_metadata({LAYOUT: source.layout}), fresh)
+    fresh = output / f".{data_set}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        for split, source in sources.items():
+            _write(fresh / f"{split}-00000-of-00001.parquet", source, needed[split], LABEL_COLUMNS[data_set])
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _write(path: Path, source: ImageSource, needed: np.ndarray, label_column: str) -> None:
+    encoded: list[dict[str, bytes | None]] = [{"bytes": None}] * len(source.labels)
+    for index, image in zip(needed, source.decode(needed).numpy(), strict=True):
+        encoded[index] = {"bytes": _webp(image)}
+    images = pa.array(encoded, pa.struct([("bytes", pa.binary())]))
+    table = pa.table({"img": images, label_column: pa.array(source.labels)})
+    pq.write_table(table.replace_schema_metadata({LAYOUT: source.layout}), path)
 
 
 def _webp(image: np.ndarray) -> bytes:

@@ -26,10 +26,10 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None 
 
     Raises:
         InputError: a folder holds no finished run or lacks the grouping rule, a seed comes twice, or the runs of a
-            recipe have different rules of their own or were trained on different images.
+            recipe have different rules of their own, or were trained on different images or in different precisions.
     """
     gathered: dict[str, dict[int, Figures]] = {}
-    trained_on: dict[str, str] = {}
+    trained_alike: dict[str, tuple[Any, Any]] = {}
     for run in runs:
         path = run / "metrics.json"
         try:
@@ -37,7 +37,7 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None 
             name, seed, figures = document["recipe"], int(document["seed"]), document[rule]
             # A run with overrides is never reported as the recipe.
             changed = [f"{key}={value}" for key, (_, value) in document["overrides"].items()]
-            images = str(document["subset_sha256"])
+            trained = document["subset_sha256"], document.get("precision")
             measured = None if figures is None else Figures.from_dict(figures)
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{run} holds no finished run: {path} is missing or damaged; finish it first") from error
@@ -50,10 +50,10 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None 
         by_seed = gathered.setdefault(label, {})
         if seed in by_seed:
             raise InputError(f"{run} is a second run of {name} with seed {seed}; name one of them")
-        if trained_on.setdefault(label, images) != images:
+        if trained_alike.setdefault(label, trained) != trained:
             raise InputError(
-                f"{run} was trained on other images than the runs of {name} before it (subset_sha256 in metrics.json); "
-                "summarize them apart"
+                f"{run} was trained on other images or in another precision than the runs of {name} before it "
+                "(subset_sha256 and precision in metrics.json); summarize them apart"
             )
         by_seed[seed] = measured
     return [_gather(name, by_seed, groups) for name, by_seed in gathered.items()]

@@ -67,7 +67,7 @@ def accuracy_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """Lay out a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _cell(value: Any, digits: int = 1) -> str:

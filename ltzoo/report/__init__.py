@@ -5,7 +5,8 @@ from ltzoo.report.kept import contradictions, weights_in
 from ltzoo.report.leaderboard import leaderboard_page
 from ltzoo.report.paper_tables import count_text, paper_tables, table_text
 from ltzoo.report.pictures import pictures_of
-from ltzoo.report.result import IN_THE_PACKAGE, RULES, Claim, Result, is_there, read_results, result_of, write_result
+from ltzoo.report.result import IN_THE_PACKAGE, RULES, Claim, Result, check_name
+from ltzoo.report.result_files import is_there, read_results, result_of, write_result
 from ltzoo.report.standing import Standing, standings
 from ltzoo.report.tables import benchmark_table, by_benchmark, csv_text
 
@@ -17,6 +18,7 @@ __all__ = [
     "Standing",
     "benchmark_table",
     "by_benchmark",
+    "check_name",
     "contradictions",
     "count_text",
     "csv_text",

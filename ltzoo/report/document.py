@@ -6,7 +6,7 @@ from typing import Any
 from ltzoo.data import Benchmark, all_groups, get_benchmark
 from ltzoo.recipes import Published, Recipe
 from ltzoo.report.result import RULES, Result
-from ltzoo.report.standing import COLUMNS, Standing
+from ltzoo.report.standing import COLUMNS, Standing, device_minutes, limit
 
 
 def leaderboard_document(
@@ -67,7 +67,7 @@ def _row(name: str, recipe: Recipe | None, standing: Standing | None, note: str 
 
 def _published(figure: Published, groups: str) -> dict[str, Any]:
     label = f"paper {figure.paper}, {figure.table}, {figure.row}"
-    return {"label": label, "rule": "paper", "groups": groups} | {
+    return {"label": label, "rule": "paper", "groups": groups, "limit": limit("overall", figure)} | {
         column: getattr(figure.mean, column) for column in COLUMNS
     }
 
@@ -85,14 +85,14 @@ def _run(result: Result) -> dict[str, Any]:
         }
         for rule, found in result.figures.items()
     }
-    curve = {key: _rounded(values) for key, values in result.curve.items()}
+    curve = {key: _rounded(values) for key, values in result.curve.items() if key in COLUMNS}
     if curve:
         curve["epoch"] = [int(epoch or 0) + 1 for epoch in result.curve["epoch"]]
     return {
         "seed": result.seed,
         "precision": result.recipe.precision if result.recipe else None,
         "machine": result.run.get("machine"),
-        "minutes": round((result.run["seconds"] + result.run["eval_seconds"]) / 60, 1) if result.recipe else None,
+        "minutes": round(device_minutes(result), 1) if result.recipe else None,
         "figures": {rule: figures.get(rule) for rule in RULES},
         "curve": curve or None,
     }

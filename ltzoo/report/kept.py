@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ltzoo.errors import InputError
-from ltzoo.hub import WEIGHTS, list_folder, read_manifest
-from ltzoo.report.result import IN_THE_PACKAGE, Result, result_of
+from ltzoo.hub import WEIGHTS, damaged_files, list_folder, read_manifest
+from ltzoo.report.result import IN_THE_PACKAGE, Result
+from ltzoo.report.result_files import result_of
 
 
 def contradictions(results: Sequence[Result], zoo: Path) -> dict[str, str]:
@@ -38,6 +39,9 @@ def _contradiction(claiming: Sequence[Result], checkpoint: Path) -> str:
         several = "no result says" if not claiming else f"{len(claiming)} results say"
         return f"{several} that its weights are those in {IN_THE_PACKAGE}; collect its runs again"
     (result,) = claiming
+    damaged = damaged_files(checkpoint)
+    if damaged:
+        return f"{checkpoint / damaged[0]} is damaged or missing"
     try:
         measured = replace(result_of(checkpoint), weights=IN_THE_PACKAGE)
     except InputError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ltzoo.evaluate import Spread, markdown_table
 from ltzoo.recipes import Accuracy, Published, Recipe
-from ltzoo.report.standing import COLUMNS, Standing, difference
+from ltzoo.report.standing import COLUMNS, Difference, Standing, difference
 
 _PASSES = {"sgd": 3.0, "sam": 6.0, "imbsam": 8.0, "samext": 11.0, "ssesam": 10.1, "pgd": 3.0, "lpfsgd": 3.0}
 """What an image costs a method in a whole run, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7."""
@@ -70,7 +70,16 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
         table: the table.
         notes: a recipe's name to what is known of why it differs.
     """
-    header = ["row", "recipe", "published", "ours, last epoch", "difference", "ours, the paper's rule", "n"]
+    header = [
+        "row",
+        "recipe",
+        "published",
+        "ours, last epoch",
+        "difference",
+        "ours, the paper's rule",
+        "n",
+        "precision",
+    ]
     rows = []
     for row in table.rows:
         last = row.standing.spreads("last") if row.standing else {}
@@ -84,6 +93,7 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
                 _differences(last, row.published),
                 _measured(paper),
                 str(len(row.standing.results)) if row.standing else "",
+                row.standing.precisions if row.standing else "",
             ]
         )
     found = [f"- `{row.recipe.name}`: {notes[row.recipe.name]}" for row in table.rows if row.recipe.name in notes]
@@ -109,18 +119,25 @@ def _differences(spreads: Mapping[str, Spread], published: Published) -> str:
 
 
 def count_text(tables: Sequence[PaperTable]) -> str:
-    """Count, table by table, the rows that our runs have measured and those whose overall accuracy they reproduce."""
+    """Count, table by table, the rows that our runs have measured and those that they reproduce.
+
+    A row is judged by the first column that the paper prints, overall accuracy wherever there is one.
+    """
     counted: dict[tuple[str, str], list[Row]] = {}
     for table in tables:
         counted.setdefault((table.paper, table.table), []).extend(table.rows)
     rows = []
     for (paper, name), of_table in counted.items():
-        overall = [
-            difference("overall", row.standing.spreads()["overall"], row.published) for row in of_table if row.standing
-        ]
-        inside = [found for found in overall if found is not None and not found.outside]
-        rows.append([f"{paper}, {name}", str(len(of_table)), str(len(overall)), str(len(inside)), _cost(of_table)])
+        found = [_judged(row.standing, row.published) for row in of_table if row.standing]
+        inside = sum(not judged.outside for judged in found)
+        rows.append([f"{paper}, {name}", str(len(of_table)), str(len(found)), str(inside), _cost(of_table)])
     return markdown_table(["paper, table", "cells", "measured", "reproduced", "minutes of a cell, of the table"], rows)
+
+
+def _judged(standing: Standing, published: Published) -> Difference:
+    spreads = standing.spreads()
+    found = (difference(column, spreads[column], published) for column in COLUMNS if column in spreads)
+    return next(difference for difference in found if difference is not None)
 
 
 def _cost(rows: Sequence[Row]) -> str:

@@ -1,24 +1,23 @@
-"""A result: what one run was measured to do, or one model from elsewhere, as a JSON document of its own."""
+"""A result: what one run was measured to do, or one model from elsewhere."""
 
-import csv
-import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ltzoo.errors import InputError
-from ltzoo.evaluate import Figures
-from ltzoo.hub import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest
-from ltzoo.recipes import Recipe, differences, recipe_from_dict, recipe_to_dict
-from ltzoo.registry import get_recipe
-from ltzoo.whole_file import whole_file
+from ltzoo.data import all_groups, get_benchmark
+from ltzoo.evaluate import Figures, group_accuracy
+from ltzoo.recipes import Recipe, recipe_from_dict, recipe_to_dict
+from ltzoo.registry import list_recipes
 
 RULES = {"last": "last epoch", "best": "best epoch on the test set", "paper": "the paper's own rule"}
 """Which epoch a figure is of, and how it is measured. The first is ours."""
 
 IN_THE_PACKAGE = "hub/zoo"
 """Where weights are kept that come with the package."""
+
+_ROUNDING = 1e-6
 
 CURVE = ("epoch", "train_loss", "overall", "head", "mid", "tail")
 """Columns of `summary.csv` that a result keeps."""
@@ -107,16 +106,16 @@ class Result:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Result":
-        """Read a result back.
+        """Read a result back, with distrust: it may come from anybody.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: it is none.
+            LookupError, TypeError, ValueError, AttributeError, RecursionError: it is none, or contradicts itself.
         """
         figures = document["figures"]
         if not {"last"} <= set(figures) <= set(RULES):
             raise ValueError(f"figures must be last and other rules of {', '.join(RULES)}, not {', '.join(figures)}")
         fields = {key: document[key] for key in cls.__dataclass_fields__ if key not in ("epochs", "figures")}
-        return cls(
+        result = cls(
             **fields
             | {
                 "recipe": recipe_from_dict(document["recipe"]) if document["recipe"] else None,
@@ -125,6 +124,8 @@ class Result:
                 "epochs": {key: int(found["epoch"]) for key, found in figures.items() if "epoch" in found},
             }
         )
+        _check(result)
+        return result
 
 
 def file_name(model: str) -> str:
@@ -132,119 +133,51 @@ def file_name(model: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in model).strip("-.")
 
 
-def result_of(checkpoint: Path) -> Result:
-    """Gather the result that a run's checkpoint holds.
-
-    Args:
-        checkpoint: the folder; its files are held against their hashes.
+def check_name(model: str) -> None:
+    """See that a model from elsewhere can be called so, in tables and as a file.
 
     Raises:
-        InputError: it is damaged, was trained with overrides or otherwise than its recipe says, or lacks what a run
-            writes.
+        ValueError: it is empty, a recipe's name, or holds what tables and pages mean something by.
     """
-    config = read_config(checkpoint)
-    if config.get("overrides"):
-        changed = ", ".join(config["overrides"])
-        raise InputError(f"{checkpoint} was trained with overrides ({changed}); results are of recipes as they are")
-    try:
-        metrics = json.loads(read_file(checkpoint, METRICS))
-        rows = list(csv.DictReader(read_file(checkpoint, SUMMARY).decode("utf-8").splitlines()))
-        curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in CURVE}
-        seconds = {
-            key: round(sum(float(row[key]) for row in rows if row[key]), 1) for key in ("seconds", "eval_seconds")
-        }
-        recipe = recipe_from_dict(config["recipe"])
-        measured = {key: metrics[key] for key in RULES if metrics.get(key) is not None}
-        result = Result(
-            model=recipe.name,
-            benchmark=recipe.benchmark,
-            architecture=recipe.architecture,
-            seed=config["seed"],
-            recipe=recipe,
-            figures={key: Figures.from_dict(found) for key, found in measured.items()},
-            epochs={key: found["epoch"] for key, found in measured.items() if "epoch" in found}
-            | {"last": recipe.schedule.epochs - 1},
-            curve=curve,
-            run=config["run"] | seconds,
-            versions=config["versions"],
-            subset_layout=config["subset_layout"],
-            subset_sha256=config["subset_sha256"],
-            weights_sha256=(read_manifest(checkpoint) or {}).get(WEIGHTS),
-            weights=None,
-            claim=None,
-        )
-    except InputError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{checkpoint} lacks what a run writes ({type(error).__name__}: {error})") from error
-    check_recipe(result, str(checkpoint))
-    return result
+    if not file_name(model) or not model.isprintable() or set(model) & set("|<>`[]\\"):
+        raise ValueError(f"a model's name must be one line of text without | < > ` [ ] \\, not {model!r}")
+    if model in list_recipes():
+        raise ValueError(f"{model!r} is a recipe's name; call the model otherwise")
 
 
-def check_recipe(result: Result, origin: str) -> None:
-    """See that a result was trained as its recipe says today.
+def _check(result: Result) -> None:
+    """See that the parts of a result fit one another: what can be computed from others is what they say.
 
     Raises:
-        InputError: no recipe has its name, or the recipe says otherwise.
+        ValueError, TypeError, LookupError: they do not.
     """
-    if result.recipe is None:
-        return
-    other = differences(result.recipe, get_recipe(result.model))
-    if other:
-        raise InputError(f"{origin} was not trained by the recipe {result.model}: it differs in {', '.join(other)}")
+    benchmark, recipe = get_benchmark(result.benchmark), result.recipe
+    if recipe is None:
+        check_name(result.model)
+    elif (recipe.name, recipe.benchmark, recipe.architecture) != (result.model, result.benchmark, result.architecture):
+        raise ValueError("model, benchmark and architecture must be the recipe's")
+    if not (result.seed is None if recipe is None else type(result.seed) is int and result.seed >= 0):
+        raise ValueError(f"the seed must be a whole number from 0 on, and null without a recipe, not {result.seed!r}")
+    if recipe is not None and not all(float(result.run[key]) >= 0 for key in ("seconds", "eval_seconds")):
+        raise ValueError("seconds must not be below 0")
+    for rule, found in result.figures.items():
+        if found.class_counts != benchmark.class_counts or len(found.per_class) != len(benchmark.class_counts):
+            raise ValueError(f"the figures of {rule} are not of the classes of {benchmark.name}")
+        if not all(0 <= value <= 100 for value in (*found.per_class, found.top5)):
+            raise ValueError(f"the accuracies of {rule} must lie between 0 and 100")
+        computed = {groups.rule: group_accuracy(found.per_class, groups) for groups in all_groups(benchmark)}
+        # The test sets are balanced, so that the mean over the classes is that over the images.
+        near = abs(found.overall - sum(found.per_class) / len(found.per_class)) < _ROUNDING
+        if not near or _flat(found.groups).keys() != _flat(computed).keys():
+            raise ValueError(f"overall accuracy and groups of {rule} must follow from the classes'")
+        if any(abs(value - _flat(computed)[key]) >= _ROUNDING for key, value in _flat(found.groups).items()):
+            raise ValueError(f"the accuracies of the groups of {rule} must follow from the classes'")
+    lengths = {len(values) for values in result.curve.values()}
+    if recipe is not None and (set(result.curve) != set(CURVE) or len(lengths) != 1):
+        raise ValueError(f"the curve must have the columns {', '.join(CURVE)}, of one length")
+    if not all(value is None or math.isfinite(value) for values in result.curve.values() for value in values):
+        raise ValueError("the curve's values must be finite numbers")
 
 
-def read_results(folder: Path, pattern: str = "*") -> list[Result]:
-    """Read results, by name and seed.
-
-    Args:
-        folder: the folder of all results.
-        pattern: a wildcard pattern of the folders in it.
-
-    Raises:
-        InputError: a file holds no result, one that belongs in another place (so that a recipe and seed would have
-            two), or one of a recipe that says otherwise today.
-    """
-    results = []
-    for path in sorted(folder.glob(f"{pattern}/*.json")):
-        try:
-            result = Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{path} holds no result ({type(error).__name__}: {error}); collect the run again"
-            ) from error
-        if folder / result.place != path:
-            raise InputError(
-                f"{path} holds the result of {result.place.with_suffix('')}: that run would have two; remove this file"
-            )
-        check_recipe(result, str(path))
-        results.append(result)
-    return sorted(results, key=lambda result: (result.model, result.seed or 0))
-
-
-def is_there(folder: Path, result: Result) -> bool:
-    """Say whether a folder of results has this one, wherever its weights are kept.
-
-    Raises:
-        InputError: it has another of the same recipe and seed.
-    """
-    path = folder / result.place
-    for there in read_results(folder, path.parent.name):
-        if there.place == result.place:
-            if replace(there, weights=result.weights) != result:
-                raise InputError(
-                    f"{path} is another result of that run, overall {there.figures['last'].overall:.2f} and not "
-                    f"{result.figures['last'].overall:.2f}; a recipe and seed have one: keep it, or remove it first"
-                )
-            return True
-    return False
-
-
-def write_result(folder: Path, result: Result) -> Path:
-    """Write a result, a line a key, in its place in the folder of all results; returns its file."""
-    path = folder / result.place
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in result.to_dict().items()]
-    with whole_file(path) as fresh:
-        fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    return path
+def _flat(groups: Mapping[str, Mapping[str, float | None]]) -> dict[tuple[str, str], float]:
+    return {(rule, name): value for rule, of in groups.items() for name, value in of.items() if value is not None}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, spread
 from ltzoo.recipes import Published
 from ltzoo.report.result import Result
@@ -56,9 +57,8 @@ class Standing:
 
     @property
     def minutes(self) -> float:
-        """Minutes of a run, training and the looks at the test set, on the mean."""
-        seconds = [result.run["seconds"] + result.run["eval_seconds"] for result in self.results]
-        return sum(seconds) / len(seconds) / 60
+        """Minutes of the device for a run, training and the looks at the test set, on the mean."""
+        return sum(device_minutes(result) for result in self.results) / len(self.results)
 
     @property
     def machines(self) -> str:
@@ -67,14 +67,31 @@ class Standing:
 
 
 def standings(results: Iterable[Result]) -> dict[str, Standing]:
-    """Gather results by `Result.key`, in alphabetical order."""
+    """Gather results by `Result.key`, in alphabetical order.
+
+    Raises:
+        InputError: runs of a recipe were trained on different images.
+    """
     gathered: dict[str, list[Result]] = {}
     for result in results:
         gathered.setdefault(result.key, []).append(result)
+    for key, found in gathered.items():
+        images = {result.subset_sha256: str(result.place) for result in found}
+        if len(images) > 1:
+            raise InputError(
+                f"the runs of {key} were trained on different images ({', '.join(images.values())}: subset_sha256 "
+                "differs), which have no common mean; keep those of one copy of the data set"
+            )
     return {
         key: Standing(found[0].model, tuple(sorted(found, key=lambda r: r.seed or 0)))
         for key, found in sorted(gathered.items())
     }
+
+
+def device_minutes(result: Result) -> float:
+    """Give the minutes that a run took of its device: of runs side by side, each its share."""
+    seconds: float = result.run["seconds"] + result.run["eval_seconds"]
+    return seconds / result.run.get("side_by_side", 1) / 60
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,12 @@ def difference(column: str, measured: Spread, published: Published) -> Differenc
     printed = getattr(published.mean, column)
     if printed is None:
         return None
-    std = getattr(published.std, column) if published.std else None
     # As both are shown, so that a reader finds the same difference.
     points = round(round(measured.mean, 1) - printed, 1)
-    return Difference(points, abs(points) > (POINTS if std is None else DEVIATIONS * std))
+    return Difference(points, abs(points) > limit(column, published))
+
+
+def limit(column: str, published: Published) -> float:
+    """Say how many points from a published figure are outside."""
+    std = getattr(published.std, column) if published.std else None
+    return POINTS if std is None else round(DEVIATIONS * std, 6)

@@ -29,6 +29,7 @@ class RunFacts:
         how: device, processes, threads, memory format and the like: they change rounding, and the device the draws of
             noise.
         machine: what the device's maker calls it.
+        side_by_side: runs that share the device, and the seconds that each counts.
         versions: of the packages that compute.
     """
 
@@ -38,6 +39,7 @@ class RunFacts:
     subset: Subset
     how: Mapping[str, Any]
     machine: str
+    side_by_side: int
     versions: Mapping[str, str]
 
     @property
@@ -52,8 +54,12 @@ class RunFacts:
 
     def document(self) -> dict[str, Any]:
         """Write `recipe.yaml`."""
-        run = {**self.origin(), **self.how, "machine": self.machine, "versions": dict(self.versions)}
+        run = {**self.origin(), **self.computed(), "versions": dict(self.versions)}
         return recipe_to_dict(self.recipe) | {"overrides": dict(self.overrides), "run": run}
+
+    def computed(self) -> dict[str, Any]:
+        """Say how and on what the run computes."""
+        return {**self.how, "machine": self.machine, "side_by_side": self.side_by_side}
 
     def origin(self) -> dict[str, Any]:
         """Say which of the recipe's runs this is, and on which images."""
@@ -75,7 +81,13 @@ class RunFacts:
 
 
 def gather_facts(
-    recipe: Recipe, seed: int, subset: Subset, how: Mapping[str, Any], machine: str, hold_out: int | None
+    recipe: Recipe,
+    seed: int,
+    subset: Subset,
+    how: Mapping[str, Any],
+    machine: str,
+    side_by_side: int = 1,
+    hold_out: int | None = None,
 ) -> RunFacts:
     """Gather the record of a run before it begins.
 
@@ -85,6 +97,7 @@ def gather_facts(
         subset: the training images.
         how: device, threads, memory format and the like.
         machine: the device's name.
+        side_by_side: runs that share the device.
         hold_out: images of each class that are measured in the place of the test set, see `TrainOptions`.
     """
     registered = recipe.name in list_recipes()
@@ -98,4 +111,4 @@ def gather_facts(
     }
     overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
     overrides |= {} if hold_out is None else {HOLD_OUT: [None, hold_out]}
-    return RunFacts(recipe, overrides, seed, subset, how, machine, versions)
+    return RunFacts(recipe, overrides, seed, subset, how, machine, side_by_side, versions)

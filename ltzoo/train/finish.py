@@ -44,7 +44,7 @@ def finish_run(
     model.load_state_dict(weights)
     with hub.new_checkpoint(folder.checkpoint) as fresh:
         last = _write_weights(fresh, model, facts, measure)
-        metrics = {"recipe": recipe.name, **origin, "last": last.to_dict()}
+        metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
         metrics |= _selected(folder, model, facts, measure)
         groups = make_groups(recipe.groups, recipe.data)
         description = {
@@ -54,7 +54,7 @@ def finish_run(
             "groups": {groups.rule: {name: list(classes) for name, classes in groups.classes.items()}},
             "metrics": {"rule": last.rule, "overall": last.overall, "groups": last.groups},
             **origin,
-            "run": {**facts.how, "machine": facts.machine},
+            "run": facts.computed(),
             "versions": dict(facts.versions),
         }
         hub.describe(fresh, description)

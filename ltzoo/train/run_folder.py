@@ -34,7 +34,7 @@ SUMMARY_COLUMNS = (
 
 Row = dict[str, float | None]
 
-_MAY_DIFFER = {"machine", "versions"}
+_MAY_DIFFER = {"machine", "side_by_side", "versions"}
 """What is recorded of a run and need not be the same where it is gone on with."""
 
 

@@ -61,7 +61,8 @@ def train_all(
     queues = _queues(len(jobs), state.device)
     if queues and any(options.trackers for _, options in jobs):
         raise InputError("trackers log one run at a time; leave --log-with out, or train one run a command")
-    runs = [training(recipe, options, alone=len(jobs) == 1) for recipe, options in jobs]
+    turns = len(jobs) if queues else 1
+    runs = [training(recipe, options, len(jobs) == 1, turns) for recipe, options in jobs]
     finished: dict[int, RunFolder] = {}
     failed: list[InputError] = []
     waiting = list(range(len(runs)))

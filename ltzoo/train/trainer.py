@@ -45,13 +45,16 @@ from ltzoo.train.state import load_state, save_state, save_tensors
 from ltzoo.train.step import Step
 
 
-def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Generator[None, None, RunFolder]:
+def training(
+    recipe: Recipe, options: TrainOptions, alone: bool = True, side_by_side: int = 1
+) -> Generator[None, None, RunFolder]:
     """Train a recipe, or finish its training, a step each time that the generator is advanced.
 
     Args:
         recipe: what to train.
         options: data, output and seed.
-        alone: no other run takes turns with this one.
+        alone: no other run is trained by the same command.
+        side_by_side: runs that take turns, this one among them.
 
     Returns:
         The run folder, finished.
@@ -93,7 +96,7 @@ def training(recipe: Recipe, options: TrainOptions, alone: bool = True) -> Gener
         "torchcompile": options.compile_backend,
         "val_interval": options.val_interval,
     }
-    facts = gather_facts(recipe, options.seed, subset, how, device_name(device), options.hold_out)
+    facts = gather_facts(recipe, options.seed, subset, how, device_name(device), side_by_side, options.hold_out)
 
     with ExitStack() as held:
 

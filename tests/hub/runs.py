@@ -16,12 +16,15 @@ def runs_of(checkpoint: Path, output: Path, accuracies: list[float], name: str =
         run = output / name / f"seed{seed}"
         folder = Path(shutil.copytree(checkpoint, run / "checkpoint"))
         metrics = json.loads((folder / "metrics.json").read_text()) | {"seed": seed}
-        metrics["last"]["overall"] = overall
+        last = metrics["last"]
+        last |= {"overall": overall, "per_class": [overall] * len(last["per_class"])}
+        last["groups"] = {rule: dict.fromkeys(groups, overall) for rule, groups in last["groups"].items()}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         with (folder / "model.safetensors").open("r+b") as weights:
             weights.seek(-2, 2)
             weights.write(bytes([seed]))
-        stated = json.loads((folder / "config.json").read_text())["metrics"] | {"overall": overall}
+        stated = json.loads((folder / "config.json").read_text())["metrics"]
+        stated |= {"overall": overall, "groups": last["groups"]}
         change_config(folder, seed=seed, metrics=stated)
         write_card(folder)
         write_manifest(folder)

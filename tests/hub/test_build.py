@@ -1,21 +1,25 @@
 """What the zoo lacks is trained in its order, inside a budget, and collected; what stops goes on."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import build
 from ltzoo import registry
+from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results, write_result
 from ltzoo.train import RunFolder
 from order import in_order
-from tests.hub.checkpoints import NAME
+from tests.hub.checkpoints import NAME, change_config
+from tests.hub.runs import runs_of
 from tests.report.results import result
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +84,7 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     said = capsys.readouterr().out
     assert "2 runs are missing" in said
     assert re.search(rf"failed: {MANY}, seed 0: .*holds files but no run of ltzoo", said)
-    assert re.search(rf"finished: {ONE}: seed 0, overall", said)
+    assert re.search(rf"finished: {ONE}, seed 0; .* is seed 0, overall", said)
     assert "1 runs finished, 1 failed, 0 not begun" in said
     assert [found.model for found in read_results(tmp_path / "results")] == [ONE]
     assert (tmp_path / "zoo" / ONE / "model.safetensors").is_file()
@@ -88,21 +92,27 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert capsys.readouterr().out == "0 runs are missing\n"
 
 
-def test_a_build_stops_in_time_and_goes_on(folders, tmp_path, capsys):
-    run, kept = RunFolder(tmp_path / "output" / MANY / "seed0"), []
+def test_a_build_stops_when_the_time_is_up_and_goes_on(folders, tmp_path, monkeypatch, capsys):
+    run, kept = RunFolder(tmp_path / "output" / MANY / "seed0"), [[]]
     for _ in range(2):
-        assert build.main([MANY, "--time-budget", "0.4", *folders]) == 0
-        kept.append(
-            int(re.search(r"stopped: .*, seed 0: (\d+) of 2000 epochs are kept in", capsys.readouterr().out)[1])
-        )
+        monkeypatch.setattr(build._Build, "is_over", lambda self: len(run.read_history(2000)) > len(kept[-1]) + 1)
+        assert build.main([MANY, "--time-budget", "10", *folders]) == 0
         kept.append(run.read_history(2000))
-    assert (len(kept[1]), len(kept[3])) == (kept[0], kept[2])
-    assert 0 < kept[0] < kept[2]
-    assert kept[3][: kept[0]] == kept[1]
+        said = capsys.readouterr().out
+        assert f"stopped: {MANY}, seed 0: {len(kept[-1])} of 2000 epochs are kept in {run.path}" in said
+        assert "0 runs finished, 0 failed, 0 not begun" in said
+    assert 1 < len(kept[1]) < len(kept[2])
+    losses = [[row["train_loss"] for row in rows] for rows in kept]
+    assert losses[2][: len(kept[1])] == losses[1]
     assert read_results(tmp_path / "results") == []
 
 
-def test_a_budget_without_an_epoch_is_refused(folders, capsys):
+def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, capsys):
+    def start(self):
+        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        return build._Worker(idle, [self.waiting.pop(0)], tmp_path / "log", 0)
+
+    monkeypatch.setattr(build._Build, "start", start)
     assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
     error = capsys.readouterr().err
     assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
@@ -118,12 +128,18 @@ def test_an_interrupted_build_takes_its_runs_along(folders, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    # As a shell does to what it starts in the background, where nobody can interrupt it by a key.
+    ignored = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *line]
+    process = subprocess.Popen(ignored, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
         wait_for(lambda: len(run.read_history(2000)) > 1 or process.poll() is not None)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate()
+        process.send_signal(signal.SIGTERM)
+        said, error = process.communicate(timeout=100)
+    finally:
+        process.kill()
     assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
-    wait_for(lambda: "of 2000 epochs are kept; --resume goes on from there" in log.read_text())
+    assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs are kept in", said)
+    assert "of 2000 epochs are kept; --resume goes on from there" in log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -149,6 +165,53 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, match, folders,
     assert match in error
     assert error.count("\n") == 1
     assert set(tmp_path.iterdir()) <= before | {tmp_path / "__pycache__"}
+
+
+def test_what_was_finished_before_is_collected_and_not_trained_again(
+    folders, checkpoint, tmp_path, monkeypatch, capsys
+):
+    runs = [Path(run) for run in runs_of(checkpoint, tmp_path / "output", [70.0, 80.0, 90.0])]
+    shutil.rmtree(checkpoint)  # it lies where the zoo is to be
+    change_config(runs[1] / "checkpoint", overrides={"optimizer.lr": [0.1, 0.05]})
+    monkeypatch.setattr(build._Build, "start", None)
+    assert build.main([NAME, *folders, "--seeds", "0", "1", "2", "0"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(rf"failed: {NAME}, seed 1: .* was trained with overrides .optimizer.lr.", said)
+    assert "2 runs finished, 1 failed, 0 not begun" in said
+    assert [found.seed for found in read_results(tmp_path / "results")] == [0, 2]
+
+
+def test_another_run_of_a_seed_does_not_stop_the_others(folders, checkpoint, tmp_path, monkeypatch, capsys):
+    runs_of(checkpoint, tmp_path / "output", [70.0, 80.0])
+    shutil.rmtree(checkpoint)
+    write_result(tmp_path / "results", result(NAME, seed=0))
+    monkeypatch.setattr(build._Build, "start", None)
+    assert build.main([NAME, *folders, "--seeds", "0", "1"]) == 0
+    assert f"finished: {NAME}, seed 1;" in capsys.readouterr().out
+    assert [found.seed for found in read_results(tmp_path / "results")] == [0, 1]
+
+
+def test_on_cuda_runs_of_one_seed_and_precision_share_a_process(folders, monkeypatch, tmp_path):
+    lines = []
+
+    def popen(line, **_):
+        lines.append(line)
+        raise InputError("enough")
+
+    monkeypatch.setattr(build.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(build.subprocess, "Popen", popen)
+    recipes = registry._RECIPES
+    recipes[ONE] = replace(recipes["resnet20_digitslt_ce_sgd"], name=ONE, protocol="short", precision="tf32")
+    names = [ONE, NAME, "resnet20_digitslt_ce_sam", "resnet20_digitslt_ce_sam10"]
+    arguments = build.build_parser().parse_args([*names, "--jobs", "2", *folders, "--seeds", "0", "1"])
+    arguments.modules = []
+    for _ in range(2):
+        with pytest.raises(InputError, match="enough"):
+            build.command(arguments)
+    asked = lines[0][lines[0].index("--recipe") + 1 : lines[0].index("--seed")]
+    assert len(asked) == 2
+    assert ONE not in asked
+    assert lines[0][lines[0].index("--seed") + 1] == "0"
 
 
 def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys):

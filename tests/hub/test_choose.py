@@ -86,7 +86,12 @@ def test_all_combinations_are_tried_and_keys_that_share_a_value_move_together(ru
     monkeypatch.setattr(choose, "train_all", train_all)
     varied = ["schedule.warmup_epochs=0,1", "optimizer.momentum=optimizer.clip_grad=0.5,0.9"]
     precision = ["--amp", "--amp-dtype", "bfloat16"]
-    assert run_choose(*(word for text in varied for word in ("--vary", text)), "--seeds", "1", "2", *precision) == 2
+    assert (
+        run_choose(
+            *(word for text in varied for word in ("--vary", text)), "--seeds", "1", "2", "--jobs", "8", *precision
+        )
+        == 2
+    )
     tried = [
         (r.schedule.warmup_epochs, r.optimizer.momentum, r.optimizer.clip_grad, o.seed, o.output.name) for r, o in asked
     ]

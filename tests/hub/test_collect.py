@@ -37,7 +37,7 @@ def test_every_run_is_a_result_and_the_median_one_is_kept(accuracies, seed, chec
     assert kept(places) == (seed, [seed])
     assert contradictions(read_results(places[1]), places[0]) == {}
     assert f'create_model("{NAME}", pretrained=True)' in (places[0] / NAME / "README.md").read_text()
-    assert f"{NAME}: seed {seed}, overall {accuracies[seed]:.2f} of " in capsys.readouterr().out
+    assert f"is seed {seed}, overall {accuracies[seed]:.2f}\n" in capsys.readouterr().out
 
 
 def test_collecting_again_changes_nothing(checkpoint, tmp_path, places):
@@ -63,6 +63,32 @@ def test_what_is_kept_gives_way_to_the_median_of_more_runs_only(checkpoint, tmp_
     assert collected(others[3:], places) == 0  # the median of five is seed 0, whose run is gone
     assert "its checkpoint is not at hand, so the zoo stays as it is" in capsys.readouterr().out
     assert kept(places) == (2, [2])
+
+
+def test_a_checkpoint_without_a_result_is_not_replaced(checkpoint, tmp_path, places, capsys):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0, 90.0, 80.0])
+    assert collected(runs, places) == 0
+    other = tmp_path / "other-results"
+    assert collect.main([runs[0], "--zoo", str(places[0]), "--results", str(other)]) == 2
+    assert "holds a checkpoint of which" in capsys.readouterr().err
+    assert not other.exists()
+    assert kept(places) == (2, [2])
+
+
+def test_collecting_that_was_killed_after_the_checkpoint_goes_on(checkpoint, tmp_path, places):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    assert collected(runs, places) == 0
+    shutil.rmtree(places[1])
+    assert collected(runs, places) == 0
+    assert kept(places) == (0, [0])
+
+
+def test_the_packages_zoo_is_known_by_any_path(checkpoint, tmp_path, places, monkeypatch):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    places[0].mkdir()
+    (tmp_path / "link").symlink_to(places[0])
+    assert collect.main([*runs, "--zoo", str(tmp_path / "link"), "--results", str(places[1])]) == 0
+    assert kept(places) == (0, [0])
 
 
 def test_another_zoo_leaves_what_results_say_of_the_package(checkpoint, tmp_path, places):
@@ -110,7 +136,10 @@ def test_another_run_of_a_seed_that_has_a_result_is_refused(checkpoint, tmp_path
     assert collected(runs_of(checkpoint, tmp_path / "output", [50.0]), places) == 0
     again = runs_of(checkpoint, tmp_path / "again", [60.0, 70.0])
     assert collected(reversed(again), places) == 2
-    assert "seed0.json is another result of that run, overall 50.00 and not 60.00" in capsys.readouterr().err
+    assert (
+        "seed0.json is another result of that run (overall 50.00, here 60.00; figures differ)"
+        in capsys.readouterr().err
+    )
     assert [result.seed for result in read_results(places[1])] == [0]
     assert kept(places) == (0, [0])
 

@@ -25,6 +25,8 @@ def colour():
     return ltzoo.create_model("resnet20_digitslt_ce_sgd", in_chans=3)
 def nothing():
     return None
+def leaving():
+    raise SystemExit(0)
 def broken():
     raise RuntimeError("no\\nweights")
 class NotFinite(nn.Module):
@@ -80,8 +82,8 @@ def test_what_is_measured_stands_beside_what_is_claimed(entered, weights, capsys
     assert entered("--weights", str(file), "--name", "Their best, ever", "--groups", "mislas") == 0
 
 
-def test_timms_models_are_made_for_the_benchmark(entered):
-    assert entered(model="timm:resnet20_cifar") == 0
+def test_timms_models_are_made_for_the_benchmark(entered, weights):
+    assert entered("--weights", str(weights[1]), model="timm:resnet20_cifar") == 0
     (result,) = read_results(entered.results)
     assert result.architecture == "timm:resnet20_cifar"
     assert result.figures["last"].images == 400
@@ -93,6 +95,12 @@ def test_another_measurement_under_the_name_is_refused(entered, weights, capsys)
     assert "another result of that run" in capsys.readouterr().err
     (result,) = read_results(entered.results)
     assert result.claim.overall == 52.8
+
+
+@pytest.mark.parametrize("word", ["hf-hub:me/model", "local-dir:here", "no_such"])
+def test_only_timms_own_networks_are_made(word, entered, weights, capsys):
+    assert entered("--weights", str(weights[1]), model=f"timm:{word}") == 2
+    assert f"timm:{word} cannot be made (" in capsys.readouterr().err
 
 
 def damaged(folder):
@@ -109,10 +117,14 @@ def of_another_model(folder):
     ("changes", "match"),
     [
         ({"model": "resnet20"}, "must be timm:NAME or MODULE:FUNCTION, not 'resnet20'"),
-        ({"model": "timm:no_such"}, "timm:no_such cannot be made (RuntimeError: Unknown model (no_such))"),
+        (
+            {"model": "timm:resnet20_cifar"},
+            "timm:resnet20_cifar is a network without weights; name them with --weights",
+        ),
         ({"model": "no_such:model"}, "no_such:model cannot be made (ModuleNotFoundError"),
         ({"model": "theirs:no_such"}, "theirs:no_such cannot be made (AttributeError"),
         ({"model": "theirs:broken"}, "theirs:broken cannot be made (RuntimeError: no)"),
+        ({"model": "theirs:leaving"}, "theirs:leaving cannot be made (SystemExit: 0)"),
         ({"model": "theirs:nothing"}, "must return a torch module, not NoneType"),
         ({"model": "theirs:nine_classes"}, "must give logits (400, 10), not (400, 9)"),
         ({"model": "theirs:Pairs"}, "must give logits (400, 10), not tuple"),
@@ -123,6 +135,7 @@ def of_another_model(folder):
         ({"claimed": "nan"}, "must be per cent from 0 to 100, not 'nan'"),
         ({"source": "a paper"}, "must be a URL that begins with http:// or https://, not 'a paper'"),
         ({"source": "javascript:alert(1)"}, "must be a URL"),
+        ({"source": "https:"}, "must be a URL"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(changes, match, entered, capsys):
@@ -151,8 +164,14 @@ def test_weights_that_do_not_fit_are_refused(make, match, entered, tmp_path, cap
 
 
 def test_an_entrys_file_is_json_that_names_no_recipe(entered):
-    assert entered(model=f"timm:{'resnet20_cifar'}", benchmark="digitslt") == 0
-    document = json.loads((entered.results / "entries" / "digitslt_timm-resnet20-cifar.json").read_text())
+    assert entered() == 0
+    document = json.loads((entered.results / "entries" / "digitslt_theirs-model.json").read_text())
     assert document["recipe"] is None
     assert document["claim"] == {"overall": 52.8, "source": SOURCE}
     assert NAME not in json.dumps(document)
+
+
+@pytest.mark.parametrize("name", ["a | b", NAME, "two\nlines", ""])
+def test_names_are_checked(name, entered, capsys):
+    assert entered("--name", name) == 2
+    assert "argument --name: " in capsys.readouterr().err

@@ -66,9 +66,19 @@ def test_check_says_what_is_stale_and_writes_nothing(root, capsys):
     capsys.readouterr()
     assert reported(root, "--check") == 1
     said = capsys.readouterr().out
-    assert "README.md is not what the results say; run hub/report.py" in said
+    assert "reproduction.md is not what the results say; run hub/report.py" in said
     assert "index.html is not what" in said
     assert written(root) == before
+
+
+def test_a_table_of_no_results_any_more_is_found_and_removed(root, capsys):
+    assert reported(root) == 0
+    stray = root / "results" / "results-cifar10lt.csv"
+    stray.touch()
+    assert reported(root, "--check") == 1
+    assert "results-cifar10lt.csv is not what the results say" in capsys.readouterr().out
+    assert reported(root) == 0
+    assert not stray.exists()
 
 
 def test_notes_stand_below_their_table(root, capsys):

@@ -42,10 +42,17 @@ def test_a_result_is_read_back_as_it_was_written(found, tmp_path):
     assert path == tmp_path / found.place
     assert read_results(tmp_path) == [found]
     assert is_there(tmp_path, found)
-    assert is_there(tmp_path, replace(found, weights="elsewhere"))
+    assert is_there(tmp_path, replace(found, weights="elsewhere", run=found.run | {"seconds": 1.0}, versions={}))
     first = path.read_bytes()
     write_result(tmp_path, found)
     assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["", "///", "two\nlines", "a | b", "<!-- end of zoo -->", "`a`", "[a](b)", NAME])
+def test_names_that_tables_would_read_otherwise_are_refused(name, tmp_path):
+    path = write_result(tmp_path, entry())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model": name}))
+    refused(lambda: read_results(tmp_path), "a model's name must be one line of text|is a recipe's name")
 
 
 def test_a_name_that_is_no_files_stays_in_its_folder():
@@ -58,7 +65,8 @@ def test_a_name_that_is_no_files_stays_in_its_folder():
 def test_a_recipe_and_seed_have_one_result(tmp_path):
     write_result(tmp_path, result(accuracy=50.0))
     refused(
-        lambda: is_there(tmp_path, result(accuracy=51.0)), "another result of that run, overall 50.00 and not 51.00"
+        lambda: is_there(tmp_path, result(accuracy=51.0)),
+        r"another result of that run .overall 50.00, here 51.00; figures differ.;",
     )
     assert not is_there(tmp_path, result(seed=1, accuracy=51.0))
     path = tmp_path / result().place
@@ -73,7 +81,28 @@ def test_a_recipe_and_seed_have_one_result(tmp_path):
         (lambda document: document["figures"].pop("last"), "holds no result"),
         (lambda document: document["recipe"].update(batch_size=64), "differs in batch_size"),
         (lambda document: document["recipe"].update(batch_size="x"), "holds no result .InputError"),
-        (lambda document: document.update(model="nothing"), "no recipe is called|belongs|would have two"),
+        (lambda document: document["figures"]["last"].update(overall=99.0), "must follow from the classes'"),
+        (lambda document: document["figures"]["last"].update(overall=float("nan")), "must follow from the classes'"),
+        (
+            lambda document: document["figures"]["last"]["groups"]["count"].update(tail=51.0),
+            "of the groups of last must",
+        ),
+        (lambda document: document["figures"]["last"]["groups"].pop("count"), "must follow from the classes'"),
+        (lambda document: document["figures"]["last"]["per_class"].pop(), "not of the classes of digitslt"),
+        (lambda document: document["figures"]["last"].update(per_class=["x"] * 10), "holds no result .TypeError"),
+        (lambda document: document["figures"]["last"].update(per_class=[150.0] * 10), "must lie between 0 and 100"),
+        (lambda document: document["figures"]["last"].update(class_counts=[1] * 10), "not of the classes of digitslt"),
+        (
+            lambda document: document["figures"].update(worst=document["figures"]["last"]),
+            "must be last and other rules",
+        ),
+        (lambda document: document["run"].pop("seconds"), "holds no result .KeyError: 'seconds'"),
+        (lambda document: document.update(seed="0"), "the seed must be a whole number"),
+        (lambda document: document.update(benchmark="cifar10lt"), "must be the recipe's"),
+        (lambda document: document["curve"].pop("tail"), "the curve must have the columns"),
+        (lambda document: document["curve"]["tail"].pop(), "the curve must have the columns .*, of one length"),
+        (lambda document: document["curve"]["tail"].__setitem__(0, float("inf")), "must be finite"),
+        (lambda document: document.update(model="nothing"), "model, benchmark and architecture must be the recipe's"),
     ],
 )
 def test_files_that_hold_no_result_are_named(change, match, tmp_path):
@@ -84,7 +113,7 @@ def test_files_that_hold_no_result_are_named(change, match, tmp_path):
     refused(lambda: read_results(tmp_path), match)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "\udcff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "\udcff", "[" * 100_000])
 def test_files_that_hold_something_else_are_named(text, tmp_path):
     path = write_result(tmp_path, result())
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -140,5 +169,7 @@ def test_other_weights_and_damage_are_contradictions(checkpoint):
     write_card(checkpoint)
     write_manifest(checkpoint)
     assert "of other weights" in contradictions([measured], checkpoint.parent)[NAME]
-    flip_bit(checkpoint / "metrics.json")
-    assert "metrics.json is damaged" in contradictions([measured], checkpoint.parent)[NAME]
+    flip_bit(checkpoint / "model.safetensors")
+    assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent)[NAME]
+    (checkpoint / "model.safetensors").unlink()
+    assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent)[NAME]

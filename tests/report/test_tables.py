@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
+from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import (
     benchmark_table,
@@ -101,7 +103,8 @@ def test_a_row_shows_published_ours_difference_and_the_papers_rule():
     assert cells[4] == "+0.5 / **-25.5** / **+2.2** / **+30.8**"
     assert cells[5] == "39.0 ± 0.0 / 39.0 ± 0.0 / 39.0 ± 0.0 / 39.0 ± 0.0"
     assert cells[6] == "2"
-    assert row_of(text, "resnet32_cifar100lt_vs_sam")[3:] == ["", "", "", ""]
+    assert cells[7] == "float32"
+    assert row_of(text, "resnet32_cifar100lt_vs_sam")[3:] == ["", "", "", "", ""]
     assert f"- `{CE}`: trained in bfloat16" in text
 
 
@@ -111,6 +114,22 @@ def test_cells_are_counted_and_what_they_cost():
     lines = [line for line in count_text(paper_tables(RECIPES, found)).splitlines() if "A, Table 1" in line]
     # One run of SGD took 2 minutes: 8 cells of SGD and 8 of SAM, which needs twice the passes, three seeds each.
     assert lines == [f"| A, Table 1 | 16 | 2 | 1 | 2 (`{CE}`, float32, a machine); 144 by passes |"]
+
+
+def test_a_row_without_overall_accuracy_is_judged_by_what_was_printed():
+    found = standings([result("resnet32_cifar10lt_ce_drw_sam05", accuracy=64.0)])
+    (line,) = [line for line in count_text(paper_tables(RECIPES, found)).splitlines() if "A, Figure 4" in line]
+    assert line.startswith("| A, Figure 4 | 2 | 1 | 1 |")
+
+
+def test_runs_side_by_side_share_the_devices_minutes():
+    shared = replace(result(), run=result().run | {"side_by_side": 4})
+    assert standing(shared).minutes == 0.5
+
+
+def test_runs_on_different_images_have_no_mean():
+    with pytest.raises(InputError, match=r"trained on different images \(.*seed0.json, .*seed1.json: subset_sha256"):
+        standings([result(), replace(result(seed=1), subset_sha256="another")])
 
 
 def test_a_benchmarks_table_is_sorted_and_shows_claims():
@@ -161,6 +180,8 @@ def test_the_page_gets_runs_and_what_nobody_has_measured_yet():
     unmeasured = rows["resnet34_cifar100lt_vs_ssesam"]
     assert (unmeasured["runs"], unmeasured["load"], unmeasured["groups"]) == ([], None, "count")
     assert unmeasured["published"][0]["overall"] == 53.5
+    assert unmeasured["published"][0]["limit"] == 1.5
+    assert rows[CE]["published"][0]["limit"] == 1.0  # two standard deviations
     assert rows["timm:resnet20_cifar"]["claimed"] == {"overall": 52.8, "source": "https://example.org/paper"}
     assert {row["benchmark"] for row in document["rows"]} == set(document["benchmarks"])
     page = leaderboard_page(document)
