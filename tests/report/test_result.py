@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from ltzoo.hub import write_card
+from collect import RESULTS
+from ltzoo.hub import PACKAGED, write_card
 from ltzoo.hub.manifest import write_manifest
+from ltzoo.registry import list_recipes
 from ltzoo.report import IN_THE_PACKAGE, contradictions, is_there, read_results, result_of, weights_in, write_result
 from tests.hub.checkpoints import NAME, change_config, change_weights, flip_bit, refused
 from tests.report.results import entry, result
@@ -173,3 +175,9 @@ def test_other_weights_and_damage_are_contradictions(checkpoint):
     assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent)[NAME]
     (checkpoint / "model.safetensors").unlink()
     assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent)[NAME]
+
+
+def test_the_zoo_and_the_results_that_come_with_the_package_agree():
+    results = read_results(RESULTS)
+    assert contradictions(results, PACKAGED) == {}
+    assert {found.model for found in results if found.weights} >= set(list_recipes("resnet20_digitslt_*"))
