@@ -92,21 +92,6 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert capsys.readouterr().out == "0 runs are missing\n"
 
 
-def test_a_build_stops_when_the_time_is_up_and_goes_on(folders, tmp_path, monkeypatch, capsys):
-    run, kept = RunFolder(tmp_path / "output" / MANY / "seed0"), [[]]
-    for _ in range(2):
-        monkeypatch.setattr(build._Build, "is_over", lambda self: len(run.read_history(2000)) > len(kept[-1]) + 1)
-        assert build.main([MANY, "--time-budget", "10", *folders]) == 0
-        kept.append(run.read_history(2000))
-        said = capsys.readouterr().out
-        assert f"stopped: {MANY}, seed 0: {len(kept[-1])} of 2000 epochs are kept in {run.path}" in said
-        assert "0 runs finished, 0 failed, 0 not begun" in said
-    assert 1 < len(kept[1]) < len(kept[2])
-    losses = [[row["train_loss"] for row in rows] for rows in kept]
-    assert losses[2][: len(kept[1])] == losses[1]
-    assert read_results(tmp_path / "results") == []
-
-
 def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, capsys):
     def start(self):
         idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -118,7 +103,9 @@ def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, ca
     assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
 
 
-def test_an_interrupted_build_takes_its_runs_along(folders, tmp_path):
+def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is_up(
+    folders, tmp_path, monkeypatch, capsys
+):
     line = [sys.executable, str(ROOT / "hub" / "build.py"), MANY, *folders]
     run, log = RunFolder(tmp_path / "output" / MANY / "seed0"), tmp_path / "output" / "logs" / f"{MANY}.seed0.log"
 
@@ -140,6 +127,15 @@ def test_an_interrupted_build_takes_its_runs_along(folders, tmp_path):
     assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
     assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs are kept in", said)
     assert "of 2000 epochs are kept; --resume goes on from there" in log.read_text()
+    before = run.read_history(2000)
+    monkeypatch.setattr(build._Build, "is_over", lambda self: len(run.read_history(2000)) > len(before) + 1)
+    assert build.main([MANY, "--time-budget", "10", *folders]) == 0
+    after, said = run.read_history(2000), capsys.readouterr().out
+    assert f"stopped: {MANY}, seed 0: {len(after)} of 2000 epochs are kept in {run.path}" in said
+    assert "0 runs finished, 0 failed, 0 not begun" in said
+    losses = [[row["train_loss"] for row in rows] for rows in (before, after)]
+    assert losses[1][: len(before)] == losses[0]
+    assert read_results(tmp_path / "results") == []
 
 
 @pytest.mark.parametrize(
