@@ -1,6 +1,7 @@
 """The report: results of runs, held against their checkpoints, beside what papers printed; tables, pictures, a page."""
 
 from ltzoo.report.document import leaderboard_document
+from ltzoo.report.entry import load_weights, make_model, measure_entry
 from ltzoo.report.kept import contradictions, weights_in
 from ltzoo.report.leaderboard import leaderboard_page
 from ltzoo.report.paper_tables import count_text, paper_tables, table_text
@@ -25,6 +26,9 @@ __all__ = [
     "is_there",
     "leaderboard_document",
     "leaderboard_page",
+    "load_weights",
+    "make_model",
+    "measure_entry",
     "paper_tables",
     "pictures_of",
     "read_results",
