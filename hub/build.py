@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -18,9 +16,10 @@ from typing import get_args, get_type_hints
 import torch
 
 from collect import add_places, collect, read_run
+from interrupts import interrupts, stop
 from ltzoo.cli import parser as options
 from ltzoo.cli.parser import Parser, run
-from ltzoo.data import load_subset, pack
+from ltzoo.data import Subset, load_subset, pack
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe, list_recipes
@@ -52,7 +51,7 @@ def build_parser() -> Parser:
         "--threads", type=options.at_least_one, default=1, metavar="N", help="CPU threads a run (%(default)s)"
     )
     parser.add_argument("--precision", choices=_PRECISIONS, help="of all runs (each recipe's own)")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds the data sets (data)")
+    options.add_data_options(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the runs (output)")
     parser.add_argument("--pack", type=Path, metavar="DIR", help="train nothing; write the images that these runs need")
     parser.add_argument(
@@ -92,28 +91,22 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{len(jobs)} runs are missing", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs}.values():
-        load_subset(recipe.data, recipe.subset, arguments.data_dir)  # or bad news now, and not from every run
-    with _interrupts():
+        _subset(recipe, arguments)  # or bad news now, and not from every run
+    with interrupts():
         return _Build(arguments, jobs).work() if jobs else 0
 
 
-@contextmanager
-def _interrupts() -> Iterator[None]:
-    """Take being terminated or hung up on for an interrupt, and an interrupt for one though a shell had it ignored."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-
-
 def _matching(pattern: str) -> list[str]:
+    if not set(pattern) & set("*?["):
+        return [get_recipe(pattern).name]  # or the nearest are named
     names = list_recipes(pattern)
     if not names:
         raise InputError(f"no recipe matches {pattern!r}; python -m ltzoo list shows all")
     return names
+
+
+def _subset(recipe: Recipe, arguments: argparse.Namespace) -> Subset:
+    return load_subset(recipe.data, recipe.subset, arguments.data_dir, arguments.download)
 
 
 def _minutes(text: str) -> float:
@@ -135,7 +128,7 @@ def _pack(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
     if not wanted:
         raise InputError("no run is missing that wants images; name other recipes or seeds")
     subsets = {
-        data_set: [load_subset(recipe.data, recipe.subset, arguments.data_dir) for recipe in of_subset.values()]
+        data_set: [_subset(recipe, arguments) for recipe in of_subset.values()]
         for data_set, of_subset in wanted.items()
     }
     there = [str(arguments.pack / data_set) for data_set in wanted if (arguments.pack / data_set).exists()]
@@ -181,7 +174,7 @@ class _Build:
                     self.close(worker)
         finally:
             stopped = list(running)
-            _stop([worker.process for worker in stopped])
+            stop([worker.process for worker in stopped])
             for worker in stopped:
                 self.close(worker, stopped=True)
             print(f"{self.finished} runs finished, {self.failed} failed, {len(self.waiting)} not begun", flush=True)
@@ -276,17 +269,6 @@ class _Build:
             return is_there(self.arguments.results, read_run(run_folder))
         except InputError:  # unfinished, or another run than the result's
             return False
-
-
-def _stop(processes: Sequence[subprocess.Popen]) -> None:
-    """Interrupt workers until they have stopped: an import can swallow one interrupt. In the end, end them."""
-    for number in (*[signal.SIGINT] * 12, signal.SIGTERM, signal.SIGKILL):
-        running = [process for process in processes if process.poll() is None]
-        for process in running:
-            process.send_signal(number)
-        deadline = time.monotonic() + 5
-        while any(process.poll() is None for process in running) and time.monotonic() < deadline:
-            time.sleep(0.05)
 
 
 def main(argv: list[str] | None = None) -> int:

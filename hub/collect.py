@@ -12,10 +12,10 @@ from pathlib import Path
 
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
-from ltzoo.hub import METRICS, PACKAGED, WEIGHTS, damaged_files, new_checkpoint, read_config, write_card
-from ltzoo.report import IN_THE_PACKAGE, Result, is_there, read_results, result_of, weights_in, write_result
+from ltzoo.hub import METRICS, WEIGHTS, damaged_files, new_checkpoint, read_config, write_card
+from ltzoo.report import Result, is_there, place_of, read_results, result_of, weights_in, write_result
 
-RESULTS = Path(__file__).parents[1] / "results"
+ZOO, RESULTS = Path(__file__).parent / "zoo", Path(__file__).parents[1] / "results"
 LARGEST = 8_000_000
 """Bytes of weights that may come with the package; those of a ResNet-34 have five times as many in float16."""
 
@@ -30,9 +30,7 @@ def build_parser() -> Parser:
 
 def add_places(parser: Parser) -> None:
     """Add `--zoo` and `--results`."""
-    parser.add_argument(
-        "--zoo", type=Path, default=PACKAGED, metavar="DIR", help="where checkpoints are kept (hub/zoo)"
-    )
+    parser.add_argument("--zoo", type=Path, default=ZOO, metavar="DIR", help="where checkpoints are kept (hub/zoo)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
 
 
@@ -112,24 +110,23 @@ def _keep(
 ) -> str:
     """Keep the median run's checkpoint if it is among these runs, then write the results and whose weights are kept."""
     median, comment = of_all[(len(of_all) - 1) // 2], ""
-    packaged = zoo.resolve() == PACKAGED.resolve()
     if weights_in(zoo, name) == median.weights_sha256:
         pass  # it is there
     elif median.seed not in runs:
         comment = "; its checkpoint is not at hand, so the zoo stays as it is"
     else:
         checkpoint, _ = runs[median.seed or 0]
-        if packaged and (checkpoint / WEIGHTS).stat().st_size > LARGEST:
+        if zoo.resolve() == ZOO.resolve() and (checkpoint / WEIGHTS).stat().st_size > LARGEST:
             comment = f"; the weights in {checkpoint} are too large for the package, --zoo DIR keeps them elsewhere"
         else:
             with new_checkpoint(zoo / name) as fresh:
                 shutil.copytree(checkpoint, fresh, dirs_exist_ok=True)
                 write_card(fresh, name)
-    kept = weights_in(zoo, name)
+    kept, place = weights_in(zoo, name), place_of(zoo, results)
     for result in of_all:
-        weights = IN_THE_PACKAGE if result.weights_sha256 == kept else None
-        if packaged or not (results / result.place).exists():
-            write_result(results, replace(result, weights=weights if packaged else None))
+        elsewhere = None if result.weights == place else result.weights
+        weights = elsewhere or (place if result.weights_sha256 == kept else None)
+        write_result(results, replace(result, weights=weights))
     others = ", ".join(f"{result.figures['last'].overall:.2f}" for result in of_all)
     return (
         f"{name}: the median of {others} is seed {median.seed}, overall {median.figures['last'].overall:.2f}{comment}"

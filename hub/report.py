@@ -11,10 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from collect import RESULTS
+from collect import RESULTS, ZOO
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
-from ltzoo.hub import PACKAGED
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import (
     Standing,
@@ -25,8 +24,10 @@ from ltzoo.report import (
     csv_text,
     leaderboard_document,
     leaderboard_page,
+    measured_text,
     paper_tables,
     pictures_of,
+    place_of,
     read_results,
     standings,
     table_text,
@@ -45,13 +46,11 @@ def build_parser() -> Parser:
     """Make the parser."""
     parser = Parser(prog="report.py", description="Turn results into tables, pictures and the leaderboard's page.")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
-    parser.add_argument(
-        "--zoo", type=Path, default=PACKAGED, metavar="DIR", help="where checkpoints are kept (hub/zoo)"
-    )
+    parser.add_argument("--zoo", type=Path, default=ZOO, metavar="DIR", help="where checkpoints are kept (hub/zoo)")
     parser.add_argument(
         "--root", type=Path, default=ROOT, metavar="DIR", help="holds README.md and docs/ (the checkout)"
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a text would change")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where something is stale")
     return parser
 
 
@@ -60,26 +59,31 @@ def command(arguments: argparse.Namespace) -> int:
     results = read_results(arguments.results)
     if not results:
         raise InputError(f"{arguments.results} holds no result; hub/build.py or hub/collect.py writes some")
-    wrong = contradictions(results, arguments.zoo)
+    wrong = contradictions(results, arguments.zoo, place_of(arguments.zoo, arguments.results))
     if wrong:
-        raise InputError("; ".join(f"{name}: {fault}" for name, fault in wrong.items()))
+        named = [f"{name}: {fault}" for name, fault in wrong.items()]
+        more = f"; {len(named) - 3} more" if len(named) > 3 else ""
+        raise InputError(f"{'; '.join(named[:3])}{more}")
     found = standings(results)
     texts = compose(found, _read_notes(arguments.results / NOTES, found), arguments.root, arguments.results)
+    images, pictures = arguments.root / "docs" / "images", pictures_of(found)
+    drawn = [path for kind in ("radius", "epochs") for path in sorted(images.glob(f"{kind}_*.png"))]
     stray = [path for path in sorted(arguments.results.glob("results-*.csv")) if path not in texts]
+    stray += [path for path in drawn if path.name not in pictures]
     if arguments.check:
         stale = [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
+        stale += [images / name for name in pictures if not (images / name).is_file()]
         for path in [*stale, *stray]:
             print(f"{path} is not what the results say; run hub/report.py")
         return int(bool(stale or stray))
     for path in stray:
         path.unlink()
-    (arguments.root / "docs" / "images").mkdir(exist_ok=True)
+    images.mkdir(exist_ok=True)
     for path, text in texts.items():
         with whole_file(path) as fresh:
             fresh.write_text(text, encoding="utf-8")
-    pictures = pictures_of(found)
     for name, draw in pictures.items():
-        draw(arguments.root / "docs" / "images" / name)
+        draw(images / name)
     print(f"{len(results)} results of {len(found)} models: {len(texts)} texts and {len(pictures)} pictures written")
     return 0
 
@@ -102,17 +106,19 @@ def compose(found: Mapping[str, Standing], notes: Mapping[str, str], root: Path,
     of_papers = [f"### {table.title}\n\n{table_text(table, notes)}" for table in tables]
     of_benchmarks = [f"### {name}\n\n{benchmark_table(members)}" for name, members in benchmarks.items()]
     kept = {name: [s for s in members if any(r.weights for r in s.results)] for name, members in benchmarks.items()}
-    first = [f"{name}:\n\n{benchmark_table(members[:SHOWN])}" for name, members in kept.items() if members]
+    shown = [f"{name}:\n\n{benchmark_table(members[:SHOWN])}" for name, members in kept.items() if members]
     page = leaderboard_page(leaderboard_document(recipes, found, notes))
     reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
-    text = _filled(reproduction.read_text("utf-8"), "counts", count_text(tables), reproduction)
+    text = _filled(
+        reproduction.read_text("utf-8"), "counts", f"{measured_text(tables)}\n\n{count_text(tables)}", reproduction
+    )
     text = _filled(text, "benchmarks", "\n\n".join(of_benchmarks), reproduction)
-    shown = [f"![{name.removesuffix('.png').replace('_', ' ')}](images/{name})" for name in pictures_of(found)]
-    text = _filled(text, "pictures", "\n".join(shown), reproduction)
+    images = [f"![{name.removesuffix('.png').replace('_', ' ')}](images/{name})" for name in pictures_of(found)]
+    text = _filled(text, "pictures", "\n".join(images), reproduction)
     text = _filled(text, "papers", "\n\n".join(of_papers), reproduction)
     return {
         reproduction: text,
-        readme: _filled(readme.read_text("utf-8"), "zoo", "\n\n".join(first), readme),
+        readme: _filled(readme.read_text("utf-8"), "zoo", "\n\n".join([measured_text(tables), *shown]), readme),
         root / "docs" / "index.html": page,
         **{results / f"results-{name}.csv": csv_text(members) for name, members in benchmarks.items()},
     }

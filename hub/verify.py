@@ -13,7 +13,7 @@ from ltzoo.cli.parser import Parser, add_device_option, run
 from ltzoo.errors import InputError
 from ltzoo.hub import PACKAGED, list_folder, verify_checkpoint
 from ltzoo.registry import find_checkpoint
-from ltzoo.report import contradictions, read_results
+from ltzoo.report import contradictions, place_of, read_results
 
 
 def build_parser() -> Parser:
@@ -39,7 +39,7 @@ def command(arguments: argparse.Namespace) -> int:
         raise InputError("no checkpoint comes with the package; name one")
     folders = {name: find_checkpoint(name, arguments.hub, whole=True) for name in names}
     ours = [name for name, folder in folders.items() if folder.resolve() == (PACKAGED / name).resolve()]
-    wrong = contradictions(read_results(arguments.results), PACKAGED) if ours else {}
+    wrong = _contradictions(arguments.results) if ours else {}
     missing = [] if arguments.names else [name for name in wrong if name not in names]
     different = len(missing)
     for name in missing:
@@ -56,6 +56,10 @@ def command(arguments: argparse.Namespace) -> int:
             print(f"{name}: hash, card and round trip hold; accuracy differs by {verdict.accuracy:.1f}")
     print(f"{len(names) + len(missing)} checkpoints looked at, {different} different")
     return int(different > 0)
+
+
+def _contradictions(results: Path) -> dict[str, str]:
+    return contradictions(read_results(results), PACKAGED, place_of(PACKAGED, results))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ def leaderboard_document(
         notes: the same to what is to be said of it.
 
     Returns:
-        `title`, `columns`, `rules`, `benchmarks` and `rows`; accuracies in per cent, rounded to hundredths.
+        `title`, `columns`, `rules`, `benchmarks` and `rows`; accuracies in per cent.
     """
     by_name = {recipe.name: recipe for recipe in recipes}
     shown = [*standings, *(recipe.name for recipe in recipes if recipe.published and recipe.name not in standings)]
@@ -76,9 +76,9 @@ def _run(result: Result) -> dict[str, Any]:
     figures = {
         rule: {
             "epoch": result.epochs[rule] + 1 if rule in result.epochs else None,
-            "overall": round(found.overall, 2),
+            "overall": round(found.overall, 6),
             "groups": {
-                groups: {name: None if value is None else round(value, 2) for name, value in accuracy.items()}
+                groups: {name: None if value is None else round(value, 6) for name, value in accuracy.items()}
                 for groups, accuracy in found.groups.items()
             },
             "per_class": _rounded(found.per_class),
@@ -90,6 +90,7 @@ def _run(result: Result) -> dict[str, Any]:
         curve["epoch"] = [int(epoch or 0) + 1 for epoch in result.curve["epoch"]]
     return {
         "seed": result.seed,
+        "kept": result.weights is not None,
         "precision": result.recipe.precision if result.recipe else None,
         "machine": result.run.get("machine"),
         "minutes": round(device_minutes(result), 1) if result.recipe else None,

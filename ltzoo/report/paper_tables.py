@@ -118,6 +118,15 @@ def _differences(spreads: Mapping[str, Spread], published: Published) -> str:
     return " / ".join(cells) if spreads else ""
 
 
+def measured_text(tables: Sequence[PaperTable]) -> str:
+    """Say in a sentence how many of the papers' cells have runs of ours."""
+    rows = [row for table in tables for row in table.rows]
+    measured = sum(row.standing is not None for row in rows)
+    return (
+        f"Of the {len(rows)} cells of the papers' tables on CIFAR, {measured or 'none'} have been trained here so far."
+    )
+
+
 def count_text(tables: Sequence[PaperTable]) -> str:
     """Count, table by table, the rows that our runs have measured and those that they reproduce.
 

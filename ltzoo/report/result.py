@@ -14,9 +14,6 @@ from ltzoo.registry import list_recipes
 RULES = {"last": "last epoch", "best": "best epoch on the test set", "paper": "the paper's own rule"}
 """Which epoch a figure is of, and how it is measured. The first is ours."""
 
-IN_THE_PACKAGE = "hub/zoo"
-"""Where weights are kept that come with the package."""
-
 _ROUNDING = 1e-6
 
 CURVE = ("epoch", "train_loss", "overall", "head", "mid", "tail")

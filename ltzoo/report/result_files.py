@@ -118,8 +118,8 @@ def is_there(folder: Path, result: Result) -> bool:
             if other:
                 raise InputError(
                     f"{path} is another result of that run (overall {there.figures['last'].overall:.2f}, here "
-                    f"{result.figures['last'].overall:.2f}; {', '.join(other)} differ); a recipe and seed have one: "
-                    "keep it, or remove it first"
+                    f"{result.figures['last'].overall:.2f}; it differs in {', '.join(other)}); keep it, or remove it "
+                    "first: a run, or a model from elsewhere, has one result"
                 )
             return True
     return False

@@ -142,6 +142,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
     ("arguments", "match"),
     [
         (["nothing*"], "no recipe matches 'nothing*'"),
+        (["resnet20_digitslt_ce_sdg"], "the nearest are resnet20_digitslt_ce_sgd"),
         ([NAME, "--time-budget", "0"], "must be minutes above 0, not '0'"),
         ([NAME, "--time-budget", "soon"], "must be minutes above 0, not 'soon'"),
         ([NAME, "--precision", "float8"], "invalid choice: 'float8'"),
@@ -218,7 +219,7 @@ def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys)
 
 def test_each_data_set_is_packed_with_the_subsets_that_its_recipes_keep(folders, monkeypatch, capsys):
     packed = {}
-    monkeypatch.setattr(build, "load_subset", lambda benchmark, rule, data_dir: (benchmark.name, rule))
+    monkeypatch.setattr(build, "load_subset", lambda benchmark, rule, data_dir, download: (benchmark.name, rule))
     monkeypatch.setattr(build, "pack", lambda data_set, subsets, *places: packed.update({data_set: subsets}) or 2**20)
     names = ["resnet32_cifar10lt_ce_s*", "resnet34_cifar10lt50_ce_sgd", "resnet34_cifar100lt_la_sam", NAME]
     assert build.main([*names, "--pack", "packed", *folders]) == 0

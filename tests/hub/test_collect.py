@@ -8,16 +8,18 @@ import pytest
 
 import collect
 from ltzoo.hub import read_config
-from ltzoo.report import IN_THE_PACKAGE, contradictions, read_results
+from ltzoo.report import contradictions, read_results
 from tests.hub.checkpoints import NAME, change_config, flip_bit
 from tests.hub.runs import runs_of
+
+PLACE = "zoo-of-the-package"
 
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     """The zoo of the package and its results, both empty."""
-    monkeypatch.setattr(collect, "PACKAGED", tmp_path / "zoo-of-the-package")
-    return tmp_path / "zoo-of-the-package", tmp_path / "results"
+    monkeypatch.setattr(collect, "ZOO", tmp_path / PLACE)
+    return tmp_path / PLACE, tmp_path / "results"
 
 
 def collected(runs, places) -> int:
@@ -27,7 +29,7 @@ def collected(runs, places) -> int:
 def kept(places):
     """The seed in the zoo, and the seeds whose results say that their weights are kept."""
     results = read_results(places[1])
-    return read_config(places[0] / NAME)["seed"], [r.seed for r in results if r.weights == IN_THE_PACKAGE]
+    return read_config(places[0] / NAME)["seed"], [r.seed for r in results if r.weights == PLACE]
 
 
 @pytest.mark.parametrize(("accuracies", "seed"), [([70.0, 90.0, 80.0], 2), ([50.0], 0), ([60.0, 50.0], 1)])
@@ -35,7 +37,7 @@ def test_every_run_is_a_result_and_the_median_one_is_kept(accuracies, seed, chec
     assert collected(runs_of(checkpoint, tmp_path / "output", accuracies), places) == 0
     assert [result.figures["last"].overall for result in read_results(places[1])] == accuracies
     assert kept(places) == (seed, [seed])
-    assert contradictions(read_results(places[1]), places[0]) == {}
+    assert contradictions(read_results(places[1]), places[0], PLACE) == {}
     assert f'create_model("{NAME}", pretrained=True)' in (places[0] / NAME / "README.md").read_text()
     assert f"is seed {seed}, overall {accuracies[seed]:.2f}\n" in capsys.readouterr().out
 
@@ -108,6 +110,8 @@ def test_large_weights_are_not_kept_in_the_package(checkpoint, tmp_path, places,
     assert [result.weights for result in read_results(places[1])] == [None]
     assert collect.main([*runs, "--zoo", str(tmp_path / "other"), "--results", str(places[1])]) == 0
     assert (tmp_path / "other" / NAME).is_dir()
+    assert [result.weights for result in read_results(places[1])] == ["other"]
+    assert contradictions(read_results(places[1]), tmp_path / "other", "other") == {}
 
 
 def test_runs_that_are_not_finished_or_not_the_recipe_are_refused_and_nothing_is_written(
@@ -137,7 +141,7 @@ def test_another_run_of_a_seed_that_has_a_result_is_refused(checkpoint, tmp_path
     again = runs_of(checkpoint, tmp_path / "again", [60.0, 70.0])
     assert collected(reversed(again), places) == 2
     assert (
-        "seed0.json is another result of that run (overall 50.00, here 60.00; figures differ)"
+        "seed0.json is another result of that run (overall 50.00, here 60.00; it differs in figures)"
         in capsys.readouterr().err
     )
     assert [result.seed for result in read_results(places[1])] == [0]

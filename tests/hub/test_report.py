@@ -71,6 +71,19 @@ def test_check_says_what_is_stale_and_writes_nothing(root, capsys):
     assert written(root) == before
 
 
+def test_pictures_are_missed_and_those_of_nobody_removed(root, capsys):
+    assert reported(root) == 0
+    picture = root / "docs" / "images" / "epochs_resnet20_digitslt_ce.png"
+    stray = picture.rename(picture.with_name("epochs_resnet20_digitslt_xy.png"))
+    assert reported(root, "--check") == 1
+    said = capsys.readouterr().out
+    assert f"{picture} is not what" in said
+    assert f"{stray} is not what" in said
+    assert reported(root) == 0
+    assert picture.is_file()
+    assert not stray.exists()
+
+
 def test_a_table_of_no_results_any_more_is_found_and_removed(root, capsys):
     assert reported(root) == 0
     stray = root / "results" / "results-cifar10lt.csv"
@@ -98,7 +111,7 @@ def test_notes_stand_below_their_table(root, capsys):
         (lambda root: shutil.rmtree(root / "results"), "results holds no result; hub/build.py or hub/collect.py"),
         (
             lambda root: shutil.rmtree(root / "zoo-of-the-package" / "resnet20_digitslt_ce_sgd"),
-            "says that its checkpoint is in hub/zoo, where there is none",
+            "says that its checkpoint is in zoo-of-the-package, where there is none",
         ),
         (
             lambda root: write_result(root / "results", result(accuracy=1.0)),

@@ -12,7 +12,7 @@ import publish
 import verify
 from ltzoo.hub import Verdict, places, verify_checkpoint, write_card
 from ltzoo.hub.manifest import write_manifest
-from ltzoo.report import IN_THE_PACKAGE, result_of, write_result
+from ltzoo.report import result_of, write_result
 from tests.hub.checkpoints import NAME, change_config, change_weights, flip_bit, write_config
 from tests.report.results import result
 
@@ -168,13 +168,13 @@ def test_the_package_and_its_results_are_held_against_each_other(checkpoint, tmp
     monkeypatch.setattr(verify, "PACKAGED", checkpoint.parent)
     monkeypatch.setattr(places, "PACKAGED", checkpoint.parent)
     results, arguments = tmp_path / "results", ["--device", "cpu", "--results", str(tmp_path / "results")]
-    measured = replace(result_of(checkpoint), weights=IN_THE_PACKAGE)
+    measured = replace(result_of(checkpoint), weights="zoo")
     write_result(results, measured)
     assert verify.main(arguments) == 0
     capsys.readouterr()
     write_result(results, replace(measured, subset_sha256="another"))
     write_result(results, replace(measured, seed=1, weights=None))
-    write_result(results, result("resnet20_digitslt_ce_sam", weights=IN_THE_PACKAGE))
+    write_result(results, result("resnet20_digitslt_ce_sam", weights="zoo"))
     assert verify.main(arguments) == 1
     shown = capsys.readouterr().out
     assert f"{NAME}: DIFFERS: results/{NAME}/seed0.json says otherwise than the checkpoint" in shown

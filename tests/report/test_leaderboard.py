@@ -7,6 +7,7 @@ import shutil
 import statistics
 import tempfile
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +17,8 @@ from ltzoo.report.leaderboard import leaderboard_page
 HOSTILE = '</script><!--<script><img src=x onerror="window.broken = 1"> {{title}} \u2028 \u2029'
 VOID = {"meta", "input", "link", "br", "wbr", "img", "hr"}
 ENTRIES = 6
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENTS = ["../README.md", "reproduction.md", "build.md", "submit.md"]
 MINUS = "\u2212"
 
 
@@ -140,7 +143,8 @@ def test_the_page_is_whole_html_that_holds_the_document_and_nothing_from_outside
     assert read.texts["title", None] == "zoo & <co>: leaderboard"
     placeholders = page.replace(json.dumps(HOSTILE)[1:-1].replace("<", "\\u003c"), "")
     assert not re.search(r"\{\{\w+\}\}", placeholders)
-    assert read.addresses == ["#results"]
+    assert read.addresses == ["#results", *DOCUMENTS]
+    assert all((DOCS / address).is_file() for address in DOCUMENTS)
     assert not re.search(r"@import|url\(|\bfetch\(|innerHTML", page)
     assert page == leaderboard_page(DOCUMENT)
 
@@ -413,7 +417,7 @@ def test_links_lead_to_what_there_is(page):
     for button in page.all("[data-do=details]"):
         button.click()
     addresses = page.script("return [...document.querySelectorAll('[href]')].map((a) => a.getAttribute('href'))")
-    assert sorted(addresses) == ["#results", "https://example.org/models?name=one"]
+    assert sorted(addresses) == sorted(["#results", *DOCUMENTS, "https://example.org/models?name=one"])
     assert page.all("#results")
     source = page.one(f"#details-{page.place('elsewhere')} a")
     assert source.text == source.get_attribute("href") == "https://example.org/models?name=one"

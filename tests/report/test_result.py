@@ -10,9 +10,11 @@ from collect import RESULTS
 from ltzoo.hub import PACKAGED, write_card
 from ltzoo.hub.manifest import write_manifest
 from ltzoo.registry import list_recipes
-from ltzoo.report import IN_THE_PACKAGE, contradictions, is_there, read_results, result_of, weights_in, write_result
+from ltzoo.report import contradictions, is_there, place_of, read_results, result_of, weights_in, write_result
 from tests.hub.checkpoints import NAME, change_config, change_weights, flip_bit, refused
 from tests.report.results import entry, result
+
+PLACE = "hub/zoo"
 
 
 def test_a_checkpoint_gives_figures_curve_seconds_machine_and_hashes(as_recipe, finished_run):
@@ -36,7 +38,7 @@ def test_a_checkpoint_gives_figures_curve_seconds_machine_and_hashes(as_recipe, 
 
 @pytest.mark.parametrize(
     "found",
-    [result(), result(best=60.0, paper=70.0, seed=3, weights=IN_THE_PACKAGE), entry()],
+    [result(), result(best=60.0, paper=70.0, seed=3, weights=PLACE), entry()],
     ids=["run", "all", "entry"],
 )
 def test_a_result_is_read_back_as_it_was_written(found, tmp_path):
@@ -68,7 +70,7 @@ def test_a_recipe_and_seed_have_one_result(tmp_path):
     write_result(tmp_path, result(accuracy=50.0))
     refused(
         lambda: is_there(tmp_path, result(accuracy=51.0)),
-        r"another result of that run .overall 50.00, here 51.00; figures differ.;",
+        r"another result of that run .overall 50.00, here 51.00; it differs in figures.",
     )
     assert not is_there(tmp_path, result(seed=1, accuracy=51.0))
     path = tmp_path / result().place
@@ -150,19 +152,19 @@ def test_precision_is_no_other_recipe(checkpoint):
 
 
 def kept(checkpoint):
-    return replace(result_of(checkpoint), weights=IN_THE_PACKAGE)
+    return replace(result_of(checkpoint), weights=PLACE)
 
 
 def test_what_is_kept_is_what_was_measured(checkpoint):
     zoo, measured = checkpoint.parent, kept(checkpoint)
     other = replace(measured, seed=1, weights=None)
-    assert contradictions([measured, other], zoo) == {}
-    assert "no result says that its weights" in contradictions([other], zoo)[NAME]
-    assert "2 results say" in contradictions([measured, replace(other, weights=IN_THE_PACKAGE)], zoo)[NAME]
+    assert contradictions([measured, other], zoo, PLACE) == {}
+    assert "no result says that its weights" in contradictions([other], zoo, PLACE)[NAME]
+    assert "2 results say" in contradictions([measured, replace(other, weights=PLACE)], zoo, PLACE)[NAME]
     better = replace(measured.figures["last"], overall=99.0)
-    assert "says otherwise than" in contradictions([replace(measured, figures={"last": better})], zoo)[NAME]
-    missing = replace(result("resnet20_digitslt_ce_sam"), weights=IN_THE_PACKAGE)
-    assert "where there is none" in contradictions([measured, missing], zoo)["resnet20_digitslt_ce_sam"]
+    assert "says otherwise than" in contradictions([replace(measured, figures={"last": better})], zoo, PLACE)[NAME]
+    missing = replace(result("resnet20_digitslt_ce_sam"), weights=PLACE)
+    assert "where there is none" in contradictions([measured, missing], zoo, PLACE)["resnet20_digitslt_ce_sam"]
 
 
 def test_other_weights_and_damage_are_contradictions(checkpoint):
@@ -170,14 +172,22 @@ def test_other_weights_and_damage_are_contradictions(checkpoint):
     change_weights(checkpoint, lambda weights: weights["fc.weight"].neg_())
     write_card(checkpoint)
     write_manifest(checkpoint)
-    assert "of other weights" in contradictions([measured], checkpoint.parent)[NAME]
+    assert "of other weights" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     flip_bit(checkpoint / "model.safetensors")
-    assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent)[NAME]
+    assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     (checkpoint / "model.safetensors").unlink()
-    assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent)[NAME]
+    assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
+
+
+def test_a_place_is_a_path_from_where_the_results_are(tmp_path):
+    (tmp_path / "hub" / "zoo").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "hub" / "zoo")
+    assert place_of(tmp_path / "hub" / "zoo", tmp_path / "results") == PLACE
+    assert place_of(tmp_path / "link", tmp_path / "results") == PLACE
+    assert place_of(PACKAGED, RESULTS) == PLACE
 
 
 def test_the_zoo_and_the_results_that_come_with_the_package_agree():
     results = read_results(RESULTS)
-    assert contradictions(results, PACKAGED) == {}
+    assert contradictions(results, PACKAGED, place_of(PACKAGED, RESULTS)) == {}
     assert {found.model for found in results if found.weights} >= set(list_recipes("resnet20_digitslt_*"))

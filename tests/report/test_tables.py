@@ -16,6 +16,7 @@ from ltzoo.report import (
     csv_text,
     leaderboard_document,
     leaderboard_page,
+    measured_text,
     paper_tables,
     standings,
     table_text,
@@ -122,6 +123,14 @@ def test_a_row_without_overall_accuracy_is_judged_by_what_was_printed():
     assert line.startswith("| A, Figure 4 | 2 | 1 | 1 |")
 
 
+def test_how_many_cells_are_trained_is_said():
+    assert measured_text(paper_tables(RECIPES, {})).startswith(
+        "Of the 84 cells of the papers' tables on CIFAR, none have"
+    )
+    found = standings([result(CE)])
+    assert "on CIFAR, 1 have been trained" in measured_text(paper_tables(RECIPES, found))
+
+
 def test_runs_side_by_side_share_the_devices_minutes():
     shared = replace(result(), run=result().run | {"side_by_side": 4})
     assert standing(shared).minutes == 0.5
@@ -169,7 +178,8 @@ def test_the_page_gets_runs_and_what_nobody_has_measured_yet():
     assert rows[CE]["load"] == f'ltzoo.create_model("{CE}", pretrained=True)'
     assert rows[CE]["note"] == "a note"
     (run,) = rows[CE]["runs"]
-    assert run["figures"]["last"]["overall"] == 38.12
+    assert run["figures"]["last"]["overall"] == 38.123
+    assert run["kept"]
     assert (run["figures"]["last"]["epoch"], run["figures"]["paper"]["epoch"], run["figures"]["best"]) == (
         200,
         10,
