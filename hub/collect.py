@@ -110,11 +110,10 @@ def _keep(
 ) -> str:
     """Keep the median run's checkpoint if it is among these runs, then write the results and whose weights are kept."""
     median, comment = of_all[(len(of_all) - 1) // 2], ""
-    if weights_in(zoo, name) == median.weights_sha256:
-        pass  # it is there
-    elif median.seed not in runs:
+    missing = weights_in(zoo, name) != median.weights_sha256
+    if missing and median.seed not in runs:
         comment = "; its checkpoint is not at hand, so the zoo stays as it is"
-    else:
+    elif missing:
         checkpoint, _ = runs[median.seed or 0]
         if zoo.resolve() == ZOO.resolve() and (checkpoint / WEIGHTS).stat().st_size > LARGEST:
             comment = f"; the weights in {checkpoint} are too large for the package, --zoo DIR keeps them elsewhere"
