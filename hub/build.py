@@ -26,6 +26,7 @@ from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import is_there, read_results
 from ltzoo.train import RunFolder
 from ltzoo.train.compute import cores
+from ltzoo.train.keep import check_epochs
 from order import Job, in_order
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
@@ -53,6 +54,7 @@ def build_parser() -> Parser:
     parser.add_argument("--precision", choices=_PRECISIONS, help="of all runs (each recipe's own)")
     options.add_data_options(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the runs (output)")
+    options.add_save_epochs(parser)
     parser.add_argument("--pack", type=Path, metavar="DIR", help="train nothing; write the images that these runs need")
     parser.add_argument(
         "--hold-out", type=options.at_least_one, metavar="N", help="pack N more of each class, for hub/choose.py"
@@ -89,6 +91,8 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.pack:
         _pack([recipe for recipe, _ in jobs], arguments)
         return 0
+    for recipe, _ in jobs:
+        check_epochs(arguments.save_epochs, recipe)
     print(f"{len(jobs)} runs are missing", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs}.values():
         _subset(recipe, arguments)  # or bad news now, and not from every run
@@ -220,6 +224,8 @@ class _Build:
         line = [sys.executable, "-m", "ltzoo", "train", "--resume", "--recipe", *names, "--seed", str(seed)]
         line += ["--data-dir", str(self.arguments.data_dir), "--output", str(self.arguments.output)]
         line += ["--threads", str(self.arguments.threads)]
+        if self.arguments.save_epochs:
+            line += ["--save-epochs", ",".join(map(str, self.arguments.save_epochs))]
         line += [word for module in self.arguments.modules for word in ("--import", module)]
         line += ["--set", f"precision={self.arguments.precision}"] if self.arguments.precision else []
         with log.open("a", encoding="utf-8") as file:

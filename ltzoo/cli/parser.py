@@ -103,6 +103,11 @@ def at_least_one(text: str) -> int:
     return value
 
 
+def whole_numbers(text: str) -> tuple[int, ...]:
+    """Read whole numbers joined by commas."""
+    return tuple(_whole(word) for word in text.split(","))
+
+
 def seed(text: str) -> int:
     """Read a seed, a whole number from 0 to 2^32 - 1."""
     value = _whole(text)
@@ -136,6 +141,17 @@ def add_data_options(parser: Parser) -> None:
         help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none (%(default)s)",
     )
     parser.add_argument("--download", action="store_true", help="fetch a missing data set through torchvision")
+
+
+def add_save_epochs(parser: Parser) -> None:
+    """Add `--save-epochs`."""
+    parser.add_argument(
+        "--save-epochs",
+        type=whole_numbers,
+        default=(),
+        metavar="N,N,...",
+        help="keep the checkpoint after each of these epochs too, from 1, in OUTPUT/NAME/seedN/epochs/",
+    )
 
 
 def add_device_option(parser: Parser) -> None:

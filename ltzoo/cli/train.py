@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo import hub
-from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed
+from ltzoo.cli.parser import Parser, add_data_options, add_save_epochs, at_least_one, is_main_process, run, seed
 from ltzoo.data import HOLD_OUT
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, accuracy_table
@@ -39,6 +39,7 @@ def build_parser(prog: str) -> Parser:
         help="of weights, order, augmentation and noise (0); several run side by side on a GPU, in turn on a CPU",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run that is there, or begin it")
+    add_save_epochs(parser)
 
     fields = add_field_options(parser)
     fields.add_argument("--subset", type=Path, metavar="FILE", help="train on the images that a subset file names")
@@ -136,6 +137,7 @@ def command(arguments: argparse.Namespace) -> None:
         hold_out=arguments.hold_out,
         download=arguments.download,
         resume=arguments.resume,
+        save_epochs=arguments.save_epochs,
         val_interval=arguments.val_interval,
         channels_last=arguments.channels_last,
         capture=not arguments.eager,

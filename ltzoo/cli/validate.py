@@ -30,7 +30,7 @@ from ltzoo.evaluate import (
     write_confusion,
     write_logits,
 )
-from ltzoo.recipes import Recipe, recipe_from_dict
+from ltzoo.recipes import Recipe
 from ltzoo.registry import create_model, find_checkpoint
 
 _SUFFIXES = {
@@ -75,21 +75,14 @@ def command(arguments: argparse.Namespace) -> None:
     """Load, measure, print; write what was asked for."""
     _check_files(arguments)
     folder = find_checkpoint(arguments.model)
-    config = hub.read_config(folder)
-    if not isinstance(config.get("recipe"), dict):
-        raise InputError(f"{folder / hub.CONFIG} names no recipe, so its benchmark is unknown; train it with ltzoo")
-    try:
-        recipe = recipe_from_dict(config["recipe"])
-    except InputError as error:
-        raise InputError(
-            f"{folder / hub.CONFIG}: {error}; if the recipe holds a loss or perturbation of yours, add --import MODULE"
-        ) from error
+    config, recipe = hub.read_config(folder), hub.read_recipe(folder)
     benchmark = recipe.data
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
     test = load_test(benchmark, arguments.data_dir, arguments.download)
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
-    rule = "last epoch" + (", logits averaged with those of the mirror image" if flip else "")
+    rule = f"epoch {config[hub.EPOCH]}" if hub.EPOCH in config else "last epoch"
+    rule += ", logits averaged with those of the mirror image" if flip else ""
     scale = recipe.loss.logit_scale
     predictions = predict_test(model, benchmark, test, device=arguments.device, flip=flip, logit_scale=scale)
     groupings = all_groups(benchmark, first=groups.rule)

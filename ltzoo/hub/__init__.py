@@ -1,7 +1,7 @@
 """Checkpoints: folders in the layout of a Hub repository, written, verified, found, fetched, loaded and published."""
 
 from ltzoo.hub.card import write_card
-from ltzoo.hub.config import read_config
+from ltzoo.hub.config import EPOCH, read_config, read_recipe
 from ltzoo.hub.fetch import fetch
 from ltzoo.hub.layout import CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, SUMMARY, WEIGHTS
 from ltzoo.hub.load import load_checkpoint
@@ -15,6 +15,7 @@ __all__ = [
     "CLASSES_PICTURE",
     "CONFIG",
     "CURVES_PICTURE",
+    "EPOCH",
     "METRICS",
     "PACKAGED",
     "SUMMARY",
@@ -35,6 +36,7 @@ __all__ = [
     "read_config",
     "read_file",
     "read_manifest",
+    "read_recipe",
     "save_checkpoint",
     "verify_checkpoint",
     "write_card",

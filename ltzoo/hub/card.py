@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ltzoo.data import HOLD_OUT, get_benchmark
 from ltzoo.evaluate import Figures, markdown_table
+from ltzoo.hub.config import EPOCH
 from ltzoo.hub.layout import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS
 from ltzoo.recipes import CITATIONS, to_yaml
 
@@ -96,12 +97,13 @@ def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address:
 def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     """Say what the weights are."""
     counts, changed = config["class_counts"], config.get("overrides") or {}
+    epoch = f"Epoch {config[EPOCH]}" if EPOCH in config else "Last epoch"
     versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
     lines = [
         f"`{config['architecture']}`, trained on `{recipe['benchmark']}` ({sum(counts)} images of {len(counts)} "
         f"classes, {max(counts)} to {min(counts)} a class) by the recipe `{recipe['name']}` of "
         "[ltzoo](https://huggingface.co/ltzoo), a model zoo for long-tailed image classification.",
-        f"Last epoch of {recipe['schedule']['epochs']}, seed {config['seed']}; training images: SHA-256 of the indices "
+        f"{epoch} of {recipe['schedule']['epochs']}, seed {config['seed']}; training images: SHA-256 of the indices "
         f"`{config['subset_sha256']}` ({config['subset_layout']}); {versions}.",
     ]
     if changed:

@@ -11,9 +11,13 @@ import timm
 from ltzoo.errors import InputError
 from ltzoo.hub.layout import CONFIG, MANIFEST
 from ltzoo.hub.manifest import read_file, read_manifest
+from ltzoo.recipes import Recipe, recipe_from_dict
 
 RECIPE = "recipe"
 """The key of the recipe that a run followed."""
+
+EPOCH = "epoch"
+"""The key of how many epochs weights were trained that are not the last epoch's."""
 
 WRITER = {"library_name": "ltzoo"}
 """What says that ltzoo wrote a configuration, and a manifest with it."""
@@ -67,10 +71,30 @@ def read_config(folder: Path) -> dict[str, Any]:
         layers = config["pretrained_cfg"].get(key) or ""
         if not isinstance(layers, str) and not (isinstance(layers, list) and all(isinstance(k, str) for k in layers)):
             raise InputError(f"{path} is damaged: pretrained_cfg.{key} is {str(layers)[:80]!r}; fetch it again")
+    # Without a recipe the configuration is somebody else's, who may mean anything by it.
+    if RECIPE in config and not isinstance(config.get(EPOCH, 0), int):
+        raise InputError(f"{path} is damaged: {EPOCH} is {str(config[EPOCH])[:80]!r}; fetch it again")
     if WRITER.items() <= config.items() and read_manifest(folder) is None:
         raise InputError(f"{folder / MANIFEST} is missing; a checkpoint of ltzoo has it")
     _refuse_other_files(path, config)
     return config
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read which recipe a checkpoint's run followed.
+
+    Raises:
+        InputError: `config.json` cannot be read, names no recipe, or one that cannot be understood here.
+    """
+    recorded = read_config(folder).get(RECIPE)
+    if not isinstance(recorded, dict):
+        raise InputError(f"{folder / CONFIG} names no recipe, so its benchmark is unknown; train it with ltzoo")
+    try:
+        return recipe_from_dict(recorded)
+    except InputError as error:
+        raise InputError(
+            f"{folder / CONFIG}: {error}; if the recipe holds a loss or perturbation of yours, add --import MODULE"
+        ) from error
 
 
 def _refuse_other_files(path: Path, config: Mapping[str, Any]) -> None:

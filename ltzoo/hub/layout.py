@@ -1,10 +1,11 @@
 """The layout of a checkpoint: a folder whose files have these names, on a disk and on the Hub."""
 
 CONFIG = "config.json"
-"""What timm needs to build the model; beside it recipe, class names and counts, groups, metrics, subset, versions."""
+"""What timm needs to build the model; beside it recipe, class names and counts, groups, metrics, subset, versions.
+Where the weights are not the last epoch's, the epochs that they were trained."""
 
 WEIGHTS = "model.safetensors"
-"""The last epoch's state dict, in half precision where that changes no class's accuracy."""
+"""The last epoch's state dict, in half precision where that changes no class's accuracy; any other's, in float32."""
 
 METRICS = "metrics.json"
 """All figures."""

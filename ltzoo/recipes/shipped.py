@@ -16,6 +16,7 @@ _A_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("ldam", "drw"), (
 _STEP_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("vs", "none"))
 _MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
 _B_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
+_DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
 
 
 def shipped_recipes() -> Iterator[Recipe]:
@@ -35,7 +36,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet34", benchmark, loss, "none", perturbation, B_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
         yield compose("resnet34", benchmark, "ce", "none", perturbation, B_CIFAR)  # paper B, Table 3
-    for loss, perturbation in product(("ce", "ldam", "la", "vs"), _A_PERTURBATIONS):
-        yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
-    for perturbation in ("sam01", "sam10", "sam20", "sam40"):  # accuracy over the radius; 0.05 is the protocol's own
-        yield compose("resnet20", "digitslt", "ce", "none", perturbation, DIGITS)
+    for (loss, rule), perturbation in product(_DIGITS_LOSSES, _A_PERTURBATIONS):
+        yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
+    # Accuracy over the radius; 0.05 is the protocol's own.
+    for rule, perturbation in product(("none", "drw"), ("sam01", "sam10", "sam20", "sam40")):
+        yield compose("resnet20", "digitslt", "ce", rule, perturbation, DIGITS)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ltzoo import hub
 from ltzoo.data import LabelledImages, make_groups
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
-from ltzoo.recipes import PaperRule, Recipe, build_model, model_arguments, recipe_to_dict
+from ltzoo.recipes import PaperRule, Recipe, build_model, model_arguments
 from ltzoo.train.facts import RunFacts
+from ltzoo.train.keep import description
 from ltzoo.train.run_folder import Row, RunFolder, write_text
 from ltzoo.train.state import read_tensors
 
@@ -46,22 +47,12 @@ def finish_run(
         last = _write_weights(fresh, model, facts, measure)
         metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
         metrics |= _selected(folder, model, facts, measure)
-        groups = make_groups(recipe.groups, recipe.data)
-        description = {
-            "recipe": recipe_to_dict(recipe),
-            "label_names": list(recipe.data.data_set.class_names),
-            "class_counts": list(recipe.data.class_counts),
-            "groups": {groups.rule: {name: list(classes) for name, classes in groups.classes.items()}},
-            "metrics": {"rule": last.rule, "overall": last.overall, "groups": last.groups},
-            **origin,
-            "run": facts.computed(),
-            "versions": dict(facts.versions),
-        }
-        hub.describe(fresh, description)
+        summary = {"rule": last.rule, "overall": last.overall, "groups": last.groups}
+        hub.describe(fresh, description(facts, metrics=summary))
         text = json.dumps(metrics, indent=1) + "\n"
         write_text(fresh / hub.METRICS, text)
         shutil.copyfile(folder.summary, fresh / hub.SUMMARY)
-        draw_classes(fresh / hub.CLASSES_PICTURE, facts.title, last, groups)
+        draw_classes(fresh / hub.CLASSES_PICTURE, facts.title, last, make_groups(recipe.groups, recipe.data))
         draw_curves(fresh / hub.CURVES_PICTURE, facts.title, history, "held-out" if facts.held_out else "test")
         hub.write_card(fresh)
     write_text(folder.metrics, text)

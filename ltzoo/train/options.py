@@ -18,6 +18,7 @@ class TrainOptions:
             which is not loaded then; an override of the recipe. Class counts stay the benchmark's. None: the test set.
         download: fetch a missing data set.
         resume: go on with a run that is there, or begin it.
+        save_epochs: epochs, from 1, after which the checkpoint is kept; may differ where a run is gone on with.
         val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
         channels_last: memory format of images and weights; None for the faster one on the device.
         capture: on CUDA, run each step as one graph.
@@ -33,6 +34,7 @@ class TrainOptions:
     hold_out: int | None = None
     download: bool = False
     resume: bool = False
+    save_epochs: tuple[int, ...] = ()
     val_interval: int = 1
     channels_last: bool | None = None
     capture: bool = True

@@ -9,6 +9,7 @@ import torch
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
+from ltzoo.train.keep import check_epochs
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import join_processes
 from ltzoo.train.run_folder import RunFolder
@@ -48,8 +49,8 @@ def train_all(
         The run folders, finished, in the same order.
 
     Raises:
-        InputError: two jobs share a run folder or differ in precision, trackers cannot tell runs side by side apart, or
-            runs failed, each as `training` raises.
+        InputError: two jobs share a run folder or differ in precision, a recipe lacks an epoch that is to be saved,
+            trackers cannot tell runs side by side apart, or runs failed, each as `training` raises.
     """
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
@@ -57,6 +58,8 @@ def train_all(
     precisions = {recipe.precision for recipe, _ in jobs}
     if len(precisions) > 1:
         raise InputError(f"runs of one command must share their precision, not {', '.join(sorted(precisions))}")
+    for recipe, options in jobs:
+        check_epochs(options.save_epochs, recipe)
     state = join_processes()
     queues = _queues(len(jobs), state.device)
     if queues and any(options.trackers for _, options in jobs):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from ltzoo.data import (
     IMPORTED,
@@ -37,6 +37,7 @@ from ltzoo.train.compute import (
 )
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
+from ltzoo.train.keep import check_not_passed, keep_epoch
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, decide
 from ltzoo.train.progress import Progress
@@ -104,10 +105,14 @@ def training(
             held.enter_context(folder.claim(facts.document(), subset.to_dict(), options.resume))
             return folder.metrics.exists()
 
-        if not decide(accelerator, begin):
+        finished = decide(accelerator, begin)
+        if not finished:
             label = "" if alone else f"{recipe.name}.seed{options.seed}: "
             run = _Training(facts, options, accelerator, folder, model, train_images, eval_images, label)
             yield from run.steps(against)
+    if finished:
+        past = recipe.schedule.epochs + 1
+        decide(accelerator, lambda: check_not_passed(folder, options.save_epochs, recipe, past))
     return folder
 
 
@@ -176,6 +181,10 @@ class _Training:
             progress = load_state(self.folder.last_state, step)
             self.done, self.best = progress["epochs"], progress["best"]
             self.history = self.folder.read_history(self.done)
+            wanted = self.options.save_epochs
+            decide(self.accelerator, lambda: check_not_passed(self.folder, wanted, self.recipe, self.done))
+            if main:
+                self.save_checkpoint(self.done)
             display.resume(self.done)
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
@@ -190,6 +199,7 @@ class _Training:
                     if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
                         row |= self.evaluate(epoch)
                     self.keep(epoch, row)
+                    self.save_checkpoint(epoch + 1)
                     display.epoch(row)
         except (KeyboardInterrupt, GeneratorExit):
             display.say(f"{len(self.history)} of {epochs} epochs are kept; --resume goes on from there")
@@ -199,14 +209,8 @@ class _Training:
             for tracker in self.accelerator.trackers:
                 tracker.finish()
         if main:
-            finish_run(
-                self.folder,
-                self.facts,
-                {key: value.cpu().contiguous() for key, value in step.evaluated.state_dict().items()},
-                self.history,
-                self.eval_images,
-                self.accelerator.device,
-            )
+            device = self.accelerator.device
+            finish_run(self.folder, self.facts, self.weights(), self.history, self.eval_images, device)
         self.accelerator.wait_for_everyone()
 
     def train_epoch(self, epoch: int, display: Progress) -> Generator[None, None, Row]:
@@ -258,6 +262,15 @@ class _Training:
             **group_accuracy(per_class, self.groups),
             "eval_seconds": time.perf_counter() - began,
         }
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copy the state dict that counts to the CPU."""
+        return {key: value.cpu().contiguous() for key, value in self.step.evaluated.state_dict().items()}
+
+    def save_checkpoint(self, done: int) -> None:
+        """Keep the checkpoint after `done` epochs if it is asked for."""
+        if done in self.options.save_epochs:
+            keep_epoch(self.folder, self.facts, self.weights(), done)
 
     def keep(self, epoch: int, row: Row) -> None:
         """Write the epoch's row and the state after it."""

@@ -41,7 +41,7 @@ def test_the_flags_are_these():
         *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset", "--hold-out"),
         *("--clip-grad", "--micro-batches", "--model-ema", "--model-ema-decay"),
         *("--val-interval", "--channels-last", "--no-channels-last", "--eager", "--torchcompile", "--threads"),
-        *("--log-wandb", "--log-with"),
+        *("--log-wandb", "--log-with", "--save-epochs"),
     }
 
 
@@ -105,6 +105,14 @@ def test_images_are_held_out_where_it_is_asked_for(argv, hold_out, monkeypatch):
     assert [(recipe, options.hold_out) for recipe, options in asked] == [(get_recipe(NAME), hold_out)]
 
 
+@pytest.mark.parametrize(("argv", "epochs"), [([], ()), (["--save-epochs", "5,40,10"], (5, 40, 10))])
+def test_epochs_are_kept_where_it_is_asked_for(argv, epochs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train_command, "train_all", lambda jobs, report: asked.extend(jobs))
+    assert main(["--recipe", NAME, *argv]) == 0
+    assert [(recipe, options.save_epochs) for recipe, options in asked] == [(get_recipe(NAME), epochs)]
+
+
 def test_a_precision_that_accelerate_has_and_we_have_not_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
     assert main(["--recipe", NAME]) == 2
@@ -149,6 +157,8 @@ def test_a_recipe_file_is_taken_back(tmp_path, capsys):
         (["--recipe", NAME, "--lr", "-1"], "lr must be above 0"),
         (["--recipe", NAME, "--amp-dtype", "bfloat16"], "add --amp"),
         (["--recipe", NAME, "--hold-out", "140"], "to hold 140 out would leave it none; hold out fewer"),
+        (["--recipe", NAME, "--save-epochs", "40,41"], f"{NAME} has no epoch 41 to save; --save-epochs takes 1 to 40"),
+        (["--recipe", NAME, "--save-epochs", "7,7"], "--save-epochs names epoch 7 2 times; name it once"),
         (["--recipe", "resnet32_cifar10lt_ce_sgd", "--data-dir", "nowhere"], "the data folder nowhere does not exist"),
     ],
 )
@@ -170,6 +180,8 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, tmp_path, monkeypa
         (["--recipe", NAME, "--epochs", "0"], "--epochs: must be at least 1, not 0"),
         (["--recipe", NAME, "-b", "0"], "must be at least 1, not 0"),
         (["--recipe", NAME, "--hold-out", "0"], "--hold-out: must be at least 1, not 0"),
+        (["--recipe", NAME, "--save-epochs", "10,2.5"], "--save-epochs: must be a whole number, not '2.5'"),
+        (["--recipe", NAME, "--save-epochs", "10,"], "--save-epochs: must be a whole number, not ''"),
         (["--recipe", NAME, "--seed", "-1"], "--seed: must be from 0 to 4294967295, not -1"),
         (["--recipe", NAME, "--epochs", "ten"], "must be a whole number, not 'ten'"),
         (["--recipe", NAME, "--colour", "red"], "unrecognized arguments: --colour red"),

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ltzoo import hub
+from ltzoo.cli import validate
 from ltzoo.cli.validate import main
 from ltzoo.data import EvalBatches, load_test
 from ltzoo.evaluate import (
@@ -117,6 +118,26 @@ def test_a_recipe_with_parts_that_are_not_there_says_how_to_get_them(finished_ru
     assert "checkpoint/config.json: loss.name must be one of ce, " in error
     assert "add --import MODULE" in error
     assert error.count("\n") == 1
+
+
+def test_a_checkpoint_of_another_epoch_says_which(finished_run, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(finished_run.checkpoint, tmp_path / "checkpoint")
+    change_config(folder, epoch=10)
+    titles = []
+    monkeypatch.setattr(validate, "draw_reliability", lambda path, title, bins: titles.append(title))
+    monkeypatch.setattr(validate, "draw_confusion", lambda path, title, *rest: titles.append(title))
+    monkeypatch.setattr(validate, "draw_classes", lambda path, title, figures, groups: titles.append(figures.rule))
+    files = {"--json": "f.json", "--logits": "l.safetensors", "--picture": "p.png", "--reliability": "r.png"}
+    argv = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
+    assert main(["--model", f"local-dir:{folder}", *argv, "--confusion", str(tmp_path / "c.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "\nepoch 10 " in shown
+    assert "last epoch" not in shown
+    assert json.loads((tmp_path / "f.json").read_text())["rule"] == "epoch 10"
+    assert read_logits(tmp_path / "l.safetensors").rule == "epoch 10"
+    assert titles == ["epoch 10", *["resnet20_digitslt_ce_sgd\nepoch 10"] * 2]
+    assert main(["--model", f"local-dir:{folder}", "--tta", "flip"]) == 0
+    assert "\nepoch 10, logits averaged with those of the mirror image " in capsys.readouterr().out
 
 
 def test_groups_and_flip_change_what_is_shown(finished_run, tmp_path, capsys):

@@ -80,7 +80,7 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     stray = tmp_path / "output" / MANY / "seed0" / "stray"
     stray.parent.mkdir(parents=True)
     stray.touch()
-    assert build.main([ONE, MANY, "--jobs", "2", *folders]) == 1
+    assert build.main([ONE, MANY, "--jobs", "2", "--save-epochs", "1", *folders]) == 1
     said = capsys.readouterr().out
     assert "2 runs are missing" in said
     assert re.search(rf"failed: {MANY}, seed 0: .*holds files but no run of ltzoo", said)
@@ -88,6 +88,7 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert "1 runs finished, 1 failed, 0 not begun" in said
     assert [found.model for found in read_results(tmp_path / "results")] == [ONE]
     assert (tmp_path / "zoo" / ONE / "model.safetensors").is_file()
+    assert (tmp_path / "output" / ONE / "seed0" / "epochs" / "epoch1" / "model.safetensors").is_file()
     assert build.main([ONE, *folders]) == 0
     assert capsys.readouterr().out == "0 runs are missing\n"
 
@@ -145,6 +146,8 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
         (["resnet20_digitslt_ce_sdg"], "the nearest are resnet20_digitslt_ce_sgd"),
         ([NAME, "--time-budget", "0"], "must be minutes above 0, not '0'"),
         ([NAME, "--time-budget", "soon"], "must be minutes above 0, not 'soon'"),
+        ([NAME, "--save-epochs", "1,ten"], "--save-epochs: must be a whole number, not 'ten'"),
+        ([ONE, NAME, "--save-epochs", "2"], f"{ONE} has no epoch 2 to save; --save-epochs takes 1 to 1"),
         ([NAME, "--precision", "float8"], "invalid choice: 'float8'"),
         (["resnet32_cifar100lt_ce_sgd", "--pack", "packed", "--data-dir", "nowhere"], "nowhere does not exist"),
         ([NAME, "--jobs", "0"], "must be at least 1, not 0"),

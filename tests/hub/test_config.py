@@ -24,6 +24,7 @@ def test_a_damaged_config_is_refused(content, checkpoint):
         ({"model_args": None}, "is damaged: model_args is 'None'"),
         ({"pretrained_cfg": []}, r"is damaged: pretrained_cfg is '\[\]'"),
         ({"num_classes": -1}, "is damaged: num_classes is -1"),
+        ({"recipe": {}, "epoch": "ten"}, "is damaged: epoch is 'ten'"),
         ({"num_classes": 10**13}, "is damaged: num_classes is 1"),
         ({"pretrained_cfg": "gone"}, "has timm's old layout, without pretrained_cfg; load it with timm"),
         ({"pretrained_cfg": {"classifier": 5}}, "is damaged: pretrained_cfg.classifier is '5'"),

@@ -37,11 +37,12 @@ def test_names_are_the_product_of_their_parts():
         for data in ("cifar100lt", "cifar100lt50")
         for method in ("imbsam05", "ssesam0505")
     }
-    expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in plain for method in four}
-    expected |= {f"resnet20_digitslt_ce_sam{radius}" for radius in ("01", "10", "20", "40")}
+    expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in [*plain, "ce_drw"] for method in four}
+    radii = ("01", "10", "20", "40")
+    expected |= {f"resnet20_digitslt_{loss}_sam{radius}" for loss in ("ce", "ce_drw") for radius in radii}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 440
-    assert Counter(recipe.protocol for recipe in RECIPES.values()) == {"A-CIFAR": 256, "B-CIFAR": 164, "digits": 20}
+    assert len(RECIPES) == len(list(shipped_recipes())) == 448
+    assert Counter(recipe.protocol for recipe in RECIPES.values()) == {"A-CIFAR": 256, "B-CIFAR": 164, "digits": 28}
 
 
 def test_a_recipes_fields_are_what_its_name_says():
@@ -232,6 +233,15 @@ def test_the_digits_are_our_own():
     assert {(source.paper, source.ours) for source in sources} == {("ltzoo", ())}
 
 
+@pytest.mark.parametrize("method", ["sgd", "sam", "imbsam", "ssesam", "sam01", "sam10", "sam20", "sam40"])
+def test_drw_on_the_digits_is_paper_as_in_a_fifth_of_the_epochs(method):
+    deferred, plain = (RECIPES[f"resnet20_digitslt_{loss}_{method}"] for loss in ("ce_drw", "ce"))
+    of_paper_a = RECIPES["resnet32_cifar10lt_ce_drw_sgd"].with_epochs(deferred.schedule.epochs)
+    assert deferred.reweighting == of_paper_a.reweighting == DRW(start=32, beta=0.9999)
+    same = {"name": plain.name, "reweighting": plain.reweighting, "source": plain.source}
+    assert replace(deferred, **same) == plain
+
+
 @pytest.mark.parametrize(
     ("name", "cites"),
     [
@@ -246,6 +256,7 @@ def test_the_digits_are_our_own():
         ("resnet34_cifar100lt_ldam_samext", {"lyu2025", "cao2019"}),
         ("resnet34_cifar100lt_ce_imbsam05", {"lyu2025", "zhou2023"}),
         ("resnet20_digitslt_la_sam", {"menon2021", "foret2021"}),
+        ("resnet20_digitslt_ce_drw_sam", {"cao2019", "foret2021"}),
     ],
 )
 def test_recipes_cite_what_they_rest_on(name, cites):
@@ -257,7 +268,7 @@ def test_recipes_cite_what_they_rest_on(name, cites):
 @pytest.mark.parametrize(
     ("parts", "found"),
     [
-        (("resnet20", "digitslt", "ce", "drw", "sgd", DIGITS), "the protocol digits has no ce_drw"),
+        (("resnet20", "digitslt", "vs", "drw", "sgd", DIGITS), "the protocol digits has no vs_drw"),
         (("resnet34", "cifar100lt", "focal", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no focal; it has ce,"),
         (("resnet34", "cifar100lt", "ce", "none", "pgd", B_CIFAR), "has no pgd; it has sgd, sam, imbsam"),
         (("resnet34", "digitslt", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no digits"),

@@ -34,7 +34,8 @@ def test_both_processes_end_every_epoch_with_the_same_weights_and_statistics(lau
 
 def test_a_run_that_is_gone_on_with_is_the_same_bit_for_bit(launched):
     output, _ = launched
-    for file in ("checkpoint/model.safetensors", "state/last.safetensors", "metrics.json"):
+    kept = "epochs/epoch1/model.safetensors"
+    for file in ("checkpoint/model.safetensors", "state/last.safetensors", "metrics.json", kept):
         whole, parts = (output / where / NAME / "seed3" / file for where in ("whole", "interrupted"))
         assert whole.read_bytes() == parts.read_bytes(), file
 
@@ -48,6 +49,7 @@ def test_one_process_writes_and_speaks(launched):
     assert done.stderr.count("epoch 1/1") == 2  # of seeds 0 and 1
     assert done.stderr.count("epoch 2/2") == 2  # of seed 3, whole and gone on with
     assert done.stderr.count("exists; add --resume") == 1
+    assert [path.name for path in (output / "whole" / NAME / "seed3" / "epochs").iterdir()] == ["epoch1"]
     assert done.stderr.count("the smallest batch of an epoch has 1 images, fewer than the 2 processes") == 1
     assert done.stdout.count(f"{NAME}, seed 0: accuracy") == 2  # trained, then found finished
 

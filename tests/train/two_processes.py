@@ -37,7 +37,7 @@ def main() -> None:
     folder, interrupt_at = output, -1
     pictures.save_figure = lambda figure, path: path.touch()  # painting takes as long as an epoch
     Step.end = end_and_look
-    ema = ("--seed", "3", "--epochs", "2", "--model-ema", "--model-ema-decay", "0.9")
+    ema = ("--seed", "3", "--epochs", "2", "--model-ema", "--model-ema-decay", "0.9", "--save-epochs", "1")
     codes = [
         run("whole"),
         run("whole"),  # the folder is there

@@ -1,7 +1,7 @@
 """Our own protocol on scikit-learn's digits: small enough for a laptop, no download."""
 
 from ltzoo.data import Augmentation
-from ltzoo.losses import CE, LA, LDAM, VS
+from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.recipes.protocols.protocol import Protocol
 from ltzoo.recipes.recipe import Optimizer, Schedule
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation
@@ -33,9 +33,10 @@ DIGITS = Protocol(
     schedule=Schedule(epochs=40, warmup_epochs=2, milestones=(32, 36), factors=(0.1, 0.01)),
     batch_size=32,
     augmentation=Augmentation(crop_padding=2, horizontal_flip=False),
-    rules={},
+    # As in paper A's code, whose 160 of 200 epochs are 32 of 40.
+    rules={"drw": DRW(start=32, beta=0.9999)},
     losses={"digits": _LOSSES},
     classifiers={"ldam": "cosine"},
-    perturbations={"digitslt": dict.fromkeys(_LOSSES, _PERTURBATIONS)},
+    perturbations={"digitslt": dict.fromkeys((*_LOSSES, "ce_drw"), _PERTURBATIONS)},
     ours=(),
 )

@@ -1,0 +1,198 @@
+"""Checkpoints that are kept on the way: the weights of their epoch, and nothing else of the run changes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+from ltzoo import hub
+from ltzoo.data import EvalBatches, load_test
+from ltzoo.errors import InputError
+from ltzoo.evaluate import pictures, predict
+from ltzoo.recipes import override
+from ltzoo.registry import create_model, get_recipe
+from ltzoo.train import RunFolder, TrainOptions, train, train_all, trainer
+from ltzoo.train.progress import Progress
+
+NAME = "resnet20_digitslt_ce_sgd"
+QUICK = override(get_recipe(NAME).with_epochs(3), {"batch_size": 219, "optimizer.lr": 0.01})
+"""Two steps an epoch, on one thread."""
+
+
+def options(output: Path, *epochs: int, resume: bool = False) -> TrainOptions:
+    return TrainOptions(Path("data"), output, save_epochs=epochs, resume=resume)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
+    """Stop the run as Ctrl-C does, once `epochs` epochs are reported."""
+
+    def stop(self, row):
+        if row["epoch"] + 1 == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "epoch", stop)
+
+
+def stopped(output: Path, epochs: int, *save: int, recipe=QUICK) -> RunFolder:
+    """A run that was stopped after some epochs."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, epochs)
+        train(recipe, options(output, *save))
+    return RunFolder(output / NAME / "seed0")
+
+
+def weights_in_state(folder: RunFolder, part: str = "model.") -> dict[str, torch.Tensor]:
+    state = load_file(folder.last_state)
+    return {key.removeprefix(part): value for key, value in state.items() if key.startswith(part)}
+
+
+def are_same(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> bool:
+    return weights.keys() == others.keys() and all(torch.equal(weights[key], others[key]) for key in weights)
+
+
+@pytest.fixture(scope="module")
+def run(finished_run, tmp_path_factory) -> RunFolder:
+    """The finished run once more, both epochs kept; tests leave it as it is."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
+        return train(get_recipe(NAME).with_epochs(2), options(tmp_path_factory.mktemp("kept"), 2, 1))
+
+
+def test_nothing_else_of_a_run_changes(run, finished_run):
+    files = ["recipe.yaml", "metrics.json", "state/last.safetensors", "state/best.safetensors"]
+    files += [f"checkpoint/{name}" for name in ("model.safetensors", "config.json", "metrics.json", "README.md")]
+    for file in files:
+        assert (run.path / file).read_bytes() == (finished_run.path / file).read_bytes(), file
+    assert "epoch" not in json.loads((run.checkpoint / "config.json").read_text())
+
+
+def test_a_kept_checkpoint_is_whole_and_has_no_figures(run):
+    assert sorted(path.name for path in (run.path / "epochs").iterdir()) == ["epoch1", "epoch2"]
+    for folder in (run.path / "epochs").iterdir():
+        files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert files == {
+            "README.md",
+            "SHA256SUMS",
+            "config.json",
+            "model.safetensors",
+            "test/rand_tensors.safetensors",
+        }
+        assert hub.damaged_files(folder) == []
+
+
+def test_its_description_is_that_of_the_last_with_an_epoch_and_without_figures(run):
+    last = json.loads((run.checkpoint / "config.json").read_text())
+    expected = {key: value for key, value in last.items() if key != "metrics"}
+    for epoch in (1, 2):
+        assert hub.read_config(run.kept(epoch, 2)) == expected | {"epoch": epoch}
+        card = (run.kept(epoch, 2) / "README.md").read_text()
+        assert f"\nEpoch {epoch} of 2, seed 0; " in card
+        assert "Last epoch" not in card
+        assert "## Figures" not in card
+    assert "\nLast epoch of 2, seed 0; " in (run.checkpoint / "README.md").read_text()
+
+
+def test_its_weights_are_float32_and_those_of_a_run_stopped_there(tmp_path):
+    recipe = replace(QUICK, ema_decay=0.9)  # of which the average counts
+    kept = train(recipe, options(tmp_path / "whole", 2)).kept(2, 3)
+    weights = load_file(kept / "model.safetensors")
+    folder = stopped(tmp_path / "stopped", 2, recipe=recipe)
+    assert are_same(weights, weights_in_state(folder, "ema."))
+    assert not are_same(weights, weights_in_state(folder))
+    assert {value.dtype for value in weights.values()} == {torch.float32, torch.int64}
+
+
+def test_it_is_a_model_by_its_path(run):
+    recipe = get_recipe(NAME)
+    model = create_model(f"local-dir:{run.kept(1, 2)}", pretrained=True)
+    test = load_test(recipe.data, Path("data"))
+    predictions = predict(model, EvalBatches(test, recipe.data.data_set))
+    right = (predictions.predicted == predictions.labels).double()
+    assert run.read_history(1)[0]["overall"] == pytest.approx(100 * float(right.mean()), abs=0.3)
+
+
+def test_folders_sort_by_their_epochs(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert [folder.kept(epoch, 200).name for epoch in (2, 10, 200)] == ["epoch002", "epoch010", "epoch200"]
+    assert folder.kept(9, 9) == tmp_path / "epochs" / "epoch9"
+
+
+def test_keeping_draws_nothing_that_training_would_draw(tmp_path, monkeypatch):
+    keep, seen = trainer.keep_epoch, []
+
+    def watched(*arguments):
+        before = torch.get_rng_state()
+        keep(*arguments)
+        seen.append(torch.equal(before, torch.get_rng_state()))
+
+    monkeypatch.setattr(trainer, "keep_epoch", watched)
+    train(QUICK, options(tmp_path, 1, 3))
+    assert seen == [True, True]
+
+
+def test_a_resumed_run_keeps_what_is_to_come_and_leaves_what_is_kept(tmp_path):
+    whole = train(QUICK, options(tmp_path / "whole", 1, 3))
+    parts = stopped(tmp_path / "parts", 2, 1)
+    before = {path: path.stat().st_mtime_ns for path in parts.kept(1, 3).rglob("*")}
+    assert len(before) > 4
+    train(QUICK, options(tmp_path / "parts", 1, 3, resume=True))
+    assert {path: path.stat().st_mtime_ns for path in parts.kept(1, 3).rglob("*")} == before
+    for epoch in (1, 3):
+        one, other = (folder.kept(epoch, 3) / "model.safetensors" for folder in (whole, parts))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_an_epoch_that_has_passed_is_refused_and_the_run_stays_as_it_is(tmp_path):
+    folder = stopped(tmp_path, 2)
+    before = folder.last_state.read_bytes()
+    with pytest.raises(InputError, match=r"seed0 has passed epoch 1 without keeping it; leave it out of --save-epochs"):
+        train(QUICK, options(tmp_path, 1, 2, 3, resume=True))
+    assert folder.last_state.read_bytes() == before
+    assert len(folder.read_history(3)) == 2
+    assert not (folder.path / "epochs").exists()
+    assert train(QUICK, options(tmp_path, 3, resume=True)).kept(3, 3).exists()
+
+
+def test_an_epoch_whose_state_is_the_last_is_kept_from_it(tmp_path, monkeypatch):
+    def full_disk(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr("ltzoo.train.keep.hub.write_model", full_disk)
+        train(QUICK, options(tmp_path, 2))
+    folder = RunFolder(tmp_path / NAME / "seed0")
+    assert list((folder.path / "epochs").iterdir()) == []
+    weights = weights_in_state(folder)
+    train(QUICK, options(tmp_path, 2, resume=True))
+    assert are_same(load_file(folder.kept(2, 3) / "model.safetensors"), weights)
+
+
+def test_a_finished_run_keeps_nothing_more(tmp_path):
+    folder = train(QUICK, options(tmp_path, 1))
+    before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.name != "lock"}
+    train(QUICK, options(tmp_path, 1, resume=True))
+    train(QUICK, options(tmp_path, resume=True))
+    with pytest.raises(InputError, match=r"has passed epoch 2, 3 without keeping it"):
+        train(QUICK, options(tmp_path, 1, 2, 3, resume=True))
+    assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.name != "lock"} == before
+
+
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        ((4,), f"^{NAME} has no epoch 4 to save; --save-epochs takes 1 to 3$"),
+        ((1, 0), "has no epoch 0 to save"),
+        ((-1,), "has no epoch -1 to save"),
+        ((2, 1, 2), "^--save-epochs names epoch 2 2 times; name it once$"),
+    ],
+)
+def test_epochs_that_cannot_be_kept_are_refused_before_any_run_begins(epochs, message, tmp_path):
+    longer = override(get_recipe("resnet20_digitslt_ce_sam"), {"batch_size": 219})
+    with pytest.raises(InputError, match=message):
+        train_all([(longer, options(tmp_path, 1)), (QUICK, options(tmp_path, *epochs))])
+    assert list(tmp_path.iterdir()) == []
