@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from ltzoo.cli import browse, posthoc, subset, train, validate
+from ltzoo.cli import browse, landscape, posthoc, subset, train, validate
 
 COMMANDS: dict[str, tuple[Callable[[list[str], str], int], str]] = {
     "list": (browse.list_main, "recipes by name"),
@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str], str], int], str]] = {
     "train": (train.main, "train a recipe"),
     "validate": (validate.main, "measure a checkpoint"),
     "posthoc": (posthoc.main, "re-balance stored test logits without training"),
+    "landscape": (landscape.main, "the Hessian's spectrum of each class"),
     "subset": (subset.main, "which images a benchmark's training set is, as a file"),
     "summarize": (browse.summarize_main, "mean and standard deviation of runs over their seeds"),
 }

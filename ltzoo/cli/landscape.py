@@ -1,0 +1,147 @@
+"""`python -m ltzoo landscape`: the Hessian's spectrum of each class."""
+
+import argparse
+from pathlib import Path
+
+from ltzoo.cli.parser import Parser, add_data_options, add_device_option, at_least_one, run, seed
+from ltzoo.data import GROUP_RULES, load_train, make_groups, read_subset
+from ltzoo.errors import InputError
+from ltzoo.evaluate import markdown_table
+from ltzoo.landscape import Analysis, Settings, parse_class_sets, pictures_of, ratio, read_subjects
+
+
+def build_parser(prog: str) -> Parser:
+    """Make the parser."""
+    parser = Parser(
+        prog=prog,
+        description="Does training end in a minimum or on a saddle, class by class? Lowest and highest eigenvalue, "
+        "density and trace of the Hessian of a class's, a group's or the whole training loss, as landscape.json and "
+        "pictures.",
+    )
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=[],
+        metavar="NAME|DIR",
+        help="a recipe's name, hf-hub:user/repo[@revision], or the folder of a checkpoint; several are compared",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="checkpoints that were kept on the way (train.py --save-epochs), RUN/epochs/epoch*",
+    )
+    parser.add_argument(
+        "--classes",
+        default="head,tail,all",
+        metavar="SETS",
+        help="classes by index or name, groups, all (together), each (one by one); with commas (%(default)s)",
+    )
+    add_data_options(parser)
+    parser.add_argument("--subset", type=Path, metavar="FILE", help="the training images, if a subset file names them")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument("--resume", action="store_true", help="go on with the analysis that is there, or begin it")
+    parser.add_argument("--groups", choices=list(GROUP_RULES), help="grouping (the protocol's own)")
+    add_device_option(parser)
+
+    how = parser.add_argument_group("what is computed, and how")
+    how.add_argument(
+        "--loss",
+        choices=["ce", "recipe"],
+        default="ce",
+        help="cross-entropy, or the recipe's own loss with its class weights (%(default)s)",
+    )
+    how.add_argument("--augment", action="store_true", help="crop and flip anew for each product, as paper A's script")
+    how.add_argument("--precision", choices=["float32", "float64"], default="float32", help="(%(default)s)")
+    how.add_argument("--probes", type=at_least_one, default=3, metavar="N", help="random vectors (%(default)s)")
+    how.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.001,
+        metavar="T",
+        help="largest residual of an extreme eigenvalue, in units of it (%(default)s)",
+    )
+    how.add_argument(
+        "--max-steps",
+        type=at_least_one,
+        default=200,
+        metavar="N",
+        help="where a spectrum ends, converged or not (%(default)s)",
+    )
+    how.add_argument("--chunk", type=at_least_one, default=64, metavar="N", help="images at once (%(default)s)")
+    how.add_argument("--seed", type=seed, default=0, metavar="N", help="of the random vectors (%(default)s)")
+    how.add_argument(
+        "--slice",
+        type=float,
+        metavar="REACH",
+        help="also the loss on the plane of the two extreme eigenvectors, up to that distance from the weights",
+    )
+    how.add_argument(
+        "--slice-points", type=at_least_one, default=21, metavar="N", help="along each of its sides, odd (%(default)s)"
+    )
+    how.add_argument(
+        "--escape",
+        action="store_true",
+        help="also how far SGD, SAM, ImbSAM and SSE-SAM move along the most negative curvature from these weights",
+    )
+    return parser
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Measure, draw, print a table."""
+    settings = Settings(
+        loss=arguments.loss,
+        augment=arguments.augment,
+        precision=arguments.precision,
+        probes=arguments.probes,
+        tolerance=arguments.tolerance,
+        most_steps=arguments.max_steps,
+        seed=arguments.seed,
+        slice_reach=arguments.slice,
+        slice_points=arguments.slice_points,
+        escape=arguments.escape,
+        chunk=arguments.chunk,
+    )
+    if not (arguments.model or arguments.checkpoints):
+        raise InputError("nothing to analyse; name a --model, or --checkpoints that were kept on the way")
+    subjects = read_subjects(arguments.model, arguments.checkpoints)
+    recipe = subjects[0].recipe
+    groups = make_groups(arguments.groups or recipe.groups, recipe.data)
+    sets = parse_class_sets([word for word in arguments.classes.split(",") if word], recipe.data, groups)
+    wanted = recipe.subset if arguments.subset is None else read_subset(arguments.subset)
+    images, subset = load_train(recipe.data, wanted, arguments.data_dir, arguments.download)
+    analysis = Analysis(arguments.output, recipe, groups, images, subset, settings, arguments.device, arguments.resume)
+    document = analysis.run(subjects, sets)
+    pictures = pictures_of(document)
+    for name, draw in pictures.items():
+        draw(arguments.output / name)
+    print(_table(document))
+    print(f"{arguments.output}: landscape.json {' '.join(pictures)}")
+
+
+def _table(document: dict) -> str:
+    """Write a row a spectrum."""
+    columns = ["model", "epoch", "set", "images", "loss", "lambda_min", "lambda_max", "|min / max|", "trace"]
+    rows = []
+    for row in document["spectra"]:
+        low, high, error = row["lambda_min"], row["lambda_max"], row["trace_error"]
+        rows.append(
+            [
+                row["model"],
+                str(row["epoch"]),
+                row["set"],
+                str(row["images"]),
+                f"{row['loss']:.4f}",
+                f"{low:.4g}" + ("" if row["converged"] else " (not converged)"),
+                f"{high:.4g}",
+                f"{ratio(low, high):.4f}",
+                f"{row['trace']:.4g}" + ("" if error is None else f" ± {error:.2g}"),
+            ]
+        )
+    return markdown_table(columns, rows)
+
+
+def main(argv: list[str] | None = None, prog: str = "landscape") -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(prog), command, argv)

@@ -1,0 +1,165 @@
+"""A loss over given images as a function of the weights: value, gradient, Hessian-vector products."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ltzoo.errors import InputError, first_line
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Images and labels in chunks of any size, gone through once for each value, gradient or product."""
+
+
+class Curvature:
+    """L(w) = sum_i c_i * loss_i(w) / sum_i c_i over some images, c_i the weight of image i's class.
+
+    Sums run over all chunks and are divided once, so that the chunks' size changes nothing but rounding. BatchNorm uses
+    its running statistics: with those of a chunk, the loss of an image would depend on the others in it.
+
+    Args:
+        model: it is put in evaluation mode; its trainable parameters are w.
+        criterion: logits (B, C) and labels (B,) to one loss an image.
+        batches: the images.
+        class_weights: (C,) weights; None for 1.
+
+    Raises:
+        InputError: the model is compiled or has nothing to train.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        criterion: Callable[[Tensor, Tensor], Tensor],
+        batches: Batches,
+        class_weights: Tensor | None = None,
+    ) -> None:
+        # By torch.compile, or in place by the model's own method.
+        if any(hasattr(module, "_orig_mod") or module._compiled_call_impl for module in model.modules()):
+            raise InputError(
+                "the model is compiled, and compiled code has no second derivative; give the one before torch.compile"
+            )
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not self.parameters:
+            raise InputError("the model has no trainable parameter, so its loss has no curvature; set requires_grad")
+        self.model, self.criterion, self.batches, self.class_weights = model.eval(), criterion, batches, class_weights
+        self.size = sum(parameter.numel() for parameter in self.parameters)
+        self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
+
+    def value(self) -> float:
+        """Compute L(w)."""
+        total = share = 0.0
+        with torch.no_grad():
+            for summed, weight in self._sums():
+                total, share = total + float(summed), share + weight
+        return total / _not_zero(share)
+
+    def gradient(self) -> Tensor:
+        """Compute the gradient of L at w, (P,)."""
+        total, share = self._zeros(), 0.0
+        for summed, weight in self._sums():
+            total += self._flat(self._differentiate(summed))
+            share += weight
+        return total / _not_zero(share)
+
+    def product(self, vector: Tensor) -> Tensor:
+        """Compute H @ vector, H the Hessian of L at w, by differentiating the gradient once more.
+
+        Args:
+            vector: (P,), laid out as the trainable parameters are, one after the other.
+
+        Returns:
+            (P,).
+
+        Raises:
+            InputError: the loss, or a layer, has no second derivative, or the product is not finite.
+        """
+        parts = self.split(vector)
+        total, share = self._zeros(), 0.0
+        # Fused attention has no second derivative.
+        with sdpa_kernel(SDPBackend.MATH):
+            for summed, weight in self._sums():
+                total += self._flat(self._differentiate(summed, parts))
+                share += weight
+        total /= _not_zero(share)
+        if not bool(total.isfinite().all()):
+            raise InputError("a Hessian-vector product is not finite: the weights have diverged; analyse earlier ones")
+        return total
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """Cut a vector (P,) into pieces of the trainable parameters' shapes."""
+        pieces = vector.split([parameter.numel() for parameter in self.parameters])
+        return [piece.view(parameter.shape) for piece, parameter in zip(pieces, self.parameters, strict=True)]
+
+    def _differentiate(self, summed: Tensor, again: Sequence[Tensor] | None = None) -> Sequence[Tensor | None]:
+        """Differentiate a sum of losses, and its gradient once more along `again`."""
+        once = None if again is None else _differentiable_once(summed)
+        if once is not None:
+            raise InputError(f"the loss or the model has no second derivative: {once} is marked once_differentiable")
+        try:
+            first = torch.autograd.grad(summed, self.parameters, create_graph=again is not None, allow_unused=True)
+            if again is None:
+                return first
+            pairs = [(g, v) for g, v in zip(first, again, strict=True) if g is not None and g.requires_grad]
+            if pairs:
+                gradients, vectors = zip(*pairs, strict=True)
+                return torch.autograd.grad(gradients, self.parameters, vectors, allow_unused=True)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, NotImplementedError) as error:
+            order = "" if again is None else "second "
+            raise InputError(f"the loss or the model has no {order}derivative: {first_line(error)}") from error
+        raise InputError("the loss has no second derivative: its gradient does not depend on the weights")
+
+    def _sums(self) -> Iterator[tuple[Tensor, float]]:
+        """Yield each chunk's weighted sum of losses, and the sum of its weights."""
+        for images, labels in self.batches:
+            labels = labels.to(self.device)
+            losses = self.criterion(self.model(images.to(self.device, self.dtype)), labels)
+            if losses.shape != labels.shape:
+                raise InputError(
+                    f"the loss must give one value an image, {tuple(labels.shape)}, not {tuple(losses.shape)}; "
+                    'use reduction="none"'
+                )
+            if self.class_weights is None:
+                yield losses.sum(), len(labels)
+            else:
+                weights = self.class_weights.to(self.device, self.dtype)[labels]
+                yield (weights * losses).sum(), float(weights.sum())
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(self.size, dtype=self.dtype, device=self.device)
+
+    def _flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Join one tensor a parameter to a vector; the loss does not depend on a parameter that has none."""
+        pairs = zip(tensors, self.parameters, strict=True)
+        return torch.cat([(torch.zeros_like(p) if t is None else t.detach()).reshape(-1) for t, p in pairs])
+
+
+def _not_zero(share: float) -> float:
+    """See that there is something to divide by."""
+    if share == 0:
+        raise InputError("there are no images, or all their classes weigh 0; batches must be there each time anew")
+    return share
+
+
+def _differentiable_once(loss: Tensor) -> str | None:
+    """Name a function of the loss's graph that is marked once_differentiable; None if there is none.
+
+    `torch.autograd.grad` passes over the error that such a function leaves in the graph, and takes its derivative for
+    a constant: the product would be wrong without a word.
+    """
+    seen, pending = set(), [loss.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        function = getattr(node, "_forward_cls", None)  # of a torch.autograd.Function written in Python
+        code = getattr(getattr(function, "backward", None), "__code__", None)
+        if function is not None and code is not None and code.co_qualname.startswith(once_differentiable.__name__):
+            return str(function.__name__)
+        pending += [above for above, _ in node.next_functions]
+    return None

@@ -1,0 +1,246 @@
+"""Pictures of an analysis: which there are; densities, extreme eigenvalues as lines, and the loss on a plane."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ltzoo.evaluate import COLOURS, save_figure
+from ltzoo.landscape.bars import draw_escape, draw_optimizers
+from ltzoo.landscape.marks import (
+    Style,
+    Value,
+    count_seeds,
+    draw_line,
+    make_panels,
+    mean_value,
+    model_styles,
+    set_label,
+    set_lines,
+    write_heading,
+    write_model_legend,
+    write_set_legend,
+)
+from ltzoo.landscape.rows import (
+    MOST_SETS,
+    Document,
+    Row,
+    by_count,
+    classes_of,
+    escapes,
+    evenly,
+    family_of,
+    few,
+    grouped,
+    latest,
+    over_epochs,
+    over_perturbations,
+    over_radii,
+    radius_of,
+    ratio,
+    rows_with,
+    sets_of,
+)
+from ltzoo.landscape.spectrum import Density
+
+_FEWEST_CLASSES = 3
+_FAINTEST = 1e-10
+"""The lowest density that is shown, in units of the highest."""
+
+
+def pictures_of(document: Document) -> dict[str, Callable[[Path], None]]:
+    """Find the pictures whose data are there.
+
+    Args:
+        document: what `landscape.json` holds.
+
+    Returns:
+        A picture's name, in alphabetical order, to what draws it.
+    """
+    rows = rows_with(document, "lambda_min")
+    drawings = {
+        "density.png": (draw_density, rows_with(document, "density")),
+        "classes.png": (draw_classes, len(classes_of(sets_of(document, rows))) >= _FEWEST_CLASSES),
+        "epochs.png": (draw_epochs, over_epochs(rows)),
+        "radius.png": (draw_radius, over_radii(rows)),
+        "optimizers.png": (draw_optimizers, over_perturbations(rows)),
+        "escape.png": (draw_escape, escapes(document)),
+    }
+    found = {name: partial(drawing, document=document) for name, (drawing, there) in drawings.items() if there}
+    slices = rows_with(document, "slice")
+    last = latest(slices)
+    for row in slices:
+        # An earlier epoch is part of the name.
+        epoch = "" if row in last else f"_epoch{row['epoch']}"
+        found[f"slice_{row['model']}_{row['set']}{epoch}.png"] = partial(draw_slice, document=document, row=row)
+    return dict(sorted(found.items()))
+
+
+def draw_density(path: Path, document: Document) -> None:
+    """Draw the spectral density of each set, a line a model (Rangwani 2022, Figure 2).
+
+    Args:
+        path: PNG to write.
+        document: what `landscape.json` holds.
+    """
+    rows = latest(rows_with(document, "density"))
+    sets = sets_of(document, rows)
+    shown = evenly(sets, MOST_SETS)
+    rows = [row for row in rows if row["set"] in shown]
+    how = model_styles(rows)
+    figure, panels = make_panels(len(shown), 3.6, 2.7)
+    for one, axes in zip(shown, panels, strict=True):
+        found = grouped(rows, "set")[one]
+        _draw_densities(axes, found, how)
+        axes.set_title(f"{set_label(document, one)}, {axes.get_title()}", fontsize=9)
+    some = "" if len(shown) == len(sets) else f" of {len(shown)} of {len(sets)} sets"
+    extremes = {"lambda_min": "<", "lambda_max": ">"}
+    marks = {name: Line2D([], [], color="black", ls="none", marker=mark) for name, mark in extremes.items()}
+    write_heading(figure, document, f"spectral density of the Hessian{some}, smoothed by a Gaussian", rows)
+    write_model_legend(figure, how, marks)
+    save_figure(figure, path)
+
+
+def _draw_densities(axes: Axes, rows: Sequence[Row], how: Mapping[str, Style]) -> None:
+    low, high = min(row["lambda_min"] for row in rows), max(row["lambda_max"] for row in rows)
+    width = 0.01 * ((high - low) or abs(high) or 1.0)
+    at = torch.linspace(low - 5 * width, high + 5 * width, 1101, dtype=torch.float64)
+    faintest, top = [], 0.0
+    for row in rows:
+        nodes, weights = (tuple(map(tuple, row["density"][key])) for key in ("nodes", "weights"))
+        density = Density(nodes, weights)
+        ends = torch.tensor([row["lambda_min"], row["lambda_max"]], dtype=torch.float64)
+        heights, line = density.smoothed(ends, width), how[row["model"]].line
+        curve = density.smoothed(at, width)
+        axes.plot(at.tolist(), curve.tolist(), **line)
+        face = line["color"] if row["converged"] else "white"
+        for place, height, mark in zip(ends.tolist(), heights.tolist(), "<>", strict=True):
+            axes.plot(place, height, ls="none", marker=mark, ms=5, mfc=face, mec=line["color"], zorder=3)
+        faintest.append(float(heights.min()))
+        top = max(top, float(curve.max()))
+    axes.set(yscale="log", ylim=(max(min(faintest) / 10, _FAINTEST * top), 3 * top), xlabel="eigenvalue")
+    axes.set_ylabel("density")
+    axes.grid(alpha=0.3)
+    axes.set_title(f"width {width:.2g}")
+
+
+def draw_classes(path: Path, document: Document) -> None:
+    """Draw abs(lambda_min / lambda_max) of each class, a line a model (Rangwani 2022, Figure 3).
+
+    Args:
+        path: PNG to write.
+        document: what `landscape.json` holds.
+    """
+    rows = [row for row in latest(rows_with(document, "lambda_min")) if row["set"].isdecimal()]
+    order, how = by_count(document), model_styles(rows)
+    rank = {j: place for place, j in enumerate(order)}
+    figure, (axes,) = make_panels(1, 7, 3.8)
+    for name, classes in document["groups"]["classes"].items():
+        places = sorted(rank[j] for j in classes)
+        if places:
+            axes.axvspan(places[0] - 0.5, places[-1] + 0.5, color=COLOURS[name], alpha=0.18, lw=0)
+            middle = (places[0] + places[-1]) / 2
+            where = axes.get_xaxis_transform()
+            axes.text(middle, 1.01, name, color=COLOURS[name], transform=where, ha="center", weight="bold")
+    for model, found in grouped(rows, "model").items():
+        draw_line(axes, {rank[int(row["set"])]: _convexity(row) for row in found}, how[model].line)
+    ticks = range(0, len(order), -(-len(order) // 20))
+    axes.set_xticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
+    axes.set(xlim=(-0.5, len(order) - 0.5), ylim=(0, None), ylabel="|lambda_min / lambda_max|")
+    rule = document["groups"]["rule"]
+    axes.set_xlabel(f"classes, from the most training images to the fewest; groups by the rule {rule}")
+    axes.grid(alpha=0.3, axis="y")
+    write_heading(figure, document, "the Hessian of each class's loss (low: near a minimum)", rows)
+    write_model_legend(figure, how)
+    save_figure(figure, path)
+
+
+def _convexity(row: Row) -> Value:
+    return Value(ratio(row["lambda_min"], row["lambda_max"]), row["converged"])
+
+
+def draw_epochs(path: Path, document: Document) -> None:
+    """Draw abs(lambda_min / lambda_max) over the epochs, a line a set (Rangwani 2022, Figure 3 A and B).
+
+    Args:
+        path: PNG to write.
+        document: what `landscape.json` holds.
+    """
+    rows = over_epochs(rows_with(document, "lambda_min"))
+    models = grouped(rows, "model")
+    figure, panels = make_panels(len(models), 4, 3.2, across=3, share=True)
+    for axes, (model, found) in zip(panels, models.items(), strict=True):
+        for one, line in set_lines(document, sets_of(document, found)).items():
+            draw_line(axes, {row["epoch"]: _convexity(row) for row in found if row["set"] == one}, line)
+        axes.set(xlabel="epochs", ylabel="|lambda_min / lambda_max|")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.set_title(model, fontsize=9)
+    panels[0].set_ylim(0, None)
+    write_heading(figure, document, "the Hessian of each set's loss (low: near a minimum)", rows)
+    write_set_legend(figure, document, rows)
+    save_figure(figure, path)
+
+
+def draw_radius(path: Path, document: Document) -> None:
+    """Draw lambda_min over SAM's radius, SGD being radius 0, a line a set (Rangwani 2022, Figures 3 C and 4).
+
+    Args:
+        path: PNG to write.
+        document: what `landscape.json` holds.
+    """
+    rows = over_radii(latest(rows_with(document, "lambda_min")))
+    sets = few(sets_of(document, rows), MOST_SETS)
+    rows = [row for row in rows if row["set"] in sets]
+    families = grouped(rows, family_of)
+    figure, panels = make_panels(len(families), 5, 3.6, across=3)
+    for axes, (family, found) in zip(panels, families.items(), strict=True):
+        for one, line in set_lines(document, sets_of(document, found)).items():
+            seeds: dict[float, list[Value]] = {}
+            for row in found:
+                if row["set"] == one:
+                    seeds.setdefault(radius_of(row) or 0.0, []).append(Value(row["lambda_min"], row["converged"]))
+            draw_line(axes, {rho: mean_value(values) for rho, values in seeds.items()}, line)
+        axes.axhline(0, color="black", lw=0.8)
+        axes.set(xlabel="rho of SAM (0: SGD)", ylabel="lambda_min")
+        axes.grid(alpha=0.3)
+        axes.set_title(f"{family}, {count_seeds(found)}", fontsize=9)
+    write_heading(figure, document, "the lowest eigenvalue of the Hessian", rows)
+    write_set_legend(figure, document, rows)
+    save_figure(figure, path)
+
+
+def draw_slice(path: Path, document: Document, row: Row) -> None:
+    """Draw the loss over the plane of the two extreme eigenvectors, w in its midst.
+
+    Args:
+        path: PNG to write.
+        document: what `landscape.json` holds.
+        row: one of its spectra, with a slice.
+    """
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.add_subplot()
+    plane = row["slice"]
+    loss = np.array(plane["loss"])
+    low, high = float(loss.min()), float(loss.max())
+    # Along the highest eigenvector the loss grows so much that equal steps would show nothing of the lowest.
+    logarithmic = low > 0 and 10 * low < high
+    levels = np.geomspace(low, high, 25) if logarithmic else MaxNLocator(25).tick_values(low, high)
+    norm = LogNorm(low, high) if logarithmic else None
+    filled = axes.contourf(plane["highest"], plane["lowest"], loss, levels, norm=norm, cmap="cividis")
+    axes.contour(filled, colors="white", linewidths=0.4)
+    figure.colorbar(filled, label="loss", format="%.3g")
+    face, edge = ("#d55e00", "white") if row["converged"] else ("white", "#d55e00")
+    axes.plot(0, 0, ls="none", marker="*", ms=14, mfc=face, mec=edge, label=f"w: loss {row['loss']:.3g}")
+    axes.set_xlabel(f"along the highest eigenvector (lambda_max {row['lambda_max']:.3g})")
+    axes.set_ylabel(f"along the lowest eigenvector (lambda_min {row['lambda_min']:.3g})")
+    figure.legend(loc="outside lower center", fontsize=8)
+    write_heading(figure, document, f"{row['model']}, {set_label(document, row['set'])}", [row])
+    save_figure(figure, path)
