@@ -28,7 +28,7 @@ def test_every_file_of_the_layout_is_explained():
 
 def test_the_zoo_comes_with_the_package():
     pretrained = ltzoo.list_pretrained("*digits*")
-    assert set(pretrained) >= {name for name in ltzoo.list_recipes("*digits*") if "_drw_" not in name}
+    assert set(pretrained) >= set(ltzoo.list_recipes("*digits*"))
     assert all(place.endswith(f"ltzoo/zoo/{name}") for name, place in pretrained.items())
     zoo = Path(__file__).parents[1] / "hub" / "zoo"
     assert sum(path.stat().st_size for path in zoo.rglob("*") if path.is_file()) < 48e6

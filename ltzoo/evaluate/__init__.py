@@ -8,6 +8,7 @@ from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
 from ltzoo.evaluate.pictures import (
     COLOURS,
+    PERTURBATION_COLOURS,
     draw_classes,
     draw_confusion,
     draw_curves,
@@ -24,6 +25,7 @@ from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results
 __all__ = [
     "BINS",
     "COLOURS",
+    "PERTURBATION_COLOURS",
     "RESULT_COLUMNS",
     "Calibration",
     "Figures",

@@ -16,6 +16,9 @@ from ltzoo.whole_file import whole_file
 COLOURS = {"head": "#0072b2", "mid": "#009e73", "tail": "#d55e00"}
 """Okabe and Ito's palette: told apart with any colour vision."""
 
+PERTURBATION_COLOURS = {"sgd": "black", "sam": "#0072b2", "imbsam": "#009e73", "samext": "#cc79a7", "ssesam": "#d55e00"}
+"""A perturbation's colour, of the same palette, by the word that a recipe's name has for it."""
+
 
 def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> None:
     """Draw the accuracy of each class over the class counts, the groups shaded.

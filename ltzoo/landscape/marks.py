@@ -16,11 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from ltzoo.evaluate import COLOURS
+from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS
 from ltzoo.landscape.rows import Document, Row, by_count, classes_of, evenly, grouped, sets_of, wide, word_of
-
-WORDS = {"sgd": "black", "sam": "#0072b2", "imbsam": "#009e73", "samext": "#cc79a7", "ssesam": "#d55e00"}
-"""A perturbation's colour, of Okabe and Ito's palette."""
 
 _SPARE = ("#e69f00", "#56b4e9", "#7f7f7f", "#f0e442")
 _LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -70,8 +67,8 @@ def choose_styles(words: Mapping[str, str]) -> dict[str, Style]:
     Args:
         words: a name to its perturbation as a recipe's name has it, `sam10` say.
     """
-    others = sorted(set(words.values()) - set(WORDS))
-    colours = WORDS | {word: _SPARE[n % len(_SPARE)] for n, word in enumerate(others)}
+    others = sorted(set(words.values()) - set(PERTURBATION_COLOURS))
+    colours = PERTURBATION_COLOURS | {word: _SPARE[n % len(_SPARE)] for n, word in enumerate(others)}
     seen: Counter[str] = Counter()
     found = {}
     for name, word in words.items():

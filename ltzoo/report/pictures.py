@@ -8,19 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ltzoo.evaluate import COLOURS, save_figure, spread
+from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS, save_figure, spread
 from ltzoo.recipes import Recipe
 from ltzoo.report.standing import Standing
 from ltzoo.sharpness import SAM
 
 _LINES = {
-    "sgd": ("black", ":"),
-    "sam": ("#0072b2", "--"),
-    "imbsam": ("#009e73", "-."),
-    "samext": ("#cc79a7", (0, (3, 1, 1, 1))),
-    "ssesam": ("#d55e00", "-"),
+    "sgd": ":",
+    "sam": "--",
+    "imbsam": "-.",
+    "samext": (0, (3, 1, 1, 1)),
+    "ssesam": "-",
 }
-"""A perturbation's colour (Okabe and Ito's palette) and line."""
+"""A perturbation's line."""
 
 _FEWEST_RADII = 3
 
@@ -86,7 +86,7 @@ def draw_epochs(path: Path, family: str, standings: Sequence[Standing]) -> None:
     for position, column in enumerate(columns):
         axes = figure.add_subplot(1, len(columns), position + 1)
         for word, standing in members.items():
-            colour, line = _LINES[word]
+            colour, line = PERTURBATION_COLOURS[word], _LINES[word]
             points = _curve(standing, column)
             axes.plot([x for x, _ in points], [y for _, y in points], color=colour, ls=line, lw=1.2, label=word)
         _finish(axes, column)
