@@ -24,7 +24,7 @@ from ltzoo.landscape.escape import escape_tables, measure_escape
 from ltzoo.landscape.kept_steps import KeptSteps
 from ltzoo.landscape.lanczos import Lanczos
 from ltzoo.landscape.loss import make_batches, make_criterion, of_classes
-from ltzoo.landscape.memory import check_memory
+from ltzoo.landscape.memory import check_memory, free_memory
 from ltzoo.landscape.plane import loss_plane
 from ltzoo.landscape.progress import Progress
 from ltzoo.landscape.settings import Settings
@@ -43,6 +43,9 @@ _PERTURBATIONS = ("sgd", "sam", "imbsam", "ssesam")
 
 _CHOICES = ("benchmark", "class_counts", "subset_sha256", "groups")
 """What an analysis that is gone on with must have in common with what is there, beside its settings."""
+
+_PART = 4
+"""The part of the free memory that gradients kept with their graphs may take."""
 
 _ROW = {"model", "epoch", "set", "weights_sha256", "lambda_min", "lambda_max", "converged", "density"}
 
@@ -186,15 +189,17 @@ class Analysis:
 
         loss, norm = curvature.value(), float(torch.linalg.vector_norm(curvature.gradient()))
         like = torch.empty(curvature.size, dtype=curvature.dtype, device=curvature.device)
-        spectrum = measure_spectrum(
-            curvature.product,
-            like,
-            probes=settings.probes,
-            tolerance=settings.tolerance,
-            most_steps=settings.most_steps,
-            seed=settings.seed,
-            watch=watch,
-        )
+        # Of images that are fresh each time, there is nothing to keep.
+        with curvature.gradients_kept(0 if settings.augment else free_memory(self.device) // _PART):
+            spectrum = measure_spectrum(
+                curvature.product,
+                like,
+                probes=settings.probes,
+                tolerance=settings.tolerance,
+                most_steps=settings.most_steps,
+                seed=settings.seed,
+                watch=watch,
+            )
         progress.count(images)
         row = {
             "model": subject.model,

@@ -1,6 +1,7 @@
 """A loss over given images as a function of the weights: value, gradient, Hessian-vector products."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,8 @@ class Curvature:
         if not self.parameters:
             raise InputError("the model has no trainable parameter, so its loss has no curvature; set requires_grad")
         self.model, self.criterion, self.batches, self.class_weights = model.eval(), criterion, batches, class_weights
+        self._kept: list[tuple[Sequence[Tensor | None], float]] | None = None
+        self._kept_at = self._versions()
         self.size = sum(parameter.numel() for parameter in self.parameters)
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
 
@@ -60,7 +63,8 @@ class Curvature:
         """Compute the gradient of L at w, (P,)."""
         total, share = self._zeros(), 0.0
         for summed, weight in self._sums():
-            total += self._flat(self._differentiate(summed))
+            with _derivative(""):
+                total += self._flat(torch.autograd.grad(summed, self.parameters, allow_unused=True))
             share += weight
         return total / _not_zero(share)
 
@@ -76,48 +80,89 @@ class Curvature:
         Raises:
             InputError: the loss, or a layer, has no second derivative, or the product is not finite.
         """
+        if self._kept is not None and self._versions() != self._kept_at:
+            raise InputError("the weights have changed since their gradients were kept; leave gradients_kept first")
         parts = self.split(vector)
         total, share = self._zeros(), 0.0
-        # Fused attention has no second derivative.
-        with sdpa_kernel(SDPBackend.MATH):
-            for summed, weight in self._sums():
-                total += self._flat(self._differentiate(summed, parts))
-                share += weight
+        for first, weight in self._gradients() if self._kept is None else self._kept:
+            total += self._flat(self._along(first, parts))
+            share += weight
         total /= _not_zero(share)
         if not bool(total.isfinite().all()):
             raise InputError("a Hessian-vector product is not finite: the weights have diverged; analyse earlier ones")
         return total
+
+    @contextmanager
+    def gradients_kept(self, most_bytes: int) -> Iterator[bool]:
+        """Keep the gradient of every chunk with its graph, where that is not too much: a product then costs two thirds.
+
+        The images must be the same each time, and the weights may not change meanwhile.
+
+        Args:
+            most_bytes: that the graphs may take.
+
+        Yields:
+            Whether they are kept.
+        """
+        sizes: dict[int, int] = {}
+
+        def count(saved: Tensor) -> Tensor:
+            storage = saved.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return saved
+
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
+            for first, weight in self._gradients():
+                kept.append((first, weight))
+                if sum(sizes.values()) > most_bytes:
+                    kept.clear()
+                    break
+        self._kept, self._kept_at = kept or None, self._versions()
+        try:
+            yield bool(kept)
+        finally:
+            self._kept = None
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Cut a vector (P,) into pieces of the trainable parameters' shapes."""
         pieces = vector.split([parameter.numel() for parameter in self.parameters])
         return [piece.view(parameter.shape) for piece, parameter in zip(pieces, self.parameters, strict=True)]
 
-    def _differentiate(self, summed: Tensor, again: Sequence[Tensor] | None = None) -> Sequence[Tensor | None]:
-        """Differentiate a sum of losses, and its gradient once more along `again`."""
-        once = None if again is None else _differentiable_once(summed)
+    def _versions(self) -> list[int]:
+        """Give a number for each parameter that changes whenever it is written to: hooks hide that from autograd."""
+        return [parameter._version for parameter in self.parameters]
+
+    def _gradients(self) -> Iterator[tuple[Sequence[Tensor | None], float]]:
+        """Yield each chunk's gradient, to be differentiated again, and the sum of its weights."""
+        for summed, weight in self._sums():
+            yield self._first(summed), weight
+
+    def _first(self, summed: Tensor) -> Sequence[Tensor | None]:
+        """Differentiate a chunk's sum so that the gradient can be differentiated again."""
+        once = _differentiable_once(summed)
         if once is not None:
             raise InputError(f"the loss or the model has no second derivative: {once} is marked once_differentiable")
-        try:
-            first = torch.autograd.grad(summed, self.parameters, create_graph=again is not None, allow_unused=True)
-            if again is None:
-                return first
-            pairs = [(g, v) for g, v in zip(first, again, strict=True) if g is not None and g.requires_grad]
-            if pairs:
-                gradients, vectors = zip(*pairs, strict=True)
-                return torch.autograd.grad(gradients, self.parameters, vectors, allow_unused=True)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, NotImplementedError) as error:
-            order = "" if again is None else "second "
-            raise InputError(f"the loss or the model has no {order}derivative: {first_line(error)}") from error
-        raise InputError("the loss has no second derivative: its gradient does not depend on the weights")
+        with _derivative("second "):
+            return torch.autograd.grad(summed, self.parameters, create_graph=True, allow_unused=True)
+
+    def _along(self, first: Sequence[Tensor | None], parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        """Differentiate a chunk's gradient along a vector."""
+        pairs = [(g, v) for g, v in zip(first, parts, strict=True) if g is not None and g.requires_grad]
+        if not pairs:
+            raise InputError("the loss has no second derivative: its gradient does not depend on the weights")
+        gradients, vectors = zip(*pairs, strict=True)
+        with _derivative("second "):
+            return torch.autograd.grad(
+                gradients, self.parameters, vectors, allow_unused=True, retain_graph=self._kept is not None
+            )
 
     def _sums(self) -> Iterator[tuple[Tensor, float]]:
         """Yield each chunk's weighted sum of losses, and the sum of its weights."""
         for images, labels in self.batches:
             labels = labels.to(self.device)
-            losses = self.criterion(self.model(images.to(self.device, self.dtype)), labels)
+            with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+                losses = self.criterion(self.model(images.to(self.device, self.dtype)), labels)
             if losses.shape != labels.shape:
                 raise InputError(
                     f"the loss must give one value an image, {tuple(labels.shape)}, not {tuple(losses.shape)}; "
@@ -136,6 +181,17 @@ class Curvature:
         """Join one tensor a parameter to a vector; the loss does not depend on a parameter that has none."""
         pairs = zip(tensors, self.parameters, strict=True)
         return torch.cat([(torch.zeros_like(p) if t is None else t.detach()).reshape(-1) for t, p in pairs])
+
+
+@contextmanager
+def _derivative(order: str) -> Iterator[None]:
+    """Say in one line what torch cannot differentiate."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, NotImplementedError) as error:
+        raise InputError(f"the loss or the model has no {order}derivative: {first_line(error)}") from error
 
 
 def _not_zero(share: float) -> float:

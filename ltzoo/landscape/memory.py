@@ -27,11 +27,7 @@ def check_memory(parameters: int, dtype: torch.dtype, most_steps: int, device: t
     """
     vector = parameters * dtype.itemsize
     needed = (min(most_steps, parameters) + _BESIDE_THE_BASIS) * vector
-    if device.type == "cuda":
-        torch.cuda.empty_cache()  # what an earlier basis has left would count as taken
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = psutil.virtual_memory().available
+    free = free_memory(device)
     words = (
         f"up to {min(most_steps, parameters)} basis vectors of {parameters:,} weights in {str(dtype)[6:]}: "
         f"{_gigabytes(needed)} of the {_gigabytes(free)} that are free on {device}"
@@ -41,6 +37,14 @@ def check_memory(parameters: int, dtype: torch.dtype, most_steps: int, device: t
         advice = f"allow {fitting} at most with --max-steps" if fitting > 1 else "use a device with more memory"
         raise InputError(f"{words}; {advice}")
     return words
+
+
+def free_memory(device: torch.device) -> int:
+    """Count the bytes of a device's memory that are free."""
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().available)
+    torch.cuda.empty_cache()  # what an earlier basis has left would count as taken
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def _gigabytes(size: int) -> str:

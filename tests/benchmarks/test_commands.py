@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import casting
+import landscape
 import recipe
 import side_by_side
 import step
@@ -35,6 +36,12 @@ CPU = torch.device("cpu")
         (recipe, [DIGITS, "--device", "cpu", "--epochs", "0"], "must be at least 1"),
         (side_by_side, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
         (side_by_side, ["resnet20_digitslt_ce", "--device", "cpu"], "no recipe is called"),
+        (landscape, [], "required: --device"),
+        (landscape, ["--device", "cuda"], "torch finds no CUDA device"),
+        (landscape, ["--device", "cpu", "--recipe", "resnet20_digitslt_ce"], "no recipe is called"),
+        (landscape, ["--device", "cpu", "--class", "10"], "has no class or group '10'"),
+        (landscape, ["--device", "cpu", "--class", "each"], "means 10 spectra"),
+        (landscape, ["--device", "cpu", "--chunk", "0"], "must be at least 1"),
     ],
 )
 def test_bad_input_is_one_line(command, argv, found, tmp_path, capsys, monkeypatch):
@@ -122,3 +129,26 @@ def test_runs_are_measured_beside_each_other(monkeypatch, capsys):
     monkeypatch.setattr(side_by_side, "seconds", lambda recipe, data_dir, runs: took[runs])
     assert side_by_side.main(["resnet20_digitslt_ce_sgd", "--device", "cpu"]) == 0
     assert "one run 2 s, 3 runs 2.4 s; work in the same time 2.50 (2.50 .. 2.50), 3 turns" in capsys.readouterr().out
+
+
+def test_a_product_is_counted_as_three_gradients(monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "")
+    tiny = ["--class", "9", "--steps", "2", "--repeats", "2", "--threads", "1"]
+    assert landscape.main(["--device", "cpu", *tiny]) == 0
+    heading, _, _, _, *units, _, last = capsys.readouterr().out.splitlines()
+    counted = {name: [float(cell) for cell in cells[1:3]] for name, *cells in (line[2:].split(" | ") for line in units)}
+    assert "trained weights (269,434)" in heading
+    assert "class 9, 6 images" in heading
+    assert counted["gradient"] == pytest.approx([3, 1], abs=0.02)
+    assert counted["product"] == pytest.approx([9, 3], abs=0.05)
+    assert counted["product of kept gradients"] == pytest.approx([6, 2], abs=0.05)
+    assert last.startswith("a spectrum of 2 Lanczos steps, one probe: ")
+
+
+def test_times_are_compared_turn_by_turn():
+    seconds = [[0.1, 0.2, 0.1], [0.3, 0.5, 0.4], [0.9, 2.0, 1.0], [0.6, 0.6, 0.6]]
+    costs = landscape.Costs([100, 300, 903, 602], seconds)
+    assert costs.ratios(2, 1) == pytest.approx([3, 4, 2.5])
+    assert landscape.table(costs, 10).splitlines()[-2] == (
+        "| product | 0.0 | 9.03 | 3.01 | 1000 | 10.00 (9.00 .. 10.00) | 3.00 (2.50 .. 4.00) |"
+    )

@@ -7,6 +7,7 @@ from curvlinops import HessianLinearOperator
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ltzoo.errors import InputError
 from ltzoo.landscape.curvature import Curvature
 from tests.landscape.conftest import CE, COUNTS, chunks, dense, exact_hessian, make_images, make_network, random_vector
 
@@ -188,3 +189,30 @@ def test_a_linear_model_has_the_curvature_of_its_loss():
     exact = exact_hessian(curvature.model, lambda logits: CE(logits, labels).mean(), images)
     vector = random_vector(curvature.size)
     torch.testing.assert_close(curvature.product(vector), exact @ vector, rtol=0, atol=1e-12)
+
+
+def test_products_are_the_same_where_gradients_are_kept(curvature):
+    vector = random_vector(curvature.size)
+    plain = curvature.product(vector)
+    with curvature.gradients_kept(10**9) as kept:
+        assert kept
+        curvature.batches = []  # they are not gone through again
+        assert torch.equal(curvature.product(vector), plain)
+        assert torch.equal(curvature.product(2 * vector), 2 * plain)
+    with pytest.raises(InputError, match="no images"):
+        curvature.product(vector)
+
+
+def test_gradients_that_take_too_much_are_not_kept(curvature):
+    plain = curvature.product(random_vector(curvature.size))
+    for most, expected in ((0, False), (1000, False), (10**6, True)):
+        with curvature.gradients_kept(most) as kept:
+            assert kept is expected
+            assert torch.equal(curvature.product(random_vector(curvature.size)), plain)
+
+
+def test_weights_that_change_beside_kept_gradients_are_noticed(curvature):
+    with curvature.gradients_kept(10**9), torch.no_grad():
+        curvature.parameters[0].add_(1)
+        with pytest.raises(InputError, match="the weights have changed since their gradients were kept"):
+            curvature.product(random_vector(curvature.size))

@@ -268,9 +268,7 @@ def test_what_does_not_fit_is_refused(lowest):
     def measure(model=None, batches=None, vector=lowest.vector):
         measure_escape(model or make_network(), CE, batches or [], tables(sam=SAM(0.1)), vector)
 
-    with pytest.raises(
-        InputError, match=r"^the direction must be \(98,\), .*, not \(97,\); take it from the Hessian"
-    ):
+    with pytest.raises(InputError, match=r"^the direction must be \(98,\), .*, not \(97,\); take it from the Hessian"):
         measure(vector=lowest.vector[1:])
     for wrong, said in ((2 * lowest.vector, "2"), (lowest.vector * torch.nan, "nan")):
         with pytest.raises(InputError, match=f"^the direction must have norm 1, not {said}; divide it"):
