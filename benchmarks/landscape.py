@@ -1,7 +1,7 @@
 """Cost of a Hessian-vector product and of a class's spectrum: `python benchmarks/landscape.py --device cpu`.
 
-Forward pass, gradient and product take turns on the training images of one class, so that a machine that slows down
-slows all. A product differentiates the gradient once more: counted, it costs three gradients, or two where the gradient is
+Forward pass, gradient and products take turns on the training images of one class, so that a machine that slows down
+slows all. A product differentiates the gradient once more. Counted, it costs three gradients; two where the gradient is
 kept with its graph, as an analysis does where the memory suffices.
 """
 
