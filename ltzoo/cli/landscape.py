@@ -77,9 +77,7 @@ def build_parser(prog: str) -> Parser:
         metavar="REACH",
         help="also the loss on the plane of the two extreme eigenvectors, up to that distance from the weights",
     )
-    how.add_argument(
-        "--slice-points", type=at_least_one, default=21, metavar="N", help="along each of its sides, odd (%(default)s)"
-    )
+    how.add_argument("--slice-points", type=at_least_one, metavar="N", help="along each of its sides, odd (21)")
     how.add_argument(
         "--escape",
         action="store_true",
@@ -90,6 +88,8 @@ def build_parser(prog: str) -> Parser:
 
 def command(arguments: argparse.Namespace) -> None:
     """Measure, draw, print a table."""
+    if arguments.slice_points and arguments.slice is None:
+        raise InputError("--slice-points says how fine --slice is; add --slice REACH")
     settings = Settings(
         loss=arguments.loss,
         augment=arguments.augment,
@@ -99,7 +99,7 @@ def command(arguments: argparse.Namespace) -> None:
         most_steps=arguments.max_steps,
         seed=arguments.seed,
         slice_reach=arguments.slice,
-        slice_points=arguments.slice_points,
+        slice_points=arguments.slice_points or Settings.slice_points,
         escape=arguments.escape,
         chunk=arguments.chunk,
     )

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +227,7 @@ class Analysis:
             "density": asdict(spectrum.density),
             "device": self.device.type,
         }
-        row |= self._beside(subject, one, curvature, spectrum)
+        row |= self._beside(subject, curvature, spectrum)
         row["seconds"] = round(time.perf_counter() - began, 2)
         found = f"lambda_min {row['lambda_min']:.4g}, lambda_max {row['lambda_max']:.4g}"
         ended = "" if spectrum.converged else f", NOT CONVERGED in {settings.most_steps} steps"
@@ -242,18 +242,13 @@ class Analysis:
         parts = [subject.weights_sha256, self.document["subset_sha256"], one.classes, settings]
         return f"{one.label}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
-    def _beside(self, subject: Subject, one: ClassSet, curvature: Curvature, spectrum: Spectrum) -> dict[str, Any]:
+    def _beside(self, subject: Subject, curvature: Curvature, spectrum: Spectrum) -> dict[str, Any]:
         """Measure what is asked for along the extreme eigenvectors."""
         settings, recipe = self.settings, subject.recipe
         lowest, highest = spectrum.lowest.vector, spectrum.highest.vector
         found: dict[str, Any] = {}
         if settings.slice_reach is not None:
-            # Of the images as they are: of fresh crops, each point would show other ones.
-            batches = make_batches(
-                of_classes(self.images, one.classes), recipe, replace(settings, augment=False), self.device
-            )
-            plain = Curvature(curvature.model, curvature.criterion, batches, curvature.class_weights)
-            plane = loss_plane(plain, lowest, highest, settings.slice_reach, settings.slice_points)
+            plane = loss_plane(curvature, lowest, highest, settings.slice_reach, settings.slice_points)
             found["slice"] = {"lowest": plane.first, "highest": plane.second, "loss": plane.loss}
         if settings.escape:
             as_they_are = Augmentation(crop_padding=0, horizontal_flip=False)

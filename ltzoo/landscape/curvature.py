@@ -1,7 +1,7 @@
 """A loss over given images as a function of the weights: value, gradient, Hessian-vector products."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class Curvature:
             raise InputError("the model has no trainable parameter, so its loss has no curvature; set requires_grad")
         self.model, self.criterion, self.batches, self.class_weights = model.eval(), criterion, batches, class_weights
         self._kept: list[tuple[Sequence[Tensor | None], float]] | None = None
-        self._kept_at = self._versions()
+        self._kept_at: list[int] = []
         self.size = sum(parameter.numel() for parameter in self.parameters)
         self.dtype, self.device = self.parameters[0].dtype, self.parameters[0].device
 
@@ -84,9 +84,10 @@ class Curvature:
             raise InputError("the weights have changed since their gradients were kept; leave gradients_kept first")
         parts = self.split(vector)
         total, share = self._zeros(), 0.0
-        for first, weight in self._gradients() if self._kept is None else self._kept:
-            total += self._flat(self._along(first, parts))
-            share += weight
+        with _plain_attention():
+            for first, weight in self._gradients() if self._kept is None else self._kept:
+                total += self._flat(self._along(first, parts))
+                share += weight
         total /= _not_zero(share)
         if not bool(total.isfinite().all()):
             raise InputError("a Hessian-vector product is not finite: the weights have diverged; analyse earlier ones")
@@ -112,13 +113,13 @@ class Curvature:
             return saved
 
         kept = []
-        with torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
+        with _plain_attention(), torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
             for first, weight in self._gradients():
                 kept.append((first, weight))
                 if sum(sizes.values()) > most_bytes:
                     kept.clear()
                     break
-        self._kept, self._kept_at = kept or None, self._versions()
+        self._kept, self._kept_at = kept or None, self._versions() if kept else []
         try:
             yield bool(kept)
         finally:
@@ -161,8 +162,7 @@ class Curvature:
         """Yield each chunk's weighted sum of losses, and the sum of its weights."""
         for images, labels in self.batches:
             labels = labels.to(self.device)
-            with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-                losses = self.criterion(self.model(images.to(self.device, self.dtype)), labels)
+            losses = self.criterion(self.model(images.to(self.device, self.dtype)), labels)
             if losses.shape != labels.shape:
                 raise InputError(
                     f"the loss must give one value an image, {tuple(labels.shape)}, not {tuple(losses.shape)}; "
@@ -181,6 +181,11 @@ class Curvature:
         """Join one tensor a parameter to a vector; the loss does not depend on a parameter that has none."""
         pairs = zip(tensors, self.parameters, strict=True)
         return torch.cat([(torch.zeros_like(p) if t is None else t.detach()).reshape(-1) for t, p in pairs])
+
+
+def _plain_attention() -> AbstractContextManager:
+    """Let torch compute attention by plain products, in checkpointed layers too: fused, it has no second derivative."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 @contextmanager

@@ -163,9 +163,11 @@ def draw_line(axes: Axes, points: Mapping[float, Value], style: Mapping[str, Any
 
 def count_seeds(rows: Iterable[Row]) -> str:
     """Say how many seeds a mean is over."""
+    rows = list(rows)
     counts = sorted({len({row["seed"] for row in found}) for found in grouped(rows, "recipe").values()})
     if counts[-1] == 1:
-        return "1 seed"
+        seeds = sorted({row["seed"] for row in rows})
+        return f"seed {seeds[0]}" if len(seeds) == 1 else f"one seed each, of {', '.join(map(str, seeds))}"
     return f"mean of {' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} seeds"
 
 

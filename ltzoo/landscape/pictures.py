@@ -229,6 +229,9 @@ def draw_slice(path: Path, document: Document, row: Row) -> None:
     axes = figure.add_subplot()
     plane = row["slice"]
     loss = np.array(plane["loss"])
+    # A loss that underflows to 0 has no place on such an axis; what is next to it stands for it.
+    above = np.ma.masked_less_equal(loss, 0).compressed()
+    loss = np.ma.maximum(loss, above.min()) if len(above) else loss
     low, high = float(loss.min()), float(loss.max())
     # Along the highest eigenvector the loss grows so much that equal steps would show nothing of the lowest.
     logarithmic = low > 0 and 10 * low < high

@@ -45,5 +45,7 @@ class Settings:
             raise InputError(f"the tolerance must lie between 0 and 1, not {self.tolerance}")
         if self.slice_points < 3 or self.slice_points % 2 == 0:
             raise InputError(f"a slice has an odd number of points along each side, 3 or more, not {self.slice_points}")
+        if self.slice_reach is not None and self.augment:
+            raise InputError("a slice is of the images as they are; leave --augment out, or --slice")
         if self.slice_reach is not None and not 0 < self.slice_reach < math.inf:
             raise InputError(f"a slice reaches a finite distance above 0, not {self.slice_reach}")

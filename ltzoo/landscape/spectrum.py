@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ltzoo.data import seeded_generator
+from ltzoo.errors import InputError
 from ltzoo.evaluate import spread
 from ltzoo.landscape.lanczos import Eigenpair, Lanczos, Product, dot, norm
 
@@ -55,7 +56,8 @@ class Spectrum:
         trace: Hutchinson's estimate of their sum, the mean over the probes.
         trace_error: its standard error; None of a single probe.
         steps: Lanczos steps of each probe, a product each; one more was for each extreme.
-        converged: whether every probe reached the tolerance.
+        converged: whether every probe reached the tolerance, and the residuals as measured are what it says, too: they
+            are not where the matrix is another at each product.
     """
 
     lowest: Eigenpair
@@ -88,7 +90,15 @@ def measure_spectrum(
         seed: of the vectors.
         watch: called with the probe's number and its Lanczos before the first step and after each; it may fill in steps
             that were taken before.
+
+    Raises:
+        InputError: a setting makes no sense.
     """
+    if probes < 1 or most_steps < 1 or not 0 < tolerance < 1:
+        raise InputError(
+            "a spectrum wants a probe, a step, and a tolerance between 0 and 1, not "
+            f"{probes}, {most_steps} and {tolerance}"
+        )
     ends: list[Eigenpair] = []
     nodes, weights, traces, steps, converged = [], [], [], [], True
     for probe in range(probes):
@@ -112,6 +122,11 @@ def measure_spectrum(
         del run, pairs  # the next probe's basis takes the place of this one's
     found = spread(traces)
     lowest, highest = (_measured(product, pair) for pair in ends)
+    scale = max(abs(lowest.value), abs(highest.value))
+    # Twice, and a hundred thousandth, for the products' own rounding.
+    converged = converged and all(
+        pair.residual <= max(2 * tolerance * abs(pair.value), 1e-5 * scale) for pair in (lowest, highest)
+    )
     return Spectrum(
         lowest=lowest,
         highest=highest,

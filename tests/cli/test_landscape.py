@@ -34,6 +34,8 @@ def test_it_measures_draws_and_prints_a_table(tmp_path, capsys):
         (["--model", NAME, "--tolerance", "2"], "tolerance must lie between 0 and 1"),
         (["--model", NAME, "--slice", "1", "--slice-points", "4"], "odd number of points"),
         (["--model", NAME, "--classes", ","], "no class"),
+        (["--model", NAME, "--slice-points", "5"], "add --slice"),
+        (["--model", NAME, "--slice", "1", "--augment"], "leave --augment out"),
         (["--checkpoints", "nowhere"], "no recipe"),
     ],
 )

@@ -153,15 +153,10 @@ def test_a_full_device_is_one_line(tmp_path, digits, monkeypatch):
 
 def test_the_recipes_own_loss_and_augmented_images(tmp_path, digits):
     few = of_classes(digits[0], (7, 8, 9)), digits[1]
-    settings = replace(QUICK, loss="recipe", augment=True, slice_reach=0.1, slice_points=3)
+    settings = replace(QUICK, loss="recipe", augment=True, most_steps=30)
     (row,) = analyse(tmp_path, few, ["tail"], settings)["spectra"]
-    assert row["images"] == 27
-    images, labels = next(iter(make_batches(few[0], RECIPE, QUICK, CPU)))
-    logits = hub.load_checkpoint(read_subject(NAME).folder).eval()(images)
-    # The slice is of the images as they are.
-    assert row["slice"]["loss"][1][1] == pytest.approx(
-        float(torch.nn.functional.cross_entropy(logits, labels).detach()), rel=1e-4
-    )
+    # Every product is with another matrix.
+    assert row["images"] == 27 and not row["converged"]
 
 
 def test_nothing_is_written_where_the_memory_does_not_suffice(tmp_path, digits, monkeypatch):

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from curvlinops import HessianLinearOperator
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 from ltzoo.errors import InputError
 from ltzoo.landscape.curvature import Curvature
@@ -181,6 +182,22 @@ def test_attention_has_the_curvature_that_its_fused_kernel_lacks():
         exact = exact_hessian(model, lambda logits: CE(logits, labels).mean(), images)
     vector = random_vector(curvature.size)
     torch.testing.assert_close(curvature.product(vector), exact @ vector, rtol=0, atol=1e-12)
+
+
+def test_layers_that_run_again_in_the_backward_pass_attend_plainly_there_too():
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Attention()
+
+        def forward(self, tokens):
+            return checkpoint(self.inner, tokens, use_reentrant=False)
+
+    found = []
+    for attention in (Attention(), Checkpointed()):
+        curvature = Curvature(nn.Sequential(*make_network(), attention), CE, chunks(5, *make_images()))
+        found.append(curvature.product(random_vector(curvature.size)))
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-12)
 
 
 def test_a_linear_model_has_the_curvature_of_its_loss():

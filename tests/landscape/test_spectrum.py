@@ -250,3 +250,22 @@ def test_diverged_weights_have_no_spectrum():
     curvature = Curvature(model, CE, [make_images()])
     with pytest.raises(InputError, match="the weights have diverged"):
         measure_spectrum(curvature.product, torch.empty(curvature.size, dtype=torch.float64), **SETTINGS)
+
+
+def test_a_matrix_that_is_another_at_each_product_is_not_said_to_be_known():
+    matrix, generator = symmetric(torch.linspace(-1, 5, 40).tolist()), torch.Generator().manual_seed(0)
+
+    def product(vector):
+        noise = torch.randn(matrix.shape, dtype=matrix.dtype, generator=generator)
+        return (matrix + noise + noise.T) @ vector
+
+    like = torch.empty(40, dtype=torch.float64)
+    found = measure_spectrum(product, like, probes=1, tolerance=0.01, most_steps=40, seed=0)
+    assert not found.converged
+
+
+@pytest.mark.parametrize("changes", [{"probes": 0}, {"most_steps": 0}, {"tolerance": 5.0}])
+def test_settings_without_sense_are_refused(changes):
+    settings = {"probes": 1, "most_steps": 5, "tolerance": 0.1, "seed": 0} | changes
+    with pytest.raises(InputError, match="wants a probe, a step, and a tolerance between 0 and 1"):
+        measure_spectrum(lambda vector: vector, torch.empty(5), **settings)
