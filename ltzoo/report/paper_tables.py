@@ -122,9 +122,8 @@ def measured_text(tables: Sequence[PaperTable]) -> str:
     """Say in a sentence how many of the papers' cells have runs of ours."""
     rows = [row for table in tables for row in table.rows]
     measured = sum(row.standing is not None for row in rows)
-    return (
-        f"Of the {len(rows)} cells of the papers' tables on CIFAR, {measured or 'none'} have been trained here so far."
-    )
+    trained = f"{measured or 'none'} {'has' if measured == 1 else 'have'} been trained here so far"
+    return f"Of the {len(rows)} cells of the papers' tables on CIFAR, {trained}."
 
 
 def count_text(tables: Sequence[PaperTable]) -> str:
