@@ -128,7 +128,7 @@ def test_how_many_cells_are_trained_is_said():
         "Of the 84 cells of the papers' tables on CIFAR, none have"
     )
     found = standings([result(CE)])
-    assert "on CIFAR, 1 have been trained" in measured_text(paper_tables(RECIPES, found))
+    assert "on CIFAR, 1 has been trained" in measured_text(paper_tables(RECIPES, found))
 
 
 def test_runs_side_by_side_share_the_devices_minutes():
