@@ -195,7 +195,7 @@ def _derivative(order: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         raise InputError(f"the loss or the model has no {order}derivative: {first_line(error)}") from error
 
 
