@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ltzoo.data import BenchmarkImages, LabelledImages, Subset, TrainBatches
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
-from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, tail_partition
+from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Quantile, tail_partition
 from ltzoo.train.capture import CapturedStep, obstacle
 from ltzoo.train.compute import make_accelerator
 from ltzoo.train.step import Step
@@ -204,7 +204,7 @@ class LtzooSide(Side):
             yield from (batch for batch in made.epoch(epoch) if len(batch[1]) == self.batch_size)
 
 
-def perturbation(method: str, rho_head: float, rho_tail: float, eta: float) -> Perturbation:
+def perturbation(method: str, rho_head: float, rho_tail: float, eta: float | Quantile) -> Perturbation:
     """Name a method of the reference in ltzoo's words; a stage of SSE-SAM is one that has no other."""
     if method == "sgd":
         return NoPerturbation()

@@ -2,6 +2,7 @@
 
 from ltzoo.sharpness.backward import Ascent, perturbed_backward
 from ltzoo.sharpness.batchnorm import frozen_statistics
+from ltzoo.sharpness.partition import Quantile, tail_partition
 from ltzoo.sharpness.perturbations import (
     LPFSGD,
     PERTURBATIONS,
@@ -15,7 +16,7 @@ from ltzoo.sharpness.perturbations import (
     register_perturbation,
 )
 from ltzoo.sharpness.radius import RADIUS_SCHEDULES, Cosine, Linear, Radius, RadiusSchedule, Stages, Steps, radius_at
-from ltzoo.sharpness.table import Group, GroupTable, tail_partition
+from ltzoo.sharpness.table import Group, GroupTable
 
 __all__ = [
     "LPFSGD",
@@ -32,6 +33,7 @@ __all__ = [
     "Linear",
     "NoPerturbation",
     "Perturbation",
+    "Quantile",
     "Radius",
     "RadiusSchedule",
     "SAMExt",

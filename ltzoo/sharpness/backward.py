@@ -28,6 +28,7 @@ def perturbed_backward(
     table: GroupTable,
     *,
     class_weights: Tensor | None = None,
+    target_weights: Tensor | None = None,
     forward: Callable[[Tensor], Tensor] | None = None,
     batchnorm: Literal["clean", "all"] = "clean",
     scaler: GradScaler | None = None,
@@ -44,6 +45,8 @@ def perturbed_backward(
     taken over all parameters together. SAM, ImbSAM and SSE-SAM are rows of `table` (Rangwani 2022; Lyu 2025). A table
     can also divide each loss by its group's own images or multiply it by a factor, and it can take Gaussian noise for
     eps_k, which is then drawn anew for each part of the batch.
+    A mixed image (mixup, cutmix) has M labels of weights t, and a loss for each, which belongs to the group of that
+    label: u_im = t_im * w[y_im] / (sum over the batch of t * w[y]).
     The groups share one forward pass at w; groups that stay at w share one backward pass too.
     In several processes the batch is all of theirs together, and every process ends with the same gradient.
     Called twice before a step, it adds up, as `loss.backward()` does.
@@ -52,11 +55,14 @@ def perturbed_backward(
     Args:
         model: the module whose trainable parameters are perturbed. DistributedDataParallel is looked through: its
             processes take part, its own reduction is not used.
-        criterion: (logits, targets) to one loss an image, (B,). Logits in half precision reach it as float32.
+        criterion: (logits, targets) to one loss an image, (B,). Logits in half precision reach it as float32. For mixed
+            images it is called once for each column of the targets, with the logits of one forward pass.
         images: (B, ...) whatever `forward` takes.
-        targets: (B,) int64 classes, on the device of `table.members`.
+        targets: (B,) int64 classes, on the device of `table.members`; (B, M) where images are mixed.
         table: groups and radii.
         class_weights: (C,) weights w of the classes, or None for 1 each.
+        target_weights: (B, M) floating-point weights t of the labels, not below 0, on the targets' device; needed with
+            (B, M) targets, and only there.
         forward: images to logits; `model` itself unless given (a compiled or an autocast wrapper of it, say).
         batchnorm: "clean" lets only the pass at w into the running statistics, "all" every pass (as the papers' code).
             Noise has no pass at w and wants "all".
@@ -86,12 +92,12 @@ def perturbed_backward(
     if isinstance(model, DistributedDataParallel):
         model, process_group = model.module, cast(dist.ProcessGroup, model.process_group)
     check_model(model, forward)
-    check_batch(images, targets, table, class_weights)
+    check_batch(images, targets, table, class_weights, target_weights)
     check_options(table, batchnorm, ascent, micro_batches, radii)
     if process_group is not None:
         check_processes(model, table, ascent, generator, len(targets), micro_batches)
     passes = Passes(model, criterion, forward or model, images, targets, table, scaler)
-    shares, rows = fill_rows(table, radii, targets, class_weights, passes.dtype, process_group)
+    shares, rows = fill_rows(table, radii, targets, class_weights, target_weights, passes.dtype, process_group)
     as_before = passes.statistics.copy() if scaler is not None else []
     pieces = pieces_of(slice(0, len(targets)), micro_batches)
     if table.direction != "gradient":

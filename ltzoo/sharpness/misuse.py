@@ -1,5 +1,6 @@
 """What the step cannot do is said in one line, before anything is changed that matters."""
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,11 +45,14 @@ _SHARDED = (
 )
 
 
-def check_batch(images: object, targets: object, table: GroupTable, class_weights: Tensor | None) -> None:
+def check_batch(
+    images: object, targets: object, table: GroupTable, class_weights: Tensor | None, target_weights: object
+) -> None:
     """See that a batch fits the table.
 
     Raises:
-        ValueError: there is a closure in its place, or the targets are no classes of the table.
+        ValueError: there is a closure in its place, the targets are no classes of the table, or their weights do not
+            fit them.
     """
     if not isinstance(table, GroupTable):
         raise ValueError(
@@ -56,9 +60,11 @@ def check_batch(images: object, targets: object, table: GroupTable, class_weight
         )
     if callable(images) and not isinstance(images, Tensor):
         raise ValueError("the step takes no closure: give it the batch, images and targets; it runs every pass itself")
-    if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.dtype != torch.int64:
-        found = f"{tuple(targets.shape)} {targets.dtype}" if isinstance(targets, Tensor) else type(targets).__name__
-        raise ValueError(f"targets must be (B,) int64 classes, not {found}")
+    mixed = isinstance(targets, Tensor) and targets.ndim == 2 and targets.shape[1] > 0
+    if not isinstance(targets, Tensor) or not (targets.ndim == 1 or mixed) or targets.dtype != torch.int64:
+        raise ValueError(
+            f"targets must be (B,) int64 classes, or (B, M) with target_weights for mixed images, not {_shown(targets)}"
+        )
     if isinstance(images, Tensor) and len(images) != len(targets):
         raise ValueError(f"there are {len(images)} images and {len(targets)} targets; give as many of both")
     if targets.device != table.members.device:
@@ -75,6 +81,35 @@ def check_batch(images: object, targets: object, table: GroupTable, class_weight
             f"the labels run from {int(targets.min())} to {int(targets.max())}, the table has {classes} classes: "
             "build it from the class counts of the images that are trained on"
         )
+    if mixed or target_weights is not None:
+        _check_mixture(targets, target_weights)
+
+
+def _check_mixture(targets: Tensor, weights: object) -> None:
+    """See that each label of a mixed image has its weight.
+
+    Raises:
+        ValueError: weights are missing, do not fit the targets, or are below 0 (found on CPUs).
+    """
+    if targets.ndim == 1:
+        raise ValueError("target_weights need (B, M) targets, M labels for each mixed image; (B,) targets take none")
+    if weights is None:
+        raise ValueError("(B, M) targets need target_weights, (B, M): what each label of an image counts")
+    if not isinstance(weights, Tensor) or weights.shape != targets.shape or not weights.is_floating_point():
+        raise ValueError(
+            f"target_weights must be {tuple(targets.shape)} floating-point, as the targets, not {_shown(weights)}"
+        )
+    if weights.device != targets.device:
+        raise ValueError(f"target_weights lie on {weights.device}, the targets on {targets.device}; move them there")
+    if weights.device.type == "cpu" and len(weights):
+        least, most = float(weights.min()), float(weights.max())
+        if not 0 <= least <= most < math.inf:
+            raise ValueError(f"target_weights must be finite and not below 0; they run from {least} to {most}")
+
+
+def _shown(value: object) -> str:
+    """Say what was found in a tensor's place."""
+    return f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def check_options(table: GroupTable, batchnorm: str, ascent: str, micro_batches: int, radii: Tensor | None) -> None:

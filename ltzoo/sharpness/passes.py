@@ -23,7 +23,7 @@ class Passes:
         criterion: (logits, targets) to one loss an image.
         forward: images to logits.
         images: (B, ...).
-        targets: (B,) int64.
+        targets: (B,) int64, or (B, M), M labels an image.
         table: groups and radii.
         scaler: scales the losses, in float16.
 
@@ -49,7 +49,7 @@ class Passes:
         self.dtype = torch.promote_types(torch.float32, self.parameters[0].dtype)
 
     def losses(self, part: slice) -> Tensor:
-        """Run the images of a part; one loss each, from logits in float32 at least."""
+        """Run the images of a part; one loss for each of their labels, from logits in float32 at least."""
         # Within an autocast of the user's, the casts of the weights as they were would be taken again.
         torch.clear_autocast_cache()
         logits = self.forward(self.images[part])
@@ -57,9 +57,12 @@ class Passes:
         if isinstance(logits, Tensor) and logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         targets = self.targets[part]
-        losses = self.criterion(logits, targets)
-        check_losses(losses, targets, self.criterion)
-        return losses
+        # Copied, so that a criterion gets columns that lie in memory as (B,) targets do.
+        columns = [targets] if targets.ndim == 1 else targets.T.contiguous().unbind()
+        losses = [self.criterion(logits, column) for column in columns]
+        for column, found in zip(columns, losses, strict=True):
+            check_losses(found, column, self.criterion)
+        return losses[0] if targets.ndim == 1 else torch.stack(losses, dim=1)
 
     def gradient(self, weights: Tensor, losses: Tensor, retain_graph: bool = False) -> Gradient:
         """Differentiate the weighted sum of the losses."""

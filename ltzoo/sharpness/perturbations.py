@@ -10,8 +10,9 @@ from typing import ClassVar, Literal, Self, TypeVar
 import torch
 from torch import Tensor
 
+from ltzoo.sharpness.partition import Quantile, tail_partition
 from ltzoo.sharpness.radius import Radius, RadiusSchedule, check_gamma, check_radius, in_first_stage, radius_at
-from ltzoo.sharpness.table import Direction, Group, GroupTable, tail_partition
+from ltzoo.sharpness.table import Direction, Group, GroupTable
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,10 @@ class TailPerturbation(Perturbation):
     """Head and tail classes climb apart, each along its own gradient; both losses are sums over the whole batch size.
 
     Attributes:
-        eta: a class with fewer than eta training images is tail.
+        eta: a class with fewer than eta training images is tail; a number, or a quantile of the class counts.
     """
 
-    eta: float
+    eta: float | Quantile
 
     def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> GroupTable:
         """See `Perturbation.table`."""

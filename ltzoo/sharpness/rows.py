@@ -1,4 +1,4 @@
-"""A table's rows within one batch: which images are a group's own, and what each counts in its loss."""
+"""A table's rows within one batch: which labels are a group's own, and what each counts in its loss."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ class Row:
     """A group within a batch.
 
     Attributes:
-        own: (B,) bool, the images that belong to it.
-        weights: (B,) what each image's loss counts in the group's.
+        own: bool, shaped as the targets: the labels that belong to it.
+        weights: shaped as the targets: what each label's loss counts in the group's.
         moves: whether the group leaves w.
         radius: how far.
     """
@@ -31,28 +31,29 @@ def fill_rows(
     radii: Tensor | None,
     targets: Tensor,
     class_weights: Tensor | None,
+    target_weights: Tensor | None,
     dtype: torch.dtype,
     group: dist.ProcessGroup | None,
 ) -> tuple[Tensor, list[Row]]:
-    """Share the batch's loss out among its images and groups.
+    """Share the batch's loss out among its labels and groups.
 
     Args:
         table: groups and radii.
         radii: (K,) what the radii are, where the table says only which of them are 0; None for the table's own.
-        targets: (B,) classes.
+        targets: (B,) classes, or (B, M), M labels an image.
         class_weights: (C,) or None for 1 each.
+        target_weights: shaped as the targets, or None for 1 each.
         dtype: of the weights.
         group: processes whose batches are one.
 
     Returns:
-        (B,) the share of each image in the mean loss, adding up to 1 over all processes; and the groups' rows, those
-        that stay at w as one: what stays there needs a single backward pass.
+        The share of each label in the mean loss, shaped as the targets and adding up to 1 over all processes; and the
+        groups' rows, those that stay at w as one: what stays there needs a single backward pass.
     """
     masks = [members[targets] for members in table.members]
-    if class_weights is None:
-        counted = torch.ones(targets.shape, dtype=dtype, device=targets.device)
-    else:
-        counted = class_weights[targets].to(dtype)
+    counted = torch.ones_like(targets, dtype=dtype) if target_weights is None else target_weights.to(dtype)
+    if class_weights is not None:
+        counted = counted * class_weights[targets].to(dtype)
     by_group = [(counted * own).sum() for own in masks] if table.reduction == "group" else []
     sums = torch.stack([counted.sum(), *by_group])
     if group is not None:

@@ -93,16 +93,3 @@ class GroupTable:
             factors=tuple(float(group.factor) for group in kept),
             **options,
         )
-
-
-def tail_partition(class_counts: Tensor, eta: float) -> Tensor:
-    """Mark the classes that ImbSAM and SSE-SAM call tail: n_j < eta (Lyu 2025).
-
-    Args:
-        class_counts: (C,) training images of each class.
-        eta: threshold in images.
-
-    Returns:
-        (C,) bool, on the device of `class_counts`.
-    """
-    return class_counts < eta

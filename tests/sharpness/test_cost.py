@@ -91,13 +91,16 @@ def test_noise_costs_what_sgd_costs(network, batches):
 
 
 @pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("name", [*METHODS, *NOISE])
-def test_the_host_never_waits_for_the_device(network, batches, name, scaled, monkeypatch):
+def test_the_host_never_waits_for_the_device(network, batches, name, mixed, scaled, monkeypatch):
     """On a GPU every question would empty the queue of kernels."""
     model, (images, targets) = network(), batches[0]
     table = (METHODS | NOISE)[name].table(COUNTS)
     scaler = torch.amp.GradScaler("cpu") if scaled else None
-    # It asks a CPU alone whether the labels are classes of the table.
+    if mixed:
+        targets = torch.stack([targets, targets.flip(0)], dim=1)
+    # It asks a CPU alone whether the labels are classes of the table, and their weights not below 0.
     monkeypatch.setattr("ltzoo.sharpness.backward.check_batch", lambda *_: None)
     with Questions() as questions:
         perturbed_backward(
@@ -107,6 +110,7 @@ def test_the_host_never_waits_for_the_device(network, batches, name, scaled, mon
             targets,
             table,
             class_weights=torch.ones(4, dtype=torch.float64),
+            target_weights=torch.full((12, 2), 0.5) if mixed else None,
             batchnorm="all" if name in NOISE else "clean",
             scaler=scaler,
         )

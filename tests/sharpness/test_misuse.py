@@ -8,6 +8,7 @@ from ltzoo.sharpness import PGD, SAM, perturbed_backward
 from tests.sharpness.methods import CE, COUNTS
 
 TABLE = SAM(rho=0.5).table(COUNTS)
+PAIRS = torch.tensor([[0, 1]]).expand(12, 2)
 
 
 def scaled_pixels(images):
@@ -25,7 +26,37 @@ def scaled_pixels(images):
         ({"micro_batches": 0}, "micro_batches must be at least 1, not 0"),
         ({"radii": torch.tensor([0.1, 0.2])}, r"radii must be \(1,\)"),
         ({"images": lambda: None}, "takes no closure: give it the batch"),
-        ({"targets": torch.zeros(12, 4)}, r"targets must be \(B,\) int64 classes, not \(12, 4\) torch.float32"),
+        (
+            {"targets": torch.zeros(12, 4)},
+            r"targets must be \(B,\) int64 classes, or \(B, M\) with target_weights .*, not \(12, 4\) torch.float32",
+        ),
+        ({"targets": torch.zeros(12, 0, dtype=torch.int64)}, r"targets must be .*, not \(12, 0\) torch.int64"),
+        ({"targets": torch.zeros(12, 2, 1, dtype=torch.int64)}, r"targets must be .*, not \(12, 2, 1\) torch.int64"),
+        ({"targets": PAIRS}, r"\(B, M\) targets need target_weights, \(B, M\)"),
+        ({"target_weights": torch.ones(12)}, r"target_weights need \(B, M\) targets"),
+        ({"target_weights": torch.ones(12, 1)}, r"target_weights need \(B, M\) targets"),
+        (
+            {"targets": PAIRS, "target_weights": torch.ones(12)},
+            r"target_weights must be \(12, 2\) floating-point, as the targets, not \(12,\) torch.float32",
+        ),
+        ({"targets": PAIRS, "target_weights": torch.ones(12, 1)}, r"target_weights must be .*, not \(12, 1\)"),
+        ({"targets": PAIRS, "target_weights": PAIRS}, r"target_weights must be .*, not \(12, 2\) torch.int64"),
+        ({"targets": PAIRS, "target_weights": 0.5}, r"target_weights must be .*, not float"),
+        (
+            {"targets": PAIRS, "target_weights": torch.ones(12, 2, device="meta")},
+            "target_weights lie on meta, the targets on cpu; move them there",
+        ),
+        (
+            {"targets": PAIRS, "target_weights": torch.tensor([[1.5, -0.5]]).expand(12, 2)},
+            "target_weights must be finite and not below 0; they run from -0.5 to 1.5",
+        ),
+        ({"targets": PAIRS, "target_weights": torch.full((12, 2), float("nan"))}, "they run from nan to nan"),
+        ({"targets": PAIRS, "target_weights": torch.full((12, 2), float("inf"))}, "they run from inf to inf"),
+        ({"targets": PAIRS + 3, "target_weights": torch.ones(12, 2)}, "the labels run from 3 to 4, the table has 4"),
+        (
+            {"targets": PAIRS, "target_weights": torch.ones(12, 2), "criterion": nn.CrossEntropyLoss()},
+            r"one loss an image, \(12,\), not \(\): pass reduction='none'",
+        ),
         (
             {"table": SAM(rho=0.5)},
             r"table must be a GroupTable, not SAM: pass method.table\(class_counts, epoch, epochs\)",

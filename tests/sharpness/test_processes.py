@@ -16,10 +16,11 @@ def found(tmp_path_factory):
     return [json.loads((output / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
-def test_averaged_processes_are_one_process_with_all_the_images(found):
+@pytest.mark.parametrize("part", ["averaged", "mixed"])
+def test_averaged_processes_are_one_process_with_all_the_images(found, part):
     for process in found:
-        assert len(process["averaged"]) == 8 * 3 * 2 * 2
-        assert {case: far for case, far in process["averaged"].items() if not far < 1e-13} == {}
+        assert len(process[part]) == 8 * 3 * 2 * 2
+        assert {case: far for case, far in process[part].items() if not far < 1e-13} == {}
 
 
 def test_local_processes_give_the_mean_of_their_own_gradients(found):

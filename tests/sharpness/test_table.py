@@ -3,14 +3,9 @@
 import pytest
 import torch
 
-from ltzoo.sharpness import LPFSGD, PERTURBATIONS, PGD, SAM, SSESAM, GroupTable, ImbSAM, SAMExt, Steps, tail_partition
+from ltzoo.sharpness import LPFSGD, PERTURBATIONS, PGD, SAM, SSESAM, GroupTable, ImbSAM, SAMExt, Steps
 
 COUNTS = torch.tensor([60, 30, 9, 4])
-
-
-def test_tail_is_below_eta():
-    assert tail_partition(COUNTS, 9).tolist() == [False, False, False, True]
-    assert tail_partition(COUNTS, 9.5).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("gamma", "epochs", "last"), [(0.7, 200, 139), (0.29, 100, 28), (0.7, 5, 2), (1, 4, 3)])

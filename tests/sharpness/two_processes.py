@@ -60,6 +60,26 @@ def averaged(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
     return found
 
 
+def mixed(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
+    """As `averaged`, with three labels an image: the tail's are no longer in one process alone."""
+    images, targets = batch()
+    labels = torch.stack([targets, targets.roll(1), targets.flip(0)], dim=1)
+    share = torch.rand(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    share[:4] *= 0  # images that count nothing
+    found = {}
+    for name in CASES:
+        for cut, at in CUTS.items():
+            mine = slice(0, at) if rank == 0 else slice(at, 12)
+            for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
+                for pieces in (1, 2):
+                    whole = {"class_weights": weights, "target_weights": share}
+                    part = whole | {"target_weights": share[mine], "micro_batches": pieces}
+                    one = gradient(make_network(), images, labels, name, **whole)
+                    two = gradient(make_network(), images[mine], labels[mine], name, process_group=world, **part)
+                    found[f"{name}, {cut}, {weighted}, {pieces}"] = distance(one, two)
+    return found
+
+
 def local(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
     """Distance of the gradient from the mean of the shards' own, each as of a process of its own.
 
@@ -198,7 +218,8 @@ def main() -> None:
     dist.init_process_group("gloo")
     torch.set_num_threads(1)
     rank, world = int(os.environ["RANK"]), dist.group.WORLD
-    found = {part.__name__: part(rank, world) for part in (averaged, local, trained, unused, overflow, calls, refused)}
+    parts = (averaged, mixed, local, trained, unused, overflow, calls, refused)
+    found = {part.__name__: part(rank, world) for part in parts}
     Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 
