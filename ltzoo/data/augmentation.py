@@ -9,19 +9,42 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a training image.
+    """What happens to a training image; all but the first two through timm.
 
     Attributes:
         crop_padding: black pixels put around the image before a crop of its own size is taken at random; 0: no crop.
         horizontal_flip: mirror every second image, at random.
+        min_scale: the smallest share of the image's area that a crop of random size and shape takes (timm's --scale);
+            None: no such crop.
+        color_jitter: how far brightness, contrast and saturation are changed, at random; 0: not at all.
+        auto_augment: a policy in timm's words (--aa), such as `rand-m9-mstd0.5`; None: none.
+        mixup: alpha of mixup (Zhang 2018); 0: none. With both, each batch gets one of the two.
+        cutmix: alpha of CutMix (Yun 2019); 0: none.
     """
 
     crop_padding: int
     horizontal_flip: bool
+    min_scale: float | None = None
+    color_jitter: float = 0.0
+    auto_augment: str | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
             raise ValueError(f"crop_padding must be pixels from 0 on, not {self.crop_padding}")
+        if self.min_scale is not None and not 0 < self.min_scale <= 1:
+            raise ValueError(f"min_scale must be a share of the area, above 0 and up to 1, not {self.min_scale}")
+        if self.min_scale is not None and self.crop_padding:
+            raise ValueError("crop_padding and min_scale are two ways to crop; choose one")
+        for name in ("color_jitter", "mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or above, not {getattr(self, name)}")
+
+    @property
+    def batched(self) -> bool:
+        """Whether all that happens to the pixels is a crop and a flip, which `crop_and_flip` does to a whole batch."""
+        return self.min_scale is None and not self.color_jitter and self.auto_augment is None
 
 
 def pad(images: Tensor, padding: int) -> Tensor:

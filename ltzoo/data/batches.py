@@ -2,24 +2,13 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ltzoo.data.augmentation import Augmentation, crop_and_flip, draw, pad
 from ltzoo.data.datasets import DataSet
 from ltzoo.data.images import LabelledImages
-
-
-def seeded_generator(*seeds: int, device: torch.device | None = None) -> torch.Generator:
-    """Make a generator from whole numbers such as a seed and an epoch; sequences of one length give other draws each.
-
-    Args:
-        *seeds: numbers from 0 on.
-        device: where it draws; the CPU unless given.
-    """
-    state = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0] >> 1)
-    return torch.Generator(device or "cpu").manual_seed(state)
+from ltzoo.data.random_state import seeded_generator
 
 
 class _Normalizer:

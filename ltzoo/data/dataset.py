@@ -34,6 +34,7 @@ class BenchmarkImages(Dataset):
         subset: Subset | None,
         transform: Callable[[Image.Image], Any] | None,
     ) -> None:
+        self.images = images
         self.data: np.ndarray = images.images.numpy()
         self.targets: list[int] = images.labels.tolist()
         self.class_counts = benchmark.class_counts
@@ -44,8 +45,7 @@ class BenchmarkImages(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """Return the image, transformed, and its label."""
-        pixels = self.data[index]
-        image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+        image = self.images.image(index)
         return image if self.transform is None else self.transform(image), self.targets[index]
 
 

@@ -10,8 +10,14 @@ from ltzoo.errors import InputError
 
 Classes = tuple[int, ...]
 
-_MISLAS_CUTS = {10: (3, 7), 100: (36, 71)}
-"""Where mid and tail begin, by the number of classes. MiSLAS fixes the cuts; paper A's tables follow them."""
+_MISLAS_CUTS = {
+    "cifar10": (3, 7),
+    "digits": (3, 7),
+    "cifar100": (36, 71),
+    "imagenetlt": (390, 835),
+    "inat18": (842, 4543),
+}
+"""Where mid and tail begin, by data set. MiSLAS fixes the cuts; paper A's tables follow them."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,8 @@ class Groups:
 
 def _mislas(benchmark: Benchmark) -> dict[str, Classes] | None:
     """Cut the classes, sorted by count, at fixed places (paper A's tables)."""
-    cuts = _MISLAS_CUTS.get(len(benchmark.class_counts))
-    if cuts is None or benchmark.profile != "exponential":
+    cuts = _MISLAS_CUTS.get(benchmark.data_set.name)
+    if cuts is None or benchmark.profile == "step":
         return None
     order = _by_count(benchmark)
     return {"head": order[: cuts[0]], "mid": order[cuts[0] : cuts[1]], "tail": order[cuts[1] :]}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 
@@ -18,6 +19,11 @@ class LabelledImages:
 
     images: Tensor
     labels: Tensor
+
+    def image(self, index: int) -> Image.Image:
+        """Show one as Pillow does: RGB, or grey where there is one channel."""
+        pixels = self.images[index].numpy()
+        return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from ltzoo.errors import InputError
 IMPORTED = "imported"
 """Stands in a recipe in the place of a rule when a file names the images."""
 
+WHOLE = "whole"
+"""The same where each image of the training split is taken, as with images in files."""
+
 
 @dataclass(frozen=True)
 class Subset:

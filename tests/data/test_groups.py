@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltzoo.data import DATASETS, GROUP_RULES, Benchmark, all_groups, get_benchmark, make_groups
+from ltzoo.data import (
+    DATASETS,
+    GROUP_RULES,
+    NATURAL_BENCHMARKS,
+    Benchmark,
+    View,
+    all_groups,
+    get_benchmark,
+    make_groups,
+)
 from ltzoo.errors import InputError
 
 STEP = Benchmark("cifar10step", DATASETS["cifar10"], "step", 100, (5000,) * 5 + (50,) * 5)
@@ -62,9 +71,33 @@ def test_half_is_for_the_step_profile_and_mislas_is_not():
         make_groups("mislas", STEP)
 
 
-def test_fixed_cuts_exist_for_ten_and_a_hundred_classes_alone():
-    with pytest.raises(InputError, match="'mislas' is not defined on made up"):
-        make_groups("mislas", with_counts([9, 8, 7, 6]))
+VIEW = View(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear")
+
+
+def natural(name, counts):
+    return NATURAL_BENCHMARKS[name].opened(counts, [f"c{j}" for j in range(len(counts))], VIEW)
+
+
+def test_fixed_cuts_exist_for_named_data_sets_alone():
+    with pytest.raises(InputError, match="'mislas' is not defined on imagefolder; these are: count, thirds"):
+        make_groups("mislas", natural("imagefolder", [9, 8, 7, 6]))
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "expected"),
+    [("imagenetlt", 1000, [390, 445, 165]), ("inat18", 8142, [842, 3701, 3599])],  # paper A, Table 3
+)
+def test_the_large_benchmarks_are_cut_where_paper_a_cuts_them(name, classes, expected):
+    counts = [1 + (j * 7919) % 1000 for j in range(classes)]
+    groups = make_groups("mislas", natural(name, counts)).classes
+    assert [len(group) for group in groups.values()] == expected
+    assert min(counts[j] for j in groups["head"]) >= max(counts[j] for j in groups["mid"])
+    assert min(counts[j] for j in groups["mid"]) >= max(counts[j] for j in groups["tail"])
+
+
+def test_the_large_benchmarks_are_counted_by_100_and_20():
+    groups = make_groups("count", natural("inat18", [101, 100, 20, 19] + [50] * 10)).classes
+    assert (groups["head"], groups["tail"]) == ((0,), (3,))
 
 
 def test_an_unknown_rule_names_all_rules():

@@ -1,0 +1,184 @@
+"""Images in tar files, read where they lie: tars of class folders, and webdataset's shards."""
+
+import posixpath
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from ltzoo.data.files.classes import by_label, check_names, natural_key
+from ltzoo.data.files.folder import by_folder, image_suffixes, suffix
+from ltzoo.data.files.names import Names, shown
+from ltzoo.data.files.source import ImageFiles
+from ltzoo.errors import InputError, first_line
+
+
+@dataclass(frozen=True)
+class TarImages:
+    """Reads members of tar files, each found once; a file is opened for each image, so workers share no position.
+
+    Attributes:
+        tars: the tar files.
+        tar: (N,) int64, which of them each image is in.
+        offsets: (N,) int64, where in it the image begins.
+        sizes: (N,) int64, its bytes.
+        names: its path in the tar; in one of several, behind the tar's own name.
+    """
+
+    tars: tuple[str, ...]
+    tar: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    names: Names
+
+    def read(self, place: int) -> bytes:
+        """Read a member, see `Reader`."""
+        with Path(self.tars[self.tar[place]]).open("rb") as file:
+            file.seek(self.offsets[place])
+            content = file.read(self.sizes[place])
+        if len(content) < self.sizes[place]:
+            raise OSError("the tar file ends before it does")
+        return content
+
+    def name(self, place: int) -> str:
+        """Return a member's name, see `Reader`."""
+        return self.names[place]
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    offset: int
+    size: int
+
+
+def read_tar(path: Path) -> ImageFiles:
+    """Find the images in a tar file of class folders; classes and order are those of `read_folder`.
+
+    timm's own reader is not asked: it keeps a kilobyte an image, which it cannot send to workers, and passes in silence
+    over links and over all that comes behind a damaged place.
+
+    Args:
+        path: the tar file, not compressed.
+
+    Raises:
+        InputError: it cannot be read, holds no image or one twice, or one in no class folder; class names cannot be
+            used.
+    """
+    suffixes = image_suffixes()
+    members = {member.name: member for member in _members(path, suffixes)}
+    if not members:
+        raise InputError(f"{path} holds no image ({', '.join(sorted(suffixes))}); see that it is the right tar file")
+    paths = list(members)
+    order, labels, class_names = by_folder(paths, str(path))
+    reader = _reader([path], [(0, members[paths[k]]) for k in order])
+    return ImageFiles(reader, np.arange(len(order)), labels, class_names, str(path))
+
+
+def read_shards(paths: Sequence[Path]) -> ImageFiles:
+    """Find the images in webdataset's shards: of one key, an image and a `.cls` whose text is its class.
+
+    Members of other kinds are passed over. Images keep their order within a shard; classes sort as those of lists do.
+
+    Args:
+        paths: the shards, in one folder, tar files that are not compressed.
+
+    Raises:
+        InputError: one cannot be read; a key has two images, an image no class or a class no image; class names cannot
+            be used.
+    """
+    paths = sorted(paths, key=lambda path: natural_key(path.name))
+    origin = str(paths[0].parent / f"{paths[0].name.partition('-')[0]}-*.tar")
+    found: list[tuple[int, _Member]] = []
+    texts: list[str] = []
+    for number, path in enumerate(paths):
+        members, classes = _shard(path)
+        found += [(number, replace(member, name=f"{path.name}/{member.name}")) for member in members]
+        texts += classes
+    if not found:
+        raise InputError(f"{origin} hold no image with a class; webdataset's shards hold KEY.jpg and KEY.cls")
+    class_names = by_label(dict.fromkeys(texts), origin)
+    check_names(class_names, origin)
+    numbers = {name: j for j, name in enumerate(class_names)}
+    labels = np.fromiter((numbers[text] for text in texts), np.int64, len(texts))
+    return ImageFiles(_reader(paths, found), np.arange(len(found)), labels, tuple(class_names), origin)
+
+
+def _shard(path: Path) -> tuple[list[_Member], list[str]]:
+    """Find a shard's images, and the class of each."""
+    images: dict[str, _Member] = {}
+    classes: dict[str, _Member] = {}
+    for member in _members(path, image_suffixes() | {".cls"}):
+        folder, name = posixpath.split(member.name)
+        stem, _, kind = name.partition(".")
+        if not stem or "." in kind:  # a part of its own to webdataset: KEY.mask.png is no image of KEY
+            continue
+        kept = classes if kind.lower() == "cls" else images
+        key = posixpath.join(folder, stem)
+        if key in kept:
+            raise InputError(f"{path} has {shown(kept[key].name)} and {shown(member.name)}; remove one of them")
+        kept[key] = member
+    alone = next(
+        (kept[key] for kept in (images, classes) for key in images.keys() ^ classes.keys() if key in kept), None
+    )
+    if alone is not None:
+        needed = "image" if suffix(alone.name) == ".cls" else ".cls"
+        raise InputError(f"{path} has {shown(alone.name)}, but no {needed} of that key; write the shard anew")
+    try:
+        with path.open("rb") as file:
+            return list(images.values()), [_text(file, classes[key]) for key in images]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} has a .cls that is no text in UTF-8; write the shard anew") from error
+
+
+def _text(file: BinaryIO, member: _Member) -> str:
+    file.seek(member.offset)
+    return file.read(member.size).decode().strip()
+
+
+def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
+    """Yield a tar file's members of these suffixes.
+
+    Raises:
+        InputError: the file cannot be read, is compressed, damaged or cut short, or such a member is a link, or there
+            twice.
+    """
+    seen = set()
+    try:
+        with tarfile.open(path, "r:") as archive:
+            while (entry := archive.next()) is not None:
+                archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
+                name = posixpath.normpath(entry.name)
+                if entry.isdir() or suffix(name) not in suffixes:
+                    continue
+                if not entry.isreg() or entry.issparse():
+                    raise InputError(
+                        f"{shown(name)} of {path} is a link or has holes; pack the tar file anew with "
+                        "tar --dereference --hard-dereference"
+                    )
+                if name in seen:
+                    raise InputError(f"{path} has {shown(name)} twice; pack the tar file anew")
+                seen.add(name)
+                yield _Member(name, entry.offset_data, entry.size)
+            # tarfile takes a damaged header for the end: the end is a block of zeros.
+            archive.fileobj.seek(archive.offset)
+            whole = archive.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(
+            f"{path} cannot be read as a tar file without compression ({first_line(error)[:80]}); fetch or pack it anew"
+        ) from error
+    if not whole:
+        raise InputError(f"{path} is damaged or cut short at byte {archive.offset}; fetch or pack it anew")
+
+
+def _reader(paths: Sequence[Path], found: Sequence[tuple[int, _Member]]) -> TarImages:
+    return TarImages(
+        tuple(map(str, paths)),
+        np.array([number for number, _ in found], dtype=np.int64),
+        np.array([member.offset for _, member in found], dtype=np.int64),
+        np.array([member.size for _, member in found], dtype=np.int64),
+        Names.of_texts(member.name for _, member in found),
+    )

@@ -1,0 +1,217 @@
+"""Images in a data set of the Hugging Face Hub, or in a copy of one, read by the package `datasets`."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from huggingface_hub import HfApi, try_to_load_from_cache
+
+from ltzoo.data.files.classes import by_label, check_names
+from ltzoo.data.files.names import Names, some
+from ltzoo.data.files.place import Place
+from ltzoo.data.files.source import ImageFiles
+from ltzoo.errors import InputError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_PREFIX = "hfds"
+_TEXTS = ("string", "large_string")
+_SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class HubImages:
+    """Reads rows of a data set as they are stored; to a worker only the names of the data set's own files are sent.
+
+    Attributes:
+        rows: the data set, of one column, not decoded.
+        column: that column.
+        split: the Hub's name of the split.
+        names: (N,) what each image's file was called, empty where nobody says.
+    """
+
+    rows: "Dataset"
+    column: str
+    split: str
+    names: Names
+
+    def read(self, place: int) -> bytes:
+        """Read an image, see `Reader`."""
+        image = self.rows[place][self.column]
+        if image is None or not (image["bytes"] or image["path"]):
+            raise OSError("the row has no image")
+        return image["bytes"] or Path(image["path"]).read_bytes()
+
+    def name(self, place: int) -> str:
+        """Name an image by its row, and its file where that is known, see `Reader`."""
+        return f"{self.split}/{place}" + (f"/{self.names[place]}" if self.names[place] else "")
+
+
+def is_hub(path: Path) -> bool:
+    """Tell whether a place means a data set of the Hub: timm's prefix, and no folder of that name is there."""
+    return path.parts[:1] == (_PREFIX,) and len(path.parts) > 1 and not path.exists()
+
+
+def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
+    """Load a data set, and find the splits that it has.
+
+    Args:
+        place: its `data_dir` is `hfds/USER/NAME`, perhaps with `@REVISION`; or `hfds//path/to/a/copy`, which a `Path`
+            writes with one slash: a folder that is there comes before a name on the Hub.
+
+    Raises:
+        InputError: `datasets` is not installed, the data set is not there, cannot be read or has no known split.
+    """
+    if place.image_root is not None:
+        raise InputError(
+            f"{place.data_dir} is no list, and --image-root is what paths in lists are relative to; leave it away"
+        )
+    loaded = _load(place)
+    splits: dict[str, Callable[[], ImageFiles]] = {}
+    for written, rows in loaded.items():
+        split = _SPLITS.get(written)
+        if split in splits:
+            raise InputError(f"{place.data_dir} has both splits validation and val; use a copy with one of them")
+        if split:
+            splits[split] = partial(_files, rows, written, place)
+    if not splits:
+        raise InputError(f"{place.data_dir} has the splits {some([*loaded])}, not train, validation, val or test")
+    return splits
+
+
+def _load(place: Place) -> "dict[str, Dataset]":
+    """Load all splits of a data set."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError(
+            f"{place.data_dir} needs the package datasets; install it with pip install 'ltzoo[hub-datasets]'"
+        ) from error
+    written = Path(*place.data_dir.parts[1:])
+    copy = next((folder for folder in (Path("/") / written, written.absolute()) if folder.is_dir()), None)
+    try:
+        if copy is None:
+            loaded = _from_hub(*written.as_posix().partition("@")[::2], place.download)
+        elif any((copy / file).is_file() for file in ("dataset_dict.json", "state.json")):
+            loaded = datasets.load_from_disk(str(copy))
+        else:
+            loaded = datasets.load_dataset(str(copy))
+    # The Hub's client raises OSError, and ValueError where a name is none; a saved split without rows is a LookupError.
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RuntimeError,
+        pa.ArrowException,
+        datasets.exceptions.DatasetsError,
+    ) as error:
+        generating = isinstance(error, datasets.exceptions.DatasetGenerationError)
+        reason = error.__cause__ if generating and error.__cause__ else error
+        said = " ".join(str(reason).split())[:240]  # what it was often stands in the second line
+        raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy)}") from error
+    return dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+
+
+def _mend(place: Place, copy: Path | None) -> str:
+    if copy:
+        return "see that it is a data set"
+    return "see that its name is right" + ("" if place.download else ", and add --download to fetch it")
+
+
+def _from_hub(name: str, revision: str, download: bool) -> "dict[str, Dataset]":
+    """Load a data set from the Hub, or what was fetched of it before.
+
+    `datasets` takes whatever it fetched last where it does not reach the Hub, so the commit is looked at.
+    """
+    import datasets
+
+    commit = None
+    if download:
+        commit = HfApi().dataset_info(name, revision=revision or None).sha
+    elif revision:
+        commit = _commit_before(name, revision)
+    offline = datasets.config.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = offline or not download
+    try:
+        loaded = datasets.load_dataset(name, revision=revision or None)
+    finally:
+        datasets.config.HF_HUB_OFFLINE = offline
+    found = {Path(file["filename"]).parent.name for rows in loaded.values() for file in rows.cache_files}
+    if commit and found - {commit}:
+        raise OSError(f"what was fetched before is commit {min(found - {commit})}, not {commit}")
+    return loaded
+
+
+def _commit_before(name: str, revision: str) -> str:
+    """Say which commit a branch or tag was when the data set was fetched."""
+    if re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
+    card = try_to_load_from_cache(name, "README.md", revision=revision, repo_type="dataset")
+    if not isinstance(card, str):
+        raise OSError(f"revision {revision} was not fetched before")
+    return Path(card).parent.name
+
+
+def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
+    """Make a split of one of a data set's."""
+    import datasets
+
+    origin = f"{place.data_dir}, split {written}"
+    for column, option in ((place.image_column, "--image-column"), (place.label_column, "--label-column")):
+        if column not in rows.column_names:
+            raise InputError(
+                f"{origin} has no column {column!r}, its columns are {', '.join(map(repr, rows.column_names))}; "
+                f"name one with {option}"
+            )
+    if not len(rows):
+        raise InputError(f"{origin} holds no image; see that it is the right data set")
+    labels, class_names = _labels(rows.select_columns([place.label_column]), place.label_column, origin)
+    feature = rows.features[place.image_column]
+    try:
+        if getattr(feature, "dtype", "") in _TEXTS:  # to datasets, paths from wherever the program was started
+            raise TypeError("text")
+        images = rows.select_columns([place.image_column]).cast_column(place.image_column, datasets.Image(decode=False))
+        paths = images.flatten().select_columns([f"{place.image_column}.path"])[:][f"{place.image_column}.path"]
+    except (TypeError, ValueError, KeyError, pa.ArrowException) as error:
+        raise InputError(
+            f"the column {place.image_column!r} of {origin} holds no images but "
+            f"{str(feature)[:80]}; name another with --image-column"
+        ) from error
+    names = Names.of_texts(os.path.basename(path or "") for path in paths)  # noqa: PTH119  a Path takes ten times as long
+    return ImageFiles(
+        HubImages(images, place.image_column, written, names), np.arange(len(rows)), labels, class_names, origin
+    )
+
+
+def _labels(rows: "Dataset", column: str, origin: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read the labels: numbers of classes that the data set names, or else whole numbers or texts as those of lists."""
+    feature = rows.features[column]
+    named: list[str] | None = getattr(feature, "names", None)
+    kind = getattr(feature, "dtype", "")
+    if not (named or str(kind).startswith(("int", "uint", "bool")) or kind in _TEXTS):
+        raise InputError(
+            f"the column {column!r} of {origin} holds no labels but {str(feature)[:80]}; "
+            "name another with --label-column"
+        )
+    values = rows[:][column]
+    for row, value in enumerate(values):
+        if value is None or (named and not 0 <= value < len(named)):
+            raise InputError(f"{origin} has no label in row {row}, but {value}; use a split with labels")
+    if named:
+        class_names = named
+        labels = np.array(values, dtype=np.int64)
+    else:
+        texts = [str(value).strip() for value in values]
+        class_names = by_label(dict.fromkeys(texts), origin)
+        numbers = {name: j for j, name in enumerate(class_names)}
+        labels = np.fromiter((numbers[text] for text in texts), np.int64, len(texts))
+    check_names(class_names, origin)
+    return labels, tuple(class_names)

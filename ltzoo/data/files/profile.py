@@ -1,0 +1,264 @@
+"""What a data set in files is like before anything is trained on it: counts, groups, sizes, copies, damage."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, NaturalBenchmark, View
+from ltzoo.data.files.coverage import check_coverage
+from ltzoo.data.files.scan import Tick, Unreadable, each_image
+from ltzoo.data.files.source import ImageFiles, reason
+from ltzoo.data.groups import Groups, make_groups
+from ltzoo.errors import InputError
+
+RULES = ("count", "thirds")
+"""The grouping rules that say something about any class counts."""
+
+FEW = 20
+"""Below it paper B calls a class few."""
+
+_VIEW = View(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
+"""Grouping needs a benchmark, and a benchmark a view: any."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One of several images that are the same, byte for byte.
+
+    Attributes:
+        split: `train` or `test`.
+        name: what it is called.
+        class_name: its label.
+    """
+
+    split: str
+    name: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What opening every image showed.
+
+    Attributes:
+        unreadable: `train` and, where there is one, `test` to the images that cannot be read.
+        repeated: images that are the same, in their splits' order; those that cannot be read are not among them.
+        shorter_side: median of the shorter sides in pixels, over all splits; None where no image can be read.
+        smallest: split, name, width and height of the image with the shortest side; None likewise.
+        emptied: names of the classes of whose training images none can be read.
+    """
+
+    unreadable: Mapping[str, tuple[Unreadable, ...]]
+    repeated: tuple[tuple[Copy, ...], ...]
+    shorter_side: float | None
+    smallest: tuple[str, str, int, int] | None
+    emptied: tuple[str, ...]
+
+    @property
+    def leaked(self) -> tuple[tuple[Copy, ...], ...]:
+        """The images that are in train and in test."""
+        return tuple(copies for copies in self.repeated if len({copy.split for copy in copies}) > 1)
+
+    @property
+    def contradictory(self) -> tuple[tuple[Copy, ...], ...]:
+        """The images that have two labels, or more."""
+        return tuple(copies for copies in self.repeated if len({copy.class_name for copy in copies}) > 1)
+
+    def repeated_in(self, split: str) -> tuple[tuple[Copy, ...], ...]:
+        """Find the images that stand in a split more than once; only the copies in it."""
+        within = (tuple(copy for copy in copies if copy.split == split) for copies in self.repeated)
+        return tuple(copies for copies in within if len(copies) > 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn it into what JSON can hold."""
+        smallest = (
+            dict(zip(("split", "name", "width", "height"), self.smallest, strict=True)) if self.smallest else None
+        )
+        return {
+            "shorter_side": self.shorter_side,
+            "smallest": smallest,
+            "unreadable": [
+                {"split": split, "name": image.name, "reason": image.reason}
+                for split, images in self.unreadable.items()
+                for image in images
+            ],
+            "repeated": [
+                [{"split": copy.split, "name": copy.name, "class": copy.class_name} for copy in copies]
+                for copies in self.repeated
+            ],
+            "emptied": list(self.emptied),
+        }
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A data set in files at a glance. Counts are of files, readable or not.
+
+    Attributes:
+        class_names: C names.
+        train_counts: (C,) training images of each class, at least one.
+        test_counts: (C,) test images of each class; None where there is no test split.
+        groups: the classes grouped by each rule of `RULES`.
+        contents: what opening the images showed; None where they were not opened.
+    """
+
+    class_names: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    test_counts: tuple[int, ...] | None
+    groups: tuple[Groups, ...]
+    contents: Contents | None
+
+    @property
+    def n_max(self) -> int:
+        """Training images of the largest class."""
+        return max(self.train_counts)
+
+    @property
+    def n_min(self) -> int:
+        """Training images of the smallest class."""
+        return min(self.train_counts)
+
+    @property
+    def imbalance_factor(self) -> float:
+        """IF = n_max / n_min."""
+        return self.n_max / self.n_min
+
+    @property
+    def largest_tenth(self) -> tuple[int, float]:
+        """How many classes the largest tenth is, rounded up, and the share of the training images that it holds."""
+        tenth = -(-len(self.train_counts) // 10)
+        held = sum(sorted(self.train_counts, reverse=True)[:tenth])
+        return tenth, held / sum(self.train_counts)
+
+    @property
+    def one_image(self) -> tuple[str, ...]:
+        """Names of the classes with a single training image."""
+        return self._named(n == 1 for n in self.train_counts)
+
+    @property
+    def few(self) -> tuple[str, ...]:
+        """Names of the classes with fewer than `FEW` training images."""
+        return self._named(n < FEW for n in self.train_counts)
+
+    @property
+    def without_test(self) -> tuple[str, ...]:
+        """Names of the classes without a test image; none where there is no test split."""
+        return self._named(n == 0 for n in self.test_counts or ())
+
+    def _named(self, chosen: Iterable[bool]) -> tuple[str, ...]:
+        return tuple(itertools.compress(self.class_names, chosen))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn the profile into what JSON can hold; groups hold classes by their places in `class_names`."""
+        tenth, share = self.largest_tenth
+        return {
+            "class_names": list(self.class_names),
+            "train_counts": list(self.train_counts),
+            "test_counts": None if self.test_counts is None else list(self.test_counts),
+            "n_max": self.n_max,
+            "n_min": self.n_min,
+            "imbalance_factor": self.imbalance_factor,
+            "largest_tenth": {"classes": tenth, "share": share},
+            "groups": {group.rule: {name: list(held) for name, held in group.classes.items()} for group in self.groups},
+            "one_image": list(self.one_image),
+            f"fewer_than_{FEW}": list(self.few),
+            "without_test": list(self.without_test),
+            "contents": None if self.contents is None else self.contents.to_dict(),
+        }
+
+
+def profile_files(
+    train: ImageFiles,
+    test: ImageFiles | None,
+    threads: int | None = None,
+    progress: Tick | None = None,
+    *,
+    benchmark: NaturalBenchmark = NATURAL_BENCHMARKS["imagefolder"],
+    quick: bool = False,
+) -> Profile:
+    """Look at a data set in files.
+
+    Args:
+        train: the training split.
+        test: the test split, of the same classes; None where there is none.
+        threads: images opened at once, see `find_unreadable`.
+        progress: is called after each image.
+        benchmark: which of the natural benchmarks it is: it says what the groups by count are.
+        quick: open no image.
+
+    Raises:
+        InputError: a class has no training image.
+    """
+    check_coverage(train)
+    names, counts = train.class_names, train.class_counts
+    opened = benchmark.opened(counts, names, _VIEW)
+    splits = {"train": train} | ({} if test is None else {"test": test})
+    return Profile(
+        class_names=names,
+        train_counts=counts,
+        test_counts=None if test is None else test.class_counts,
+        groups=tuple(make_groups(rule, opened) for rule in RULES),
+        contents=None if quick else _open_all(splits, threads, progress),
+    )
+
+
+def _look(files: ImageFiles, index: int) -> tuple[bytes, int, int] | str:
+    """Read and decode an image: the SHA-256 of how it is stored, width and height; why not, if it cannot be."""
+    try:
+        content = files.content(index)
+        width, height = files.decoded(index, content).size
+    except InputError as error:
+        return reason(error)
+    return hashlib.sha256(content).digest(), width, height
+
+
+def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: Tick | None) -> Contents:
+    """Look at each image of all splits, which lie one behind the other in what follows."""
+    begins = dict(zip(splits, itertools.accumulate(map(len, splits.values()), initial=0), strict=False))
+    images = sum(map(len, splits.values()))
+    digests, sizes = np.zeros(images, "S32"), np.zeros((images, 2), np.int64)
+    unreadable: dict[str, tuple[Unreadable, ...]] = {}
+    for split, files in splits.items():
+        damaged = []
+        for index, found in enumerate(each_image(files, partial(_look, files), threads, progress)):
+            if isinstance(found, str):
+                damaged.append(Unreadable(index, files.name(index), found))
+            else:
+                place = begins[split] + index
+                digests[place], sizes[place] = found[0], found[1:]
+        unreadable[split] = tuple(damaged)
+
+    def copy(place: int) -> Copy:
+        split = next(split for split in reversed(begins) if begins[split] <= place)
+        files, index = splits[split], place - begins[split]
+        return Copy(split, files.name(index), files.class_names[files.labels[index]])
+
+    whole = np.flatnonzero(sizes[:, 0])
+    shorter = sizes[whole].min(axis=1)
+    smallest = None
+    if len(whole):
+        place = int(whole[shorter.argmin()])
+        smallest = (copy(place).split, copy(place).name, *sizes[place].tolist())
+    train = splits["train"]
+    read = np.bincount(train.labels[whole[whole < len(train)]], minlength=len(train.class_names))
+    return Contents(
+        unreadable=unreadable,
+        repeated=tuple(tuple(map(copy, places)) for places in _same(digests, whole)),
+        shorter_side=float(np.median(shorter)) if len(whole) else None,
+        smallest=smallest,
+        emptied=tuple(itertools.compress(train.class_names, read == 0)),
+    )
+
+
+def _same(digests: np.ndarray, whole: np.ndarray) -> list[list[int]]:
+    """Find the places, of those given, whose digests are the same."""
+    _, kinds, copies = np.unique(digests[whole], return_inverse=True, return_counts=True)
+    found: dict[int, list[int]] = {}
+    for position in np.flatnonzero(copies[kinds] > 1).tolist():
+        found.setdefault(int(kinds[position]), []).append(int(whole[position]))
+    return list(found.values())

@@ -1,0 +1,57 @@
+"""Large images made smaller before anything else, and kept so: to decode a photograph costs more than all the rest."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ltzoo.data.files.source import ImageFiles
+
+
+class ShrunkImages:
+    """A split whose images have at most so many pixels on their shorter side.
+
+    What is kept is the smaller image as it is, without loss, so that an image is the same with and without the cache;
+    it is found by the content of the file that it was made of.
+
+    Args:
+        files: the split.
+        shorter_side: pixels; a smaller image stays as it is.
+        cache: the folder that keeps them, three bytes a pixel; None to make them anew each time.
+    """
+
+    def __init__(self, files: ImageFiles, shorter_side: int, cache: Path | None) -> None:
+        self.files, self.shorter_side, self.cache = files, shorter_side, cache
+        self.labels = files.labels
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def image(self, index: int) -> Image.Image:
+        """Decode an image, see `ImageFiles.image`."""
+        if self.cache is None:
+            return self._shrink(self.files.image(index))
+        stored = self.files.content(index)
+        key = hashlib.sha256(stored).hexdigest()
+        kept = self.cache / f"shorter{self.shorter_side}" / key[:2] / f"{key}.npy"
+        if kept.is_file():
+            return Image.fromarray(np.load(kept))
+        image = self._shrink(self.files.decoded(index, stored))
+        content = io.BytesIO()
+        np.save(content, np.asarray(image))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        # Several workers can meet one image at once; each writes a file of its own, and the last one stays.
+        fresh = kept.with_name(f".{kept.name}.{os.getpid()}")
+        fresh.write_bytes(content.getvalue())
+        fresh.replace(kept)
+        return image
+
+    def _shrink(self, image: Image.Image) -> Image.Image:
+        shorter = min(image.size)
+        if shorter <= self.shorter_side:
+            return image
+        size = (max(self.shorter_side, round(side * self.shorter_side / shorter)) for side in image.size)
+        return image.resize(tuple(size), Image.Resampling.BICUBIC)  # type: ignore[arg-type]  # two of them

@@ -1,0 +1,159 @@
+"""Images in tar files: what timm finds in them, webdataset's shards, and every way in which a tar file is broken."""
+
+import io
+import tarfile
+
+import pytest
+from timm.data.readers import create_reader
+
+from ltzoo.data.files import check_coverage, check_present
+from ltzoo.data.files.archives import read_shards, read_tar
+from tests.data.files.test_folder import TREE
+from tests.data.files.trees import check_reader, content_of, encoded, opened, refused
+
+
+def pack(path, members, **options):
+    """Write a tar file; a member's content is its image unless given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", **options) as archive:
+        for name, content in members.items() if isinstance(members, dict) else ((name, None) for name in members):
+            content = encoded(name) if content is None else content
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_classes_labels_and_order_are_those_of_timm(tmp_path):
+    path = pack(tmp_path / "train.tar", TREE)
+    files, reader = read_tar(path), create_reader("", str(path))
+    assert files.class_names == tuple(reader.class_name_to_idx)
+    assert [files.name(k) for k in range(len(files))] == reader.filenames()
+    assert files.labels.tolist() == reader.targets.tolist()
+    check_reader(files, reader.filenames())
+    check_present(files)
+
+
+def test_what_stands_before_and_beside_the_images_does_not_matter(tmp_path):
+    names = ["./cat/a.png", "./dog/b.JPG"]
+    members = {"./": b"", "./notes.txt": b"x", **dict.fromkeys(names), "./empty/": b""}
+    files = read_tar(pack(tmp_path / "train.tar", members, format=tarfile.PAX_FORMAT))
+    assert content_of(files) == [("cat/a.png", "cat"), ("dog/b.JPG", "dog")]
+    check_reader(files, names)
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_format_of_tar_is_read(tmp_path, format):
+    names = ["é/ü.png", f"{'x' * 90}/{'y' * 60}.png"]
+    check_reader(read_tar(pack(tmp_path / "train.tar", names, format=format)), [names[1], names[0]])
+
+
+def test_tar_files_are_splits(tmp_path):
+    pack(tmp_path / "train.tar", ["cat/a.png", "dog/b.png"])
+    pack(tmp_path / "val.tar", ["dog/c.png"])
+    train = opened(tmp_path)
+    test = opened(tmp_path, "test", train.class_names)
+    assert content_of(test) == [("dog/c.png", "dog")]
+    assert test.labels.tolist() == [1]
+    refused("classes have no test image in .*val.tar: 'cat'", check_coverage, train, test)
+    pack(tmp_path / "val.tar", ["Dog/c.png"])
+    refused("val.tar has 'Dog', training has 'dog'", opened, tmp_path, "val", train.class_names)
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ([], "holds no image"),
+        (["cat/a.txt"], r"holds no image \(.bmp, .*\); see that it is the right tar file"),
+        (["a.png"], "a.png of .* lies in no class folder"),
+        (["cat/a.png", "Cat/a.png"], "the class folders 'cat' and 'Cat' of .* differ only in case|'Cat' and 'cat'"),
+        (["cat/a.png", "cat/.x/a.png"], "cat/.x of .* holds images and is no class"),
+        (["cat/a.png", "./cat/a.png"], "has cat/a.png twice; pack the tar file anew"),
+    ],
+)
+def test_a_tar_file_without_classes_is_refused(tmp_path, members, found):
+    refused(found, read_tar, pack(tmp_path / "train.tar", members))
+
+
+def test_a_link_is_named(tmp_path):
+    path = pack(tmp_path / "train.tar", ["cat/a.png"])
+    with tarfile.open(path, "a") as archive:
+        info = tarfile.TarInfo("cat/b.png")
+        info.type, info.linkname = tarfile.LNKTYPE, "cat/a.png"
+        archive.addfile(info)
+    refused("cat/b.png of .* is a link or has holes; pack .* tar --dereference --hard-dereference", read_tar, path)
+
+
+def test_a_damaged_tar_file_is_refused_wherever_it_is_damaged(tmp_path):
+    path = pack(tmp_path / "train.tar", [f"cat/{k}.png" for k in range(6)])
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        headers = [member.offset for member in archive]
+        end = archive.offset
+    cuts = [100, *(at for offset in headers for at in (offset, offset + 100, offset + 512, offset + 520)), end]
+    for cut in cuts:
+        path.write_bytes(whole[:cut])
+        refused("train.tar (cannot be read as a tar file without compression|is damaged or cut short)", read_tar, path)
+    for offset in headers:
+        path.write_bytes(whole[:offset] + b"\1" * 300 + whole[offset + 300 :])
+        refused("train.tar (cannot be read as a tar file without compression|is damaged or cut short)", read_tar, path)
+    path.write_bytes(b"no tar file" * 1000)
+    refused("cannot be read as a tar file without compression", read_tar, path)
+    with tarfile.open(path, "w:gz"):
+        pass
+    refused("cannot be read as a tar file without compression .*; fetch or pack it anew", read_tar, path)
+
+
+def test_an_image_behind_the_end_of_a_file_that_has_shrunk_is_named(tmp_path):
+    path = pack(tmp_path / "train.tar", ["cat/a.png"])
+    files = read_tar(path)
+    path.write_bytes(path.read_bytes()[:520])
+    refused(r"cat/a.png of .*train.tar cannot be read \(the tar file ends before it does\)", files.content, 0)
+    path.unlink()
+    refused(r"cat/a.png of .*train.tar cannot be read \(No such file or directory\)", files.content, 0)
+
+
+def test_shards_are_read_at_random(tmp_path):
+    pack(tmp_path / "train-10.tar", {"s/c.JPG": None, "s/c.cls": b"3"})
+    pack(
+        tmp_path / "train-9.tar",
+        {
+            "b.png": None,
+            "b.json": b"{}",
+            "b.mask.png": b"x",
+            "b.cls": b"10\n",
+            "._b.png": b"",
+            "a.cls": b" 3",
+            "a.png": None,
+        },
+    )
+    pack(tmp_path / "val-0.tar", {"b.png": None, "b.cls": b"10"})
+    train = opened(tmp_path)
+    assert content_of(train) == [("train-9.tar/b.png", "10"), ("train-9.tar/a.png", "3"), ("train-10.tar/s/c.JPG", "3")]
+    assert train.class_names == ("3", "10")
+    check_reader(train, ["b.png", "a.png", "s/c.JPG"])
+    assert train.origin == str(tmp_path / "train-*.tar")
+    assert content_of(opened(tmp_path, "test", train.class_names)) == [("val-0.tar/b.png", "10")]
+
+
+@pytest.mark.parametrize(
+    ("members", "found"),
+    [
+        ({"a.txt": b"x"}, "train-\\*.tar hold no image with a class; webdataset's shards hold KEY.jpg and KEY.cls"),
+        ({"a.png": None}, "train-0.tar has a.png, but no .cls of that key; write the shard anew"),
+        ({"a.png": None, "a.cls": b"1", "b.cls": b"1"}, "has b.cls, but no image of that key"),
+        ({"a.png": None, "a.jpg": None, "a.cls": b"1"}, "has a.png and a.jpg; remove one of them"),
+        ({"a.png": None, "./a.png": None, "a.cls": b"1"}, "has a.png twice"),
+        ({"a.png": None, "a.cls": b"\xff"}, "train-0.tar has a .cls that is no text in UTF-8"),
+        ({"a.png": None, "a.cls": b" "}, "the class name '' of .* has 0 characters"),
+        ({"a.png": None, "a.cls": b"1", "b.png": None, "b.cls": b"01"}, "writes the label 1 in two ways, '1' and '01'"),
+    ],
+)
+def test_shards_that_do_not_say_every_class_are_refused(tmp_path, members, found):
+    refused(found, read_shards, [pack(tmp_path / "train-0.tar", members)])
+
+
+def test_a_split_is_a_tar_file_or_shards(tmp_path):
+    pack(tmp_path / "train.tar", ["cat/a.png"])
+    pack(tmp_path / "train-0.tar", {"a.png": None, "a.cls": b"1"})
+    refused(r"train-\*.tar and train.tar, which are one split", opened, tmp_path)
