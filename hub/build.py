@@ -94,7 +94,7 @@ def command(arguments: argparse.Namespace) -> int:
     for recipe, _ in jobs:
         check_epochs(arguments.save_epochs, recipe)
     print(f"{len(jobs)} runs are missing", flush=True)
-    for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs}.values():
+    for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # or bad news now, and not from every run
     with interrupts():
         return _Build(arguments, jobs).work() if jobs else 0
@@ -102,8 +102,12 @@ def command(arguments: argparse.Namespace) -> int:
 
 def _matching(pattern: str) -> list[str]:
     if not set(pattern) & set("*?["):
-        return [get_recipe(pattern).name]  # or the nearest are named
-    names = list_recipes(pattern)
+        recipe = get_recipe(pattern)  # or the nearest are named
+        if recipe.benchmark == "imagefolder":
+            raise InputError(f"{pattern} is for images of one's own, which have no place in the zoo; use train.py")
+        return [recipe.name]
+    # Images in files are not at hand everywhere: what is trained on them is asked for by its whole name.
+    names = [name for name in list_recipes(pattern) if not get_recipe(name).natural]
     if not names:
         raise InputError(f"no recipe matches {pattern!r}; python -m ltzoo list shows all")
     return names
@@ -127,6 +131,8 @@ def _pack(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
     """Write the images of the recipes' benchmarks: those that a subset keeps, and the test set."""
     wanted: dict[str, dict[tuple[str, str], Recipe]] = {}
     for recipe in recipes:
+        if recipe.natural:
+            raise InputError(f"the images of {recipe.benchmark} are too many to pack; copy its folder")
         if recipe.data.data_set.name != "digits":  # scikit-learn has them
             wanted.setdefault(recipe.data.data_set.name, {})[recipe.benchmark, recipe.subset] = recipe
     if not wanted:

@@ -1,16 +1,20 @@
 """Architectures, registered with timm on import, and classifier heads (imports torch and timm alone)."""
 
 from ltzoo.models.cifar_resnet import CifarResNet, resnet20_cifar, resnet32_cifar, resnet44_cifar, resnet56_cifar
-from ltzoo.models.classifier import CosineClassifier
+from ltzoo.models.classifier import CosineClassifier, classifier_of
+from ltzoo.models.cosine_resnet import CosineResNet, resnet50_cosine
 from ltzoo.models.small_stem_resnet import SmallStemResNet, resnet34_cifar
 
 __all__ = [
     "CifarResNet",
     "CosineClassifier",
+    "CosineResNet",
     "SmallStemResNet",
+    "classifier_of",
     "resnet20_cifar",
     "resnet32_cifar",
     "resnet34_cifar",
     "resnet44_cifar",
+    "resnet50_cosine",
     "resnet56_cifar",
 ]

@@ -1,5 +1,7 @@
 """Classifier heads."""
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,6 +49,11 @@ class CosineClassifier(nn.Module):
     def extra_repr(self) -> str:
         """Describe the layer inside `print(model)`."""
         return f"in_features={self.in_features}, num_classes={self.num_classes}"
+
+
+def classifier_of(model: nn.Module) -> nn.Module:
+    """Return the classifier of a timm model."""
+    return cast(Any, model).get_classifier()
 
 
 _CLASSIFIERS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "cosine": CosineClassifier}

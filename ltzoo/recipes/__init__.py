@@ -11,15 +11,17 @@ from ltzoo.recipes.document import (
     recipe_to_dict,
     to_yaml,
 )
-from ltzoo.recipes.model import build_model, model_arguments
+from ltzoo.recipes.model import build_model, model_arguments, view_of
+from ltzoo.recipes.parts import Input, Optimizer, Schedule
 from ltzoo.recipes.protocols import PROTOCOLS, Protocol
-from ltzoo.recipes.recipe import Accuracy, Optimizer, PaperRule, Published, Recipe, Schedule, Source
+from ltzoo.recipes.recipe import Accuracy, PaperRule, Published, Recipe, Source
 from ltzoo.recipes.shipped import shipped_recipes
 
 __all__ = [
     "CITATIONS",
     "PROTOCOLS",
     "Accuracy",
+    "Input",
     "Optimizer",
     "PaperRule",
     "Protocol",
@@ -38,4 +40,5 @@ __all__ = [
     "recipe_to_dict",
     "shipped_recipes",
     "to_yaml",
+    "view_of",
 ]

@@ -5,18 +5,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from ltzoo.data import get_benchmark
 from ltzoo.losses import NoReweighting
-from ltzoo.recipes.citations import METHOD_CITATIONS
-from ltzoo.recipes.protocols import Protocol
+from ltzoo.recipes.citations import METHOD_CITATIONS, PAPERS
+from ltzoo.recipes.protocols import Protocol, data_set_and_profile
 from ltzoo.recipes.published import published_figures
 from ltzoo.recipes.recipe import Recipe, Source
 from ltzoo.sharpness import Perturbation
 
 _Part = TypeVar("_Part")
 
-ARCHITECTURES = {"resnet20": "resnet20_cifar", "resnet32": "resnet32_cifar", "resnet34": "resnet34_cifar"}
+ARCHITECTURES = {
+    "resnet20": "resnet20_cifar",
+    "resnet32": "resnet32_cifar",
+    "resnet34": "resnet34_cifar",
+    "resnet50": "resnet50",
+}
 """An architecture's word in a recipe's name to its name in timm."""
+
+_WITH_COSINE = {"resnet50": "resnet50_cosine"}
+"""The same with a cosine classifier, where that is another name: timm's own architectures have none."""
 
 _RADII = {
     "sam": ("rho",),
@@ -42,8 +49,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     Raises:
         ValueError: the protocol lacks one of the parts.
     """
-    data = get_benchmark(benchmark)
-    data_set = data.data_set.name
+    data_set, profile = data_set_and_profile(benchmark)
     loss_and_rule = loss if rule == "none" else f"{loss}_{rule}"
     word, digits = _split_radii(perturbation)
     base = _part(_part(protocol.perturbations, benchmark, protocol), loss_and_rule, protocol)
@@ -52,30 +58,34 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     if digits:
         # The name gives them: nothing about them is left open.
         ours = tuple(key for key in ours if key.removeprefix("perturbation.") not in _RADII[word])
+    classifier = protocol.classifiers.get(loss, "linear")
+    names = ARCHITECTURES | (_WITH_COSINE if classifier == "cosine" else {})
+    published = published_figures(architecture, benchmark, loss_and_rule, perturbation)
     works = [METHOD_CITATIONS[key] for key in (loss, rule, word) if key in METHOD_CITATIONS]
-    # Paper B gives tau of LA and eta of the tail partition.
-    borrowed = ["lyu2025"] if protocol.paper == "A" and (loss == "la" or word == "imbsam") else []
+    works += [protocol.borrowed[key] for key in (loss, word) if key in protocol.borrowed]
+    works += [PAPERS[figure.paper] for figure in published]
     return Recipe(
         name=f"{architecture}_{benchmark}_{loss_and_rule}_{perturbation}",
-        architecture=ARCHITECTURES[architecture],
-        classifier=protocol.classifiers.get(loss, "linear"),
+        architecture=names[architecture],
+        classifier=classifier,
         benchmark=benchmark,
         protocol=protocol.name,
         subset=protocol.subset,
         loss=_part(_part(protocol.losses, data_set, protocol), loss, protocol),
         reweighting=NoReweighting() if rule == "none" else _part(protocol.rules, rule, protocol),
         perturbation=moved,
-        # Noise has no pass at w that could keep the running statistics clean.
-        batchnorm="clean" if moved.table(data.class_counts).direction == "gradient" else "all",
-        optimizer=protocol.optimizer,
+        # Noise, which does not depend on the counts, has no pass at w that could keep the running statistics clean.
+        batchnorm="clean" if moved.table((2, 1)).direction == "gradient" else "all",
+        optimizer=protocol.optimizer_of(benchmark, loss),
         schedule=protocol.schedule,
         batch_size=protocol.batch_size,
         augmentation=protocol.augmentation,
+        input=protocol.input,
         precision="float32",
-        groups=_part(protocol.groups, data.profile, protocol),
+        groups=_part(protocol.groups, profile, protocol),
         paper_rule=protocol.paper_rule,
-        source=Source(protocol.paper, tuple(dict.fromkeys((*protocol.cites, *works, *borrowed))), ours),
-        published=published_figures(architecture, benchmark, loss_and_rule, perturbation),
+        source=Source(protocol.paper, tuple(dict.fromkeys((*protocol.cites, *works))), ours),
+        published=published,
     )
 
 

@@ -1,50 +1,118 @@
-"""From a recipe to its untrained model."""
+"""From a recipe to its untrained model, and to how that model sees files' images."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import timm
+from timm.models import PretrainedCfg
 from torch import nn
 
-import ltzoo.models  # noqa: F401  registers the architectures with timm
+from ltzoo.data import NATURAL_BENCHMARKS, DataSet, View
 from ltzoo.errors import InputError
+from ltzoo.models import CosineClassifier, classifier_of  # and its architectures are registered with timm
 from ltzoo.recipes.recipe import Recipe
 
 
-def model_arguments(recipe: Recipe) -> dict[str, Any]:
-    """Name what timm must be told to build a recipe's architecture, beside the number of classes."""
-    classifier = {} if recipe.classifier == "linear" else {"classifier": recipe.classifier}
-    return {"in_chans": recipe.data.data_set.channels} | classifier
+def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> View:
+    """Say how files' images reach a recipe's model: as its `input` says, and where that is silent, as timm has it.
+
+    Args:
+        recipe: a recipe whose images lie in files.
+        cfg: the `pretrained_cfg` of the weights that training starts from; that of the architecture unless given.
+
+    Raises:
+        InputError: timm knows no such architecture, or its images are not RGB.
+    """
+    found = dict(cfg) if cfg is not None else _cfg(recipe).to_dict()
+    channels, size, _ = found["input_size"]
+    if channels != 3:
+        raise InputError(f"{recipe.architecture} takes images of {channels} channels; those in files are read as RGB")
+    asked = recipe.input
+    if asked is None:
+        raise ValueError(f"{recipe.name} reads no files")
+    return View(
+        size=asked.size or size,
+        mean=asked.mean or tuple(found["mean"]),
+        std=asked.std or tuple(found["std"]),
+        crop_pct=asked.crop_pct or found["crop_pct"],
+        interpolation=asked.interpolation or found["interpolation"],
+    )
 
 
-def build_model(recipe: Recipe, num_classes: int | None = None, **kwargs: Any) -> nn.Module:
+def model_arguments(recipe: Recipe, data_set: DataSet | None = None) -> dict[str, Any]:
+    """Name what timm must be told to build a recipe's architecture, beside the number of classes.
+
+    Args:
+        recipe: the recipe.
+        data_set: what the model is to see, where the recipe alone does not say: that of a benchmark in files.
+    """
+    data_set = data_set or recipe.data.data_set
+    arguments: dict[str, Any] = {"in_chans": data_set.channels}
+    if recipe.classifier != "linear":
+        arguments["classifier"] = recipe.classifier
+    cfg = _cfg(recipe)
+    # Such a model, a ViT say, has weights for each place of the image.
+    if cfg.fixed_input_size and cfg.input_size[-1] != data_set.image_size:
+        arguments["img_size"] = data_set.image_size
+    return arguments
+
+
+def build_model(
+    recipe: Recipe, num_classes: int | None = None, data_set: DataSet | None = None, **kwargs: Any
+) -> nn.Module:
     """Build a recipe's model with fresh weights; its `pretrained_cfg` describes the benchmark's images.
 
     Args:
         recipe: the recipe.
         num_classes: the benchmark's number unless given.
+        data_set: what the model is to see, where the recipe alone does not say: that of a benchmark in files.
         **kwargs: for `timm.create_model`.
 
     Raises:
-        InputError: timm knows no such architecture, or cannot build it with these arguments.
+        InputError: timm knows no such architecture, or cannot build it with these arguments; or nothing says how many
+            classes there are.
     """
-    if not timm.is_model(recipe.architecture):
-        raise InputError(f"architecture {recipe.architecture!r} is unknown to timm; see timm.list_models()")
-    data_set = recipe.data.data_set
+    _cfg(recipe)
+    if data_set is None:
+        data_set = _foreseen(recipe, num_classes) if recipe.natural else recipe.data.data_set
     size = (data_set.channels, data_set.image_size, data_set.image_size)
-    overlay = {
+    overlay: dict[str, Any] = {
         "input_size": size,
         "pool_size": None,
         "mean": data_set.mean,
         "std": data_set.std,
         "num_classes": data_set.num_classes,
-        "crop_pct": 1.0,
+        "crop_pct": data_set.crop_pct,
     }
+    if recipe.natural:
+        overlay["interpolation"] = data_set.interpolation
     classes = data_set.num_classes if num_classes is None else num_classes
-    arguments = model_arguments(recipe) | {"num_classes": classes} | kwargs
+    arguments = model_arguments(recipe, data_set) | {"num_classes": classes} | kwargs
     try:
-        return timm.create_model(recipe.architecture, pretrained_cfg_overlay=overlay, **arguments)
+        model = timm.create_model(recipe.architecture, pretrained_cfg_overlay=overlay, **arguments)
     except (TypeError, RuntimeError) as error:
         if kwargs:
             raise  # the caller's mistake, not the recipe's
         reason = " ".join(str(error).split())
         raise InputError(f"timm cannot build {recipe.architecture} with {arguments}: {reason}") from error
+    if classes and isinstance(classifier_of(model), CosineClassifier) != (recipe.classifier == "cosine"):
+        raise InputError(f"{recipe.architecture} has no {recipe.classifier} classifier; choose another architecture")
+    return model
+
+
+def _cfg(recipe: Recipe) -> PretrainedCfg:
+    """Look up how timm describes an architecture."""
+    cfg = timm.get_pretrained_cfg(recipe.architecture) if timm.is_model(recipe.architecture) else None
+    if cfg is None:
+        raise InputError(f"architecture {recipe.architecture!r} is unknown to timm; see timm.list_models()")
+    return cfg
+
+
+def _foreseen(recipe: Recipe, num_classes: int | None) -> DataSet:
+    """Describe a benchmark in files before any file is seen."""
+    natural = NATURAL_BENCHMARKS[recipe.benchmark]
+    classes = natural.num_classes or num_classes
+    if not classes:
+        raise InputError(f"{recipe.name} has as many classes as its images; say num_classes")
+    counts = (1,) * classes
+    return natural.opened(counts, tuple(map(str, range(classes))), view_of(recipe)).data_set

@@ -1,90 +1,27 @@
 """The recipe: a frozen record of everything that a training run does."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ltzoo.data import IMPORTED, SUBSET_RULES, Augmentation, Benchmark, get_benchmark, make_groups
+from ltzoo.data import (
+    GROUP_RULES,
+    IMPORTED,
+    NATURAL_BENCHMARKS,
+    SUBSET_RULES,
+    WHOLE,
+    Augmentation,
+    Benchmark,
+    get_benchmark,
+    make_groups,
+)
 from ltzoo.losses import Loss, Reweighting
+from ltzoo.recipes.parts import Input, Optimizer, Schedule
 from ltzoo.sharpness import Ascent, Perturbation
 
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 """A name becomes a folder's, so it holds nothing that a path could mean something by."""
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """The base optimizer, torch's SGD.
-
-    Attributes:
-        lr: learning rate.
-        momentum: momentum, without dampening.
-        weight_decay: L2 penalty, on every parameter.
-        nesterov: Nesterov's momentum.
-        clip_grad: the largest L2 norm of the gradient that the step is taken with, over all parameters; None: no limit.
-    """
-
-    lr: float
-    momentum: float
-    weight_decay: float
-    nesterov: bool
-    clip_grad: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"lr must be above 0, not {self.lr}")
-        if self.momentum < 0 or self.weight_decay < 0:
-            raise ValueError(f"momentum and weight_decay must not be below 0: {self.momentum}, {self.weight_decay}")
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov wants a momentum above 0")
-        if self.clip_grad is not None and self.clip_grad <= 0:
-            raise ValueError(f"clip_grad must be above 0, not {self.clip_grad}")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The learning rate over the epochs: linear warm-up, then steps or a cosine.
-
-    Attributes:
-        epochs: T.
-        warmup_epochs: epoch e < warmup_epochs has lr * (e + 1) / warmup_epochs.
-        milestones: epochs, from 0, at which the factor changes; none with a cosine.
-        factors: what lr is multiplied by from each milestone on (not cumulative).
-        decay: "steps", or "cosine": epoch e has lr * (1 + cos(pi * e / T)) / 2.
-    """
-
-    epochs: int
-    warmup_epochs: int
-    milestones: tuple[int, ...]
-    factors: tuple[float, ...]
-    decay: Literal["steps", "cosine"] = "steps"
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
-        if self.warmup_epochs < 0:
-            raise ValueError(f"warmup_epochs must be at least 0, not {self.warmup_epochs}")
-        if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
-            raise ValueError(
-                f"milestones must not fall and have a factor each, not {list(self.milestones)} and {list(self.factors)}"
-            )
-        if any(milestone < 0 for milestone in self.milestones) or any(factor < 0 for factor in self.factors):
-            raise ValueError(
-                f"milestones and factors must not be below 0: {list(self.milestones)} and {list(self.factors)}"
-            )
-        if self.decay == "cosine" and self.milestones:
-            raise ValueError(f"milestones belong to steps, a cosine has none, not {list(self.milestones)}")
-
-    def factor(self, epoch: int) -> float:
-        """Compute what the learning rate is multiplied by in an epoch, from 0."""
-        if epoch < self.warmup_epochs:
-            return (epoch + 1) / self.warmup_epochs
-        if self.decay == "cosine":
-            return (1 + math.cos(math.pi * epoch / self.epochs)) / 2
-        passed = [factor for milestone, factor in zip(self.milestones, self.factors, strict=True) if epoch >= milestone]
-        return passed[-1] if passed else 1.0
 
 
 @dataclass(frozen=True)
@@ -168,7 +105,8 @@ class Recipe:
         classifier: `linear`, or `cosine` (bias-free, normalised).
         benchmark: name of the benchmark.
         protocol: the family of recipes that it belongs to.
-        subset: the rule that chooses the training images; `imported` where a file names them.
+        subset: the rule that chooses the training images; `imported` where a file names them; `whole` where the images
+            lie in files, and each of the training split is taken.
         loss: one value an image.
         reweighting: class weights over the epochs.
         perturbation: where the gradient is taken.
@@ -181,7 +119,11 @@ class Recipe:
         schedule: epochs and learning rate.
         batch_size: images a step, over all processes.
         micro_batches: parts of a process's batch that run one after the other.
-        augmentation: crop and flip.
+        augmentation: crop, flip and the like.
+        input: how images reach the model where they lie in files; None where the data set says.
+        initial: where training starts: None, from fresh weights; `pretrained`, from timm's for the architecture; else a
+            checkpoint, as `ltzoo.create_model` names it, or a file of weights. The classifier is fresh unless the
+            checkpoint has the same classes.
         precision: of the forward passes; weights stay float32. `tf32` is for matrix products and convolutions on CUDA.
         groups: the rule of the groups that accuracy is reported on.
         paper_rule: how the paper selects and measures.
@@ -206,6 +148,8 @@ class Recipe:
     batch_size: int
     micro_batches: int = 1
     augmentation: Augmentation
+    input: Input | None = None
+    initial: str | None = None
     precision: Literal["float32", "tf32", "bfloat16", "float16"]
     groups: str
     paper_rule: PaperRule | None
@@ -215,21 +159,37 @@ class Recipe:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"name must be lower-case words joined by underscores, not {self.name!r}")
-        _choice("subset", self.subset, (*SUBSET_RULES, IMPORTED))
-        make_groups(self.groups, self.data)
+        _choice("subset", self.subset, (WHOLE,) if self.natural else (*SUBSET_RULES, IMPORTED))
+        if self.natural:
+            _choice("groups", self.groups, GROUP_RULES)
+        else:
+            make_groups(self.groups, self.data)
+        if (self.input is not None) != self.natural:
+            wanted = "give it one" if self.natural else "set it to null"
+            raise ValueError(f"input says how a file's image reaches the model; for {self.benchmark}, {wanted}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
         if not 1 <= self.micro_batches <= self.batch_size:
             raise ValueError(f"micro_batches must be from 1 to the batch size, not {self.micro_batches}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must lie between 0 and 1, not {self.ema_decay}")
-        table = self.perturbation.table(self.data.class_counts)
+        # Which noise there is does not depend on the counts.
+        table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
         if table.direction != "gradient" and self.batchnorm == "clean":
             raise ValueError(f"batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
 
     @property
+    def natural(self) -> bool:
+        """Whether the images lie in files, with whatever class counts they have."""
+        return self.benchmark in NATURAL_BENCHMARKS
+
+    @property
     def data(self) -> Benchmark:
-        """The benchmark itself."""
+        """The benchmark itself.
+
+        Raises:
+            InputError: its class counts come with its files.
+        """
         return get_benchmark(self.benchmark)
 
     def with_epochs(self, epochs: int) -> "Recipe":

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from ltzoo.recipes.compose import compose
-from ltzoo.recipes.protocols import A_CIFAR, B_CIFAR, DIGITS
+from ltzoo.recipes.protocols import A_CIFAR, A_LARGE, B_CIFAR, DIGITS, FINE_TUNING
 from ltzoo.recipes.recipe import Recipe
 
 _FACTORS = ("", "10", "50", "200")
@@ -17,6 +17,8 @@ _STEP_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("vs", "none"))
 _MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
 _B_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
+_LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
+_FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("ldam", "drw"), ("vs", "none"))
 
 
 def shipped_recipes() -> Iterator[Recipe]:
@@ -41,3 +43,9 @@ def shipped_recipes() -> Iterator[Recipe]:
     # Accuracy over the radius; 0.05 is the protocol's own.
     for rule, perturbation in product(("none", "drw"), ("sam01", "sam10", "sam20", "sam40")):
         yield compose("resnet20", "digitslt", "ce", rule, perturbation, DIGITS)
+    for benchmark, (loss, rule, perturbation) in product(("imagenetlt", "inat18"), _LARGE):  # paper A, Table 3
+        yield compose("resnet50", benchmark, loss, rule, perturbation, A_LARGE)
+    for perturbation in ("sam", "imbsam", "ssesam"):  # paper B, Table 2
+        yield compose("resnet50", "imagenetlt", "ce", "none", perturbation, A_LARGE)
+    for (loss, rule), perturbation in product(_FINE_TUNING_LOSSES, _A_PERTURBATIONS):
+        yield compose("resnet50", "imagefolder", loss, rule, perturbation, FINE_TUNING)

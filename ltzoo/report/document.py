@@ -14,6 +14,9 @@ def leaderboard_document(
 ) -> dict[str, Any]:
     """Gather what has been measured, and what papers printed that nobody has measured yet.
 
+    The page shows class counts and groups, which a benchmark in files has once it is measured: until then it stands in
+    the papers' tables alone.
+
     Args:
         recipes: all recipes.
         standings: `Result.key` to its results.
@@ -23,9 +26,11 @@ def leaderboard_document(
         `title`, `columns`, `rules`, `benchmarks` and `rows`; accuracies in per cent.
     """
     by_name = {recipe.name: recipe for recipe in recipes}
-    shown = [*standings, *(recipe.name for recipe in recipes if recipe.published and recipe.name not in standings)]
+    printed = [recipe.name for recipe in recipes if recipe.published and not recipe.natural]
+    shown = {*standings, *printed}
     rows = [_row(name, by_name.get(name), standings.get(name), notes.get(name)) for name in sorted(shown)]
-    benchmarks = [get_benchmark(name) for name in sorted({row["benchmark"] for row in rows})]
+    opened = {result.benchmark: result.opened for standing in standings.values() for result in standing.results}
+    benchmarks = [opened.get(name) or get_benchmark(name) for name in sorted({row["benchmark"] for row in rows})]
     return {
         "title": "ltzoo",
         "columns": list(COLUMNS),

@@ -123,7 +123,7 @@ def measured_text(tables: Sequence[PaperTable]) -> str:
     rows = [row for table in tables for row in table.rows]
     measured = sum(row.standing is not None for row in rows)
     trained = f"{measured or 'none'} {'has' if measured == 1 else 'have'} been trained here so far"
-    return f"Of the {len(rows)} cells of the papers' tables on CIFAR, {trained}."
+    return f"Of the {len(rows)} cells of the papers' tables, {trained}."
 
 
 def count_text(tables: Sequence[PaperTable]) -> str:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ltzoo.data import all_groups, get_benchmark
+from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, all_groups, get_benchmark
 from ltzoo.evaluate import Figures, group_accuracy
-from ltzoo.recipes import Recipe, recipe_from_dict, recipe_to_dict
+from ltzoo.recipes import Recipe, recipe_from_dict, recipe_to_dict, view_of
 from ltzoo.registry import list_recipes
 
 RULES = {"last": "last epoch", "best": "best epoch on the test set", "paper": "the paper's own rule"}
@@ -88,6 +88,21 @@ class Result:
         """The rule of the groups that come first."""
         return next(iter(self.figures["last"].groups))
 
+    @property
+    def opened(self) -> Benchmark:
+        """The benchmark itself; where its images lie in files, with the class counts that were measured.
+
+        Raises:
+            ValueError, LookupError: there is no such benchmark, or it is none that results can be compared on.
+        """
+        natural = NATURAL_BENCHMARKS.get(self.benchmark)
+        if natural is None:
+            return get_benchmark(self.benchmark)
+        counts = self.figures["last"].class_counts
+        if self.recipe is None or len(counts) != natural.num_classes:
+            raise ValueError(f"no result can be of {self.benchmark} with {len(counts)} classes")
+        return natural.opened(counts, tuple(map(str, range(len(counts)))), view_of(self.recipe))
+
     def to_dict(self) -> dict[str, Any]:
         """Turn the result into what JSON holds."""
         document = {key: getattr(self, key) for key in self.__dataclass_fields__}
@@ -148,7 +163,7 @@ def _check(result: Result) -> None:
     Raises:
         ValueError, TypeError, LookupError: they do not.
     """
-    benchmark, recipe = get_benchmark(result.benchmark), result.recipe
+    benchmark, recipe = result.opened, result.recipe
     if recipe is None:
         check_name(result.model)
     elif (recipe.name, recipe.benchmark, recipe.architecture) != (result.model, result.benchmark, result.architecture):

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from ltzoo.data import get_benchmark
 from ltzoo.evaluate import RESULT_COLUMNS, markdown_table
 from ltzoo.recipes import Recipe, build_model
 from ltzoo.report.standing import COLUMNS, Standing
@@ -77,7 +76,7 @@ def _cells(standing: Standing) -> list[str]:
     overall = spreads["overall"]
     cells: list[str | float | int | None] = [
         standing.model,
-        get_benchmark(result.benchmark).data_set.image_size,
+        result.opened.data_set.image_size,
         overall.mean,
         100 - overall.mean,
         top5,

@@ -15,6 +15,7 @@ class Architecture:
         channels: Channels of each feature level.
         reductions: Side of an image over the side of each feature level.
         options: Further arguments of `timm.create_model`.
+        classifiers: Those that it can have, its own first.
     """
 
     name: str
@@ -23,10 +24,11 @@ class Architecture:
     channels: tuple[int, ...]
     reductions: tuple[int, ...]
     options: dict[str, Any] = field(default_factory=dict, hash=False)
+    classifiers: tuple[str, ...] = ("linear", "cosine")
 
     def shapes(self, batch: int, size: int) -> list[tuple[int, ...]]:
-        """Shapes of the features of `batch` square images of `size` pixels a side."""
-        return [(batch, c, size // r, size // r) for c, r in zip(self.channels, self.reductions, strict=True)]
+        """Shapes of the features of `batch` square images of `size` pixels a side, odd sides rounded up."""
+        return [(batch, c, -(-size // r), -(-size // r)) for c, r in zip(self.channels, self.reductions, strict=True)]
 
     def __str__(self) -> str:
         return f"slim_{self.name}" if self.options else self.name
@@ -42,8 +44,19 @@ def _resnet34(blocks: tuple[int, ...], channels: tuple[int, ...]) -> Architectur
     return Architecture("resnet34_cifar", blocks, modules, (64, *channels), (1, 1, 2, 4, 8))
 
 
+def _resnet50(blocks: tuple[int, ...], channels: tuple[int, ...]) -> Architecture:
+    modules = ("act1", "layer1", "layer2", "layer3", "layer4")
+    widths = (64, *(4 * c for c in channels))
+    return Architecture("resnet50_cosine", blocks, modules, widths, (2, 4, 8, 16, 32), classifiers=("cosine",))
+
+
 CIFAR_RESNETS = [_cifar_resnet(depth) for depth in (20, 32, 44, 56)]
 RESNET34 = _resnet34((3, 4, 6, 3), (64, 128, 256, 512))
 
 _SLIM = {"layers": (1, 2, 1, 1), "channels": (64, 16, 24, 32)}
 SLIM_RESNET34 = replace(_resnet34(*_SLIM.values()), options=_SLIM)  # the same class, two hundred times smaller
+
+_SLIM_BOTTLENECKS = {"layers": (1, 2, 1, 1), "channels": (16, 16, 24, 32)}
+SLIM_RESNET50 = replace(  # with timm's zero_init_last, the first step's gradient reaches no block's convolutions
+    _resnet50(*_SLIM_BOTTLENECKS.values()), options=_SLIM_BOTTLENECKS | {"zero_init_last": False}
+)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from ltzoo.data import exponential_counts, make_groups
+from ltzoo.data import NATURAL_BENCHMARKS, View, exponential_counts, make_groups
 from ltzoo.recipes import Accuracy, shipped_recipes
 from tests.each import check_each
 
@@ -34,6 +34,15 @@ vs_sgd       | 77.0 91.7 62.3 | 46.5 69.0 24.1
 vs_sam       | 82.0 91.7 72.3 | 48.3 70.4 26.2
 """
 
+# Paper A, Table 3: overall, head, mid and tail on iNaturalist 2018 and ImageNet-LT.
+A_TABLE_3 = """
+ce_sgd       | 60.3 72.8 62.7 54.8 | 42.7 62.5 36.6 12.5
+ce_drw_sgd   | 63.0 59.8 64.4 62.3 | 44.9 57.9 42.2 21.6
+ce_drw_sam   | 65.3 60.5 66.2 65.5 | 47.1 56.6 45.8 28.1
+ldam_drw_sgd | 67.5 63.0 68.3 67.8 | 49.9 61.1 48.2 28.3
+ldam_drw_sam | 70.1 64.1 70.5 71.2 | 53.1 62.0 52.1 34.8
+"""
+
 # Paper A, Table 4: overall, head, mid and tail on CIFAR-10-LT and CIFAR-100-LT.
 A_TABLE_4 = """
 ce_drw_pgd    | 77.2 92.0 75.2 65.0 | 42.2 63.0 41.6 17.0
@@ -58,6 +67,14 @@ vs_sgd      | 73.5 46.7 19.3 47.8 | 92.0 80.1 65.1 80.4
 vs_sam      | 73.0 53.9 24.6 51.8 | 89.9 81.2 81.9 84.9
 vs_imbsam   | 68.9 55.2 25.4 51.0 | 90.9 80.0 76.6 83.3
 vs_ssesam   | 69.7 57.2 30.5 53.5 | 91.6 82.6 79.0 85.1
+"""
+
+# Paper B, Table 2: rho of head and tail; many, medium, few and overall on ImageNet-LT.
+B_TABLE_2 = """
+ce_sgd    | 0    0    | 54.8 43.8 25.7 45.1
+ce_sam    | 0.05 0.05 | 54.9 44.8 28.4 46.0
+ce_imbsam | 0    0.15 | 54.9 44.6 29.2 46.1
+ce_ssesam | 0.05 0.15 | 56.0 46.0 31.2 47.5
 """
 
 # Paper B, Table 3: rho of head and tail; many, medium, few and overall at IF 100 and IF 50.
@@ -90,6 +107,9 @@ def published_by_hand():
     for row, columns in cells(A_TABLE_2):
         for data_set, (overall, head, tail) in zip(("cifar10", "cifar100"), columns, strict=True):
             yield ("A", "Table 2"), f"resnet32_{data_set}step_{row}", Accuracy(overall, head, None, tail), None, 3
+    for row, columns in cells(A_TABLE_3):
+        for benchmark, mean in zip(("inat18", "imagenetlt"), columns, strict=True):
+            yield ("A", "Table 3"), f"resnet50_{benchmark}_{row}", Accuracy(*mean), None, None
     for row, columns in cells(A_TABLE_4):
         for data_set, mean in zip(("cifar10", "cifar100"), columns, strict=True):
             yield ("A", "Table 4"), f"resnet32_{data_set}lt_{row}", Accuracy(*mean), None, 3
@@ -99,6 +119,8 @@ def published_by_hand():
     for row, (cifar100, cifar10) in cells(B_TABLE_1):
         yield ("B", "Table 1"), f"resnet34_cifar100lt_{row}", b(*cifar100), None, 1
         yield ("B", "Table 1"), f"resnet34_cifar10lt_{row}", b(*cifar10), None, 1
+    for row, (_, imagenet) in cells(B_TABLE_2):
+        yield ("B", "Table 2"), f"resnet50_imagenetlt_{row}", b(*imagenet), None, 1
     for row, (_, if100, if50) in cells(B_TABLE_3):
         yield ("B", "Table 3"), f"resnet34_cifar100lt_ce_{row}", b(*if100), None, 1
         yield ("B", "Table 3"), f"resnet34_cifar100lt50_ce_{row}", b(*if50), None, 1
@@ -127,9 +149,11 @@ def test_no_recipe_has_a_figure_that_no_table_has():
     assert counts == {
         ("A", "Table 1"): 16,
         ("A", "Table 2"): 16,
+        ("A", "Table 3"): 10,
         ("A", "Table 4"): 4,
         ("A", "Figure 4"): 2,
         ("B", "Table 1"): 32,
+        ("B", "Table 2"): 4,
         ("B", "Table 3"): 14,
     }
 
@@ -139,39 +163,61 @@ def test_the_radii_of_paper_as_figure_4_are_there():
         assert RECIPES[f"resnet32_cifar10lt_ce_drw_{suffix}"].perturbation.rho == rho
 
 
+def first_radii(name):
+    radii = RECIPES[name].perturbation.radii(0, 200)
+    rho = radii.get("rho", 0.0)
+    return radii.get("rho_head", rho), radii.get("rho_tail", rho)
+
+
 @pytest.mark.parametrize(("row", "columns"), list(cells(B_TABLE_3)), ids=str)
 def test_the_radii_of_paper_bs_table_3_are_those_of_its_rows(row, columns):
-    rho_head, rho_tail = columns[0]
     for benchmark in ("cifar100lt", "cifar100lt50"):
-        radii = RECIPES[f"resnet34_{benchmark}_ce_{row}"].perturbation.radii(0, 200)
-        rho = radii.get("rho", 0.0)
-        assert (radii.get("rho_head", rho), radii.get("rho_tail", rho)) == (rho_head, rho_tail)
+        assert first_radii(f"resnet34_{benchmark}_ce_{row}") == columns[0]
 
 
-# Table; groups of the classes; training images.
+@pytest.mark.parametrize(("row", "columns"), list(cells(B_TABLE_2)), ids=str)
+def test_the_radii_of_paper_bs_table_2_are_those_of_its_rows(row, columns):
+    assert first_radii(f"resnet50_imagenetlt_{row}") == columns[0]
+
+
+# Table; groups of the classes; training images, None where they are in files.
 GROUPS = {
     ("A", "Table 1", "cifar10lt"): ([3, 4, 3], 12_406),
     ("A", "Table 1", "cifar100lt"): ([36, 35, 29], 10_847),
     ("A", "Table 2", "cifar10step"): ([5, 5], 5 * 5000 + 5 * 50),
     ("A", "Table 2", "cifar100step"): ([50, 50], 50 * 500 + 50 * 5),
+    ("A", "Table 3", "inat18"): ([842, 3701, 3599], None),
+    ("A", "Table 3", "imagenetlt"): ([390, 445, 165], None),
     ("A", "Table 4", "cifar10lt"): ([3, 4, 3], 12_406),
     ("A", "Table 4", "cifar100lt"): ([36, 35, 29], 10_847),
     ("A", "Figure 4", "cifar10lt"): ([3, 4, 3], 12_406),
     ("B", "Table 1", "cifar10lt"): ([4, 3, 3], 12_406),
     ("B", "Table 1", "cifar100lt"): ([35, 35, 30], 10_847),
+    ("B", "Table 2", "imagenetlt"): ([390, 445, 165], None),
     ("B", "Table 3", "cifar100lt"): ([35, 35, 30], 10_847),
     ("B", "Table 3", "cifar100lt50"): ([41, 41, 18], sum(exponential_counts(100, 500, 50))),
 }
+
+
+def opened(recipe):
+    """The recipe's benchmark; of one in files, with as many images a class as one likes."""
+    if not recipe.natural:
+        return recipe.data
+    found = NATURAL_BENCHMARKS[recipe.benchmark]
+    names = [str(j) for j in range(found.num_classes)]
+    return found.opened(range(found.num_classes, 0, -1), names, View(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear"))
 
 
 def test_every_table_has_its_groups_and_its_images():
     seen = set()
     for (paper, table), name, mean, *_ in CELLS:
         recipe = RECIPES[name]
-        groups = make_groups(recipe.groups, recipe.data).classes
+        data = opened(recipe)
+        groups = make_groups(recipe.groups, data).classes
         found = [len(classes) for classes in groups.values()]
-        assert (found, sum(recipe.data.class_counts)) == GROUPS[paper, table, recipe.benchmark], name
-        assert len(groups) == 2 if table == "Table 2" else 3
+        images = None if recipe.natural else sum(data.class_counts)
+        assert (found, images) == GROUPS[paper, table, recipe.benchmark], name
+        assert len(groups) == (2 if (paper, table) == ("A", "Table 2") else 3)
         assert (mean.mid is None) == (len(groups) == 2 or table == "Figure 4")
         seen.add((paper, table, recipe.benchmark))
     assert seen == set(GROUPS)
@@ -181,9 +227,20 @@ def test_a_published_cell_follows_its_papers_protocol_and_rule():
     def check(name):
         recipe = RECIPES[name]
         papers = {figure.paper for figure in recipe.published}
+        protocol, rule = recipe.protocol, recipe.paper_rule
+        if protocol == "A-large":  # paper B says nothing of its own there
+            assert recipe.source.paper == "A"
+            assert (rule.interval, rule.flip) == (1, False)
+            return
         assert papers == {recipe.source.paper}
-        assert recipe.protocol == {"A": "A-CIFAR", "B": "B-CIFAR"}[recipe.source.paper]
-        rule = recipe.paper_rule
+        assert protocol == {"A": "A-CIFAR", "B": "B-CIFAR"}[recipe.source.paper]
         assert (rule.interval, rule.flip) == {"A": (1, False), "B": (10, True)}[recipe.source.paper]
 
     check_each(sorted({name for _, name, *_ in CELLS}), check)
+
+
+def test_ce_on_imagenet_lt_is_a_row_of_both_papers():
+    assert [(f.paper, f.mean.overall) for f in RECIPES["resnet50_imagenetlt_ce_sgd"].published] == [
+        ("A", 42.7),
+        ("B", 45.1),
+    ]

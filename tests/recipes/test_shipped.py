@@ -40,9 +40,16 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in [*plain, "ce_drw"] for method in four}
     radii = ("01", "10", "20", "40")
     expected |= {f"resnet20_digitslt_{loss}_sam{radius}" for loss in ("ce", "ce_drw") for radius in radii}
+    large = ("ce_sgd", "ce_drw_sgd", "ce_drw_sam", "ldam_drw_sgd", "ldam_drw_sam")
+    expected |= {f"resnet50_{benchmark}_{words}" for benchmark in ("imagenetlt", "inat18") for words in large}
+    expected |= {f"resnet50_imagenetlt_ce_{method}" for method in ("sam", "imbsam", "ssesam")}
+    tuned = ("ce", "la", "ldam_drw", "vs")
+    expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 448
-    assert Counter(recipe.protocol for recipe in RECIPES.values()) == {"A-CIFAR": 256, "B-CIFAR": 164, "digits": 28}
+    assert len(RECIPES) == len(list(shipped_recipes())) == 477
+    assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
+        "A-CIFAR": 256, "B-CIFAR": 164, "digits": 28, "A-large": 13, "fine-tuning": 16,
+    }  # fmt: skip
 
 
 def test_a_recipes_fields_are_what_its_name_says():
@@ -53,8 +60,9 @@ def test_a_recipes_fields_are_what_its_name_says():
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
         methods |= {"samext": SAMExt, "pgd": PGD, "lpfsgd": LPFSGD}
         losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
-        losses["ldam"] = LogitLDAM if architecture == "resnet34" else LDAM
-        assert recipe.architecture == f"{architecture}_cifar"
+        losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
+        suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.classifier == "cosine" else ""
+        assert recipe.architecture == architecture + suffix
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
         assert type(recipe.perturbation) is methods[word]
@@ -257,6 +265,14 @@ def test_drw_on_the_digits_is_paper_as_in_a_fifth_of_the_epochs(method):
         ("resnet34_cifar100lt_ce_imbsam05", {"lyu2025", "zhou2023"}),
         ("resnet20_digitslt_la_sam", {"menon2021", "foret2021"}),
         ("resnet20_digitslt_ce_drw_sam", {"cao2019", "foret2021"}),
+        ("resnet50_inat18_ce_sgd", {"rangwani2022"}),
+        ("resnet50_imagenetlt_ldam_drw_sam", {"rangwani2022", "cao2019", "foret2021"}),
+        ("resnet50_imagenetlt_ce_sgd", {"rangwani2022", "lyu2025"}),  # a row of both
+        ("resnet50_imagenetlt_ce_sam", {"rangwani2022", "lyu2025", "foret2021"}),
+        ("resnet50_imagenetlt_ce_imbsam", {"rangwani2022", "lyu2025", "zhou2023"}),
+        ("resnet50_imagefolder_ce_sgd", set()),
+        ("resnet50_imagefolder_ldam_drw_imbsam", {"lyu2025", "cao2019", "zhou2023"}),
+        ("resnet50_imagefolder_vs_sgd", {"lyu2025", "kini2021"}),
     ],
 )
 def test_recipes_cite_what_they_rest_on(name, cites):

@@ -2,9 +2,10 @@
 
 from ltzoo.data import Augmentation, get_benchmark
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal
+from ltzoo.recipes.parts import Optimizer, Schedule
 from ltzoo.recipes.protocols.b_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
-from ltzoo.recipes.recipe import Optimizer, PaperRule, Schedule
+from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, Perturbation
 
 _RHO = {
@@ -84,4 +85,6 @@ A_CIFAR = Protocol(
         # The papers' code lets every pass into BatchNorm's running statistics; with a single pass there is no choice.
         Ours(("batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),
+    # Tau and eta.
+    borrowed={"la": "lyu2025", "imbsam": "lyu2025"},
 )

@@ -2,8 +2,8 @@
 
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
+from ltzoo.recipes.parts import Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Protocol
-from ltzoo.recipes.recipe import Optimizer, Schedule
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation
 
 _LOSSES = {

@@ -1,13 +1,26 @@
 """What a protocol is, and how a recipe can contradict the one that it names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from ltzoo.data import Augmentation
+from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, get_benchmark
 from ltzoo.losses import DRW, ClassBalanced, Loss
-from ltzoo.recipes.recipe import Optimizer, PaperRule, Recipe, Schedule
+from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.recipe import PaperRule, Recipe
 from ltzoo.sharpness import Perturbation
+
+
+def data_set_and_profile(benchmark: str) -> tuple[str, str]:
+    """Name a benchmark's data set and its profile, which need no class counts.
+
+    Raises:
+        InputError: no benchmark has that name.
+    """
+    if benchmark in NATURAL_BENCHMARKS:
+        return benchmark, "natural"
+    found = get_benchmark(benchmark)
+    return found.data_set.name, found.profile
 
 
 @dataclass(frozen=True)
@@ -43,15 +56,18 @@ class Protocol:
         subset: rule that chooses the training images.
         groups: profile of the benchmark to the rule of the reporting groups.
         paper_rule: the paper's way to select and measure.
-        optimizer: base optimizer.
+        optimizer: base optimizer, see `optimizer_of`.
         schedule: epochs and learning rate.
         batch_size: images a step.
-        augmentation: crop and flip.
+        augmentation: crop, flip and the like.
         rules: re-weighting by its word in a recipe's name.
         losses: data set to loss word to loss.
         classifiers: loss word to classifier, where it is not linear.
         perturbations: benchmark to `LOSS[_RULE]` to perturbation word to perturbation, with the protocol's own radii.
         ours: what the paper leaves open.
+        input: how images reach the model where they lie in files.
+        optimizers: `BENCHMARK` or `BENCHMARK_LOSS` to its optimizer, where that is another one.
+        borrowed: word of a loss or perturbation to the work that its constants come from, where that is another paper.
     """
 
     name: str
@@ -69,21 +85,36 @@ class Protocol:
     classifiers: Mapping[str, Literal["linear", "cosine"]]
     perturbations: Mapping[str, Mapping[str, Mapping[str, Perturbation]]]
     ours: tuple[Ours, ...]
+    input: Input | None = None
+    optimizers: Mapping[str, Optimizer] = field(default_factory=dict)
+    borrowed: Mapping[str, str] = field(default_factory=dict)
+
+    def optimizer_of(self, benchmark: str, loss: str) -> Optimizer:
+        """Look the base optimizer up.
+
+        Args:
+            benchmark: the benchmark's name.
+            loss: the loss's word in a recipe's name; that of a loss that the protocol lacks takes the benchmark's own.
+        """
+        return self.optimizers.get(f"{benchmark}_{loss}", self.optimizers.get(benchmark, self.optimizer))
 
     def contradictions(self, recipe: Recipe) -> list[str]:
         """Name the fields in which a recipe differs from what its protocol fixes.
 
         Radii are left out: they are part of a recipe's name.
         """
-        shared = ("subset", "paper_rule", "optimizer", "schedule", "batch_size", "augmentation")
-        wrong = [field for field in shared if getattr(recipe, field) != getattr(self, field)]
-        if recipe.groups != self.groups.get(recipe.data.profile, recipe.groups):
+        data_set, profile = data_set_and_profile(recipe.benchmark)
+        words = {loss.name: word for word, loss in self.losses.get(data_set, {}).items()}
+        word = words.get(recipe.loss.name, "")
+        shared = ("subset", "paper_rule", "optimizer", "schedule", "batch_size", "augmentation", "input")
+        fixed = {name: getattr(self, name) for name in shared}
+        fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, word)}
+        wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
+        if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")
-        words = {loss.name: word for word, loss in self.losses.get(recipe.data.data_set.name, {}).items()}
         rules = {rule.name: rule for rule in self.rules.values()}
-        if recipe.loss.name in words:
-            word = words[recipe.loss.name]
-            if recipe.loss != self.losses[recipe.data.data_set.name][word]:
+        if word:
+            if recipe.loss != self.losses[data_set][word]:
                 wrong.append("loss")
             if recipe.classifier != self.classifiers.get(word, "linear"):
                 wrong.append("classifier")

@@ -1,0 +1,69 @@
+"""Paper A on ImageNet-LT and iNaturalist 2018: ResNet-50, 90 epochs with a cosine, SAM whose radius grows.
+
+Paper B's rows on ImageNet-LT (its Table 2: CE with SAM, ImbSAM and SSE-SAM) stand in this protocol too. B gives their
+radii and gamma, but neither network, nor epochs, learning rate, batch or augmentation: all that, and how accuracy is
+measured, is A's here. So a figure of B's may come from other settings; CE alone is a row of both, and 2.4 points apart.
+"""
+
+from ltzoo.data import WHOLE, Augmentation
+from ltzoo.losses import CE, DRW, LDAM
+from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.protocols.protocol import Ours, Protocol
+from ltzoo.recipes.recipe import PaperRule
+from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Steps
+
+_LOSSES = {"ce": CE(), "ldam": LDAM(max_margin=0.3, scale=30.0)}
+
+
+def _optimizer(lr: float, weight_decay: float) -> Optimizer:
+    return Optimizer(lr=lr, momentum=0.9, weight_decay=weight_decay, nesterov=False)
+
+
+def _sgd_and_sam(*radii: float, milestones: tuple[int, ...]) -> dict[str, Perturbation]:
+    return {"sgd": NoPerturbation(), "sam": SAM(rho=Steps(radii, milestones))}
+
+
+_GROWING = _sgd_and_sam(0.05, 0.1, 0.5, milestones=(5, 60))
+
+_PAPER_B: dict[str, Perturbation] = {
+    "sgd": NoPerturbation(),
+    "sam": SAM(rho=0.05),
+    # As in B-CIFAR: B's code divides each group's loss by the group's own images.
+    "imbsam": ImbSAM(rho=0.15, eta=100, normalization="group"),
+    "ssesam": SSESAM(rho_head=0.05, rho_tail=0.15, gamma=0.8, eta=100),
+}
+"""Paper B gives eta for CIFAR-100 alone: 100 here as there."""
+
+A_LARGE = Protocol(
+    name="A-large",
+    paper="A",
+    cites=("rangwani2022",),
+    subset=WHOLE,
+    groups={"natural": "mislas"},
+    paper_rule=PaperRule(interval=1, flip=False),
+    optimizer=_optimizer(0.2, 2e-4),
+    optimizers={"inat18": _optimizer(0.1, 2e-4), "inat18_ldam": _optimizer(0.1, 1e-4)},
+    schedule=Schedule(epochs=90, warmup_epochs=0, milestones=(), factors=(), decay="cosine"),
+    batch_size=256,
+    # What the paper leaves out is torchvision's default, as in the code that A builds on.
+    augmentation=Augmentation(crop_padding=0, horizontal_flip=True, min_scale=0.08, color_jitter=0.4),
+    input=Input(
+        size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_pct=0.875, interpolation="bilinear"
+    ),
+    rules={"drw": DRW(start=60, beta=0.9999)},
+    losses=dict.fromkeys(("imagenetlt", "inat18"), _LOSSES),
+    classifiers={"ldam": "cosine"},
+    perturbations={
+        "imagenetlt": {"ce": _PAPER_B, "ce_drw": _GROWING, "ldam_drw": _GROWING},
+        "inat18": {
+            "ce": {"sgd": NoPerturbation()},
+            "ce_drw": _sgd_and_sam(0.05, 0.1, 0.1, 0.2, milestones=(5, 60, 75)),
+            "ldam_drw": _GROWING,
+        },
+    },
+    ours=(
+        Ours(("perturbation.eta",), perturbations=("imbsam", "ssesam")),
+        # The papers' code lets every pass into BatchNorm's running statistics.
+        Ours(("batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
+    ),
+)
