@@ -181,10 +181,11 @@ class LtzooSide(Side):
         accelerator = make_accelerator(recipe.precision, (), Path())
         memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
         model = setting.make_model().to(memory_format=memory_format)
-        if obstacle(recipe, accelerator) is None and not setting.eager:
-            self.step_on: Step = CapturedStep(recipe, model, accelerator, 0, setting.compile_backend, say=print)
+        counts = recipe.data.class_counts
+        if obstacle(recipe, counts, accelerator) is None and not setting.eager:
+            self.step_on: Step = CapturedStep(recipe, counts, model, accelerator, 0, setting.compile_backend, say=print)
         else:
-            self.step_on = Step(recipe, model, accelerator, 0, setting.compile_backend)
+            self.step_on = Step(recipe, counts, model, accelerator, 0, setting.compile_backend)
         augmentation, data_set = recipe.augmentation, recipe.data.data_set
         batches = TrainBatches(
             setting.images, data_set, augmentation, self.batch_size, 0, self.device, setting.channels_last

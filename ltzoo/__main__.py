@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable
 
-from ltzoo.cli import browse, landscape, posthoc, subset, train, validate
+from ltzoo.cli import browse, inspect, landscape, posthoc, subset, train, validate
 
 COMMANDS: dict[str, tuple[Callable[[list[str], str], int], str]] = {
     "list": (browse.list_main, "recipes by name"),
     "show": (browse.show_main, "one recipe, whole"),
+    "inspect": (inspect.main, "what an image folder is like, and which recipe to begin with"),
     "train": (train.main, "train a recipe"),
     "validate": (validate.main, "measure a checkpoint"),
     "posthoc": (posthoc.main, "re-balance stored test logits without training"),

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import math
 import os
 import sys
 import traceback
@@ -103,6 +104,14 @@ def at_least_one(text: str) -> int:
     return value
 
 
+def not_below_zero(text: str) -> int:
+    """Read a whole number from 0 on."""
+    value = _whole(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return value
+
+
 def whole_numbers(text: str) -> tuple[int, ...]:
     """Read whole numbers joined by commas."""
     return tuple(_whole(word) for word in text.split(","))
@@ -141,6 +150,37 @@ def add_data_options(parser: Parser) -> None:
         help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none (%(default)s)",
     )
     parser.add_argument("--download", action="store_true", help="fetch a missing data set through torchvision")
+
+
+def add_files_options(parser: Parser) -> argparse._ArgumentGroup:
+    """Add `--image-root`, `--image-column` and `--label-column`; their group."""
+    files = parser.add_argument_group("images in files")
+    files.add_argument(
+        "--image-root",
+        type=Path,
+        metavar="DIR",
+        help="where the images lie that lists or tables name (where the lists and tables do)",
+    )
+    files.add_argument(
+        "--image-column", default="image", metavar="NAME", help="of a table, the column of images (%(default)s)"
+    )
+    files.add_argument(
+        "--label-column", default="label", metavar="NAME", help="of a table, the column of classes (%(default)s)"
+    )
+    return files
+
+
+def held_out(text: str) -> int | float:
+    """Read how many images are held out: a share below 1 of each class, or a whole number of images a class."""
+    if "." not in text:
+        return at_least_one(text)
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"must be a share such as 0.1 or a whole number from 1 on, not {text!r}")
+    return share
 
 
 def add_save_epochs(parser: Parser) -> None:

@@ -9,13 +9,42 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo import hub
-from ltzoo.cli.parser import Parser, add_data_options, add_save_epochs, at_least_one, is_main_process, run, seed
+from ltzoo.cli.parser import (
+    Parser,
+    add_data_options,
+    add_files_options,
+    add_save_epochs,
+    at_least_one,
+    held_out,
+    is_main_process,
+    not_below_zero,
+    run,
+    seed,
+)
 from ltzoo.data import HOLD_OUT
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, accuracy_table
 from ltzoo.recipes import Recipe, override, parse_setting, read_recipe
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train_all
+
+_FIELDS = {
+    "batch_size": "batch_size",
+    "lr": "optimizer.lr",
+    "weight_decay": "optimizer.weight_decay",
+    "opt": "optimizer.kind",
+    "layer_decay": "optimizer.layer_decay",
+    "clip_grad": "optimizer.clip_grad",
+    "micro_batches": "micro_batches",
+    "arch": "architecture",
+    "initial_checkpoint": "initial",
+    "img_size": "input.size",
+    "aa": "augmentation.auto_augment",
+    "color_jitter": "augmentation.color_jitter",
+    "mixup": "augmentation.mixup",
+    "cutmix": "augmentation.cutmix",
+}
+"""Options to the fields that they set."""
 
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -27,6 +56,16 @@ def build_parser(prog: str) -> Parser:
         "--recipe", required=True, nargs="+", metavar="NAME|FILE", help="recipes' names, or recipes as YAML"
     )
     add_data_options(parser)
+    files = add_files_options(parser)
+    files.add_argument(
+        "--skip-unreadable",
+        type=not_below_zero,
+        metavar="N",
+        help="look for images that cannot be read, and leave out at most so many",
+    )
+    files.add_argument(
+        "--image-cache", type=Path, metavar="DIR", help="keep images of --set input.shorter_side=PIXELS here"
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("output"), metavar="DIR", help="holds the run folders (%(default)s)"
     )
@@ -45,9 +84,11 @@ def build_parser(prog: str) -> Parser:
     fields.add_argument("--subset", type=Path, metavar="FILE", help="train on the images that a subset file names")
     fields.add_argument(
         "--hold-out",
-        type=at_least_one,
+        "--holdout",
+        type=held_out,
         metavar="N",
-        help="train without N images a class and measure those, not the test set: settings are chosen by them",
+        help="train without N images a class and measure those, not the test set: settings are chosen by them; "
+        "below 1, that share of each class's images in files",
     )
 
     how = parser.add_argument_group("how it runs")
@@ -62,6 +103,10 @@ def build_parser(prog: str) -> Parser:
     )
     how.add_argument("--eager", action="store_true", help="on CUDA, launch kernels one by one instead of as one graph")
     how.add_argument("--torchcompile", nargs="?", const="inductor", metavar="BACKEND", help="compile the model")
+    how.add_argument(
+        "-j", "--workers", type=not_below_zero, metavar="N", help="processes that decode images (one a core, up to 8)"
+    )
+    how.add_argument("--sync-bn", action="store_true", help="in several processes, BatchNorm sees all their images")
     how.add_argument(
         "--threads", type=at_least_one, metavar="N", help="CPU threads; 1 for small images, else all cores"
     )
@@ -80,6 +125,20 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
     fields.add_argument("--epochs", type=at_least_one, metavar="N", help="scale the schedule to N epochs")
     fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images a step, over all processes")
     fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
+    fields.add_argument("--weight-decay", type=float, metavar="DECAY", help="weight decay")
+    fields.add_argument("--opt", choices=["sgd", "adamw"], help="base optimizer")
+    fields.add_argument("--layer-decay", type=float, metavar="FACTOR", help="of the learning rate, layer by layer down")
+    fields.add_argument("--head-only", action="store_true", help="train the classifier, keep all below as it is")
+    fields.add_argument("--arch", metavar="NAME[.TAG]", help="another architecture, any of timm's")
+    fields.add_argument("--pretrained", action="store_true", help="start from timm's weights; fetches them")
+    fields.add_argument(
+        "--initial-checkpoint", metavar="NAME|FILE", help="start from a checkpoint (as --model of validate) or a file"
+    )
+    fields.add_argument("--img-size", type=at_least_one, metavar="PIXELS", help="height and width, for images in files")
+    fields.add_argument("--aa", metavar="POLICY", help="augmentation policy, such as rand-m9-mstd0.5")
+    fields.add_argument("--color-jitter", type=float, metavar="FACTOR", help="of brightness, contrast and saturation")
+    fields.add_argument("--mixup", type=float, metavar="ALPHA", help="alpha of mixup")
+    fields.add_argument("--cutmix", type=float, metavar="ALPHA", help="alpha of CutMix")
     fields.add_argument("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradient of a step")
     fields.add_argument(
         "--micro-batches", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
@@ -104,14 +163,17 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
     if arguments.epochs is not None:
         recipe = recipe.with_epochs(arguments.epochs)
     settings: dict[str, Any] = {}
-    if arguments.batch_size is not None:
-        settings["batch_size"] = arguments.batch_size
-    if arguments.lr is not None:
-        settings["optimizer.lr"] = arguments.lr
-    if arguments.clip_grad is not None:
-        settings["optimizer.clip_grad"] = arguments.clip_grad
-    if arguments.micro_batches is not None:
-        settings["micro_batches"] = arguments.micro_batches
+    for flag, key in _FIELDS.items():
+        if getattr(arguments, flag) is not None:
+            settings[key] = getattr(arguments, flag)
+    if arguments.img_size is not None and not recipe.natural:
+        raise InputError(f"--img-size is for images in files; those of {recipe.benchmark} have their size")
+    if arguments.head_only:
+        settings["optimizer.trained"] = "head"
+    if arguments.pretrained and arguments.initial_checkpoint:
+        raise InputError("--pretrained and --initial-checkpoint name two places to start from; choose one")
+    if arguments.pretrained:
+        settings["initial"] = "pretrained"
     if arguments.model_ema_decay is not None and not arguments.model_ema:
         raise InputError("--model-ema-decay says how --model-ema averages; add --model-ema")
     if arguments.model_ema:
@@ -143,6 +205,13 @@ def command(arguments: argparse.Namespace) -> None:
         capture=not arguments.eager,
         compile_backend=arguments.torchcompile,
         threads=arguments.threads,
+        workers=arguments.workers,
+        sync_bn=arguments.sync_bn,
+        image_root=arguments.image_root,
+        image_column=arguments.image_column,
+        label_column=arguments.label_column,
+        skip_unreadable=arguments.skip_unreadable,
+        image_cache=arguments.image_cache,
         trackers=tuple(dict.fromkeys(arguments.log_with or ())),
     )
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]

@@ -8,8 +8,27 @@ from pathlib import Path
 from torch import nn
 
 from ltzoo import hub
-from ltzoo.cli.parser import Parser, add_data_options, add_device_option, run, writable
-from ltzoo.data import GROUP_RULES, Groups, all_groups, load_test, make_groups
+from ltzoo.cli.parser import (
+    Parser,
+    add_data_options,
+    add_device_option,
+    add_files_options,
+    held_out,
+    not_below_zero,
+    run,
+    writable,
+)
+from ltzoo.data import (
+    GROUP_RULES,
+    NATURAL_BENCHMARKS,
+    Benchmark,
+    Groups,
+    Pictures,
+    all_groups,
+    load_test,
+    make_groups,
+)
+from ltzoo.data.files import Place, check_coverage, check_present, hold_out_files, open_files
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     BINS,
@@ -49,6 +68,18 @@ def build_parser(prog: str) -> Parser:
         "--model", required=True, metavar="NAME", help="a recipe's name, hf-hub:user/repo[@revision] or local-dir:path"
     )
     add_data_options(parser)
+    files = add_files_options(parser)
+    files.add_argument(
+        "--hold-out", "--holdout", type=held_out, metavar="N", help="measure the images that training so held out"
+    )
+    files.add_argument(
+        "-j",
+        "--workers",
+        type=not_below_zero,
+        default=0,
+        metavar="N",
+        help="processes that decode (%(default)s)",
+    )
     parser.add_argument("--groups", choices=list(GROUP_RULES), help="grouping to show (the protocol's own)")
     parser.add_argument("--tta", choices=["flip"], help="average the logits of each image and its mirror image")
     add_device_option(parser)
@@ -76,33 +107,61 @@ def command(arguments: argparse.Namespace) -> None:
     _check_files(arguments)
     folder = find_checkpoint(arguments.model)
     config, recipe = hub.read_config(folder), hub.read_recipe(folder)
-    benchmark = recipe.data
+    benchmark = hub.benchmark_of(config, recipe)
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
-    test = load_test(benchmark, arguments.data_dir, arguments.download)
+    test = _test_images(arguments, benchmark)
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
     rule = f"epoch {config[hub.EPOCH]}" if hub.EPOCH in config else "last epoch"
+    rule += " on held-out images" if arguments.hold_out else ""
     rule += ", logits averaged with those of the mirror image" if flip else ""
     scale = recipe.loss.logit_scale
-    predictions = predict_test(model, benchmark, test, device=arguments.device, flip=flip, logit_scale=scale)
+    predictions = predict_test(
+        model, benchmark, test, device=arguments.device, flip=flip, logit_scale=scale, workers=arguments.workers
+    )
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
     print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")
     print(accuracy_table({rule: figures.headline}))
     print(f"top-5 {figures.top5:.1f}, expected calibration error {figures.ece:.1f} ({BINS} bins)")
-    _write_files(arguments, recipe, model, predictions, groupings, figures)
+    _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)
+
+
+def _test_images(arguments: argparse.Namespace, benchmark: Benchmark) -> Pictures:
+    """Load a benchmark's test images, or find them where they lie in files."""
+    if benchmark.profile != "natural":
+        if arguments.hold_out is not None:
+            raise InputError(f"--hold-out is for images in files; {benchmark.name} has a test set")
+        return load_test(benchmark, arguments.data_dir, arguments.download)
+    natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names
+    place = Place(
+        arguments.data_dir, arguments.image_root, arguments.image_column, arguments.label_column, arguments.download
+    )
+    if arguments.hold_out is None:
+        test = open_files(natural, "test", place, names)
+    else:
+        whole = open_files(natural, "train", place, names)
+        test = None if whole is None else hold_out_files(whole, arguments.hold_out)[1]
+    if test is None:
+        raise InputError(
+            f"there are no test images in {place.data_dir}; add val/ or test/, or --hold-out as in training"
+        )
+    check_present(test)
+    check_coverage(None, test)
+    return test
 
 
 def _write_files(
     arguments: argparse.Namespace,
     recipe: Recipe,
+    benchmark: Benchmark,
     model: nn.Module,
     predictions: Predictions,
     groupings: Sequence[Groups],
     figures: Figures,
 ) -> None:
     """Write the files that the options name; the grouping that is shown comes first in `groupings`."""
-    title, benchmark = f"{recipe.name}\n{figures.rule}", recipe.data
+    title = f"{recipe.name}\n{figures.rule}"
     if arguments.json:
         arguments.json.write_text(json.dumps(figures.to_dict(), indent=1) + "\n", encoding="utf-8")
     if arguments.results_file:

@@ -5,6 +5,7 @@ from ltzoo.evaluate.benchmark import evaluate_model, predict_test
 from ltzoo.evaluate.calibration import BINS, Calibration, measure_calibration
 from ltzoo.evaluate.confusion import confusion_matrix, write_confusion
 from ltzoo.evaluate.figures import Figures, measure
+from ltzoo.evaluate.gather import gather
 from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
 from ltzoo.evaluate.pictures import (
     COLOURS,
@@ -17,7 +18,7 @@ from ltzoo.evaluate.pictures import (
 )
 from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
 from ltzoo.evaluate.precision import tf32
-from ltzoo.evaluate.predict import Predictions, predict
+from ltzoo.evaluate.predict import Predictions, predict, predict_classes
 from ltzoo.evaluate.seeds import seeds_table, summarize_runs
 from ltzoo.evaluate.spread import Spread, spread
 from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
@@ -44,12 +45,14 @@ __all__ = [
     "draw_curves",
     "draw_reliability",
     "evaluate_model",
+    "gather",
     "group_accuracy",
     "linear_classifier",
     "markdown_table",
     "measure",
     "measure_calibration",
     "predict",
+    "predict_classes",
     "predict_test",
     "read_logits",
     "results_row",

@@ -1,11 +1,9 @@
 """Measure a model on a benchmark, in float32."""
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 
-from ltzoo.data import Benchmark, EvalBatches, LabelledImages, all_groups
+from ltzoo.data import Benchmark, Pictures, all_groups, make_eval_batches
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.precision import tf32
@@ -15,11 +13,12 @@ from ltzoo.evaluate.predict import Predictions, predict
 def predict_test(
     model: nn.Module,
     benchmark: Benchmark,
-    test: LabelledImages,
+    test: Pictures,
     *,
     device: torch.device,
     flip: bool = False,
     logit_scale: float = 1.0,
+    workers: int = 0,
 ) -> Predictions:
     """Run a model over a benchmark's test images, in float32.
 
@@ -30,6 +29,7 @@ def predict_test(
         device: where to compute.
         flip: average the logits of image and mirror image.
         logit_scale: what the model's logits are multiplied by, `Loss.logit_scale`.
+        workers: processes that decode images; 0 to decode here.
 
     Raises:
         InputError: the model has another number of classes than the benchmark.
@@ -39,22 +39,24 @@ def predict_test(
         raise InputError(
             f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
         )
-    batches = EvalBatches(test, benchmark.data_set, device=device)
+    batches = make_eval_batches(test, benchmark.data_set, device, workers=workers)
     with tf32(False):
         predictions = predict(model.to(device), batches, flip=flip)
-    return replace(predictions, logits=logit_scale * predictions.logits)
+    predictions.logits.mul_(logit_scale)  # in place: those of thousands of classes fill memory
+    return predictions
 
 
 def evaluate_model(
     model: nn.Module,
     benchmark: Benchmark,
-    test: LabelledImages,
+    test: Pictures,
     groups: str,
     rule: str,
     *,
     device: torch.device,
     flip: bool = False,
     logit_scale: float = 1.0,
+    workers: int = 0,
 ) -> Figures:
     """Measure a model on a benchmark's test images, in float32 and by every grouping that is defined on it.
 
@@ -67,9 +69,12 @@ def evaluate_model(
         device: where to compute.
         flip: average the logits of image and mirror image.
         logit_scale: what the model's logits are multiplied by, `Loss.logit_scale`.
+        workers: processes that decode images; 0 to decode here.
 
     Raises:
         InputError: as `predict_test` and `measure`.
     """
-    predictions = predict_test(model, benchmark, test, device=device, flip=flip, logit_scale=logit_scale)
+    predictions = predict_test(
+        model, benchmark, test, device=device, flip=flip, logit_scale=logit_scale, workers=workers
+    )
     return measure(predictions, benchmark.class_counts, all_groups(benchmark, first=groups), rule)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from ltzoo.errors import InputError
+from ltzoo.evaluate.judge import judge
 from ltzoo.evaluate.predict import Predictions
 
 BINS = 15
@@ -41,20 +42,26 @@ def measure_calibration(predictions: Predictions, bins: int = BINS) -> Calibrati
     Raises:
         InputError: a logit is not finite.
     """
-    finite = predictions.logits.isfinite()
-    if not finite.all():
-        count = int((~finite).sum())
-        raise InputError(f"{count} logits are not finite, which gives no probability; look at weights and precision")
-    confidence = predictions.logits.double().softmax(dim=1).amax(dim=1)
-    right = (predictions.predicted == predictions.labels).double()
+    judged = judge(predictions)
+    return calibrate(judged.confidence, judged.right, bins)
+
+
+def calibrate(confidence: Tensor, right: Tensor, bins: int = BINS) -> Calibration:
+    """Compute the error from what is known of each image; see `measure_calibration`.
+
+    Args:
+        confidence: (N,) float64, the highest softmax probability.
+        right: (N,) bool, whether that class is the label.
+        bins: number of bins of equal width, at least 1.
+    """
     edges = torch.arange(1, bins, dtype=torch.float64) / bins
     # bucketize gives each value the first edge that is not below it: bins are open on the left, closed on the right.
     place = torch.bucketize(confidence, edges)
     counts = torch.bincount(place, minlength=bins)
-    confident, hits = (torch.bincount(place, weights=values, minlength=bins) for values in (confidence, right))
+    confident, hits = (torch.bincount(place, weights=values, minlength=bins) for values in (confidence, right.double()))
     filled = counts > 0
 
-    def means(sums: torch.Tensor) -> tuple[float | None, ...]:
+    def means(sums: Tensor) -> tuple[float | None, ...]:
         return tuple(100 * float(s) / int(n) if n else None for s, n in zip(sums, counts, strict=True))
 
     return Calibration(

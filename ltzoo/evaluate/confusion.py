@@ -34,4 +34,4 @@ def write_confusion(path: Path, matrix: Tensor) -> None:
     with whole_file(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["label", *range(len(matrix))])
-        writer.writerows([label, *row] for label, row in enumerate(matrix.tolist()))
+        writer.writerows([label, *row.tolist()] for label, row in enumerate(matrix))

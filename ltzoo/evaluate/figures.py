@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from ltzoo.data import Groups
-from ltzoo.evaluate.accuracy import GroupAccuracy, class_accuracy, group_accuracy
-from ltzoo.evaluate.calibration import measure_calibration
+from ltzoo.evaluate.accuracy import GroupAccuracy, check_range, check_shapes, group_accuracy, share_right
+from ltzoo.evaluate.calibration import calibrate
+from ltzoo.evaluate.judge import judge
 from ltzoo.evaluate.predict import Predictions
 
 
@@ -79,19 +78,18 @@ def measure(predictions: Predictions, class_counts: Sequence[int], groupings: Se
     Raises:
         InputError: a class has no test image, a logit is not finite, or a grouping does not cover the classes.
     """
-    logits, labels = predictions.logits, predictions.labels
-    predicted = predictions.predicted
-    per_class = class_accuracy(logits, labels, len(class_counts))
-    own = logits.gather(1, labels[:, None])
-    tied_before = (logits == own) & (torch.arange(logits.shape[1]) < labels[:, None])
-    rank = ((logits > own) | tied_before).sum(dim=1)
+    labels, classes = predictions.labels, len(class_counts)
+    check_shapes(predictions.logits, labels, classes)
+    check_range("labels", labels, classes)
+    judged = judge(predictions)
+    per_class = share_right(judged.right, labels, classes)
     return Figures(
-        overall=100 * int((predicted == labels).sum()) / len(labels),
-        top5=100 * int((rank < 5).sum()) / len(labels),
+        overall=100 * int(judged.right.sum()) / len(labels),
+        top5=100 * int(judged.top5.sum()) / len(labels),
         groups={groups.rule: group_accuracy(per_class, groups) for groups in groupings},
         per_class=per_class,
         class_counts=tuple(class_counts),
         images=len(labels),
         rule=rule,
-        ece=measure_calibration(predictions).ece,
+        ece=calibrate(judged.confidence, judged.right).ece,
     )

@@ -1,5 +1,6 @@
 """Checkpoints: folders in the layout of a Hub repository, written, verified, found, fetched, loaded and published."""
 
+from ltzoo.hub.benchmark import benchmark_of
 from ltzoo.hub.card import write_card
 from ltzoo.hub.config import EPOCH, read_config, read_recipe
 from ltzoo.hub.fetch import fetch
@@ -22,6 +23,7 @@ __all__ = [
     "WEIGHTS",
     "Publication",
     "Verdict",
+    "benchmark_of",
     "damaged_files",
     "describe",
     "fetch",

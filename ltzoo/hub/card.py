@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ltzoo.data import HOLD_OUT, get_benchmark
+from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, get_benchmark
 from ltzoo.evaluate import Figures, markdown_table
 from ltzoo.hub.config import EPOCH
 from ltzoo.hub.layout import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS
@@ -48,8 +48,8 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
     recipe = config.get("recipe")
     if recipe is None:
         return ModelCardData(license="apache-2.0", library_name="timm", pipeline_tag=tags[0], tags=tags)
-    benchmark = get_benchmark(recipe["benchmark"])
-    data_set = benchmark.data_set
+    name = recipe["benchmark"]
+    data_set = NATURAL_BENCHMARKS[name] if name in NATURAL_BENCHMARKS else get_benchmark(name).data_set
     results = []
     if metrics is not None:
         figures = Figures.from_dict(metrics["last"])
@@ -58,7 +58,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
             EvalResult(
                 task_type="image-classification",
                 dataset_type=data_set.hub_id or data_set.name,
-                dataset_name=benchmark.name,
+                dataset_name=name,
                 dataset_split="train" if _held_out(config) else "test",
                 metric_type="accuracy",
                 metric_name=f"{group} accuracy, {figures.rule}" + ("" if group == "overall" else f", groups by {rule}"),
@@ -71,7 +71,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
         license="apache-2.0",
         library_name="ltzoo",
         pipeline_tag=tags[0],
-        tags=[*tags, "long-tailed", benchmark.name, recipe["loss"]["name"], recipe["perturbation"]["name"]],
+        tags=[*tags, "long-tailed", name, recipe["loss"]["name"], recipe["perturbation"]["name"]],
         datasets=[data_set.hub_id] if data_set.hub_id else None,
         model_name=recipe["name"],
         eval_results=results or None,
@@ -84,7 +84,8 @@ def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address:
     lines += [] if recipe is None else [*_origin(config, recipe), ""]
     lines += ["## Use", "", *_use(config, address), ""]
     if recipe is not None and metrics is not None:
-        images = "images held out of the training split" if _held_out(config) else "the balanced test set"
+        test = "the test set" if recipe["benchmark"] in NATURAL_BENCHMARKS else "the balanced test set"
+        images = "images held out of the training split" if _held_out(config) else test
         lines += ["## Figures", "", *_figures(images, recipe, metrics), ""]
     if recipe is not None:
         shown = {key: value for key, value in recipe.items() if key != "published"}

@@ -1,6 +1,6 @@
 """The step as a CUDA graph: every kernel of it launched at once, instead of hundreds one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ _MOST_SHAPES = 4
 """An epoch has batches of one shape and a last, smaller one; many more are not meant to be captured."""
 
 
-def obstacle(recipe: Recipe, accelerator: Accelerator) -> str | None:
+def obstacle(recipe: Recipe, class_counts: Sequence[int], accelerator: Accelerator) -> str | None:
     """Say why a recipe's step cannot be captured here; None where it can."""
     if accelerator.device.type != "cuda":
         return f"there are no graphs on {accelerator.device.type}"
@@ -26,8 +26,12 @@ def obstacle(recipe: Recipe, accelerator: Accelerator) -> str | None:
         return "several processes take part"
     if accelerator.scaler is not None:
         return "a loss scaler takes part; bfloat16 needs none"
-    epochs, counts = recipe.schedule.epochs, recipe.data.class_counts
-    if any(recipe.perturbation.table(counts, epoch, epochs).direction != "gradient" for epoch in range(epochs)):
+    if recipe.optimizer.kind != "sgd":
+        return f"{recipe.optimizer.kind} counts its steps on the CPU"
+    if recipe.optimizer.layer_decay is not None:
+        return "each group of layers has a learning rate of its own"
+    epochs = recipe.schedule.epochs
+    if any(recipe.perturbation.table(class_counts, epoch, epochs).direction != "gradient" for epoch in range(epochs)):
         return f"{recipe.perturbation.name} draws its noise anew for each step"
     return None
 
@@ -38,6 +42,7 @@ class _Captured:
 
     images: Tensor
     targets: Tensor
+    target_weights: Tensor | None
     table: GroupTable
     loss: Tensor
     replay: Callable[[], object]
@@ -51,6 +56,7 @@ class CapturedStep(Step):
 
     Args:
         recipe: see `Step`.
+        class_counts: see `Step`.
         model: see `Step`.
         accelerator: see `Step`.
         seed: see `Step`.
@@ -61,6 +67,7 @@ class CapturedStep(Step):
     def __init__(
         self,
         recipe: Recipe,
+        class_counts: Sequence[int],
         model: nn.Module,
         accelerator: Accelerator,
         seed: int,
@@ -70,10 +77,10 @@ class CapturedStep(Step):
         device = accelerator.device
         self.say, self.possible = say, True
         self.lr_there = torch.zeros((), device=device)
-        self.weights_there = torch.zeros(len(recipe.data.class_counts), device=device)
+        self.weights_there = torch.zeros(len(class_counts), device=device)
         self.radii_there: dict[tuple, Tensor] = {}
         self.recorded: dict[tuple, _Captured] = {}
-        super().__init__(recipe, model, accelerator, seed, compile_backend)
+        super().__init__(recipe, class_counts, model, accelerator, seed, compile_backend)
 
     def begin(self, epoch: int) -> None:
         """See `Step.begin`."""
@@ -88,25 +95,27 @@ class CapturedStep(Step):
         radii = torch.tensor(self.table.radii)
         self.radii_there.setdefault(self.stage, torch.zeros(len(radii), device=self.device)).copy_(radii)
 
-    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, targets: Tensor, target_weights: Tensor | None = None) -> Tensor:
         """See `Step`. The loss returned is overwritten by the next step."""
         key = (self.stage, images.shape)
         if self.possible and key not in self.recorded:
             try:
-                self.recorded[key] = self._capture(images, targets)
+                self.recorded[key] = self._capture(images, targets, target_weights)
             except RuntimeError as error:
                 self.possible = False
                 self.recorded.clear()
                 self.say(f"the step cannot be captured ({' '.join(str(error).split())[:200]}); it runs eagerly")
         if not self.possible:
-            return super().__call__(images, targets)
+            return super().__call__(images, targets, target_weights)
         captured = self.recorded[key]
         captured.images.copy_(images)
         captured.targets.copy_(targets)
+        if captured.target_weights is not None and target_weights is not None:
+            captured.target_weights.copy_(target_weights)
         captured.replay()
         return captured.loss
 
-    def _capture(self, images: Tensor, targets: Tensor) -> _Captured:
+    def _capture(self, images: Tensor, targets: Tensor, target_weights: Tensor | None) -> _Captured:
         """Record a step; it leaves no trace in weights, statistics, momentum and average."""
         if sum(stage == self.stage for stage, _ in self.recorded) == _MOST_SHAPES:
             raise ValueError(
@@ -114,10 +123,11 @@ class CapturedStep(Step):
                 "give all batches one size, or train without capture"
             )
         images, targets, table = images.clone(), targets.clone(), self.table
+        target_weights = None if target_weights is None else target_weights.clone()
         radii = self.radii_there[self.stage]
 
         def step() -> Tensor:
-            return self.run(images, targets, table, self.weights_there, radii)
+            return self.run(images, targets, target_weights, table, self.weights_there, radii)
 
         state = self._state()
         before = [value.clone() for value in state]
@@ -127,7 +137,7 @@ class CapturedStep(Step):
             for value, was in zip(state, before, strict=True):
                 value.copy_(was)
             self.optimizer.zero_grad()
-        return _Captured(images, targets, table, loss, replay)
+        return _Captured(images, targets, target_weights, table, loss, replay)
 
     def _state(self) -> list[Tensor]:
         """All that a step changes."""

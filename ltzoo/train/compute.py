@@ -9,8 +9,10 @@ from pathlib import Path
 import accelerate
 import torch
 from accelerate import Accelerator
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 
+from ltzoo.data import Benchmark, DataSet
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict
 from ltzoo.recipes import Recipe
@@ -81,17 +83,32 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def choose_threads(recipe: Recipe) -> int:
+def choose_threads(recipe: Recipe, data_set: DataSet) -> int:
     """Choose the CPU threads, whatever launches the run: how many there are decides how sums are rounded.
 
     Threads wait for each other after every operation; a batch of small images is done before they have met.
     """
-    data_set = recipe.data.data_set
     pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
     return 1 if pixels < _PIXELS_WORTH_THREADS else cores()
 
 
-def try_out(model: nn.Module, recipe: Recipe, compile_backend: str | None) -> None:
+def choose_workers(processes: int) -> int:
+    """Choose how many processes decode images for each that trains: the machine's cores are shared, up to 8 each."""
+    return max(1, min(8, cores() // max(1, processes)))
+
+
+def synchronize_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Let BatchNorm see the images of all processes.
+
+    Raises:
+        InputError: torch has no such BatchNorm on the device.
+    """
+    if accelerator.device.type != "cuda":
+        raise InputError(f"--sync-bn is for CUDA, torch has it not on {accelerator.device.type}; leave it out")
+    return convert_sync_batchnorm(model) if accelerator.num_processes > 1 else model
+
+
+def try_out(model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_backend: str | None) -> None:
     """See, before anything is written, that every part of a recipe works with the others.
 
     Raises:
@@ -101,7 +118,7 @@ def try_out(model: nn.Module, recipe: Recipe, compile_backend: str | None) -> No
     backends = torch.compiler.list_backends(exclude_tags=())
     if compile_backend is not None and compile_backend not in backends:
         raise InputError(f"torch.compile has no backend {compile_backend!r}; there are {', '.join(backends)}")
-    data_set, counts, epochs = recipe.data.data_set, recipe.data.class_counts, recipe.schedule.epochs
+    data_set, counts, epochs = benchmark.data_set, benchmark.class_counts, recipe.schedule.epochs
     images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
     targets = torch.zeros(2, dtype=torch.int64)
     try:

@@ -11,7 +11,7 @@ import timm
 import torch
 
 import ltzoo
-from ltzoo.data import HOLD_OUT, Subset
+from ltzoo.data import HOLD_OUT, Benchmark, Subset
 from ltzoo.recipes import Recipe, differences, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
 
@@ -22,6 +22,7 @@ class RunFacts:
 
     Attributes:
         recipe: what was trained.
+        benchmark: the class counts that it was trained with, and what the labels mean.
         overrides: where it differs from the registered recipe of its name: dotted key to [registered, used]; `hold_out`
             where figures are of images held out of the training split.
         seed: of weights, order and augmentation.
@@ -34,6 +35,7 @@ class RunFacts:
     """
 
     recipe: Recipe
+    benchmark: Benchmark
     overrides: Mapping[str, list[Any]]
     seed: int
     subset: Subset
@@ -82,23 +84,25 @@ class RunFacts:
 
 def gather_facts(
     recipe: Recipe,
+    benchmark: Benchmark,
     seed: int,
     subset: Subset,
     how: Mapping[str, Any],
     machine: str,
     side_by_side: int = 1,
-    hold_out: int | None = None,
+    hold_out: int | float | None = None,
 ) -> RunFacts:
     """Gather the record of a run before it begins.
 
     Args:
         recipe: what is trained.
+        benchmark: the opened benchmark.
         seed: of weights, order and augmentation.
         subset: the training images.
         how: device, threads, memory format and the like.
         machine: the device's name.
         side_by_side: runs that share the device.
-        hold_out: images of each class that are measured in the place of the test set, see `TrainOptions`.
+        hold_out: what is measured in the place of the test set, see `TrainOptions`.
     """
     registered = recipe.name in list_recipes()
     versions = {
@@ -111,4 +115,4 @@ def gather_facts(
     }
     overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
     overrides |= {} if hold_out is None else {HOLD_OUT: [None, hold_out]}
-    return RunFacts(recipe, overrides, seed, subset, how, machine, side_by_side, versions)
+    return RunFacts(recipe, benchmark, overrides, seed, subset, how, machine, side_by_side, versions)

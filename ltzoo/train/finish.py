@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo import hub
-from ltzoo.data import LabelledImages, make_groups
+from ltzoo.data import Pictures, make_groups
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
-from ltzoo.recipes import PaperRule, Recipe, build_model, model_arguments
+from ltzoo.recipes import PaperRule, build_model, model_arguments
 from ltzoo.train.facts import RunFacts
 from ltzoo.train.keep import description
 from ltzoo.train.run_folder import Row, RunFolder, write_text
@@ -26,8 +26,9 @@ def finish_run(
     facts: RunFacts,
     weights: Mapping[str, Tensor],
     history: Sequence[Row],
-    images: LabelledImages,
+    images: Pictures,
     device: torch.device,
+    workers: int,
 ) -> None:
     """Write `checkpoint/` and, last, `metrics.json`, which says that the run is finished.
 
@@ -38,10 +39,11 @@ def finish_run(
         history: rows of `summary.csv`.
         images: what is measured, the test images or the held-out ones.
         device: where to measure.
+        workers: processes that decode images.
     """
     recipe, origin = facts.recipe, facts.origin() | {"overrides": dict(facts.overrides)}
-    measure = _Measure(recipe, images, device)
-    model = build_model(recipe)
+    measure = _Measure(facts, images, device, workers)
+    model = build_model(recipe, data_set=facts.benchmark.data_set)
     model.load_state_dict(weights)
     with hub.new_checkpoint(folder.checkpoint) as fresh:
         last = _write_weights(fresh, model, facts, measure)
@@ -52,7 +54,7 @@ def finish_run(
         text = json.dumps(metrics, indent=1) + "\n"
         write_text(fresh / hub.METRICS, text)
         shutil.copyfile(folder.summary, fresh / hub.SUMMARY)
-        draw_classes(fresh / hub.CLASSES_PICTURE, facts.title, last, make_groups(recipe.groups, recipe.data))
+        draw_classes(fresh / hub.CLASSES_PICTURE, facts.title, last, make_groups(recipe.groups, facts.benchmark))
         draw_curves(fresh / hub.CURVES_PICTURE, facts.title, history, "held-out" if facts.held_out else "test")
         hub.write_card(fresh)
     write_text(folder.metrics, text)
@@ -62,34 +64,37 @@ class _Measure:
     """Measures epochs of a run, each once.
 
     Args:
-        recipe: benchmark, groups and scale of the logits.
+        facts: recipe and benchmark: groups, and the scale of the logits.
         images: what is measured.
         device: where to compute.
+        workers: processes that decode images.
     """
 
-    def __init__(self, recipe: Recipe, images: LabelledImages, device: torch.device) -> None:
-        self.recipe, self.images, self.device = recipe, images, device
+    def __init__(self, facts: RunFacts, images: Pictures, device: torch.device, workers: int) -> None:
+        self.facts, self.images, self.device, self.workers = facts, images, device, workers
         self.measured: dict[tuple[int, bool], Figures] = {}
 
     def __call__(self, model: nn.Module, epoch: int, flip: bool, rule: str) -> Figures:
         if (epoch, flip) not in self.measured:
-            recipe = self.recipe
+            recipe = self.facts.recipe
             self.measured[epoch, flip] = evaluate_model(
                 model,
-                recipe.data,
+                self.facts.benchmark,
                 self.images,
                 recipe.groups,
                 rule,
                 device=self.device,
                 flip=flip,
                 logit_scale=recipe.loss.logit_scale,
+                workers=self.workers,
             )
         return replace(self.measured[epoch, flip], rule=rule)
 
 
 def _write_weights(fresh: Path, model: nn.Module, facts: RunFacts, measure: _Measure) -> Figures:
     """Write the last epoch's weights in half precision if no class's accuracy changes with it, else in float32."""
-    epoch, arguments = facts.recipe.schedule.epochs - 1, model_arguments(facts.recipe)
+    epoch = facts.recipe.schedule.epochs - 1
+    arguments = model_arguments(facts.recipe, facts.benchmark.data_set)
     rule = "last epoch on held-out images" if facts.held_out else "last epoch"
     full = measure(model, epoch, False, rule)
     hub.write_model(fresh, model, arguments, half=True)

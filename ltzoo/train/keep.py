@@ -21,12 +21,12 @@ def description(facts: RunFacts, **own: Any) -> dict[str, Any]:
         facts: the record of the run.
         **own: what these weights have to themselves: `metrics` of the last epoch's, `epoch` of any other.
     """
-    recipe = facts.recipe
-    groups = make_groups(recipe.groups, recipe.data)
+    recipe, benchmark = facts.recipe, facts.benchmark
+    groups = make_groups(recipe.groups, benchmark)
     return {
         "recipe": recipe_to_dict(recipe),
-        "label_names": list(recipe.data.data_set.class_names),
-        "class_counts": list(recipe.data.class_counts),
+        "label_names": list(benchmark.data_set.class_names),
+        "class_counts": list(benchmark.class_counts),
         "groups": {groups.rule: {name: list(classes) for name, classes in groups.classes.items()}},
         **own,
         **facts.origin(),
@@ -89,8 +89,9 @@ def keep_epoch(folder: RunFolder, facts: RunFacts, weights: Mapping[str, Tensor]
         return
     # Models are built, which draws: the training that goes on must not see that.
     with torch.random.fork_rng(devices=[]), hub.new_checkpoint(place) as fresh:
-        model = build_model(facts.recipe)
+        data_set = facts.benchmark.data_set
+        model = build_model(facts.recipe, data_set=data_set)
         model.load_state_dict(weights)
-        hub.write_model(fresh, model, model_arguments(facts.recipe))
+        hub.write_model(fresh, model, model_arguments(facts.recipe, data_set))
         hub.describe(fresh, description(facts, epoch=epoch))
         hub.write_card(fresh)

@@ -44,15 +44,15 @@ class Progress:
         if self.bar is not None:
             self.bar.update()
 
-    def epoch(self, row: Mapping[str, float | None]) -> None:
-        """Report a finished epoch, a row of `summary.csv`."""
+    def epoch(self, row: Mapping[str, float | None], rates: str = "") -> None:
+        """Report a finished epoch, a row of `summary.csv`, and how fast images came."""
         epoch = int(row["epoch"] or 0) + 1
         shown = {key: row.get(key) for key in ("overall", "head", "mid", "tail")}
         accuracies = "  ".join(f"{key} {value:5.1f}" for key, value in shown.items() if value is not None)
         lr, loss, seconds = row["lr"], row["train_loss"], row["seconds"]
         self.say(
             f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {loss:.4f}  lr {lr:.3g}"
-            f"{'  ' if accuracies else ''}{accuracies}  {seconds:.1f} s"
+            f"{'  ' if accuracies else ''}{accuracies}  {seconds:.1f} s{rates}"
         )
 
     def close(self) -> None:

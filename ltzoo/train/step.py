@@ -1,15 +1,18 @@
 """One step of a recipe's training: the perturbed gradient, clipping, the optimizer, the weights' moving average."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
 
-from ltzoo.data import seeded_generator
+from ltzoo.data import draw_from, seeded_generator
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import GroupTable, perturbed_backward
 from ltzoo.train.compute import make_forward
+from ltzoo.train.optimizer import freeze, make_optimizer
 
 
 class Step:
@@ -17,6 +20,7 @@ class Step:
 
     Args:
         recipe: what to train.
+        class_counts: (C,) training images of each class.
         model: on its device, in its memory format.
         accelerator: precision, loss scaler and processes.
         seed: of the noise.
@@ -24,7 +28,13 @@ class Step:
     """
 
     def __init__(
-        self, recipe: Recipe, model: nn.Module, accelerator: Accelerator, seed: int, compile_backend: str | None
+        self,
+        recipe: Recipe,
+        class_counts: Sequence[int],
+        model: nn.Module,
+        accelerator: Accelerator,
+        seed: int,
+        compile_backend: str | None,
     ) -> None:
         self.recipe, self.model, self.seed = recipe, model, seed
         self.device, self.scaler = accelerator.device, accelerator.scaler
@@ -34,20 +44,10 @@ class Step:
             for value in model.state_dict().values():
                 dist.broadcast(value, 0)
         self.forward = make_forward(model, accelerator, compile_backend)
-        self.class_counts = torch.tensor(recipe.data.class_counts, device=self.device)
-        self.criterion = recipe.loss.bind(recipe.data.class_counts).to(self.device, torch.float32)
-        settings = recipe.optimizer
-        self.optimizer = torch.optim.SGD(
-            model.parameters(),
-            lr=settings.lr,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-            nesterov=settings.nesterov,
-            fused=True,
-        )
-        # Else the first step makes them, from memory as it lies there; where that step overflows, it would stay so.
-        for parameter in model.parameters() if settings.momentum else []:
-            self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self.class_counts = torch.tensor(class_counts, device=self.device)
+        self.criterion = recipe.loss.bind(class_counts).to(self.device, torch.float32)
+        self.still = freeze(model) if recipe.optimizer.trained == "head" else []
+        self.optimizer = make_optimizer(recipe.optimizer, model)
         self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
         self.begin(0)
 
@@ -65,21 +65,37 @@ class Step:
         """Set learning rate, table, class weights and noise for an epoch, from 0."""
         recipe, self.epoch = self.recipe, epoch
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
+            group["lr"] = self.lr * group.get("lr_scale", 1.0)
         self.table = recipe.perturbation.table(self.class_counts, epoch, recipe.schedule.epochs)
-        weights = recipe.reweighting.weights(recipe.data.class_counts, epoch)
+        weights = recipe.reweighting.weights(self.class_counts.tolist(), epoch)
         self.class_weights = weights.to(self.device, torch.float32)
         # Processes that climb apart are shaken apart.
         own = () if recipe.ascent == "averaged" else (self.process,)
         self.noise = seeded_generator(self.seed, epoch, 1, *own, device=self.device)
+        # What a model draws, for dropout say: each process for its own images, and after a resume the same.
+        draw_from(self.seed, epoch, 2, self.process)
         self.model.train()
+        for module in self.still:
+            module.eval()
 
-    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Take a step on a batch; the mean loss over all processes, a detached scalar."""
-        return self.run(images, targets, self.table, self.class_weights)
+    def __call__(self, images: Tensor, targets: Tensor, target_weights: Tensor | None = None) -> Tensor:
+        """Take a step on a batch; the mean loss over all processes, a detached scalar.
+
+        Args:
+            images: (B, channels, H, W).
+            targets: (B,) int64, or (B, M) where each image has M classes.
+            target_weights: (B, M), how much each of them counts.
+        """
+        return self.run(images, targets, target_weights, self.table, self.class_weights)
 
     def run(
-        self, images: Tensor, targets: Tensor, table: GroupTable, class_weights: Tensor, radii: Tensor | None = None
+        self,
+        images: Tensor,
+        targets: Tensor,
+        target_weights: Tensor | None,
+        table: GroupTable,
+        class_weights: Tensor,
+        radii: Tensor | None = None,
     ) -> Tensor:
         """Take a step with a table and weights."""
         recipe, parameters = self.recipe, self.model.parameters()
@@ -90,6 +106,7 @@ class Step:
             targets,
             table,
             class_weights=class_weights,
+            target_weights=target_weights,
             forward=self.forward,
             batchnorm=recipe.batchnorm,
             scaler=self.scaler,

@@ -12,31 +12,31 @@ from torch import Tensor, nn
 
 from ltzoo.data import (
     IMPORTED,
-    EvalBatches,
-    LabelledImages,
-    Subset,
-    TrainBatches,
-    load_held_out,
-    load_subset,
-    load_test,
-    load_train,
+    TrainLoader,
+    make_eval_batches,
     make_groups,
+    make_train_batches,
+    mix,
     read_subset,
 )
 from ltzoo.errors import InputError
-from ltzoo.evaluate import class_accuracy, group_accuracy, predict
+from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
 from ltzoo.recipes import Recipe, build_model
 from ltzoo.train.capture import CapturedStep, obstacle
 from ltzoo.train.compute import (
     choose_channels_last,
     choose_threads,
+    choose_workers,
     device_name,
     make_accelerator,
     make_forward,
+    synchronize_batchnorm,
     try_out,
 )
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
+from ltzoo.train.images import RunImages, is_rules_own, load_images
+from ltzoo.train.initial import find_initial, load_initial
 from ltzoo.train.keep import check_not_passed, keep_epoch
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, decide
@@ -68,26 +68,28 @@ def training(
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
     device = accelerator.device
     decide(accelerator, lambda: folder.check_free(options.resume))
-    wanted = recipe.subset if options.subset is None else read_subset(options.subset)
     # One process of a machine fetches; the others find what it fetched.
     with accelerator.local_main_process_first():
-        where = (options.data_dir, options.download)
-        if options.hold_out is None:
-            train_images, subset = load_train(recipe.data, wanted, *where)
-            eval_images = load_test(recipe.data, *where)
-        else:
-            train_images, subset, eval_images = load_held_out(recipe.data, wanted, options.hold_out, *where)
-    if isinstance(wanted, Subset) and not _is_rules_own(wanted, recipe, options):
+        initial = find_initial(recipe)
+        images = load_images(recipe, initial, options, accelerator.print)
+    if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
-    check_shares(len(train_images.labels), recipe.batch_size, accelerator.num_processes)
+    benchmark = images.benchmark
+    check_shares(len(images.train.labels), recipe.batch_size, accelerator.num_processes)
     if options.channels_last is None:
         options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
     if device.type == "cpu":
-        torch.set_num_threads(options.threads or choose_threads(recipe))
+        torch.set_num_threads(options.threads or choose_threads(recipe, benchmark.data_set))
+    if options.workers is None:
+        options = replace(options, workers=choose_workers(accelerator.num_processes))
     torch.manual_seed(options.seed)
-    model = build_model(recipe)
-    try_out(model, recipe, options.compile_backend)
-    against = obstacle(recipe, accelerator) if options.capture else "it is not asked for"
+    model = build_model(recipe, data_set=benchmark.data_set)
+    try_out(model, recipe, benchmark, options.compile_backend)
+    with accelerator.local_main_process_first():
+        initial_sha256 = load_initial(model, initial, benchmark.data_set)
+    if options.sync_bn:
+        model = synchronize_batchnorm(model, accelerator)
+    against = obstacle(recipe, benchmark.class_counts, accelerator) if options.capture else "it is not asked for"
     how = {
         "device": device.type,
         "processes": accelerator.num_processes,
@@ -97,30 +99,26 @@ def training(
         "torchcompile": options.compile_backend,
         "val_interval": options.val_interval,
     }
-    facts = gather_facts(recipe, options.seed, subset, how, device_name(device), side_by_side, options.hold_out)
+    how |= {"sync_bn": True} if options.sync_bn else {}
+    how |= {"initial_sha256": initial_sha256} if initial_sha256 else {}
+    machine = device_name(device)
+    facts = gather_facts(recipe, benchmark, options.seed, images.subset, how, machine, side_by_side, options.hold_out)
 
     with ExitStack() as held:
 
         def begin() -> bool:
-            held.enter_context(folder.claim(facts.document(), subset.to_dict(), options.resume))
+            held.enter_context(folder.claim(facts.document(), images.subset.to_dict(), options.resume))
             return folder.metrics.exists()
 
         finished = decide(accelerator, begin)
         if not finished:
             label = "" if alone else f"{recipe.name}.seed{options.seed}: "
-            run = _Training(facts, options, accelerator, folder, model, train_images, eval_images, label)
+            run = _Training(facts, options, accelerator, folder, model, images, label)
             yield from run.steps(against)
     if finished:
         past = recipe.schedule.epochs + 1
         decide(accelerator, lambda: check_not_passed(folder, options.save_epochs, recipe, past))
     return folder
-
-
-def _is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:
-    """Say whether a subset from a file is the one that the recipe's rule chooses anyway."""
-    if recipe.subset == IMPORTED:
-        return False
-    return load_subset(recipe.data, recipe.subset, options.data_dir, options.download).sha256 == subset.sha256
 
 
 class _Training:
@@ -133,30 +131,23 @@ class _Training:
         accelerator: Accelerator,
         folder: RunFolder,
         model: nn.Module,
-        train_images: LabelledImages,
-        eval_images: LabelledImages,
+        images: RunImages,
         label: str,
     ) -> None:
         recipe, device = facts.recipe, accelerator.device
-        data_set, channels_last = recipe.data.data_set, bool(options.channels_last)
+        data_set, channels_last = images.benchmark.data_set, bool(options.channels_last)
         self.facts, self.recipe, self.options = facts, recipe, options
         self.accelerator, self.folder, self.label = accelerator, folder, label
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(device).to(memory_format=memory_format)
-        self.batches = TrainBatches(
-            train_images,
-            data_set,
-            recipe.augmentation,
-            recipe.batch_size,
-            options.seed,
-            device,
-            channels_last,
-            accelerator.process_index,
-            accelerator.num_processes,
+        self.workers = options.workers or 0
+        shared = (device, channels_last, accelerator.process_index, accelerator.num_processes, self.workers)
+        self.batches = make_train_batches(
+            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, *shared
         )
-        self.eval_images = eval_images
-        self.eval_batches = EvalBatches(eval_images, data_set, device=device, channels_last=channels_last)
-        self.groups = make_groups(recipe.groups, recipe.data)
+        self.measured = images.measured
+        self.eval_batches = make_eval_batches(images.measured, data_set, *shared)
+        self.groups = make_groups(recipe.groups, images.benchmark)
         # How often each selection looks at the accuracy, and the best that it saw.
         self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
         self.best = dict.fromkeys(self.intervals, -1.0)
@@ -171,7 +162,8 @@ class _Training:
         """
         epochs, main = self.recipe.schedule.epochs, self.accelerator.is_main_process
         display = Progress(epochs, len(self.batches), self.label, silent=not main)
-        arguments = (self.recipe, self.model, self.accelerator, self.options.seed, self.options.compile_backend)
+        counts = self.facts.benchmark.class_counts
+        arguments = (self.recipe, counts, self.model, self.accelerator, self.options.seed, self.options.compile_backend)
         if against_capture is None:
             self.step: Step = CapturedStep(*arguments, say=display.say)
         else:
@@ -195,12 +187,12 @@ class _Training:
         try:
             for epoch in range(self.done, epochs):
                 row = yield from self.train_epoch(epoch, display)
+                if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
+                    row |= self.evaluate(epoch)
                 if main:
-                    if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
-                        row |= self.evaluate(epoch)
                     self.keep(epoch, row)
                     self.save_checkpoint(epoch + 1)
-                    display.epoch(row)
+                    display.epoch(row, self.rates(row))
         except (KeyboardInterrupt, GeneratorExit):
             display.say(f"{len(self.history)} of {epochs} epochs are kept; --resume goes on from there")
             raise
@@ -210,7 +202,7 @@ class _Training:
                 tracker.finish()
         if main:
             device = self.accelerator.device
-            finish_run(self.folder, self.facts, self.weights(), self.history, self.eval_images, device)
+            finish_run(self.folder, self.facts, self.weights(), self.history, self.measured, device, self.workers)
         self.accelerator.wait_for_everyone()
 
     def train_epoch(self, epoch: int, display: Progress) -> Generator[None, None, Row]:
@@ -219,10 +211,12 @@ class _Training:
         step.begin(epoch)
         total = torch.zeros((), device=self.accelerator.device)
         left = len(self.batches.labels)
-        for images, targets in self.batches.epoch(epoch):
+        seed, process = self.options.seed, self.accelerator.process_index
+        for number, (images, targets) in enumerate(self.batches.epoch(epoch)):
+            mixed = mix(images, targets, recipe.augmentation, seed, epoch, number, process)
             # Over all processes, as the loss is.
             count = min(recipe.batch_size, left)
-            total += step(images, targets) * count
+            total += step(*mixed) * count
             left -= count
             display.step()
             yield
@@ -243,25 +237,37 @@ class _Training:
         }
 
     def evaluate(self, epoch: int) -> Row:
-        """Measure the weights as they are, in the run's precision, and keep them where no earlier epoch did as well."""
+        """Measure the weights as they are, in the run's precision, and keep them where no earlier epoch did as well.
+
+        Each process measures its own images, each image once; all of them are counted together.
+        """
         began, model = time.perf_counter(), self.step.evaluated
         # The pass of the step may be compiled for the weights in training; the average has weights of its own.
         forward = self.step.forward if model is self.model else make_forward(model, self.accelerator, None)
-        predictions = predict(model, self.eval_batches, forward=forward)
         # The predicted classes alone: an overflow in reduced precision costs accuracy here, not the run.
-        right = predictions.predicted == predictions.labels
-        overall = 100 * float(right.double().mean())
-        per_class = class_accuracy(predictions.predicted, predictions.labels, len(self.recipe.data.class_counts))
+        predicted, labels = map(gather, predict_classes(model, self.eval_batches, forward=forward))
+        overall = 100 * float((predicted == labels).double().mean())
+        per_class = class_accuracy(predicted, labels, len(self.facts.benchmark.class_counts))
         last = epoch + 1 == self.recipe.schedule.epochs
         for selection, interval in self.intervals.items():
             if (last or (epoch + 1) % interval == 0) and overall > self.best[selection]:
                 self.best[selection] = overall
+                if not self.accelerator.is_main_process:
+                    continue
                 save_tensors(self.folder.selected(selection), model.state_dict(), {"epoch": str(epoch)})
         return {
             "overall": overall,
             **group_accuracy(per_class, self.groups),
             "eval_seconds": time.perf_counter() - began,
         }
+
+    def rates(self, row: Row) -> str:
+        """Say how fast images were trained on and, where they are decoded on the way, how fast they could come."""
+        if not isinstance(self.batches, TrainLoader):
+            return ""
+        trained = len(self.batches.labels) / (row["seconds"] or math.inf)
+        loaded = self.batches.rate * self.accelerator.num_processes
+        return f"  {trained:.0f} images/s, loader up to {loaded:.0f}"
 
     def weights(self) -> dict[str, Tensor]:
         """Copy the state dict that counts to the CPU."""

@@ -42,6 +42,9 @@ def test_the_flags_are_these():
         *("--clip-grad", "--micro-batches", "--model-ema", "--model-ema-decay"),
         *("--val-interval", "--channels-last", "--no-channels-last", "--eager", "--torchcompile", "--threads"),
         *("--log-wandb", "--log-with", "--save-epochs"),
+        *("--arch", "--pretrained", "--initial-checkpoint", "--img-size", "--opt", "--weight-decay", "--layer-decay"),
+        *("--head-only", "--aa", "--color-jitter", "--mixup", "--cutmix", "--holdout", "-j", "--workers", "--sync-bn"),
+        *("--image-root", "--image-column", "--label-column", "--skip-unreadable", "--image-cache"),
     }
 
 
@@ -179,7 +182,7 @@ def test_bad_input_is_one_line_and_exit_code_2(argv, message, tmp_path, monkeypa
         ([], "required: --recipe"),
         (["--recipe", NAME, "--epochs", "0"], "--epochs: must be at least 1, not 0"),
         (["--recipe", NAME, "-b", "0"], "must be at least 1, not 0"),
-        (["--recipe", NAME, "--hold-out", "0"], "--hold-out: must be at least 1, not 0"),
+        (["--recipe", NAME, "--hold-out", "0"], "--hold-out/--holdout: must be at least 1, not 0"),
         (["--recipe", NAME, "--save-epochs", "10,2.5"], "--save-epochs: must be a whole number, not '2.5'"),
         (["--recipe", NAME, "--save-epochs", "10,"], "--save-epochs: must be a whole number, not ''"),
         (["--recipe", NAME, "--seed", "-1"], "--seed: must be from 0 to 4294967295, not -1"),

@@ -20,7 +20,7 @@ from ltzoo.evaluate import pictures, predict
 from ltzoo.hub import verify_checkpoint
 from ltzoo.recipes import PaperRule
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train, trainer
+from ltzoo.train import RunFolder, TrainOptions, images, train
 from ltzoo.train.progress import Progress
 
 NAME = "resnet20_digitslt_held_sgd"
@@ -44,7 +44,7 @@ def painted():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry._RECIPES, NAME, RECIPE)
-        patch.setattr(trainer, "load_test", load_test)
+        patch.setattr(images, "load_test", load_test)
         patch.setattr(pictures, "save_figure", save)
         yield axes
 
@@ -125,7 +125,7 @@ def test_verify_says_why_it_is_not_measured_again_and_validate_measures_the_test
 
 
 def test_an_interrupted_run_is_gone_on_with(run, tmp_path, monkeypatch):
-    def stop(self, row):
+    def stop(self, row, rates):
         raise KeyboardInterrupt
 
     options = TrainOptions(DATA, tmp_path, hold_out=20, resume=True)
@@ -139,7 +139,7 @@ def test_an_interrupted_run_is_gone_on_with(run, tmp_path, monkeypatch):
 def test_it_is_not_gone_on_with_by_another_number(run, other):
     options = TrainOptions(DATA, run.path.parents[1], hold_out=other, resume=True)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"settings \(overrides.hold_out, "):
-        patch.setattr(trainer, "load_test", lambda *arguments: load_train(RECIPE.data, "cao", DATA)[0])
+        patch.setattr(images, "load_test", lambda *arguments: load_train(RECIPE.data, "cao", DATA)[0])
         train(RECIPE, options)
 
 

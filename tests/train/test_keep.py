@@ -30,7 +30,7 @@ def options(output: Path, *epochs: int, resume: bool = False) -> TrainOptions:
 def stop_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
     """Stop the run as Ctrl-C does, once `epochs` epochs are reported."""
 
-    def stop(self, row):
+    def stop(self, row, rates):
         if row["epoch"] + 1 == epochs:
             raise KeyboardInterrupt
 

@@ -123,7 +123,9 @@ def test_a_damaged_or_foreign_state_is_refused(tmp_path, finished_run):
     copy.last_state.write_bytes(stored)
     other = get_recipe("resnet32_cifar10lt_ce_sgd")
     with pytest.raises(InputError, match="state of another model"):
-        load_state(copy.last_state, Step(other, create_model(other.name), Accelerator(), 0, None))
+        load_state(
+            copy.last_state, Step(other, other.data.class_counts, create_model(other.name), Accelerator(), 0, None)
+        )
 
 
 def test_tensors_are_replaced_at_once(tmp_path, monkeypatch):

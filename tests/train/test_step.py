@@ -15,6 +15,7 @@ from ltzoo.train.capture import CapturedStep, obstacle
 from ltzoo.train.step import Step
 
 SGD = get_recipe("resnet20_digitslt_ce_sgd")
+COUNTS = SGD.data.class_counts
 CUDA = torch.device("cuda") if torch.cuda.is_available() else None
 
 
@@ -29,7 +30,15 @@ def batches(count: int, size: int = 8, device: str = "cpu") -> list[tuple[torch.
 
 def make(recipe: Recipe, kind: type[Step] = Step, device: str = "cpu", **options) -> Step:
     torch.manual_seed(0)
-    return kind(recipe, build_model(recipe).to(device), Accelerator(cpu=device == "cpu"), 0, None, **options)
+    return kind(
+        recipe,
+        COUNTS,
+        build_model(recipe).to(device),
+        Accelerator(cpu=device == "cpu"),
+        0,
+        None,
+        **options,
+    )
 
 
 def weights(step: Step) -> torch.Tensor:
@@ -227,10 +236,10 @@ def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
 
 def test_what_stands_against_a_capture_is_named():
     accelerator = Accelerator(cpu=True)
-    assert obstacle(SGD, accelerator) == "there are no graphs on cpu"
+    assert obstacle(SGD, COUNTS, accelerator) == "there are no graphs on cpu"
     accelerator.state.device = torch.device("cuda")
-    assert obstacle(SGD, accelerator) is None
+    assert obstacle(SGD, COUNTS, accelerator) is None
     noisy = get_recipe("resnet32_cifar100lt_ce_drw_pgd")
-    assert obstacle(noisy, accelerator) == "pgd draws its noise anew for each step"
+    assert obstacle(noisy, noisy.data.class_counts, accelerator) == "pgd draws its noise anew for each step"
     accelerator.scaler = torch.amp.GradScaler("cpu")
-    assert obstacle(SGD, accelerator) == "a loss scaler takes part; bfloat16 needs none"
+    assert obstacle(SGD, COUNTS, accelerator) == "a loss scaler takes part; bfloat16 needs none"

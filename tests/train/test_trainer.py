@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from ltzoo import hub
 from ltzoo.data import EvalBatches, load_test, load_train
 from ltzoo.errors import InputError
-from ltzoo.evaluate import predict
+from ltzoo.evaluate import predict, predict_classes
 from ltzoo.recipes import override, read_recipe
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, step, train, trainer
@@ -32,8 +32,8 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
     """Stop the run as Ctrl-C does, once `epochs` epochs are reported."""
     report = Progress.epoch
 
-    def report_then_stop(self, row):
-        report(self, row)
+    def report_then_stop(self, row, rates):
+        report(self, row, rates)
         if row["epoch"] + 1 == epochs:
             raise KeyboardInterrupt
 
@@ -243,7 +243,10 @@ def test_divergence_keeps_the_last_good_state(tmp_path, monkeypatch):
         train(recipe, options(tmp_path))
     folder = RunFolder(tmp_path / recipe.name / "seed0")
     model = create_model(recipe.name)
-    assert load_state(folder.last_state, Step(recipe, model, Accelerator(), 0, None))["epochs"] == 1
+    assert (
+        load_state(folder.last_state, Step(recipe, recipe.data.class_counts, model, Accelerator(), 0, None))["epochs"]
+        == 1
+    )
     assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
     assert len(folder.read_history(10)) == 1
 
@@ -252,11 +255,13 @@ def test_an_overflow_while_looking_at_the_test_set_does_not_end_the_run(tmp_path
     calls = []
 
     def overflows_once(*arguments, **keywords):
-        predictions = predict(*arguments, **keywords)
-        calls.append(predictions)
-        return replace(predictions, logits=predictions.logits * float("nan")) if len(calls) == 1 else predictions
+        forward = keywords["forward"]
+        calls.append(forward)
+        if len(calls) == 1:
+            keywords["forward"] = lambda images: forward(images) * float("nan")
+        return predict_classes(*arguments, **keywords)
 
-    monkeypatch.setattr(trainer, "predict", overflows_once)
+    monkeypatch.setattr(trainer, "predict_classes", overflows_once)
     folder = train(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2), options(tmp_path))
     assert folder.metrics.exists()
     assert folder.read_history(2)[0]["overall"] == pytest.approx(10.0)  # all are taken for class 0

@@ -1,0 +1,135 @@
+"""The images of a run, and its benchmark: chosen by a rule from a balanced data set, or all that lie in files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ltzoo.data import (
+    IMPORTED,
+    NATURAL_BENCHMARKS,
+    WHOLE,
+    Benchmark,
+    Pictures,
+    Subset,
+    load_held_out,
+    load_subset,
+    load_test,
+    load_train,
+    read_subset,
+)
+from ltzoo.data.files import (
+    ImageFiles,
+    ShrunkImages,
+    check_coverage,
+    check_present,
+    hold_out_files,
+    open_files,
+    without_unreadable,
+)
+from ltzoo.errors import InputError
+from ltzoo.recipes import Recipe, view_of
+from ltzoo.train.initial import Initial
+from ltzoo.train.options import TrainOptions
+
+
+@dataclass(frozen=True)
+class RunImages:
+    """What a run is trained and measured on.
+
+    Attributes:
+        benchmark: class counts and names; how images reach the model.
+        train: the training images.
+        measured: test images, or those held out.
+        subset: which images of the training split `train` is.
+    """
+
+    benchmark: Benchmark
+    train: Pictures
+    measured: Pictures
+    subset: Subset
+
+
+def load_images(recipe: Recipe, initial: Initial, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
+    """Load a run's images, or find them where they lie in files.
+
+    Args:
+        recipe: its benchmark, and its rule where it has one.
+        initial: weights to start from, which can say how images reach the model.
+        options: where the data are, and what is held out.
+        say: told of each image that is skipped.
+
+    Raises:
+        InputError: data are missing, unreadable, or do not fit the benchmark or the options.
+    """
+    if recipe.natural:
+        return _from_files(recipe, initial, options, say)
+    _refuse_for_memory(recipe, options)
+    wanted = recipe.subset if options.subset is None else read_subset(options.subset)
+    where = (options.data_dir, options.download)
+    if options.hold_out is None:
+        train, subset = load_train(recipe.data, wanted, *where)
+        return RunImages(recipe.data, train, load_test(recipe.data, *where), subset)
+    train, subset, measured = load_held_out(recipe.data, wanted, int(options.hold_out), *where)
+    return RunImages(recipe.data, train, measured, subset)
+
+
+def is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:
+    """Say whether a subset from a file is the one that the recipe's rule chooses anyway."""
+    if recipe.subset == IMPORTED:
+        return False
+    return load_subset(recipe.data, recipe.subset, options.data_dir, options.download).sha256 == subset.sha256
+
+
+def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
+    place = options.place
+    asked = {
+        "--image-root": place.image_root,
+        "--skip-unreadable": options.skip_unreadable,
+        "--image-cache": options.image_cache,
+        "--hold-out with a share": isinstance(options.hold_out, float) or None,
+    }
+    for flag, value in asked.items():
+        if value is not None:
+            raise InputError(f"{flag} is for images in files, and {recipe.benchmark} has none; leave it out")
+
+
+def _from_files(recipe: Recipe, initial: Initial, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
+    natural, place = NATURAL_BENCHMARKS[recipe.benchmark], options.place
+    if options.subset is not None:
+        raise InputError(f"--subset chooses from a balanced data set, and {recipe.benchmark} is taken as it is")
+    whole = open_files(natural, "train", place)
+    if whole is None:
+        raise InputError(f"there are no training images in {place.data_dir}; name another --data-dir")
+    if options.hold_out is None:
+        measured = open_files(natural, "test", place, whole.class_names)
+        if measured is None:
+            raise InputError(
+                f"{place.data_dir} has training images alone; add val/ or test/, or hold some out with --hold-out 0.1"
+            )
+        train, rule = whole, WHOLE
+    else:
+        train, measured = hold_out_files(whole, options.hold_out)
+        rule = f"{WHOLE}, {options.hold_out} held out"
+    for files in (train, measured):
+        check_present(files)
+    if options.skip_unreadable is not None:
+        before = len(train)
+        train = without_unreadable(train, options.skip_unreadable, say)
+        measured = without_unreadable(measured, options.skip_unreadable - (before - len(train)), say)
+    check_coverage(train, measured)
+    benchmark = natural.opened(train.class_counts, train.class_names, view_of(recipe, initial.cfg))
+    subset = Subset(rule, whole.layout, _positions(train, whole))
+    shorter = recipe.input.shorter_side if recipe.input else None
+    if shorter is None:
+        if options.image_cache is not None:
+            raise InputError("--image-cache keeps images of a shorter side; add --set input.shorter_side=256")
+        return RunImages(benchmark, train, measured, subset)
+    small, small_measured = (ShrunkImages(files, shorter, options.image_cache) for files in (train, measured))
+    return RunImages(benchmark, small, small_measured, subset)
+
+
+def _positions(part: ImageFiles, whole: ImageFiles) -> np.ndarray:
+    """Find the images of a part in the whole split."""
+    order = np.argsort(whole.places)
+    return order[np.searchsorted(whole.places[order], part.places)].astype(np.int64)

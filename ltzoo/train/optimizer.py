@@ -1,0 +1,65 @@
+"""The base optimizer of a recipe: which weights it moves, and each at which rate."""
+
+import torch
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from torch import nn
+
+from ltzoo.models import classifier_of
+from ltzoo.recipes import Optimizer
+
+
+def freeze(model: nn.Module) -> list[nn.Module]:
+    """Keep all but a timm model's classifier from being trained.
+
+    Returns:
+        The modules that stay as they are; in evaluation mode, their running statistics do too.
+    """
+    head = set(classifier_of(model).modules())
+    for module in model.modules():
+        if module not in head:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+    return [module for module in model.modules() if head.isdisjoint(module.modules())]
+
+
+def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """Make the optimizer of a timm model's trainable weights.
+
+    Args:
+        settings: what it does.
+        model: on its device, in its memory format.
+    """
+    if settings.layer_decay is not None:
+        groups = param_groups_layer_decay(
+            model,
+            settings.weight_decay,
+            no_weight_decay_list=() if settings.decay_vectors else _no_decay(model),
+            weight_decay_exclude_1d=not settings.decay_vectors,
+            layer_decay=settings.layer_decay,
+        )
+    elif settings.decay_vectors:
+        groups = [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
+    else:
+        groups = param_groups_weight_decay(model, settings.weight_decay, no_weight_decay_list=_no_decay(model))
+    if settings.kind == "adamw":
+        betas = (settings.momentum, settings.beta2)
+        return torch.optim.AdamW(groups, settings.lr, betas, weight_decay=settings.weight_decay, fused=True)
+    optimizer = torch.optim.SGD(
+        groups,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
+        fused=True,
+    )
+    # Else the first step makes them, from memory as it lies there; where that step overflows, it would stay so.
+    for group in optimizer.param_groups if settings.momentum else []:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
+def _no_decay(model: nn.Module) -> set[str]:
+    """Name the weights that the model itself keeps from decaying."""
+    named = getattr(model, "no_weight_decay", None)
+    return set(named()) if callable(named) else set()

@@ -1,0 +1,101 @@
+"""The base optimizer: which weights move, and each at which rate."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from ltzoo.recipes import Optimizer
+from ltzoo.train.optimizer import freeze, make_optimizer
+
+PLAIN = Optimizer(lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=False)
+
+
+def model(name="resnet18", **options) -> nn.Module:
+    return timm.create_model(name, num_classes=5, **options)
+
+
+def rates(settings: Optimizer, of: nn.Module) -> dict[str, tuple[float, float]]:
+    """Scale of the learning rate and weight decay of each weight by its name."""
+    names = {id(parameter): name for name, parameter in of.named_parameters()}
+    groups = make_optimizer(settings, of).param_groups
+    found = {
+        names[id(parameter)]: (group.get("lr_scale", 1.0), group["weight_decay"])
+        for group in groups
+        for parameter in group["params"]
+    }
+    assert sum(len(group["params"]) for group in groups) == len(found)
+    return found
+
+
+def test_by_default_every_weight_moves_and_decays_alike():
+    of = model()
+    assert rates(PLAIN, of) == {name: (1.0, 0.01) for name, _ in of.named_parameters()}
+    optimizer = make_optimizer(PLAIN, of)
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert all("momentum_buffer" in optimizer.state[parameter] for parameter in of.parameters())
+
+
+def test_vectors_can_be_kept_from_decaying():
+    of = model()
+    found = rates(replace(PLAIN, decay_vectors=False), of)
+    for name, parameter in of.named_parameters():
+        assert found[name] == (1.0, 0.0 if parameter.ndim < 2 else 0.01), name
+
+
+@pytest.mark.parametrize("decay_vectors", [True, False])
+def test_rates_fall_from_the_head_down(decay_vectors):
+    of = model()
+    found = rates(replace(PLAIN, layer_decay=0.5, decay_vectors=decay_vectors), of)
+    downwards = ("fc.weight", "layer4.1.conv1.weight", "layer1.0.conv1.weight", "conv1.weight")
+    scales = [found[name][0] for name in downwards]
+    assert scales[0] == 1.0
+    assert all(0 < lower < upper for upper, lower in pairwise(scales))
+    assert set(found) == {name for name, _ in of.named_parameters()}
+    assert found["bn1.weight"][1] == (0.01 if decay_vectors else 0.0)
+
+
+def test_a_vits_own_exceptions_are_kept():
+    of = model("vit_tiny_patch16_224", img_size=32)
+    assert rates(replace(PLAIN, decay_vectors=False), of)["pos_embed"] == (1.0, 0.0)
+    assert rates(replace(PLAIN, decay_vectors=False, layer_decay=0.7), of)["pos_embed"][1] == 0.0
+
+
+def test_adamw_is_torchs():
+    torch.manual_seed(0)
+    ours, plain = (nn.Sequential(nn.Linear(3, 2)) for _ in range(2))
+    plain.load_state_dict(ours.state_dict())
+    of = replace(PLAIN, kind="adamw", momentum=0.8, beta2=0.95, lr=0.01)
+    steps = make_optimizer(of, ours), torch.optim.AdamW(plain.parameters(), 0.01, (0.8, 0.95), weight_decay=0.01)
+    for _ in range(3):
+        images = torch.randn(4, 3)
+        for net, optimizer in zip((ours, plain), steps, strict=True):
+            optimizer.zero_grad()
+            net(images).square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(ours[0].weight, plain[0].weight)
+
+
+def test_a_frozen_body_keeps_weights_and_statistics():
+    of = model()
+    still = freeze(of)
+    assert [name for name, parameter in of.named_parameters() if parameter.requires_grad] == ["fc.weight", "fc.bias"]
+    assert of.bn1 in still and of.layer4 in still and of.fc not in still and of not in still
+    assert set(rates(PLAIN, of)) == {"fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind": "adamw", "nesterov": True}, "no nesterov"),
+        ({"kind": "adamw", "beta2": 1.0}, "momentum and beta2 in"),
+        ({"layer_decay": 0.0}, "layer_decay must lie"),
+        ({"layer_decay": 0.5, "trained": "head"}, "trained: head leaves as they are"),
+    ],
+)
+def test_settings_that_make_no_sense(changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        replace(PLAIN, **changes)
