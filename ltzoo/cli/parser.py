@@ -147,9 +147,10 @@ def add_data_options(parser: Parser) -> None:
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none (%(default)s)",
+        help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none; images of "
+        "one's own: their folder, a list (.csv, .txt) or a Hub data set, hfds/USER/NAME (%(default)s)",
     )
-    parser.add_argument("--download", action="store_true", help="fetch a missing data set through torchvision")
+    parser.add_argument("--download", action="store_true", help="fetch a missing data set")
 
 
 def add_files_options(parser: Parser) -> argparse._ArgumentGroup:

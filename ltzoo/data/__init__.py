@@ -11,7 +11,7 @@ from ltzoo.data.benchmarks import (
     get_benchmark,
     list_benchmarks,
 )
-from ltzoo.data.dataset import BenchmarkImages, create_dataset
+from ltzoo.data.dataset import BenchmarkImages, FileImages, create_dataset
 from ltzoo.data.datasets import DATASETS, DataSet
 from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, make_groups
 from ltzoo.data.holdout import HOLD_OUT, hold_out
@@ -39,6 +39,7 @@ __all__ = [
     "DataSet",
     "EvalBatches",
     "EvalLoader",
+    "FileImages",
     "Groups",
     "ImageSource",
     "LabelledImages",

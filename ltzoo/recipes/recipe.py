@@ -110,7 +110,8 @@ class Recipe:
         loss: one value an image.
         reweighting: class weights over the epochs.
         perturbation: where the gradient is taken.
-        batchnorm: which passes update the running statistics: `clean`, the one at w; `all`, each.
+        batchnorm: which passes update the running statistics: `clean`, the one at w; `all`, each; `frozen`, none, and
+            images are normalised by the statistics that the weights came with.
         ascent: whose gradient a group climbs, see `perturbed_backward`: with `averaged` the number of processes and of
             micro-batches changes what BatchNorm sees, and nothing else.
         optimizer: the base optimizer.
@@ -140,7 +141,7 @@ class Recipe:
     loss: Loss
     reweighting: Reweighting
     perturbation: Perturbation
-    batchnorm: Literal["clean", "all"]
+    batchnorm: Literal["clean", "all", "frozen"]
     ascent: Ascent = "averaged"
     optimizer: Optimizer
     ema_decay: float | None = None

@@ -20,6 +20,9 @@ from ltzoo.recipes import Recipe
 _PIXELS_WORTH_THREADS = 100_000
 """A batch of CIFAR's has four times as many, one of the digits' a tenth."""
 
+_SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+"""What Accelerate can be set to that shards the weights."""
+
 _MIXED_PRECISION = {"float32": "no", "tf32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -32,8 +35,14 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
         folder: where trackers write.
 
     Raises:
-        InputError: a tracker is not installed, or the device lacks the precision.
+        InputError: a tracker is not installed, the device lacks the precision, or Accelerate is set to shard weights.
     """
+    for word in _SHARDED:
+        if os.environ.get(f"ACCELERATE_USE_{word}", "false").lower() in ("true", "1"):
+            raise InputError(
+                f"Accelerate is set to {word}, which shards the weights, and a step climbs along the gradient of all; "
+                "launch plain processes (accelerate launch --multi_gpu, or torchrun)"
+            )
     known = {str(tracker) for tracker in accelerate.tracking.get_available_trackers()}
     for tracker in trackers:
         if tracker not in known:

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltzoo.data import draw_from, seeded_generator
 from ltzoo.recipes import Recipe
@@ -47,6 +48,8 @@ class Step:
         self.class_counts = torch.tensor(class_counts, device=self.device)
         self.criterion = recipe.loss.bind(class_counts).to(self.device, torch.float32)
         self.still = freeze(model) if recipe.optimizer.trained == "head" else []
+        if recipe.batchnorm == "frozen":
+            self.still += [module for module in model.modules() if isinstance(module, _BatchNorm)]
         self.optimizer = make_optimizer(recipe.optimizer, model)
         self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
         self.begin(0)
@@ -108,7 +111,8 @@ class Step:
             class_weights=class_weights,
             target_weights=target_weights,
             forward=self.forward,
-            batchnorm=recipe.batchnorm,
+            # Frozen statistics are in evaluation mode, and no pass moves them.
+            batchnorm="all" if recipe.batchnorm == "frozen" else recipe.batchnorm,
             scaler=self.scaler,
             generator=self.noise,
             ascent=recipe.ascent,

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import PILToTensor
 
@@ -55,3 +56,28 @@ def test_the_images_can_be_named_by_a_file_or_by_another_rule(tmp_path):
 def test_bad_arguments_are_refused(arguments, found, tmp_path):
     with pytest.raises(InputError, match=found):
         create_dataset(**{"name": "digitslt", "root": tmp_path} | arguments)
+
+
+def test_images_in_files_are_a_data_set_too(tmp_path):
+    for split, counts in (("train", {"ape": 3, "bee": 1}), ("val", {"ape": 1, "bee": 2})):
+        for name, count in counts.items():
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(count):
+                colour = (number, 7, len(name))
+                Image.new("RGB", (5, 4), colour).save(tmp_path / split / name / f"{number}.png")
+    train, test = (create_dataset("imagefolder", tmp_path, split) for split in ("train", "test"))
+    assert (train.targets, test.targets) == ([0, 0, 0, 1], [0, 1, 1])
+    assert train.class_counts == test.class_counts == (3, 1)
+    assert test.classes == ("ape", "bee")
+    assert test[2][0].getpixel((0, 0)) == (1, 7, 3)
+    sized = create_dataset("imagefolder", tmp_path, transform=lambda image: image.size)
+    assert sized[0] == ((5, 4), 0)
+
+
+def test_images_in_files_that_are_not_there(tmp_path):
+    (tmp_path / "ape").mkdir()
+    Image.new("RGB", (5, 4)).save(tmp_path / "ape" / "0.png")
+    with pytest.raises(InputError, match="has no test images"):
+        create_dataset("imagefolder", tmp_path, "test")
+    with pytest.raises(InputError, match="none"):
+        create_dataset("imagefolder", tmp_path / "none")

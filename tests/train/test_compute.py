@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
+from torch import nn
 
+from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, train
-from ltzoo.train.compute import choose_channels_last
+from ltzoo.train.compute import choose_channels_last, choose_workers, make_accelerator, synchronize_batchnorm
 
 
 @pytest.mark.parametrize(
@@ -34,3 +37,28 @@ def test_a_run_says_how_it_computes(tmp_path, capsys):
     folder = train(recipe, TrainOptions(Path("data"), tmp_path / "asked for", channels_last=False, threads=1))
     assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is False
     assert "seed0: 1 epochs on cpu, float32, 1 thread, overridden: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_what_shards_the_weights_is_refused(word, tmp_path, monkeypatch):
+    monkeypatch.setenv(f"ACCELERATE_USE_{word}", "true")
+    with pytest.raises(InputError, match=f"Accelerate is set to {word}, which shards the weights"):
+        make_accelerator("float32", (), tmp_path)
+
+
+def test_batchnorm_over_processes_is_for_cuda(monkeypatch):
+    net, accelerator = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), Accelerator(cpu=True)
+    with pytest.raises(InputError, match="--sync-bn is for CUDA"):
+        synchronize_batchnorm(net, accelerator)
+    monkeypatch.setattr(Accelerator, "device", torch.device("cuda"))
+    assert synchronize_batchnorm(net, accelerator) is net  # one process sees all images
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    names = list(net.state_dict())
+    converted = synchronize_batchnorm(net, accelerator)
+    assert isinstance(converted[1], nn.SyncBatchNorm)
+    assert list(converted.state_dict()) == names
+
+
+def test_processes_share_the_cores_that_decode(monkeypatch):
+    monkeypatch.setattr("ltzoo.train.compute.cores", lambda: 12)
+    assert [choose_workers(processes) for processes in (1, 2, 4, 24)] == [8, 6, 3, 1]
