@@ -176,8 +176,8 @@ def command(arguments: argparse.Namespace) -> None:
     )
     images = load_images(recipe, find_initial(replace(recipe, initial=None)), options, print)
     bench = Bench(recipe, images, device, arguments.rounds, arguments.steps)
-    print(f"{recipe.name}, {len(images.train.labels)} images; {describe_machine(device)}\n")
-    print(report(bench, arguments.workers))
+    measured = report(bench, arguments.workers)
+    print(f"{recipe.name}, {len(images.train.labels)} images; {describe_machine(device)}\n\n{measured}")
 
 
 def main(argv: list[str] | None = None) -> int:

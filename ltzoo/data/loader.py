@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from ltzoo.data.datasets import DataSet
 from ltzoo.data.random_state import seeded, seeded_generator
 from ltzoo.data.transforms import Transform
+from ltzoo.errors import InputError, first_line
 
 Key = tuple[int, int]
 """An epoch, from 0, and the index of an image."""
@@ -50,7 +51,7 @@ class _Transformed(Dataset):
         if self.seed is None:
             pixels = self.transform(image)
         else:
-            with seeded(self.seed, epoch, index):
+            with seeded(self.seed, epoch, 4, index):
                 pixels = self.transform(image)
         spent = round(1e6 * (time.perf_counter() - began))
         return pixels, np.array([self.labels[index], spent])
@@ -98,15 +99,34 @@ class _Loader:
         self.images = self.microseconds = 0
 
     def batches(self, order: Sequence[Sequence[Key]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, channels, H, W) float32 and labels (B,) int64, on the device."""
+        """Yield images (B, channels, H, W) float32 and labels (B,) int64, on the device.
+
+        Raises:
+            InputError: an image cannot be decoded, or a worker was ended by the system.
+        """
         self.order.batches = order
         spent = []
-        for pixels, facts in self.loader:
+        for pixels, facts in self._loaded():
             spent.append(facts[:, 1])
             yield pixels.contiguous(memory_format=self.memory_format), facts[:, 0]
         self.images = sum(map(len, order))
         # Looked at once, in the end: the device is not to be waited for.
         self.microseconds = int(torch.cat(spent).sum()) if spent else 0
+
+    def _loaded(self) -> Iterator[tuple[Tensor, Tensor]]:
+        try:
+            yield from self.loader
+        except InputError as error:
+            # A worker's comes wrapped in its traceback, of which the last line is what it said.
+            said = str(error).splitlines()[-1]
+            raise InputError(said.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from error
+        except RuntimeError as error:
+            if not first_line(error).startswith("DataLoader worker ("):
+                raise
+            raise InputError(
+                f"a process that decodes images was ended by the system ({first_line(error)[:120]}); "
+                "ask for fewer with --workers, or give them more memory (/dev/shm too)"
+            ) from error
 
     @property
     def rate(self) -> float:

@@ -13,8 +13,10 @@ def as_counts(class_counts: Tensor | Sequence[int]) -> Tensor:
         ValueError: a class has no image.
     """
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
-    if counts.ndim != 1 or bool((counts < 1).any()):
-        raise ValueError(f"class counts must be a vector of numbers from 1 on, not {counts.tolist()}")
+    if counts.ndim != 1 or not bool((counts >= 1).all()):
+        # Not all of them: there can be thousands.
+        wrong = counts[~(counts >= 1)][:10].tolist() or f"of the shape {tuple(counts.shape)}"
+        raise ValueError(f"class counts must be a vector of numbers from 1 on, not {wrong}")
     return counts
 
 

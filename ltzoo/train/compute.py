@@ -1,6 +1,7 @@
 """How a run computes: device, precision and processes through Accelerate, CPU threads, the forward pass."""
 
 import atexit
+import copy
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -117,8 +118,17 @@ def synchronize_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Modu
     return convert_sync_batchnorm(model) if accelerator.num_processes > 1 else model
 
 
-def try_out(model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_backend: str | None) -> None:
+def try_out(
+    model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_backend: str | None, smallest: int = 2
+) -> None:
     """See, before anything is written, that every part of a recipe works with the others.
+
+    Args:
+        model: the recipe's.
+        recipe: what is to be trained.
+        benchmark: its images and class counts.
+        compile_backend: backend of `torch.compile`, None for eager.
+        smallest: images of the smallest batch of an epoch.
 
     Raises:
         InputError: the model does not take the benchmark's images, the loss or the perturbation fails, or torch does
@@ -132,11 +142,13 @@ def try_out(model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_back
     targets = torch.zeros(2, dtype=torch.int64)
     try:
         logits = predict(model, [(images, targets)]).logits
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # architectures differ in what they raise
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
         ) from error
+    if smallest == 1 and recipe.batchnorm != "frozen" and recipe.optimizer.trained == "all":
+        _try_one(model, images[:1])
     try:
         found = tuple(recipe.loss.bind(counts)(logits, targets).shape)
     except Exception as error:  # a loss of the user's can raise anything
@@ -150,6 +162,18 @@ def try_out(model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_back
     except Exception as error:  # and so can a perturbation
         found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
         raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
+
+
+def _try_one(model: nn.Module, image: Tensor) -> None:
+    """See that a model can be trained on one image; where one pixel is left of it, BatchNorm has no variance."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            copy.deepcopy(model).train()(image)
+    except ValueError as error:
+        raise InputError(
+            f"the last batch of an epoch has one image, and the model cannot be trained on one ({error}); "
+            "choose another --batch-size"
+        ) from error
 
 
 def make_forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 
 from ltzoo.errors import InputError
 
@@ -43,8 +43,33 @@ def decide(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
     return answer
 
 
-def check_shares(images: int, batch_size: int, processes: int) -> None:
-    """See that every process gets an image of every batch.
+def together(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
+    """Let every process do something, one of each machine first: the others find what it fetched. All refuse, or none.
+
+    Args:
+        accelerator: knows the processes.
+        ask: called in each process.
+
+    Raises:
+        InputError: a process raised it.
+    """
+    if accelerator.num_processes == 1:
+        return ask()
+    answers: list[_Answer] = []
+    refusal = None
+    with accelerator.local_main_process_first():
+        try:
+            answers.append(ask())
+        except InputError as error:
+            refusal = str(error)
+    refusals = [said for said in gather_object([refusal]) if said is not None]
+    if refusals:
+        raise InputError(refusals[0])
+    return answers[0]
+
+
+def check_shares(images: int, batch_size: int, processes: int) -> int:
+    """See that every process gets an image of every batch; returns how many it gets at the least.
 
     Raises:
         InputError: a batch is too small for that.
@@ -55,3 +80,4 @@ def check_shares(images: int, batch_size: int, processes: int) -> None:
             f"the smallest batch of an epoch has {smallest} images, fewer than the {processes} processes; "
             "choose another --batch-size, or launch fewer"
         )
+    return smallest // processes

@@ -1,10 +1,12 @@
 """The trainer: from a recipe to a finished run folder."""
 
 import math
+import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -39,7 +41,7 @@ from ltzoo.train.images import RunImages, is_rules_own, load_images
 from ltzoo.train.initial import find_initial, load_initial
 from ltzoo.train.keep import check_not_passed, keep_epoch
 from ltzoo.train.options import TrainOptions
-from ltzoo.train.processes import check_shares, decide
+from ltzoo.train.processes import check_shares, decide, together
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import load_state, save_state, save_tensors
@@ -68,14 +70,12 @@ def training(
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
     device = accelerator.device
     decide(accelerator, lambda: folder.check_free(options.resume))
-    # One process of a machine fetches; the others find what it fetched.
-    with accelerator.local_main_process_first():
-        initial = find_initial(recipe)
-        images = load_images(recipe, initial, options, accelerator.print)
+    initial = together(accelerator, lambda: find_initial(recipe))
+    images = together(accelerator, lambda: load_images(recipe, initial, options, partial(_say, accelerator)))
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
     benchmark = images.benchmark
-    check_shares(len(images.train.labels), recipe.batch_size, accelerator.num_processes)
+    smallest = check_shares(len(images.train.labels), recipe.batch_size, accelerator.num_processes)
     if options.channels_last is None:
         options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
     if device.type == "cpu":
@@ -84,9 +84,8 @@ def training(
         options = replace(options, workers=choose_workers(accelerator.num_processes))
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)
-    try_out(model, recipe, benchmark, options.compile_backend)
-    with accelerator.local_main_process_first():
-        initial_sha256 = load_initial(model, initial, benchmark.data_set)
+    try_out(model, recipe, benchmark, options.compile_backend, smallest)
+    initial_sha256 = together(accelerator, lambda: load_initial(model, initial, benchmark.data_set))
     if options.sync_bn:
         model = synchronize_batchnorm(model, accelerator)
     against = obstacle(recipe, benchmark.class_counts, accelerator) if options.capture else "it is not asked for"
@@ -103,6 +102,8 @@ def training(
     how |= {"initial_sha256": initial_sha256} if initial_sha256 else {}
     machine = device_name(device)
     facts = gather_facts(recipe, benchmark, options.seed, images.subset, how, machine, side_by_side, options.hold_out)
+    label = "" if alone else f"{recipe.name}.seed{options.seed}: "
+    run = _Training(facts, options, accelerator, folder, model, images, label)
 
     with ExitStack() as held:
 
@@ -112,13 +113,16 @@ def training(
 
         finished = decide(accelerator, begin)
         if not finished:
-            label = "" if alone else f"{recipe.name}.seed{options.seed}: "
-            run = _Training(facts, options, accelerator, folder, model, images, label)
             yield from run.steps(against)
     if finished:
         past = recipe.schedule.epochs + 1
         decide(accelerator, lambda: check_not_passed(folder, options.save_epochs, recipe, past))
     return folder
+
+
+def _say(accelerator: Accelerator, text: str) -> None:
+    if accelerator.is_main_process:
+        print(text, file=sys.stderr, flush=True)
 
 
 class _Training:
@@ -212,8 +216,8 @@ class _Training:
         total = torch.zeros((), device=self.accelerator.device)
         left = len(self.batches.labels)
         seed, process = self.options.seed, self.accelerator.process_index
-        for number, (images, targets) in enumerate(self.batches.epoch(epoch)):
-            mixed = mix(images, targets, recipe.augmentation, seed, epoch, number, process)
+        for number, (images, targets) in enumerate(self.heard(self.batches.epoch(epoch))):
+            mixed = mix(images, targets, recipe.augmentation, seed, epoch, 3, process, number)
             # Over all processes, as the loss is.
             count = min(recipe.batch_size, left)
             total += step(*mixed) * count
@@ -245,7 +249,7 @@ class _Training:
         # The pass of the step may be compiled for the weights in training; the average has weights of its own.
         forward = self.step.forward if model is self.model else make_forward(model, self.accelerator, None)
         # The predicted classes alone: an overflow in reduced precision costs accuracy here, not the run.
-        predicted, labels = map(gather, predict_classes(model, self.eval_batches, forward=forward))
+        predicted, labels = map(gather, predict_classes(model, self.heard(self.eval_batches), forward=forward))
         overall = 100 * float((predicted == labels).double().mean())
         per_class = class_accuracy(predicted, labels, len(self.facts.benchmark.class_counts))
         last = epoch + 1 == self.recipe.schedule.epochs
@@ -260,6 +264,15 @@ class _Training:
             **group_accuracy(per_class, self.groups),
             "eval_seconds": time.perf_counter() - began,
         }
+
+    def heard(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches; the process that cannot read an image names it, since nobody else meets that image."""
+        try:
+            yield from batches
+        except InputError as error:
+            if not self.accelerator.is_main_process:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+            raise
 
     def rates(self, row: Row) -> str:
         """Say how fast images were trained on and, where they are decoded on the way, how fast they could come."""

@@ -5,9 +5,12 @@ import os
 
 import pytest
 import torch
+from PIL import Image
 
 import casting
 import landscape
+import large
+import loading
 import recipe
 import side_by_side
 import step
@@ -42,6 +45,10 @@ CPU = torch.device("cpu")
         (landscape, ["--device", "cpu", "--class", "10"], "has no class or group '10'"),
         (landscape, ["--device", "cpu", "--class", "each"], "means 10 spectra"),
         (landscape, ["--device", "cpu", "--chunk", "0"], "must be at least 1"),
+        (large, ["--device", "cpu", "--batch", "1"], "--batch must be at least 2"),
+        (large, [DIGITS, "--device", "cpu"], "is no recipe of imagenetlt or inat18"),
+        (loading, [DIGITS, "--device", "cpu"], "gathers its batches in memory"),
+        (loading, ["resnet50_imagefolder_ce_sgd", "--device", "cpu", "--data-dir", "{}/none"], "/none"),
     ],
 )
 def test_bad_input_is_one_line(command, argv, found, tmp_path, capsys, monkeypatch):
@@ -152,3 +159,44 @@ def test_times_are_compared_turn_by_turn():
     assert landscape.table(costs, 10).splitlines()[-2] == (
         "| product | 0.0 | 9.03 | 3.01 | 1000 | 10.00 (9.00 .. 10.00) | 3.00 (2.50 .. 4.00) |"
     )
+
+
+def test_a_large_recipe_is_priced_from_its_steps(capsys, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    before = torch.get_num_threads()
+    small = ["--batch", "4", "--repeats", "1", "--img-size", "48"]
+    try:
+        assert large.main(["resnet50_imagenetlt_ce_ssesam", "--device", "cpu", *small]) == 0
+    finally:
+        torch.set_num_threads(before)
+    name, steps, stages, hours, parameters, memory = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert (name, steps, parameters) == ("`resnet50_imagenetlt_ce_ssesam`", "40,770", "25.6 M")  # 90 x 453
+    first, second = (float(stage.split(" x ")[1]) for stage in stages.split(", "))
+    assert [stage.split(" x ")[0] for stage in stages.split(", ")] == ["72", "18"]
+    expected = (72 / first + 18 / second) * 115_846 / 3600
+    assert float(hours.split()[0]) == pytest.approx(expected, rel=0.02)
+    assert float(memory) > 0
+
+
+def test_loader_and_step_are_measured_apart_and_together(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    for split in ("train", "val"):
+        for name in ("ape", "bee"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number in range(6):
+                Image.new("RGB", (40, 30), (number, 9, 9)).save(tmp_path / split / name / f"{number}.png")
+    small = ["--arch", "resnet20_cifar", "--img-size", "16", "-b", "4", "--workers", "0", "1", "--rounds", "2"]
+    before = torch.get_num_threads()
+    try:
+        data = ["--data-dir", str(tmp_path), "--device", "cpu", "--steps", "2"]
+        assert loading.main(["resnet50_imagefolder_ce_sgd", *data, *small]) == 0
+    finally:
+        torch.set_num_threads(before)
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[4:]]
+    assert [row[0] for row in rows] == [
+        "the step alone",
+        *("the loader alone, 0 workers", "both, 0 workers", "the loader alone, 1 workers", "both, 1 workers"),
+    ]
+    assert all(float(row[1].split()[0]) > 0 for row in rows)
+    assert rows[1][3] in ("the loader binds", "the step binds")
+    assert len(rows[2][3].removeprefix("MiB after each: ").split(", ")) == 2

@@ -6,7 +6,7 @@ from torch import nn
 
 from ltzoo.data import EvalBatches, LabelledImages, all_groups, load_test
 from ltzoo.errors import InputError
-from ltzoo.evaluate import Predictions, evaluate_model, measure, predict, predict_test
+from ltzoo.evaluate import Predictions, evaluate_model, measure, predict, predict_classes, predict_test
 from tests.evaluate.conftest import DIGITS
 
 BATCHES = [(torch.randn(n, 1, 4, 4, generator=torch.Generator().manual_seed(n)), torch.arange(n)) for n in (3, 2)]
@@ -36,22 +36,40 @@ def test_flip_averages_the_logits_of_image_and_mirror_image(model):
     assert not torch.allclose(found, predict(model, BATCHES).logits)
 
 
+def test_the_predicted_classes_alone_are_those_of_the_logits(model):
+    predictions = predict(model, BATCHES)
+    predicted, labels = predict_classes(model, BATCHES)
+    assert torch.equal(predicted, predictions.predicted)
+    assert torch.equal(labels, predictions.labels)
+    flat = lambda images: model(images) * 0  # noqa: E731
+    assert predict_classes(model, BATCHES, forward=flat)[0].tolist() == [0] * 5  # of equal logits the first
+
+
+def test_of_no_images_no_class_is_predicted(model):
+    for found in predict_classes(model, []):
+        assert found.shape == (0,)
+        assert found.dtype == torch.int64
+    assert model.training
+
+
 @pytest.mark.parametrize("training", [True, False])
-def test_each_modules_mode_comes_back(model, training):
+@pytest.mark.parametrize("collect", [predict, predict_classes])
+def test_each_modules_mode_comes_back(model, training, collect):
     model.train(training)
     model[1].eval()  # a frozen BatchNorm
-    predict(model, BATCHES)
+    collect(model, BATCHES)
     assert [module.training for module in model] == [training, False, training, training, training]
     assert model.training is training
 
 
-def test_the_mode_comes_back_when_the_forward_pass_fails(model):
+@pytest.mark.parametrize("collect", [predict, predict_classes])
+def test_the_mode_comes_back_when_the_forward_pass_fails(model, collect):
     def fail(images):
         raise RuntimeError("out of memory")
 
     model.train()
     with pytest.raises(RuntimeError, match="out of memory"):
-        predict(model, BATCHES, forward=fail)
+        collect(model, BATCHES, forward=fail)
     assert model.training
 
 

@@ -100,6 +100,16 @@ def test_vs_without_its_factor_is_la(batch):
 def test_counts_below_one_are_refused():
     with pytest.raises(ValueError, match="from 1 on"):
         LA(tau=1.0).bind([10, 0])
+    with pytest.raises(ValueError, match=r"from 1 on, not \[nan\]$"):
+        LA(tau=1.0).bind(torch.tensor([10.0, math.nan]))
+    with pytest.raises(ValueError, match=r"of the shape \(1, 2\)"):
+        LA(tau=1.0).bind([[10, 5]])
+
+
+def test_of_thousands_of_wrong_counts_a_few_are_shown():
+    with pytest.raises(ValueError, match="from 1 on") as caught:
+        LA(tau=1.0).bind([0] * 8142)
+    assert len(str(caught.value)) < 120
 
 
 @pytest.mark.parametrize("make", [lambda: LA(tau=-1.0), lambda: LDAM(max_margin=float("nan"), scale=30.0)])

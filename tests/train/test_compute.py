@@ -1,5 +1,6 @@
 """How a run computes is chosen, said and recorded."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.errors import InputError
+from ltzoo.recipes import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, train
-from ltzoo.train.compute import choose_channels_last, choose_workers, make_accelerator, synchronize_batchnorm
+from ltzoo.train.compute import choose_channels_last, choose_workers, make_accelerator, synchronize_batchnorm, try_out
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,16 @@ def test_batchnorm_over_processes_is_for_cuda(monkeypatch):
 def test_processes_share_the_cores_that_decode(monkeypatch):
     monkeypatch.setattr("ltzoo.train.compute.cores", lambda: 12)
     assert [choose_workers(processes) for processes in (1, 2, 4, 24)] == [8, 6, 3, 1]
+
+
+def test_a_last_batch_of_one_image_is_looked_at_before_training():
+    recipe = replace(get_recipe("resnet20_digitslt_ce_sgd"), architecture="resnet18")
+    model = build_model(recipe)  # of 16 pixels, its last layer sees one
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    try_out(model, recipe, recipe.data, None, smallest=2)
+    with pytest.raises(InputError, match=r"last batch of an epoch has one image, and the model cannot .*--batch-size"):
+        try_out(model, recipe, recipe.data, None, smallest=1)
+    try_out(model, replace(recipe, batchnorm="frozen"), recipe.data, None, smallest=1)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    fine = get_recipe("resnet20_digitslt_ce_sgd")
+    try_out(build_model(fine), fine, fine.data, None, smallest=1)

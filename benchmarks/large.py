@@ -1,0 +1,198 @@
+"""Device-hours and bytes of the large recipes, from measured steps: `python benchmarks/large.py --device cpu`.
+
+Recipes of ImageNet-LT and iNaturalist 2018 are made of a few kinds of steps: which groups stay at w and which leave it.
+Each kind is timed on random images, of which there are as many as the benchmark has for the whole recipe; the loader,
+evaluation and several processes are not in it. A step's memory grows with the batch by so much an image, so that two
+small batches tell that of the recipe's own.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.cli.train import add_precision_options
+from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, exponential_counts
+from ltzoo.errors import InputError
+from ltzoo.evaluate import markdown_table
+from ltzoo.recipes import Recipe, build_model, override, view_of
+from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.sharpness import GroupTable
+from ltzoo.train.compute import choose_channels_last, make_accelerator
+from ltzoo.train.step import Step
+from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
+from memory import peak_bytes
+
+IMAGES = {"imagenetlt": 115_846, "inat18": 437_513}
+"""Training images of the standard lists."""
+
+Kind = tuple[bool, ...]
+"""For each group, whether it leaves w."""
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a kind of step takes.
+
+    Attributes:
+        seconds: an image, a measured step each.
+        fixed: bytes whatever the batch.
+        an_image: bytes more for each image of it.
+        parameters: of the model.
+    """
+
+    seconds: Sequence[float]
+    fixed: float
+    an_image: float
+    parameters: int
+
+
+def simulated(recipe: Recipe) -> Benchmark:
+    """Open a benchmark with made-up class counts: only how many classes there are, and which are tail, matters here."""
+    natural = NATURAL_BENCHMARKS[recipe.benchmark]
+    counts = exponential_counts(natural.num_classes or 0, 1280, 256)
+    return natural.opened(counts, tuple(map(str, range(len(counts)))), view_of(recipe))
+
+
+def kinds_of(recipe: Recipe, benchmark: Benchmark) -> list[Kind]:
+    """Say of which kind each epoch of a recipe is."""
+    epochs = recipe.schedule.epochs
+    tables = [recipe.perturbation.table(benchmark.class_counts, epoch, epochs) for epoch in range(epochs)]
+    return [_kind(table) for table in tables]
+
+
+def _kind(table: GroupTable) -> Kind:
+    return tuple(radius > 0 for radius in table.radii)
+
+
+def measure(recipe: Recipe, epoch: int, device: torch.device, batch: int, repeats: int) -> Cost:
+    """Measure the steps of an epoch.
+
+    Args:
+        recipe: the recipe.
+        epoch: one of the kind.
+        device: where to train.
+        batch: images of a timed step; memory is also measured with half of them.
+        repeats: timed steps, after one that is not counted.
+    """
+    benchmark = simulated(recipe)
+    data_set, accelerator = benchmark.data_set, make_accelerator(recipe.precision, (), Path())
+    channels_last = choose_channels_last(recipe.precision, device)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def begin() -> Step:
+        model = build_model(recipe, data_set=data_set).to(device).to(memory_format=memory_format)
+        step = Step(recipe, benchmark.class_counts, model, accelerator, 0, None)
+        step.begin(epoch)
+        return step
+
+    def drawn(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images = torch.randn(count, data_set.channels, data_set.image_size, data_set.image_size, device=device)
+        # Of head and of tail, so that no group is without an image.
+        targets = torch.linspace(0, data_set.num_classes - 1, count, device=device).long()
+        return images.contiguous(memory_format=memory_format), targets
+
+    def one(count: int) -> None:
+        begin()(*drawn(count))
+
+    small, large = (peak_bytes(device, partial(one, count)) for count in (batch // 2, batch))
+    step, seconds = begin(), []
+    for _ in range(1 + repeats):
+        images, targets = drawn(batch)
+        synchronize(device)
+        began = time.perf_counter()
+        step(images, targets)
+        synchronize(device)
+        seconds.append((time.perf_counter() - began) / batch)
+    an_image = (large - small) / (batch - batch // 2)
+    parameters = sum(parameter.numel() for parameter in step.model.parameters())
+    return Cost(seconds[1:], large - batch * an_image, an_image, parameters)
+
+
+def report(recipes: Sequence[Recipe], device: torch.device, batch: int, repeats: int) -> str:
+    """Measure each kind of step once for each number of classes, and write what follows for the recipes."""
+    known: dict[tuple, Cost] = {}
+    rows = []
+    for recipe in recipes:
+        benchmark, images = simulated(recipe), IMAGES[recipe.benchmark]
+        kinds = kinds_of(recipe, benchmark)
+        hours, low, high, memory, stages = 0.0, 0.0, 0.0, 0.0, []
+        for kind, epochs in Counter(kinds).items():
+            key = (recipe.benchmark, recipe.classifier, recipe.optimizer.kind, kind)
+            if key not in known:
+                known[key] = measure(recipe, kinds.index(kind), device, batch, repeats)
+            cost = known[key]
+            seen = epochs * images / 3600
+            hours += seen * median(cost.seconds)
+            low, high = low + seen * min(cost.seconds), high + seen * max(cost.seconds)
+            memory = max(memory, cost.fixed + recipe.batch_size * cost.an_image)
+            stages.append(f"{epochs} x {1 / median(cost.seconds):.3g}")
+        steps = recipe.schedule.epochs * -(-images // recipe.batch_size)
+        rows.append(
+            [
+                f"`{recipe.name}`",
+                f"{steps:,}",
+                ", ".join(stages),
+                f"{hours:.4g} ({low:.4g} .. {high:.4g})",
+                f"{cost.parameters / 1e6:.1f} M",
+                f"{memory / GIB:.1f}",
+            ]
+        )
+    names = ["recipe", "steps", "epochs x images/s", "device-hours", "parameters", f"GiB a step of {batch_of(recipes)}"]
+    return markdown_table(names, rows)
+
+
+def batch_of(recipes: Sequence[Recipe]) -> str:
+    """Say how large the recipes' batches are."""
+    return " or ".join(str(size) for size in sorted({recipe.batch_size for recipe in recipes}))
+
+
+def build_parser() -> Parser:
+    """Make the parser."""
+    parser = Parser(prog="benchmarks/large.py", description="Device-hours and bytes of the large recipes.")
+    parser.add_argument("recipes", nargs="*", help="recipes of imagenetlt and inat18; all of them unless named")
+    parser.add_argument("--device", required=True, choices=DEVICES)
+    parser.add_argument(
+        "--batch", type=at_least_one, default=8, metavar="N", help="images of a timed step (%(default)s)"
+    )
+    parser.add_argument("--repeats", type=at_least_one, default=3, metavar="N", help="timed steps (%(default)s)")
+    parser.add_argument("--img-size", type=at_least_one, metavar="PIXELS", help="other than the recipes' own")
+    add_precision_options(parser.add_argument_group("precision"))
+    return parser
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Measure and print."""
+    device = choose_device(arguments.device)
+    choose_threads(None)
+    if arguments.batch < 2:
+        raise InputError("--batch must be at least 2, one image of the head and one of the tail")
+    names = arguments.recipes or [name for key in IMAGES for name in list_recipes(f"*_{key}_*")]
+    recipes = [get_recipe(name) for name in names]
+    others = [recipe.name for recipe in recipes if recipe.benchmark not in IMAGES]
+    if others:
+        raise InputError(f"{others[0]} is no recipe of {' or '.join(IMAGES)}; benchmarks/recipe.py times the others")
+    precision = (arguments.amp_dtype or "float16") if arguments.amp else "float32"
+    settings = {"precision": precision} | ({"input.size": arguments.img_size} if arguments.img_size else {})
+    recipes = [override(recipe, settings) for recipe in recipes]
+    print(f"{describe_machine(device)}; {precision}; batch {arguments.batch}, n = {arguments.repeats} steps\n")
+    print(report(recipes, device, arguments.batch, arguments.repeats))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(), command, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
