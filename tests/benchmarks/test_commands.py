@@ -14,6 +14,7 @@ import loading
 import recipe
 import side_by_side
 import step
+from ltzoo.recipes import override
 from ltzoo.registry import get_recipe
 from memory import peak_bytes
 
@@ -161,21 +162,44 @@ def test_times_are_compared_turn_by_turn():
     )
 
 
-def test_a_large_recipe_is_priced_from_its_steps(capsys, monkeypatch):
+def test_large_recipes_are_priced_from_their_steps(capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    seen = []
+
+    def measure(recipe, epoch, device, batch, repeats):
+        seen.append((recipe.benchmark, epoch))
+        one_climbs = epoch >= 72
+        return large.Cost([0.1, 0.2, 0.3] if one_climbs else [0.4, 0.5, 0.5], 2**30, 2**30 / 256, 25_600_000)
+
+    monkeypatch.setattr(large, "measure", measure)
     before = torch.get_num_threads()
-    small = ["--batch", "4", "--repeats", "1", "--img-size", "48"]
     try:
-        assert large.main(["resnet50_imagenetlt_ce_ssesam", "--device", "cpu", *small]) == 0
+        assert large.main(["resnet50_imagenetlt_ce_ssesam", "resnet50_imagenetlt_ce_imbsam", "--device", "cpu"]) == 0
     finally:
         torch.set_num_threads(before)
-    name, steps, stages, hours, parameters, memory = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
-    assert (name, steps, parameters) == ("`resnet50_imagenetlt_ce_ssesam`", "40,770", "25.6 M")  # 90 x 453
-    first, second = (float(stage.split(" x ")[1]) for stage in stages.split(", "))
-    assert [stage.split(" x ")[0] for stage in stages.split(", ")] == ["72", "18"]
-    expected = (72 / first + 18 / second) * 115_846 / 3600
-    assert float(hours.split()[0]) == pytest.approx(expected, rel=0.02)
-    assert float(memory) > 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[-2:]]
+    # Stage 2 of SSE-SAM is ImbSAM's step, and is measured once.
+    assert seen == [("imagenetlt", 0), ("imagenetlt", 72)]
+    hours = [(72 * a + 18 * b) * 115_846 / 3600 for a, b in ((0.5, 0.2), (0.4, 0.1), (0.5, 0.3))]
+    assert rows[0] == [
+        "`resnet50_imagenetlt_ce_ssesam`",
+        "40,770",  # 90 x 453
+        "72 x 2, 18 x 5",
+        f"{hours[0]:.4g} ({hours[1]:.4g} .. {hours[2]:.4g})",
+        "25.6 M",
+        "2.0",
+    ]
+    assert rows[1][2] == "90 x 5"
+
+
+def test_a_step_of_a_large_recipe_is_measured():
+    recipe = override(get_recipe("resnet50_imagenetlt_ce_sgd"), {"input.size": 32})
+    cost = large.measure(recipe, 0, CPU, batch=4, repeats=1)
+    weights = 4 * cost.parameters
+    assert cost.parameters == 25_557_032  # timm's ResNet-50
+    assert 3 * weights < cost.fixed < 4 * weights  # and gradient, and momentum
+    assert len(cost.seconds) == 1
+    assert 0 < cost.an_image < weights
 
 
 def test_loader_and_step_are_measured_apart_and_together(tmp_path, capsys, monkeypatch):
