@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ltzoo.cli.parser import Parser, run
-from ltzoo.data import TrainBatches, load_train
+from ltzoo.data import Delivery, TrainBatches, load_train
 from ltzoo.errors import InputError
 from ltzoo.hub import WEIGHTS
 from ltzoo.recipes import Recipe
@@ -129,7 +129,7 @@ def command(arguments: argparse.Namespace) -> None:
     images, _ = load_train(first.data, first.subset, arguments.data_dir)
     for network, recipe in recipes.items():
         batches = TrainBatches(
-            images, recipe.data.data_set, recipe.augmentation, recipe.batch_size, 0, torch.device("cpu")
+            images, recipe.data.data_set, recipe.augmentation, recipe.batch_size, 0, Delivery(torch.device("cpu"))
         )
         batch = next(batches.epoch(0))
         model = make_model(recipe)

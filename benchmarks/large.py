@@ -31,7 +31,7 @@ from ltzoo.train.step import Step
 from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
 from memory import peak_bytes
 
-IMAGES = {"imagenetlt": 115_846, "inat18": 437_513}
+IMAGES = {key: found.train_images for key, found in NATURAL_BENCHMARKS.items() if found.train_images}
 """Training images of the standard lists."""
 
 Kind = tuple[bool, ...]

@@ -8,7 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ import torch
 
 from ltzoo.cli.parser import Parser, add_data_options, add_files_options, at_least_one, held_out, not_below_zero, run
 from ltzoo.cli.train import add_field_options, add_precision_options, requested_recipe
-from ltzoo.data import TrainLoader, make_train_batches, mix
+from ltzoo.data import Delivery, TrainLoader, make_train_batches, mix
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe, build_model
@@ -63,9 +63,7 @@ class Bench:
             recipe.augmentation,
             recipe.batch_size,
             0,
-            self.device,
-            channels_last,
-            workers=workers,
+            Delivery(self.device, channels_last, workers=workers),
         )
         if not isinstance(made, TrainLoader):
             raise InputError(f"{recipe.name} gathers its batches in memory; name a recipe of images in files")
@@ -74,7 +72,10 @@ class Bench:
     def step(self) -> Step:
         """Make the step of the recipe's first epoch."""
         accelerator = make_accelerator(self.recipe.precision, (), Path())
-        model = build_model(self.recipe, data_set=self.images.benchmark.data_set).to(self.device)
+        channels_last = choose_channels_last(self.recipe.precision, self.device)
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        model = build_model(self.recipe, data_set=self.images.benchmark.data_set)
+        model = model.to(self.device).to(memory_format=memory_format)
         return Step(self.recipe, self.images.benchmark.class_counts, model, accelerator, 0, None)
 
     def loader_alone(self, workers: int) -> list[float]:
@@ -174,7 +175,7 @@ def command(arguments: argparse.Namespace) -> None:
         label_column=arguments.label_column,
         image_cache=arguments.image_cache,
     )
-    images = load_images(recipe, find_initial(replace(recipe, initial=None)), options, print)
+    images = load_images(recipe, find_initial(recipe), options, print)
     bench = Bench(recipe, images, device, arguments.rounds, arguments.steps)
     measured = report(bench, arguments.workers)
     print(f"{recipe.name}, {len(images.train.labels)} images; {describe_machine(device)}\n\n{measured}")

@@ -12,7 +12,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ltzoo.data import BenchmarkImages, LabelledImages, Subset, TrainBatches
+from ltzoo.data import BenchmarkImages, Delivery, LabelledImages, Subset, TrainBatches
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Quantile, tail_partition
@@ -188,7 +188,7 @@ class LtzooSide(Side):
             self.step_on = Step(recipe, counts, model, accelerator, 0, setting.compile_backend)
         augmentation, data_set = recipe.augmentation, recipe.data.data_set
         batches = TrainBatches(
-            setting.images, data_set, augmentation, self.batch_size, 0, self.device, setting.channels_last
+            setting.images, data_set, augmentation, self.batch_size, 0, Delivery(self.device, setting.channels_last)
         )
         self.epochs = self._endless(batches)
 

@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 LARGE = (DOCS / "large.md").read_text(encoding="utf-8")
 OWN = (DOCS / "your-own-images.md").read_text(encoding="utf-8")
 STOCK, STAND_IN = re.findall(r"```python\n(.*?)```", LARGE, re.S)
+PHOTOS = re.findall(r"```python\n(.*?)```", OWN, re.S)[1]
 
 
 def test_stock_timm_predicts_the_same_classes():
@@ -40,6 +41,17 @@ def test_the_stand_in_is_read_as_imagenet_lt(tmp_path, monkeypatch, capsys):
     assert re.search(r"test +1,?000 +1,?000 ", shown)
 
 
+@pytest.mark.skipif(DATA is None, reason="LTZOO_DATA names no folder with CIFAR")
+def test_the_photos_are_what_inspect_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(Path(DATA or ""))
+    exec(PHOTOS, {})
+    assert main(["inspect", "photos"]) == 0
+    shown = capsys.readouterr().out
+    (printed,) = re.findall(r"```text\n(photos: 10 classes.*?)```", OWN, re.S)
+    assert shown.startswith(printed.rstrip("\n"))
+
+
 def commands(page: str) -> list[list[str]]:
     """The page's trainings and measurements, as words, without what launches them."""
     text = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.S)).replace("\\\n", " ")
@@ -55,4 +67,4 @@ def test_every_command_is_understood(words, monkeypatch):
     arguments = train.build_parser(script).parse_args(argv)
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
     for name in arguments.recipe:
-        assert requested_recipe(name, arguments).natural
+        assert requested_recipe(name.replace("$loss", "vs_ssesam"), arguments).natural

@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.suggest import Suggestion, suggest_options, suggest_recipe
-from ltzoo.data import NATURAL_BENCHMARKS
+from ltzoo.data import NATURAL_BENCHMARKS, NaturalBenchmark
 from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, open_files
 from ltzoo.data.files.names import shown
+from ltzoo.data.files.own import unread_lists
 from ltzoo.data.files.profile import FEW, Contents, Copy, Profile, profile_files
 from ltzoo.errors import InputError
 from ltzoo.evaluate.counts_picture import draw_class_counts
@@ -66,7 +67,7 @@ def command(arguments: argparse.Namespace) -> None:
     options = _options(arguments, profile, suggestion)
     words = ["python", "-m", "ltzoo", "train", "--recipe", suggestion.recipe.name]
     words += [word for part, _ in options for word in part]
-    warnings = list_warnings(profile, label)
+    warnings = list_warnings(profile, label) + _warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
     print(f"{shown(str(arguments.data_dir))}: {_number(len(train.class_names), 'class', 'classes')}")
     print(describe(profile, label))
     print("".join(f"warning: {warning}\n" for warning in warnings))
@@ -176,13 +177,32 @@ def list_warnings(profile: Profile, test: str = "test") -> list[str]:
         alone = ", and a class of one image has none to give: training refuses both" if profile.one_image else ""
         found.append(f"there is no test split; bring one, or hold images out with --hold-out {_SHARE}{alone}")
     if len(profile.class_names) == 1:
-        found.append("there is one class: nothing is to be told apart")
+        found.append("there is one class: nothing is to be told apart, and training refuses it")
     for names, what in (
         (profile.one_image, "with a single training image"),
         (profile.without_test, f"without a {test.replace(' ', '-')} image, which training refuses"),
     ):
         if names:
             found.append(f"{_number(len(names), 'class', 'classes')} {what}: {_first(names)}")
+    return found
+
+
+def _warn_of_lists(
+    benchmark: NaturalBenchmark, train: ImageFiles, test: ImageFiles | None, held_out: bool
+) -> list[str]:
+    """Say what the lists make doubtful: what is not read beside a single class, and images that are not all."""
+    found = []
+    unread = [str(path) for path in unread_lists(train)] if len(train.class_names) == 1 else []
+    if unread:
+        found.append(
+            f"nothing reads {_first(unread)}; if it lists the images and their classes, name it in place of DIR"
+        )
+    images = len(train) + (len(test) if held_out and test is not None else 0)
+    if benchmark.train_images not in (None, images):
+        found.append(
+            f"{benchmark.name} has {benchmark.train_images:,} training images, and here are {images:,}: figures are "
+            "not those of the benchmark"
+        )
     return found
 
 

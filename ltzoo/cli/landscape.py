@@ -107,6 +107,8 @@ def command(arguments: argparse.Namespace) -> None:
         raise InputError("nothing to analyse; name a --model, or --checkpoints that were kept on the way")
     subjects = read_subjects(arguments.model, arguments.checkpoints)
     recipe = subjects[0].recipe
+    if recipe.natural:
+        raise InputError(f"landscape holds its images in memory, and those of {recipe.benchmark} lie in files")
     groups = make_groups(arguments.groups or recipe.groups, recipe.data)
     sets = parse_class_sets([word for word in arguments.classes.split(",") if word], recipe.data, groups)
     wanted = recipe.subset if arguments.subset is None else read_subset(arguments.subset)

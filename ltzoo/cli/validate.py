@@ -2,8 +2,11 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -20,6 +23,7 @@ from ltzoo.cli.parser import (
 )
 from ltzoo.data import (
     GROUP_RULES,
+    HOLD_OUT,
     NATURAL_BENCHMARKS,
     Benchmark,
     Groups,
@@ -28,7 +32,15 @@ from ltzoo.data import (
     load_test,
     make_groups,
 )
-from ltzoo.data.files import Place, check_coverage, check_present, hold_out_files, open_files
+from ltzoo.data.files import (
+    Place,
+    ShrunkImages,
+    check_coverage,
+    check_present,
+    hold_out_files,
+    open_files,
+    without_unreadable,
+)
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     BINS,
@@ -73,6 +85,12 @@ def build_parser(prog: str) -> Parser:
         "--hold-out", "--holdout", type=held_out, metavar="N", help="measure the images that training so held out"
     )
     files.add_argument(
+        "--skip-unreadable",
+        type=not_below_zero,
+        metavar="N",
+        help="look for images that cannot be read, and leave out at most so many",
+    )
+    files.add_argument(
         "-j",
         "--workers",
         type=not_below_zero,
@@ -109,7 +127,9 @@ def command(arguments: argparse.Namespace) -> None:
     config, recipe = hub.read_config(folder), hub.read_recipe(folder)
     benchmark = hub.benchmark_of(config, recipe)
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
-    test = _test_images(arguments, benchmark)
+    if recipe.natural:
+        _check_held_out(arguments.hold_out, config)
+    test = _test_images(arguments, benchmark, recipe)
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
     rule = f"epoch {config[hub.EPOCH]}" if hub.EPOCH in config else "last epoch"
@@ -127,11 +147,20 @@ def command(arguments: argparse.Namespace) -> None:
     _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)
 
 
-def _test_images(arguments: argparse.Namespace, benchmark: Benchmark) -> Pictures:
-    """Load a benchmark's test images, or find them where they lie in files."""
+def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> None:
+    """See that what is measured as held out is what training held out."""
+    _, trained = (config.get("overrides") or {}).get(HOLD_OUT) or (None, None)
+    if amount is not None and amount != trained:
+        found = "none" if trained is None else trained
+        raise InputError(f"--hold-out {amount} would measure images that were trained on: training held out {found}")
+
+
+def _test_images(arguments: argparse.Namespace, benchmark: Benchmark, recipe: Recipe) -> Pictures:
+    """Load a benchmark's test images, or find them where they lie in files, and see them as training saw them."""
     if benchmark.profile != "natural":
-        if arguments.hold_out is not None:
-            raise InputError(f"--hold-out is for images in files; {benchmark.name} has a test set")
+        for flag, value in (("--hold-out", arguments.hold_out), ("--skip-unreadable", arguments.skip_unreadable)):
+            if value is not None:
+                raise InputError(f"{flag} is for images in files; {benchmark.name} has a test set")
         return load_test(benchmark, arguments.data_dir, arguments.download)
     natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names
     place = Place(
@@ -147,8 +176,11 @@ def _test_images(arguments: argparse.Namespace, benchmark: Benchmark) -> Picture
             f"there are no test images in {place.data_dir}; add val/ or test/, or --hold-out as in training"
         )
     check_present(test)
+    if arguments.skip_unreadable is not None:
+        test = without_unreadable(test, arguments.skip_unreadable, partial(print, file=sys.stderr))
     check_coverage(None, test)
-    return test
+    shorter = recipe.input.shorter_side if recipe.input else None
+    return test if shorter is None else ShrunkImages(test, shorter, None)
 
 
 def _write_files(

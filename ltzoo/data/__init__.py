@@ -2,7 +2,7 @@
 
 from ltzoo.data.augmentation import Augmentation
 from ltzoo.data.batches import EvalBatches, TrainBatches
-from ltzoo.data.batching import make_eval_batches, make_train_batches
+from ltzoo.data.batching import decodes, make_eval_batches, make_train_batches
 from ltzoo.data.benchmarks import (
     NATURAL_BENCHMARKS,
     Benchmark,
@@ -13,6 +13,7 @@ from ltzoo.data.benchmarks import (
 )
 from ltzoo.data.dataset import BenchmarkImages, FileImages, create_dataset
 from ltzoo.data.datasets import DATASETS, DataSet
+from ltzoo.data.delivery import Delivery, batch_sizes
 from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, make_groups
 from ltzoo.data.holdout import HOLD_OUT, hold_out
 from ltzoo.data.images import ImageSource, LabelledImages
@@ -37,6 +38,7 @@ __all__ = [
     "Benchmark",
     "BenchmarkImages",
     "DataSet",
+    "Delivery",
     "EvalBatches",
     "EvalLoader",
     "FileImages",
@@ -50,7 +52,9 @@ __all__ = [
     "TrainLoader",
     "View",
     "all_groups",
+    "batch_sizes",
     "create_dataset",
+    "decodes",
     "draw_from",
     "eval_transform",
     "exponential_counts",

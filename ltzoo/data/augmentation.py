@@ -18,7 +18,8 @@ class Augmentation:
             None: no such crop.
         color_jitter: how far brightness, contrast and saturation are changed, at random; 0: not at all.
         auto_augment: a policy in timm's words (--aa), such as `rand-m9-mstd0.5`; None: none.
-        mixup: alpha of mixup (Zhang 2018); 0: none. With both, each batch gets one of the two.
+        mixup: alpha of mixup (Zhang 2018); 0: none. With both, each batch gets one of the two. Each process mixes its
+            own share of the batch.
         cutmix: alpha of CutMix (Yun 2019); 0: none.
     """
 

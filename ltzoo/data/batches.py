@@ -1,12 +1,14 @@
 """Batches from images in memory: uint8 on the device, no worker process, every draw from one seed."""
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from ltzoo.data.augmentation import Augmentation, crop_and_flip, draw, pad
 from ltzoo.data.datasets import DataSet
+from ltzoo.data.delivery import Delivery, batch_sizes
 from ltzoo.data.images import LabelledImages
 from ltzoo.data.random_state import seeded_generator
 
@@ -27,16 +29,17 @@ class _Normalizer:
 class TrainBatches:
     """Shuffled, augmented batches. The last, smaller batch of an epoch is kept.
 
+    Attributes:
+        labels: (N,) int64, on the device.
+        sizes: images of each batch of an epoch, over all processes.
+
     Args:
         data: the training images.
         data_set: size and normalisation.
         augmentation: crop and flip.
         batch_size: images a batch, over all processes.
         seed: with the epoch, it fixes order, crops and flips, so that an epoch is the same after a resume.
-        device: where the images lie.
-        channels_last: memory format of the batches.
-        process: which of the processes this is, from 0.
-        processes: how many share each batch: each takes every `processes`-th of its images.
+        delivery: where the batches go; the images lie there too.
     """
 
     def __init__(
@@ -46,23 +49,19 @@ class TrainBatches:
         augmentation: Augmentation,
         batch_size: int,
         seed: int,
-        device: torch.device,
-        channels_last: bool = False,
-        process: int = 0,
-        processes: int = 1,
+        delivery: Delivery,
     ) -> None:
+        device = delivery.device
         self.padded = pad(data.images, augmentation.crop_padding).to(device)
         self.labels = data.labels.to(device)
         self.size = data_set.image_size
         self.augmentation = augmentation
-        self.batch_size = batch_size
-        self.seed = seed
-        self.device = device
-        self.process, self.processes = process, processes
-        self.normalize = _Normalizer(data_set, device, channels_last)
+        self.sizes = batch_sizes(len(self.labels), batch_size, joined=False)
+        self.seed, self.delivery = seed, delivery
+        self.normalize = _Normalizer(data_set, device, delivery.channels_last)
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return len(self.sizes)
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch.
@@ -76,9 +75,9 @@ class TrainBatches:
         generator = seeded_generator(self.seed, epoch)
         order = torch.randperm(len(self.labels), generator=generator)
         draws = draw(len(self.labels), self.augmentation, generator)
-        order, rows, columns, flips = (tensor.to(self.device) for tensor in (order, *draws))
-        for begin in range(0, len(order), self.batch_size):
-            part = slice(begin + self.process, begin + self.batch_size, self.processes)
+        order, rows, columns, flips = (tensor.to(self.delivery.device) for tensor in (order, *draws))
+        for end, size in zip(accumulate(self.sizes), self.sizes, strict=True):
+            part = slice(end - size + self.delivery.process, end, self.delivery.processes)
             images = crop_and_flip(self.padded, order[part], rows[part], columns[part], flips[part], self.size)
             yield self.normalize(images), self.labels[order[part]]
 

@@ -54,12 +54,14 @@ class NaturalBenchmark:
     Attributes:
         name: as it stands in a recipe's name, `imagenetlt`.
         num_classes: C where it is fixed; None where the files say.
+        train_images: training images of the standard list; None where there is none.
         count_cuts: see `DataSet`.
         hub_id: see `DataSet`.
     """
 
     name: str
     num_classes: int | None
+    train_images: int | None
     count_cuts: tuple[int, int]
     hub_id: str | None = None
 
@@ -116,9 +118,9 @@ _BENCHMARKS = {
 NATURAL_BENCHMARKS = {
     benchmark.name: benchmark
     for benchmark in (
-        NaturalBenchmark("imagenetlt", 1000, (100, 20)),
-        NaturalBenchmark("inat18", 8142, (100, 20)),
-        NaturalBenchmark("imagefolder", None, (100, 20)),
+        NaturalBenchmark("imagenetlt", 1000, 115_846, (100, 20)),
+        NaturalBenchmark("inat18", 8142, 437_513, (100, 20)),
+        NaturalBenchmark("imagefolder", None, None, (100, 20)),
     )
 }
 """Benchmarks whose images lie in files: ImageNet-LT, iNaturalist 2018, and anybody's own."""

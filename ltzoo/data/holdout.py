@@ -8,7 +8,7 @@ from ltzoo.data.subset import Subset
 from ltzoo.errors import InputError
 
 HOLD_OUT = "hold_out"
-"""The override of a run whose figures are of held-out images: [None, images of each class]."""
+"""The override of a run whose figures are of held-out images: [None, images of each class, or their share]."""
 
 
 def hold_out(labels: np.ndarray, subset: Subset, per_class: int) -> tuple[Subset, np.ndarray]:

@@ -1,7 +1,9 @@
 """Batches of images that are decoded on the way, by worker processes, and sent ahead to the device."""
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +14,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ltzoo.data.datasets import DataSet
+from ltzoo.data.delivery import Delivery, batch_sizes
 from ltzoo.data.random_state import seeded, seeded_generator
 from ltzoo.data.transforms import Transform
 from ltzoo.errors import InputError, first_line
+
+_SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps what processes share."""
+_ON_THEIR_WAY = 2
+"""Batches that each worker makes ahead."""
 
 Key = tuple[int, int]
 """An epoch, from 0, and the index of an image."""
@@ -79,32 +87,32 @@ class _Loader:
         data_set: DataSet,
         transform: Transform,
         seed: int | None,
-        device: torch.device,
-        channels_last: bool,
-        workers: int,
+        delivery: Delivery,
     ) -> None:
-        self.order, self.workers = _Order(), workers
+        self.order, self.workers, self.data_set = _Order(), delivery.workers, data_set
         loader = DataLoader(
             _Transformed(pictures, transform, seed),
             batch_sampler=self.order,  # type: ignore[arg-type]  # any iterable of lists
-            num_workers=workers,
+            num_workers=delivery.workers,
             collate_fn=fast_collate,
-            pin_memory=device.type == "cuda",
-            persistent_workers=workers > 0,
+            pin_memory=delivery.device.type == "cuda",
+            # Those that measure end with each measurement: they would take memory from those that train.
+            persistent_workers=delivery.workers > 0 and seed is not None,
             # The loader draws its workers' seeds; nothing of ours depends on them, nor shall it on that draw.
             generator=torch.Generator(),
         )
-        self.loader = PrefetchLoader(loader, data_set.mean, data_set.std, data_set.channels, device)
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.loader = PrefetchLoader(loader, data_set.mean, data_set.std, data_set.channels, delivery.device)
+        self.memory_format = delivery.memory_format
         self.images = self.microseconds = 0
 
     def batches(self, order: Sequence[Sequence[Key]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (B, channels, H, W) float32 and labels (B,) int64, on the device.
 
         Raises:
-            InputError: an image cannot be decoded, or a worker was ended by the system.
+            InputError: an image cannot be decoded, a worker was ended by the system, or shared memory is short.
         """
         self.order.batches = order
+        self._check_shared_memory(max(map(len, order), default=0))
         spent = []
         for pixels, facts in self._loaded():
             spent.append(facts[:, 1])
@@ -113,13 +121,25 @@ class _Loader:
         # Looked at once, in the end: the device is not to be waited for.
         self.microseconds = int(torch.cat(spent).sum()) if spent else 0
 
+    def _check_shared_memory(self, images: int) -> None:
+        """See that the batches on their way fit where workers leave them; one that does not waits for ever."""
+        if not self.workers or not _SHARED_MEMORY.is_dir():
+            return
+        needed = self.workers * _ON_THEIR_WAY * images * self.data_set.channels * self.data_set.image_size**2
+        free = shutil.disk_usage(_SHARED_MEMORY).free
+        if needed > free:
+            raise InputError(
+                f"{self.workers} processes that decode leave {needed >> 20} MiB of batches in {_SHARED_MEMORY}, which "
+                f"has {free >> 20} MiB free; ask for fewer with --workers, or give it more (docker run --shm-size)"
+            )
+
     def _loaded(self) -> Iterator[tuple[Tensor, Tensor]]:
         try:
             yield from self.loader
         except InputError as error:
-            # A worker's comes wrapped in its traceback, of which the last line is what it said.
-            said = str(error).splitlines()[-1]
-            raise InputError(said.removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")) from error
+            # A worker's comes wrapped in its traceback, which ends with what it said.
+            prefix = f"{InputError.__module__}.{InputError.__name__}: "
+            raise InputError(str(error).rpartition(prefix)[2].strip()) from error
         except RuntimeError as error:
             if not first_line(error).startswith("DataLoader worker ("):
                 raise
@@ -135,7 +155,13 @@ class _Loader:
 
 
 class TrainLoader:
-    """Shuffled, augmented batches, as `TrainBatches` gives them, of images that are decoded on the way.
+    """Shuffled, augmented batches of images that are decoded on the way.
+
+    They come in the order of `TrainBatches`; a small last batch joins the one before it, see `batch_sizes`.
+
+    Attributes:
+        labels: (N,) int64.
+        sizes: images of each batch of an epoch, over all processes.
 
     Args:
         pictures: the training images.
@@ -144,11 +170,7 @@ class TrainLoader:
         batch_size: images a batch, over all processes.
         seed: with the epoch, it fixes the order and, with an image's index, what is drawn for it: the number of workers
             and of processes changes neither.
-        device: where the batches go.
-        channels_last: memory format of the batches.
-        process: which of the processes this is, from 0.
-        processes: how many share each batch: each takes every `processes`-th of its images.
-        workers: processes that decode; 0 to decode here.
+        delivery: where the batches go.
     """
 
     def __init__(
@@ -158,25 +180,19 @@ class TrainLoader:
         transform: Transform,
         batch_size: int,
         seed: int,
-        device: torch.device,
-        channels_last: bool = False,
-        process: int = 0,
-        processes: int = 1,
-        workers: int = 0,
+        delivery: Delivery,
     ) -> None:
         self.labels = torch.as_tensor(pictures.labels)
-        self.batch_size, self.seed = batch_size, seed
-        self.process, self.processes = process, processes
-        self.loader = _Loader(pictures, data_set, transform, seed, device, channels_last, workers)
+        self.sizes, self.seed, self.delivery = batch_sizes(len(self.labels), batch_size, joined=True), seed, delivery
+        self.loader = _Loader(pictures, data_set, transform, seed, delivery)
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return len(self.sizes)
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch, from 0; the last, smaller one is kept."""
-        order = torch.randperm(len(self.labels), generator=seeded_generator(self.seed, epoch)).tolist()
-        starts = range(0, len(order), self.batch_size)
-        shares = [order[begin + self.process : begin + self.batch_size : self.processes] for begin in starts]
+        """Yield the batches of one epoch, from 0."""
+        order = torch.randperm(len(self.labels), generator=seeded_generator(self.seed, epoch))
+        shares = [batch[self.delivery.process :: self.delivery.processes].tolist() for batch in order.split(self.sizes)]
         return self.loader.batches([[(epoch, index) for index in share] for share in shares])
 
     @property
@@ -193,11 +209,7 @@ class EvalLoader:
         data_set: size and normalisation.
         transform: what happens to an image, see `eval_transform`.
         batch_size: images a batch.
-        device: where the batches go.
-        channels_last: memory format of the batches.
-        process: which of the processes this is, from 0.
-        processes: how many share the images: each takes every `processes`-th, so that each image is taken once.
-        workers: processes that decode; 0 to decode here.
+        delivery: where the batches go; each image goes to one process, once.
     """
 
     def __init__(
@@ -206,16 +218,12 @@ class EvalLoader:
         data_set: DataSet,
         transform: Transform,
         batch_size: int,
-        device: torch.device,
-        channels_last: bool = False,
-        process: int = 0,
-        processes: int = 1,
-        workers: int = 0,
+        delivery: Delivery,
     ) -> None:
-        own = range(process, len(pictures.labels), processes)
+        own = range(delivery.process, len(pictures.labels), delivery.processes)
         keys = [(0, index) for index in own]
         self.order = [keys[begin : begin + batch_size] for begin in range(0, len(keys), batch_size)]
-        self.loader = _Loader(pictures, data_set, transform, None, device, channels_last, workers)
+        self.loader = _Loader(pictures, data_set, transform, None, delivery)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.loader.batches(self.order)

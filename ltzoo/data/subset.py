@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ltzoo.data.files.names import some
 from ltzoo.errors import InputError
 
 IMPORTED = "imported"
@@ -88,7 +89,7 @@ def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str, 
     ]
     if short:
         raise InputError(
-            f"too few training images: {_some(short)}; use the whole data set or a benchmark with fewer images"
+            f"too few training images: {some(short)}; use the whole data set or a benchmark with fewer images"
         )
     return Subset(rule, layout, np.concatenate(SUBSET_RULES[rule](of_class, class_counts)))
 
@@ -141,8 +142,4 @@ def check_subset(subset: Subset, labels: np.ndarray, class_counts: tuple[int, ..
     counts = np.bincount(labels[indices], minlength=len(class_counts)).tolist()
     wrong = [f"class {j} has {n}, not {m}" for j, (n, m) in enumerate(zip(counts, class_counts, strict=True)) if n != m]
     if wrong:
-        raise InputError(f"the subset contradicts the benchmark's class counts: {_some(wrong)}; use its own benchmark")
-
-
-def _some(items: list[str]) -> str:
-    return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
+        raise InputError(f"the subset contradicts the benchmark's class counts: {some(wrong)}; use its own benchmark")

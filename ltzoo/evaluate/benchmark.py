@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ltzoo.data import Benchmark, Pictures, all_groups, make_eval_batches
+from ltzoo.data import Benchmark, Delivery, Pictures, all_groups, make_eval_batches
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.precision import tf32
@@ -39,7 +39,7 @@ def predict_test(
         raise InputError(
             f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
         )
-    batches = make_eval_batches(test, benchmark.data_set, device, workers=workers)
+    batches = make_eval_batches(test, benchmark.data_set, Delivery(device, workers=workers))
     with tf32(False):
         predictions = predict(model.to(device), batches, flip=flip)
     predictions.logits.mul_(logit_scale)  # in place: those of thousands of classes fill memory

@@ -2,7 +2,7 @@
 
 from ltzoo.hub.benchmark import benchmark_of
 from ltzoo.hub.card import write_card
-from ltzoo.hub.config import EPOCH, read_config, read_recipe
+from ltzoo.hub.config import EPOCH, RECIPE, read_config, read_recipe
 from ltzoo.hub.fetch import fetch
 from ltzoo.hub.layout import CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, SUMMARY, WEIGHTS
 from ltzoo.hub.load import load_checkpoint
@@ -19,6 +19,7 @@ __all__ = [
     "EPOCH",
     "METRICS",
     "PACKAGED",
+    "RECIPE",
     "SUMMARY",
     "WEIGHTS",
     "Publication",

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 import ltzoo
 from ltzoo import hub
-from ltzoo.data import Augmentation, Groups, LabelledImages, Subset, TrainBatches
+from ltzoo.data import Augmentation, Delivery, Groups, LabelledImages, Subset, TrainBatches
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.landscape.class_sets import ClassSet
@@ -253,7 +253,7 @@ class Analysis:
         if settings.escape:
             as_they_are = Augmentation(crop_padding=0, horizontal_flip=False)
             whole = TrainBatches(
-                self.images, recipe.data.data_set, as_they_are, recipe.batch_size, settings.seed, self.device
+                self.images, recipe.data.data_set, as_they_are, recipe.batch_size, settings.seed, Delivery(self.device)
             )
             tables = escape_tables(_siblings(recipe), recipe.data.class_counts, recipe.schedule.epochs)
             # Noise has no component of its own: that of the weights' gradient, and chance.

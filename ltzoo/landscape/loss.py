@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltzoo.data import Augmentation, DataSet, EvalBatches, LabelledImages, TrainBatches
+from ltzoo.data import Augmentation, DataSet, Delivery, EvalBatches, LabelledImages, TrainBatches
 from ltzoo.landscape.settings import Settings
 from ltzoo.recipes import Recipe
 
@@ -56,7 +56,7 @@ class AugmentedBatches:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.batches = TrainBatches(images, data_set, augmentation, chunk, seed, device)
+        self.batches = TrainBatches(images, data_set, augmentation, chunk, seed, Delivery(device))
         self.times = 0
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -58,7 +58,7 @@ def read_subject(name: str) -> Subject:
     folder = find_checkpoint(f"local-dir:{name}" if ":" not in name and Path(name).is_dir() else name)
     config, recipe = hub.read_config(folder), hub.read_recipe(folder)
     weights = (hub.read_manifest(folder) or {}).get(hub.WEIGHTS)
-    epochs, classes = recipe.schedule.epochs, recipe.data.data_set.num_classes
+    epochs, classes = recipe.schedule.epochs, hub.benchmark_of(config, recipe).data_set.num_classes
     wanted = {"seed": int, "subset_sha256": str, "overrides": dict, "run": dict, "versions": dict}
     missing = [key for key, kind in wanted.items() if not isinstance(config.get(key), kind)]
     if missing or weights is None:

@@ -52,8 +52,9 @@ class CosineClassifier(nn.Module):
 
 
 def classifier_of(model: nn.Module) -> nn.Module:
-    """Return the classifier of a timm model."""
-    return cast(Any, model).get_classifier()
+    """Return the classifier of a timm model; of one that has several, a distilled one, all of them."""
+    found = cast(Any, model).get_classifier()
+    return found if isinstance(found, nn.Module) else nn.ModuleList(found)
 
 
 _CLASSIFIERS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "cosine": CosineClassifier}

@@ -90,7 +90,7 @@ def build_model(
     arguments = model_arguments(recipe, data_set) | {"num_classes": classes} | kwargs
     try:
         model = timm.create_model(recipe.architecture, pretrained_cfg_overlay=overlay, **arguments)
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         if kwargs:
             raise  # the caller's mistake, not the recipe's
         reason = " ".join(str(error).split())
@@ -102,9 +102,17 @@ def build_model(
 
 def _cfg(recipe: Recipe) -> PretrainedCfg:
     """Look up how timm describes an architecture."""
-    cfg = timm.get_pretrained_cfg(recipe.architecture) if timm.is_model(recipe.architecture) else None
+    name = recipe.architecture
+    if not timm.is_model(name):
+        raise InputError(f"architecture {name!r} is unknown to timm; see timm.list_models()")
+    try:
+        cfg = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # no such tag
+        cfg = None
     if cfg is None:
-        raise InputError(f"architecture {recipe.architecture!r} is unknown to timm; see timm.list_models()")
+        tagged = timm.list_pretrained(f"{name.split('.')[0]}.*")
+        there = f"there are {', '.join(tagged[:5])}" if tagged else "leave the tag out"
+        raise InputError(f"architecture {name!r} has a tag that timm does not know; {there}")
     return cfg
 
 

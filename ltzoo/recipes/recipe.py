@@ -113,7 +113,8 @@ class Recipe:
         batchnorm: which passes update the running statistics: `clean`, the one at w; `all`, each; `frozen`, none, and
             images are normalised by the statistics that the weights came with.
         ascent: whose gradient a group climbs, see `perturbed_backward`: with `averaged` the number of processes and of
-            micro-batches changes what BatchNorm sees, and nothing else.
+            micro-batches changes what BatchNorm sees and, with mixup or CutMix, which images are mixed, but nothing
+            else.
         optimizer: the base optimizer.
         ema_decay: decay, a step, of the moving average of the weights that is evaluated and kept in the place of the
             weights; None: the weights themselves.

@@ -27,7 +27,7 @@ def obstacle(recipe: Recipe, class_counts: Sequence[int], accelerator: Accelerat
     if accelerator.scaler is not None:
         return "a loss scaler takes part; bfloat16 needs none"
     if recipe.optimizer.kind != "sgd":
-        return f"{recipe.optimizer.kind} counts its steps on the CPU"
+        return f"{recipe.optimizer.kind} makes its state in the first step"
     if recipe.optimizer.layer_decay is not None:
         return "each group of layers has a learning rate of its own"
     epochs = recipe.schedule.epochs
@@ -132,7 +132,9 @@ class CapturedStep(Step):
         state = self._state()
         before = [value.clone() for value in state]
         try:
-            loss, replay = record(step, _WARM_UP_STEPS)
+            # What dropout draws afterwards is the same whether a step was recorded or not.
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                loss, replay = record(step, _WARM_UP_STEPS)
         finally:
             for value, was in zip(state, before, strict=True):
                 value.copy_(was)
@@ -171,6 +173,7 @@ def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[
             step()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=side):
+    # Other threads, the one that pins a loader's batches, may call CUDA meanwhile.
+    with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         loss = step()
     return loss, graph.replay

@@ -147,8 +147,12 @@ def try_out(
         raise InputError(
             f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
         ) from error
-    if smallest == 1 and recipe.batchnorm != "frozen" and recipe.optimizer.trained == "all":
-        _try_one(model, images[:1])
+    alone = smallest // min(recipe.micro_batches, smallest) == 1
+    if alone and recipe.batchnorm != "frozen" and recipe.optimizer.trained == "all":
+        part, flag = (
+            ("the last batch of an epoch", "batch-size") if smallest == 1 else ("a micro-batch", "micro-batches")
+        )
+        _try_one(model, images[:1], part, flag)
     try:
         found = tuple(recipe.loss.bind(counts)(logits, targets).shape)
     except Exception as error:  # a loss of the user's can raise anything
@@ -164,15 +168,14 @@ def try_out(
         raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
 
 
-def _try_one(model: nn.Module, image: Tensor) -> None:
+def _try_one(model: nn.Module, image: Tensor, part: str, flag: str) -> None:
     """See that a model can be trained on one image; where one pixel is left of it, BatchNorm has no variance."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             copy.deepcopy(model).train()(image)
     except ValueError as error:
         raise InputError(
-            f"the last batch of an epoch has one image, and the model cannot be trained on one ({error}); "
-            "choose another --batch-size"
+            f"{part} has one image, and the model cannot be trained on one ({error}); choose another --{flag}"
         ) from error
 
 

@@ -90,7 +90,7 @@ def gather_facts(
     how: Mapping[str, Any],
     machine: str,
     side_by_side: int = 1,
-    hold_out: int | float | None = None,
+    of_images: Mapping[str, list[Any]] | None = None,
 ) -> RunFacts:
     """Gather the record of a run before it begins.
 
@@ -102,7 +102,7 @@ def gather_facts(
         how: device, threads, memory format and the like.
         machine: the device's name.
         side_by_side: runs that share the device.
-        hold_out: what is measured in the place of the test set, see `TrainOptions`.
+        of_images: overrides that lie in which images are trained on and measured, see `RunImages`.
     """
     registered = recipe.name in list_recipes()
     versions = {
@@ -114,5 +114,5 @@ def gather_facts(
         "python": platform.python_version(),
     }
     overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
-    overrides |= {} if hold_out is None else {HOLD_OUT: [None, hold_out]}
+    overrides |= of_images or {}
     return RunFacts(recipe, benchmark, overrides, seed, subset, how, machine, side_by_side, versions)

@@ -1,11 +1,14 @@
 """The images of a run, and its benchmark: chosen by a rule from a balanced data set, or all that lie in files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ltzoo.data import (
+    HOLD_OUT,
     IMPORTED,
     NATURAL_BENCHMARKS,
     WHOLE,
@@ -42,12 +45,16 @@ class RunImages:
         train: the training images.
         measured: test images, or those held out.
         subset: which images of the training split `train` is.
+        overrides: where its images are not those of the recipe: a word to [registered, used].
+        measured_layout: names and classes of what is measured, see `ImageFiles.layout`; None for images in memory.
     """
 
     benchmark: Benchmark
     train: Pictures
     measured: Pictures
     subset: Subset
+    overrides: Mapping[str, list[Any]]
+    measured_layout: str | None = None
 
 
 def load_images(recipe: Recipe, initial: Initial, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
@@ -69,9 +76,9 @@ def load_images(recipe: Recipe, initial: Initial, options: TrainOptions, say: Ca
     where = (options.data_dir, options.download)
     if options.hold_out is None:
         train, subset = load_train(recipe.data, wanted, *where)
-        return RunImages(recipe.data, train, load_test(recipe.data, *where), subset)
+        return RunImages(recipe.data, train, load_test(recipe.data, *where), subset, {})
     train, subset, measured = load_held_out(recipe.data, wanted, int(options.hold_out), *where)
-    return RunImages(recipe.data, train, measured, subset)
+    return RunImages(recipe.data, train, measured, subset, {HOLD_OUT: [None, options.hold_out]})
 
 
 def is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:
@@ -112,11 +119,18 @@ def _from_files(recipe: Recipe, initial: Initial, options: TrainOptions, say: Ca
         train, measured = hold_out_files(whole, options.hold_out)
         rule = f"{WHOLE}, {options.hold_out} held out"
     for files in (train, measured):
+        _check_apart(files, options)
         check_present(files)
+    overrides: dict[str, list[Any]] = {} if options.hold_out is None else {HOLD_OUT: [None, options.hold_out]}
+    if natural.train_images not in (None, len(whole)):
+        overrides["train_images"] = [natural.train_images, len(whole)]
     if options.skip_unreadable is not None:
-        before = len(train)
+        before = len(train), len(measured)
         train = without_unreadable(train, options.skip_unreadable, say)
-        measured = without_unreadable(measured, options.skip_unreadable - (before - len(train)), say)
+        skipped = before[0] - len(train)
+        measured = without_unreadable(measured, options.skip_unreadable - skipped, say)
+        if (len(train), len(measured)) != before:
+            overrides["skipped"] = [None, f"{skipped} of training, {before[1] - len(measured)} of what is measured"]
     check_coverage(train, measured)
     benchmark = natural.opened(train.class_counts, train.class_names, view_of(recipe, initial.cfg))
     subset = Subset(rule, whole.layout, _positions(train, whole))
@@ -124,9 +138,17 @@ def _from_files(recipe: Recipe, initial: Initial, options: TrainOptions, say: Ca
     if shorter is None:
         if options.image_cache is not None:
             raise InputError("--image-cache keeps images of a shorter side; add --set input.shorter_side=256")
-        return RunImages(benchmark, train, measured, subset)
+        return RunImages(benchmark, train, measured, subset, overrides, measured.layout)
     small, small_measured = (ShrunkImages(files, shorter, options.image_cache) for files in (train, measured))
-    return RunImages(benchmark, small, small_measured, subset)
+    return RunImages(benchmark, small, small_measured, subset, overrides, measured.layout)
+
+
+def _check_apart(files: ImageFiles, options: TrainOptions) -> None:
+    """See that nothing is written among the images, where the next look would take it for classes."""
+    root = Path(files.origin)
+    for flag, path in (("--output", options.output), ("--image-cache", options.image_cache)):
+        if path is not None and root.is_dir() and path.resolve().is_relative_to(root.resolve()):
+            raise InputError(f"{flag} {path} lies among the images of {root}; name a folder outside of it")
 
 
 def _positions(part: ImageFiles, whole: ImageFiles) -> np.ndarray:

@@ -9,20 +9,21 @@ from typing import Any, cast
 
 import timm
 import torch
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HTTPError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from ltzoo import hub
 from ltzoo.data import DataSet
 from ltzoo.errors import InputError, first_line
+from ltzoo.hub.benchmark import read_view
 from ltzoo.recipes import Recipe, model_arguments
 from ltzoo.registry import find_checkpoint
 
 PRETRAINED = "pretrained"
 """Stands in `Recipe.initial` for timm's own weights of the architecture."""
 
-_FILES = (".safetensors", ".pth", ".pt", ".bin")
+_FILES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ def find_initial(recipe: Recipe) -> Initial:
             raise InputError(f"the weights {name} are not there; check the path")
         return Initial(recipe, None, (), None)
     if name == PRETRAINED:
-        cfg = timm.get_pretrained_cfg(recipe.architecture, allow_unregistered=False)
+        try:
+            cfg = timm.get_pretrained_cfg(recipe.architecture)
+        except RuntimeError:  # no such tag
+            cfg = None
         if cfg is None or not cfg.has_weights:
             tagged = timm.list_pretrained(f"{recipe.architecture.split('.')[0]}.*")
             raise InputError(
@@ -68,8 +72,13 @@ def find_initial(recipe: Recipe) -> Initial:
         raise InputError(
             f"{name} holds a {config['architecture']}, not a {recipe.architecture}; add --arch {config['architecture']}"
         )
+    if recipe.natural:
+        read_view(config["pretrained_cfg"])
     names = config.get("label_names") or ()
     known = isinstance(names, list) and len(names) == config["num_classes"]
+    if known and all(str(name).isdecimal() for name in names):
+        # Numbers are nobody's names: other images of one's own can have the same.
+        known = (config.get(hub.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
     return Initial(recipe, config["pretrained_cfg"], tuple(map(str, names)) if known else (), folder)
 
 
@@ -93,26 +102,49 @@ def load_initial(model: nn.Module, initial: Initial, data_set: DataSet) -> str |
     arguments = model_arguments(recipe, data_set)
     keeps_classifier = initial.class_names == data_set.class_names
     if initial.folder is not None:
-        weights = hub.load_checkpoint(initial.folder, num_classes=None if keeps_classifier else 0, **_sized(arguments))
-        found = weights.state_dict()
+        found = hub.load_checkpoint(initial.folder).state_dict()
     elif name == PRETRAINED:
         found = _timms(recipe, arguments)
     else:
         found = _read(Path(name))
     fresh = () if keeps_classifier else _classifier(model)
     own = model.state_dict()
-    kept = {key: value for key, value in found.items() if not key.startswith(fresh)}
-    wanted = {key for key in own if not key.startswith(fresh)}
-    wrong = sorted(wanted ^ set(kept)) or [key for key in wanted if kept[key].shape != own[key].shape]
+    wanted, kept = (
+        {key: value for key, value in weights.items() if not key.startswith(fresh)} for weights in (own, found)
+    )
+    if wanted.keys() == kept.keys() and _unlike(wanted, kept):
+        kept = _resized(kept, recipe, arguments, data_set.num_classes if keeps_classifier else 0)
+    wrong = sorted(wanted.keys() ^ kept.keys()) or _unlike(wanted, kept)
     if wrong:
         raise InputError(f"the weights of {name} do not fit {recipe.architecture}: {wrong[0]} differs")
     model.load_state_dict(own | kept)
     return _sha256(kept)
 
 
-def _sized(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep what changes a model's places; a checkpoint knows the rest itself."""
-    return {key: value for key, value in arguments.items() if key == "img_size"}
+def hardly_meant(recipe: Recipe) -> str:
+    """Say what a recipe keeps as it is though it is fresh; an empty text where it does not."""
+    still = ["all but the head"] if recipe.optimizer.trained == "head" else []
+    still += ["BatchNorm's statistics"] if recipe.batchnorm == "frozen" else []
+    if not still or recipe.initial is not None:
+        return ""
+    return f"{' and '.join(still)} stay fresh; to start from given weights, add --pretrained or --initial-checkpoint"
+
+
+def _unlike(wanted: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> list[str]:
+    """Name the weights that have another shape than is wanted."""
+    return [key for key, value in wanted.items() if kept[key].shape != value.shape]
+
+
+def _resized(
+    weights: dict[str, Tensor], recipe: Recipe, arguments: Mapping[str, Any], num_classes: int
+) -> dict[str, Tensor]:
+    """Let timm bring weights for each place of an image, a ViT's, to another image size; as they were if it cannot."""
+    source = {"source": "", "file": None, "state_dict": dict(weights), "label_offset": 0, "num_classes": num_classes}
+    asked: dict[str, Any] = {**arguments, "num_classes": num_classes, "pretrained_cfg_overlay": source}
+    try:
+        return timm.create_model(recipe.architecture, pretrained=True, **asked).state_dict()
+    except Exception:  # another architecture's weights can make it raise anything
+        return weights
 
 
 def _classifier(model: nn.Module) -> tuple[str, ...]:
@@ -123,8 +155,8 @@ def _classifier(model: nn.Module) -> tuple[str, ...]:
 
 def _timms(recipe: Recipe, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
     try:
-        return timm.create_model(recipe.architecture, pretrained=True, num_classes=0, **arguments).state_dict()
-    except (OSError, RuntimeError, HfHubHTTPError) as error:
+        return timm.create_model(recipe.architecture, pretrained=True, **arguments).state_dict()
+    except (OSError, RuntimeError, HTTPError) as error:
         raise InputError(
             f"timm's weights of {recipe.architecture} cannot be fetched or do not fit ({first_line(error)[:160]}); "
             "see that the network can be reached, or name a file with --initial-checkpoint"

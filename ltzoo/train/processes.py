@@ -1,7 +1,9 @@
 """What several processes must do once, or decide alike."""
 
 import os
+import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -12,11 +14,20 @@ from ltzoo.errors import InputError
 
 _Answer = TypeVar("_Answer")
 
+_PATIENCE = timedelta(hours=6)
+"""How long processes wait for one: it fetches weights, looks through images, and writes the figures in the end."""
+
 
 def join_processes() -> PartialState:
     """Join the processes that a launcher started; where there are CPUs alone, Accelerate does so only if it is told."""
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=launched and not torch.accelerator.is_available())
+    return PartialState(cpu=launched and not torch.accelerator.is_available(), timeout=_PATIENCE)
+
+
+def say(accelerator: Accelerator, text: str) -> None:
+    """Tell the user something, once."""
+    if accelerator.is_main_process:
+        print(text, file=sys.stderr, flush=True)
 
 
 def decide(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
@@ -68,13 +79,16 @@ def together(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
     return answers[0]
 
 
-def check_shares(images: int, batch_size: int, processes: int) -> int:
+def check_shares(smallest: int, processes: int) -> int:
     """See that every process gets an image of every batch; returns how many it gets at the least.
+
+    Args:
+        smallest: images of the smallest batch, over all processes.
+        processes: how many there are.
 
     Raises:
         InputError: a batch is too small for that.
     """
-    smallest = min(batch_size, images % batch_size or batch_size)
     if smallest < processes:
         raise InputError(
             f"the smallest batch of an epoch has {smallest} images, fewer than the {processes} processes; "

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from ltzoo.data import (
     IMPORTED,
+    Delivery,
     TrainLoader,
+    batch_sizes,
+    decodes,
     make_eval_batches,
     make_groups,
     make_train_batches,
@@ -38,10 +41,10 @@ from ltzoo.train.compute import (
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
 from ltzoo.train.images import RunImages, is_rules_own, load_images
-from ltzoo.train.initial import find_initial, load_initial
+from ltzoo.train.initial import find_initial, hardly_meant, load_initial
 from ltzoo.train.keep import check_not_passed, keep_epoch
 from ltzoo.train.options import TrainOptions
-from ltzoo.train.processes import check_shares, decide, together
+from ltzoo.train.processes import check_shares, decide, say, together
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import load_state, save_state, save_tensors
@@ -71,17 +74,20 @@ def training(
     device = accelerator.device
     decide(accelerator, lambda: folder.check_free(options.resume))
     initial = together(accelerator, lambda: find_initial(recipe))
-    images = together(accelerator, lambda: load_images(recipe, initial, options, partial(_say, accelerator)))
+    images = together(accelerator, lambda: load_images(recipe, initial, options, partial(say, accelerator)))
+    if hardly_meant(recipe):
+        say(accelerator, hardly_meant(recipe))
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
     benchmark = images.benchmark
-    smallest = check_shares(len(images.train.labels), recipe.batch_size, accelerator.num_processes)
+    sizes = batch_sizes(len(images.train.labels), recipe.batch_size, joined=decodes(images.train, recipe.augmentation))
+    smallest = check_shares(min(sizes), accelerator.num_processes)
     if options.channels_last is None:
         options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
     if device.type == "cpu":
         torch.set_num_threads(options.threads or choose_threads(recipe, benchmark.data_set))
     if options.workers is None:
-        options = replace(options, workers=choose_workers(accelerator.num_processes))
+        options = replace(options, workers=choose_workers(accelerator.num_processes * side_by_side))
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)
     try_out(model, recipe, benchmark, options.compile_backend, smallest)
@@ -100,8 +106,9 @@ def training(
     }
     how |= {"sync_bn": True} if options.sync_bn else {}
     how |= {"initial_sha256": initial_sha256} if initial_sha256 else {}
+    how |= {"measured_layout": images.measured_layout} if images.measured_layout else {}
     machine = device_name(device)
-    facts = gather_facts(recipe, benchmark, options.seed, images.subset, how, machine, side_by_side, options.hold_out)
+    facts = gather_facts(recipe, benchmark, options.seed, images.subset, how, machine, side_by_side, images.overrides)
     label = "" if alone else f"{recipe.name}.seed{options.seed}: "
     run = _Training(facts, options, accelerator, folder, model, images, label)
 
@@ -118,11 +125,6 @@ def training(
         past = recipe.schedule.epochs + 1
         decide(accelerator, lambda: check_not_passed(folder, options.save_epochs, recipe, past))
     return folder
-
-
-def _say(accelerator: Accelerator, text: str) -> None:
-    if accelerator.is_main_process:
-        print(text, file=sys.stderr, flush=True)
 
 
 class _Training:
@@ -145,12 +147,13 @@ class _Training:
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.model = model.to(device).to(memory_format=memory_format)
         self.workers = options.workers or 0
-        shared = (device, channels_last, accelerator.process_index, accelerator.num_processes, self.workers)
+        processes = accelerator.process_index, accelerator.num_processes
+        delivery = Delivery(device, channels_last, *processes, workers=self.workers)
         self.batches = make_train_batches(
-            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, *shared
+            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, delivery
         )
         self.measured = images.measured
-        self.eval_batches = make_eval_batches(images.measured, data_set, *shared)
+        self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
         self.groups = make_groups(recipe.groups, images.benchmark)
         # How often each selection looks at the accuracy, and the best that it saw.
         self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
@@ -214,14 +217,11 @@ class _Training:
         recipe, step, began = self.recipe, self.step, time.perf_counter()
         step.begin(epoch)
         total = torch.zeros((), device=self.accelerator.device)
-        left = len(self.batches.labels)
         seed, process = self.options.seed, self.accelerator.process_index
         for number, (images, targets) in enumerate(self.heard(self.batches.epoch(epoch))):
             mixed = mix(images, targets, recipe.augmentation, seed, epoch, 3, process, number)
             # Over all processes, as the loss is.
-            count = min(recipe.batch_size, left)
-            total += step(*mixed) * count
-            left -= count
+            total += step(*mixed) * self.batches.sizes[number]
             display.step()
             yield
         sound = step.end()

@@ -211,7 +211,7 @@ def test_one_class_is_said_to_be_one(tmp_path, capsys):
     fill(tmp_path / "one", {"a": 3})
     text = inspect(tmp_path / "one", "--picture", tmp_path / "one.png", capsys=capsys)
     assert text.startswith(f"{tmp_path / 'one'}: 1 class\n")
-    assert "there is one class: nothing is to be told apart" in warnings(text)
+    assert "there is one class: nothing is to be told apart, and training refuses it" in warnings(text)
     assert (tmp_path / "one.png").is_file()
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision import transforms
 
-from ltzoo.data import DATASETS, Augmentation, EvalBatches, LabelledImages, TrainBatches
+from ltzoo.data import DATASETS, Augmentation, Delivery, EvalBatches, LabelledImages, TrainBatches
 
 SIZE, COUNT, BATCH = 6, 23, 8
 DATA_SET = replace(DATASETS["cifar10"], image_size=SIZE)
@@ -29,7 +29,7 @@ def by_torchvision(images):
 
 
 def train(data, augmentation, seed=0, **options):
-    return TrainBatches(data, DATA_SET, augmentation, BATCH, seed, CPU, **options)
+    return TrainBatches(data, DATA_SET, augmentation, BATCH, seed, Delivery(CPU, **options))
 
 
 def joined(batches):

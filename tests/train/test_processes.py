@@ -69,10 +69,7 @@ def test_a_run_is_not_gone_on_with_by_another_number_of_processes(launched):
 
 
 def test_every_process_must_get_an_image_of_every_batch():
-    check_shares(438, 32, 8)
-    check_shares(64, 32, 32)
-    check_shares(10, 32, 8)
+    assert check_shares(22, 8) == 2
+    assert check_shares(32, 32) == 1
     with pytest.raises(InputError, match="has 6 images, fewer than the 8 processes; choose another --batch-size"):
-        check_shares(38, 32, 8)
-    with pytest.raises(InputError, match="has 4 images"):
-        check_shares(40, 4, 8)
+        check_shares(6, 8)

@@ -243,3 +243,23 @@ def test_what_stands_against_a_capture_is_named():
     assert obstacle(noisy, noisy.data.class_counts, accelerator) == "pgd draws its noise anew for each step"
     accelerator.scaler = torch.amp.GradScaler("cpu")
     assert obstacle(SGD, COUNTS, accelerator) == "a loss scaler takes part; bfloat16 needs none"
+
+
+@pytest.mark.parametrize(
+    ("settings", "averaged"),
+    [
+        ({}, 1),
+        ({"ema_decay": 0.9}, 2),
+        ({"batchnorm": "frozen"}, 0),
+        ({"optimizer.trained": "head", "ema_decay": 0.9}, 0),
+    ],
+)
+def test_statistics_that_stand_still_are_not_averaged_over_processes(settings, averaged, monkeypatch):
+    """For three processes that would change every sixth of them: (x + x + x) / 3 is not x."""
+    step, models = make(override(SGD, settings)), []
+    monkeypatch.setattr("ltzoo.train.step.distribute_bn", lambda model, processes, reduce: models.append(model))
+    step.end()
+    assert models == []  # there is one process
+    step.group = object()
+    step.end()
+    assert len(models) == averaged

@@ -2,13 +2,15 @@
 
 import hashlib
 import io
-import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ltzoo.data.files.source import ImageFiles
+from ltzoo.errors import InputError
 
 
 class ShrunkImages:
@@ -31,23 +33,39 @@ class ShrunkImages:
         return len(self.files)
 
     def image(self, index: int) -> Image.Image:
-        """Decode an image, see `ImageFiles.image`."""
+        """Decode an image, see `ImageFiles.image`.
+
+        Raises:
+            InputError: it cannot be read, or the cache cannot be written.
+        """
         if self.cache is None:
             return self._shrink(self.files.image(index))
         stored = self.files.content(index)
         key = hashlib.sha256(stored).hexdigest()
         kept = self.cache / f"shorter{self.shorter_side}" / key[:2] / f"{key}.npy"
-        if kept.is_file():
-            return Image.fromarray(np.load(kept))
-        image = self._shrink(self.files.decoded(index, stored))
+        image = _read(kept)
+        if image is None:
+            image = self._shrink(self.files.decoded(index, stored))
+            self._keep(image, kept)
+        return image
+
+    def _keep(self, image: Image.Image, kept: Path) -> None:
         content = io.BytesIO()
         np.save(content, np.asarray(image))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        # Several workers can meet one image at once; each writes a file of its own, and the last one stays.
-        fresh = kept.with_name(f".{kept.name}.{os.getpid()}")
-        fresh.write_bytes(content.getvalue())
-        fresh.replace(kept)
-        return image
+        # Workers, and runs on other machines, can meet one image at once; each writes a file of its own, and the last
+        # one stays.
+        fresh = kept.with_name(f".{kept.stem}.{secrets.token_hex(8)}")
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(content.getvalue())
+            fresh.replace(kept)
+        except OSError as error:
+            raise InputError(
+                f"the image cache {self.cache} cannot be written ({error.strerror}); make room, or name another folder"
+            ) from error
+        finally:
+            with suppress(OSError):
+                fresh.unlink()
 
     def _shrink(self, image: Image.Image) -> Image.Image:
         shorter = min(image.size)
@@ -55,3 +73,11 @@ class ShrunkImages:
             return image
         size = (max(self.shorter_side, round(side * self.shorter_side / shorter)) for side in image.size)
         return image.resize(tuple(size), Image.Resampling.BICUBIC)  # type: ignore[arg-type]  # two of them
+
+
+def _read(kept: Path) -> Image.Image | None:
+    """Read what is kept; None where nothing is, or not all of it, as after a power failure."""
+    try:
+        return Image.fromarray(np.load(kept))
+    except (OSError, ValueError, EOFError, TypeError):
+        return None

@@ -63,6 +63,7 @@ A_LARGE = Protocol(
     },
     ours=(
         Ours(("perturbation.eta",), perturbations=("imbsam", "ssesam")),
+        Ours(("perturbation.normalization",), perturbations=("imbsam",)),
         # The papers' code lets every pass into BatchNorm's running statistics.
         Ours(("batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),

@@ -1,0 +1,354 @@
+"""Where training starts: fresh, or from weights of a checkpoint, a file or timm; what does not fit is one line."""
+
+import argparse
+import io
+import pickle
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+import timm
+import torch
+import yaml
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ltzoo import hub
+from ltzoo.data import NATURAL_BENCHMARKS, Benchmark
+from ltzoo.errors import InputError
+from ltzoo.recipes import Recipe, build_model, override, view_of
+from ltzoo.registry import create_model, get_recipe
+from ltzoo.train.initial import find_initial, load_initial
+from tests.each import check_each
+from tests.hub.checkpoints import change_config
+from tests.train.folders import files_of, plant_splits, refused, run
+
+RGB, GREY = "resnet32_cifar100lt_ce_sgd", "resnet20_digitslt_ce_sgd"
+"""Checkpoints that come with the package."""
+FOLDER = get_recipe("resnet50_imagefolder_ce_sgd")
+
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class Begun:
+    """A model with its initial weights, and what it was before."""
+
+    fresh: Weights
+    weights: Weights
+    sha256: str | None
+    benchmark: Benchmark
+
+
+def begin(recipe: Recipe, classes: tuple[str, ...] = ("ant", "bee", "cat")) -> Begun:
+    initial = find_initial(recipe)
+    if recipe.natural:
+        view = view_of(recipe, initial.cfg)
+        benchmark = NATURAL_BENCHMARKS[recipe.benchmark].opened(range(len(classes), 0, -1), classes, view)
+    else:
+        benchmark = recipe.data
+    torch.manual_seed(3)
+    model = build_model(recipe, data_set=benchmark.data_set)
+    fresh = {key: value.clone() for key, value in model.state_dict().items()}
+    sha256 = load_initial(model, initial, benchmark.data_set)
+    return Begun(fresh, model.state_dict(), sha256, benchmark)
+
+
+def from_(initial: object, architecture: str = "resnet32_cifar", **settings: object) -> Recipe:
+    changes = {f"input.{key}": value for key, value in settings.items()}
+    return override(FOLDER, {"architecture": architecture, "initial": initial and str(initial), **changes})
+
+
+def stored(name: str = RGB) -> Weights:
+    return create_model(name, pretrained=True).state_dict()
+
+
+def check(found: Weights, expected: Weights, fresh: Weights | None = None, classifier: str = "fc.") -> None:
+    """The weights are the expected ones; the classifier is fresh, where that is given."""
+    assert found.keys() >= expected.keys() - {key for key in expected if key.startswith(classifier)}
+    for key, value in found.items():
+        source = fresh if fresh is not None and key.startswith(classifier) else expected
+        assert torch.equal(value, source[key]), key
+
+
+def one_line(match: str, call: Callable, *arguments: object) -> None:
+    with pytest.raises(InputError, match=match) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_without_initial_weights_a_model_stays_fresh():
+    begun = begin(from_(None))
+    assert begun.sha256 is None
+    check(begun.weights, begun.fresh)
+
+
+def test_of_a_checkpoint_of_other_classes_all_but_the_classifier_is_taken():
+    begun = begin(from_(RGB))
+    check(begun.weights, stored(), begun.fresh)
+    assert begun.weights["fc.weight"].shape == (3, 64)
+    assert len(begun.sha256) == 64
+    assert begin(from_(RGB), ("ant", "bee")).sha256 == begun.sha256  # of what is taken alone
+
+
+def test_as_many_classes_of_other_names_are_other_classes():
+    begun = begin(from_(RGB), tuple(f"class {j}" for j in range(100)))
+    check(begun.weights, stored(), begun.fresh)
+
+
+@pytest.mark.parametrize("name", [RGB, GREY])
+def test_the_classifier_of_the_very_same_classes_is_kept(name):
+    recipe = override(get_recipe(name), {"initial": name})
+    check(begin(recipe).weights, stored(name))
+
+
+def test_the_classifier_of_a_folder_with_the_checkpoints_classes_is_kept():
+    names = tuple(hub.read_config(hub.PACKAGED / RGB)["label_names"])
+    same, reordered = begin(from_(RGB), names), begin(from_(RGB), (*names[1:], names[0]))
+    check(same.weights, stored())
+    check(reordered.weights, stored(), reordered.fresh)
+    assert same.sha256 != reordered.sha256
+
+
+def in_safetensors(path: Path, weights: Weights) -> Path:
+    save_file(weights, path.with_suffix(".safetensors"))
+    return path.with_suffix(".safetensors")
+
+
+def pickled(suffix: str, wrap: Callable[[Weights], object]) -> Callable[[Path, Weights], Path]:
+    def write(path: Path, weights: Weights) -> Path:
+        torch.save(wrap(weights), path.with_suffix(suffix))
+        return path.with_suffix(suffix)
+
+    return write
+
+
+WRITERS = {
+    "safetensors": in_safetensors,
+    "weights": pickled(".pth", lambda weights: weights),
+    "of several processes": pickled(".pt", lambda weights: {f"module.{key}": value for key, value in weights.items()}),
+    # As timm's train.py leaves it.
+    "timm's run": pickled(".pth.tar", lambda weights: {"state_dict": weights, "args": argparse.Namespace()}),
+    "average": pickled(".bin", lambda weights: {"state_dict": {"a": torch.ones(1)}, "state_dict_ema": weights}),
+}
+
+
+@pytest.mark.parametrize("how", WRITERS)
+def test_a_file_of_weights_is_taken_but_for_the_classifier(how, tmp_path):
+    weights = stored()
+    begun = begin(from_(WRITERS[how](tmp_path / "file.0", weights), size=32))
+    check(begun.weights, weights, begun.fresh)
+    assert begun.sha256 == begin(from_(RGB)).sha256  # the same weights, wherever they come from
+
+
+def test_weights_in_half_precision_become_float32(tmp_path):
+    weights = {key: value.half() if value.is_floating_point() else value for key, value in stored().items()}
+    begun = begin(from_(in_safetensors(tmp_path / "half", weights), size=32))
+    assert {value.dtype for value in begun.weights.values()} == {torch.float32, torch.int64}
+    check(begun.weights, {key: value.to(begun.weights[key].dtype) for key, value in weights.items()}, begun.fresh)
+
+
+class Code:
+    """A pickle that runs a command as it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_files_that_hold_no_weights_are_one_line_and_run_nothing(tmp_path):
+    buffer = io.BytesIO()
+    torch.save(stored(), buffer)
+    good = {".pth": buffer.getvalue(), ".safetensors": (hub.PACKAGED / RGB / hub.WEIGHTS).read_bytes()}
+    code = Code(tmp_path / "ran")
+    contents = [(suffix, content[:keep]) for suffix, content in good.items() for keep in (0, 9, 1000, -100)]
+    contents += [(".pth", good[".safetensors"]), (".safetensors", good[".pth"]), (".pth.tar", b"text")]
+    contents += [(".pth", pickle.dumps(code, 2)), (".bin", pickle.dumps({"fc.weight": code}, 2))]
+
+    def check_content(case):
+        suffix, content = case
+        path = tmp_path / f"file{suffix}"
+        path.write_bytes(content)
+        one_line(rf"^{path} holds no weights that can be read \(", begin, from_(path, size=32))
+
+    check_each(contents, check_content)
+    torch.save({"state_dict": stored(), "args": code}, tmp_path / "code.pt")
+    one_line("holds no weights that can be read", begin, from_(tmp_path / "code.pt", size=32))
+    torch.save([torch.ones(2)], tmp_path / "list.pt")
+    one_line("holds no weights that can be read", begin, from_(tmp_path / "list.pt", size=32))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_do_not_fit_are_one_line(tmp_path):
+    weights = stored()
+    cases = {
+        "conv1.weight": {key: value for key, value in weights.items() if key != "conv1.weight"},
+        "more": weights | {"more": torch.ones(1)},
+        "bn1.weight": weights | {"bn1.weight": torch.ones(17)},
+        "epoch": weights | {"epoch": torch.ones(1)},
+    }
+    for wrong, changed in cases.items():
+        path = in_safetensors(tmp_path / "file", changed)
+        one_line(rf"^the weights of {path} do not fit resnet32_cifar: {wrong} differs$", begin, from_(path, size=32))
+    path = in_safetensors(tmp_path / "file", weights)
+    one_line("do not fit test_resnet: .* differs$", begin, from_(path, "test_resnet"))
+
+
+def test_a_checkpoint_of_another_architecture_is_one_line():
+    match = f"^{RGB} holds a resnet32_cifar, not a resnet20_cifar; add --arch resnet32_cifar$"
+    one_line(match, find_initial, from_(RGB, "resnet20_cifar"))
+    one_line("takes images of 1 channels; those in files are read as RGB", begin, from_(GREY, "resnet20_cifar"))
+
+
+@pytest.mark.parametrize(
+    ("initial", "match"),
+    [
+        ("nowhere.pth", "^the weights nowhere.pth are not there; check the path$"),
+        ("runs/model_best.pth.tar", "^the weights runs/model_best.pth.tar are not there; check the path$"),
+        ("local-dir:nowhere", "^there is no checkpoint folder nowhere; check the path$"),
+        ("resnet32_cifar100lt_ce_sgt", "^no recipe is called 'resnet32_cifar100lt_ce_sgt'; the nearest are"),
+        ("runs/checkpoint", "^'runs/checkpoint' is no recipe's name; write local-dir:runs/checkpoint or"),
+        ("", "^no recipe is called ''"),
+    ],
+)
+def test_weights_that_are_not_there_are_one_line(initial, match, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one_line(match, find_initial, override(FOLDER, {"initial": initial}))
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path):
+    folder = shutil.copytree(hub.PACKAGED / RGB, tmp_path / "checkpoint")
+    (folder / hub.WEIGHTS).write_bytes((folder / hub.WEIGHTS).read_bytes()[:-1])
+    one_line("model.safetensors is damaged", begin, from_(f"local-dir:{folder}"))
+    cfg = hub.read_config(hub.PACKAGED / RGB)["pretrained_cfg"]
+    changes = [{"mean": None}, {"std": [1, 1, 0]}, {"input_size": [3, None, 32]}, {"crop_pct": "x"}]
+
+    def check_cfg(change):
+        change_config(folder, pretrained_cfg=cfg | change)
+        one_line(r"^config.json is damaged: .*images.*; fetch it again$", find_initial, from_(f"local-dir:{folder}"))
+
+    check_each([*changes, {"input_size": 3}, {"mean": [0.5]}, {"interpolation": 1}], check_cfg)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "match"),
+    [
+        ("resnet32_cifar", "^timm has no pretrained weights of resnet32_cifar; timm.list_pretrained"),
+        ("resnet18.nonsense", "^timm has no pretrained weights of resnet18.nonsense; it has resnet18.a1_in1k, "),
+        ("resnet7", "^timm has no pretrained weights of resnet7; timm.list_pretrained"),
+    ],
+)
+def test_an_architecture_without_pretrained_weights_is_one_line(architecture, match):
+    one_line(match, find_initial, from_("pretrained", architecture))
+
+
+def failing_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let timm build models as ever, but fail to fetch weights."""
+    create = timm.create_model
+
+    def create_or_fail(*arguments, pretrained=False, **options):
+        if pretrained:
+            raise error
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(timm, "create_model", create_or_fail)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("We couldn't connect to the Hub\nand more"),
+        LocalEntryNotFoundError("offline, and not in the cache"),
+        HfHubHTTPError("503 Server Error", response=Mock()),
+        HTTPError("the connection broke in the middle of the file"),
+        RuntimeError("Error(s) in loading state_dict for ResNet:\n\tsize mismatch"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_pretrained_weights_that_cannot_be_fetched_are_one_line(error, monkeypatch):
+    failing_with(error, monkeypatch)
+    match = r"^timm's weights of test_resnet cannot be fetched or do not fit \(.*\); see that .* --initial-checkpoint$"
+    one_line(match, begin, from_("pretrained", "test_resnet", size=32))
+
+
+def test_pretrained_weights_are_taken_and_seen_as_timm_saw_them(monkeypatch):
+    create, asked = timm.create_model, []
+
+    def create_offline(name, pretrained=False, **options):
+        model = create(name, **options)
+        if pretrained:
+            asked.append((name, options))
+            torch.nn.init.constant_(next(model.parameters()), 0.25)
+        return model
+
+    monkeypatch.setattr(timm, "create_model", create_offline)
+    begun = begin(from_("pretrained", "test_resnet.r160_in1k"))
+    assert asked == [("test_resnet.r160_in1k", {"in_chans": 3})]
+    assert bool((begun.weights["conv1.0.weight"] == 0.25).all()) and begun.weights["fc.weight"].shape[0] == 3
+    assert torch.equal(begun.weights["fc.weight"], begun.fresh["fc.weight"])
+    cfg, data_set = timm.get_pretrained_cfg("test_resnet.r160_in1k"), begun.benchmark.data_set
+    assert (data_set.mean, data_set.std, data_set.crop_pct) == (cfg.mean, cfg.std, cfg.crop_pct)
+    assert (data_set.image_size, data_set.interpolation) == (160, cfg.interpolation)
+
+
+def test_images_are_seen_as_the_checkpoint_saw_them_unless_the_recipe_says_otherwise(tmp_path):
+    folder = shutil.copytree(hub.PACKAGED / RGB, tmp_path / "checkpoint")
+    cfg = hub.read_config(folder)["pretrained_cfg"]
+    cfg |= {"input_size": [3, 40, 40], "mean": [0.4, 0.5, 0.6], "std": [0.3, 0.2, 0.1], "crop_pct": 0.8}
+    change_config(folder, pretrained_cfg=cfg)
+    initial = f"local-dir:{folder}"
+
+    def seen(recipe):
+        data_set = begin(recipe).benchmark.data_set
+        return data_set.image_size, data_set.mean, data_set.std, data_set.crop_pct
+
+    plain = (40, (0.4, 0.5, 0.6), (0.3, 0.2, 0.1), 0.8)
+    assert seen(from_(initial)) == plain
+    own = {"size": 48, "mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7), "crop_pct": 0.9}
+    for key, value in own.items():
+        expected = dict(zip(own, plain, strict=True)) | {key: value}
+        asked = {key: list(value) if isinstance(value, tuple) else value}
+        assert seen(from_(initial, **asked)) == tuple(expected.values())
+    # A file does not say; the architecture does.
+    file = in_safetensors(tmp_path / "file", stored())
+    assert seen(from_(file))[1] == timm.get_pretrained_cfg("resnet32_cifar").mean
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+@pytest.mark.parametrize("size", [48, 160])
+def test_a_vits_weights_are_brought_to_another_image_size(of_file, size, tmp_path):
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", img_size=32, num_classes=5)
+    hub.save_checkpoint(tmp_path / "checkpoint", model, {"img_size": 32})
+    weights = tmp_path / "checkpoint" / hub.WEIGHTS
+    initial = weights if of_file else f"local-dir:{tmp_path / 'checkpoint'}"
+    begun = begin(from_(initial, "test_vit", size=size))
+    fitted = timm.models.vision_transformer.checkpoint_filter_fn(
+        load_file(weights), timm.create_model("test_vit", img_size=size, num_classes=0)
+    )
+    assert begun.weights["pos_embed"].shape[1] == 1 + (size // 16) ** 2
+    check(begun.weights, fitted, begun.fresh, classifier="head.")
+
+
+def test_a_run_records_its_initial_weights_and_is_not_gone_on_with_from_others(tmp_path, monkeypatch, capsys):
+    data, weights = plant_splits(tmp_path / "data"), stored()
+    file = in_safetensors(tmp_path / "file", weights)
+    options = ("--arch", "resnet32_cifar", "--initial-checkpoint", str(file), "--epochs", "1", "--head-only")
+    folder = run(data, tmp_path, *options)
+    document = yaml.safe_load(folder.recipe.read_text())
+    assert document["run"]["initial_sha256"] == begin(from_(file, size=32)).sha256
+    assert document["initial"] == str(file)
+    before = files_of(folder)
+    run(data, tmp_path, *options, "--resume")
+    in_safetensors(tmp_path / "file", weights | {"conv1.weight": weights["conv1.weight"] * 2})
+    said = refused(capsys, data, tmp_path, *options, "--resume")
+    assert "was made with other settings (run.initial_sha256); use them again, or name another --output" in said
+    file.unlink()
+    assert "are not there" in refused(capsys, data, tmp_path, *options, "--resume")
+    assert files_of(folder) == before
