@@ -17,7 +17,8 @@ class Augmentation:
         min_scale: the smallest share of the image's area that a crop of random size and shape takes (timm's --scale);
             None: no such crop.
         color_jitter: how far brightness, contrast and saturation are changed, at random; 0: not at all.
-        auto_augment: a policy in timm's words (--aa), such as `rand-m9-mstd0.5`; None: none.
+        auto_augment: a policy in timm's words (--aa), such as `rand-m9-mstd0.5`; None: none. With one, timm leaves
+            `color_jitter` out, unless it is a `3a`.
         mixup: alpha of mixup (Zhang 2018); 0: none. With both, each batch gets one of the two. Each process mixes its
             own share of the batch.
         cutmix: alpha of CutMix (Yun 2019); 0: none.
@@ -41,6 +42,12 @@ class Augmentation:
         for name in ("color_jitter", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or above, not {getattr(self, name)}")
+
+        if self.color_jitter and self.auto_augment is not None and "3a" not in self.auto_augment:
+            raise ValueError(
+                f"with auto_augment {self.auto_augment} (--aa) timm leaves color_jitter {self.color_jitter} out; "
+                "add --color-jitter 0, or leave --aa away"
+            )
 
     @property
     def batched(self) -> bool:

@@ -1,7 +1,10 @@
 """From an image to the pixels that a model sees, through timm and torchvision."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -45,6 +48,7 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
         raise InputError(
             f"timm knows no augmentation {augmentation.auto_augment!r} ({first_line(error)}); as in rand-m9-mstd0.5"
         ) from error
+    _keep_a_bit(drawn)
     before: list[Callable] = _fitted(data_set) if whole else []
     if augmentation.crop_padding:
         before.append(transforms.RandomCrop(data_set.image_size, augmentation.crop_padding))
@@ -64,6 +68,21 @@ def eval_transform(data_set: DataSet) -> Transform:
         mean=data_set.mean,
         use_prefetcher=True,
     )
+
+
+def _keep_a_bit(drawn: transforms.Compose) -> None:
+    """Let timm's policies posterize to one bit at least: some ask for none, a black image, which Pillow refuses."""
+    for part in drawn.transforms:
+        for operation in (*getattr(part, "ops", ()), *chain.from_iterable(getattr(part, "policy", ()))):
+            if operation.name.startswith("Posterize"):
+                operation.level_fn = partial(_one_bit_or_more, operation.level_fn)
+
+
+def _one_bit_or_more(
+    level_fn: Callable[[float, Mapping[str, Any]], tuple[int]], level: float, settings: Mapping[str, Any]
+) -> tuple[int]:
+    (bits,) = level_fn(level, settings)
+    return (max(1, bits),)
 
 
 def _size(data_set: DataSet) -> tuple[int, int, int]:

@@ -31,7 +31,7 @@ from tests.data.pictures import Made
 CPU = torch.device("cpu")
 VIEW = View(24, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), 0.875, "bicubic")
 DATA_SET = NATURAL_BENCHMARKS["imagefolder"].opened((4, 4, 3), ("a", "b", "c"), VIEW).data_set
-DRAWN = Augmentation(0, True, min_scale=0.3, color_jitter=0.4, auto_augment="rand-m5")
+DRAWN = Augmentation(0, True, min_scale=0.3, auto_augment="rand-m5")
 PLAIN = Augmentation(0, False)
 
 

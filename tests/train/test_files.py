@@ -137,7 +137,7 @@ def test_ltzoo_and_timm_load_it(trained):
 EVERYTHING = (
     *("--arch", "test_vit", "--opt", "adamw", "--layer-decay", "0.7", "--lr", "1e-3", "--clip-grad", "1"),
     *("--mixup", "0.2", "--cutmix", "1", "--model-ema", "--model-ema-decay", "0.9", "--aa", "rand-m9-mstd0.5"),
-    *("--set", "optimizer.decay_vectors=false", "--set", "optimizer.beta2=0.99", "--color-jitter", "0.4"),
+    *("--set", "optimizer.decay_vectors=false", "--set", "optimizer.beta2=0.99"),
 )
 
 

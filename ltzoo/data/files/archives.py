@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ltzoo.data.files.classes import by_label, check_names, natural_key
+from ltzoo.data.files.classes import label_classes, natural_key
 from ltzoo.data.files.folder import by_folder, image_suffixes, suffix
 from ltzoo.data.files.names import Names, shown
 from ltzoo.data.files.source import ImageFiles
@@ -100,11 +100,8 @@ def read_shards(paths: Sequence[Path]) -> ImageFiles:
         texts += classes
     if not found:
         raise InputError(f"{origin} hold no image with a class; webdataset's shards hold KEY.jpg and KEY.cls")
-    class_names = by_label(dict.fromkeys(texts), origin)
-    check_names(class_names, origin)
-    numbers = {name: j for j, name in enumerate(class_names)}
-    labels = np.fromiter((numbers[text] for text in texts), np.int64, len(texts))
-    return ImageFiles(_reader(paths, found), np.arange(len(found)), labels, tuple(class_names), origin)
+    labels, class_names = label_classes(texts, origin)
+    return ImageFiles(_reader(paths, found), np.arange(len(found)), labels, class_names, origin)
 
 
 def _shard(path: Path) -> tuple[list[_Member], list[str]]:

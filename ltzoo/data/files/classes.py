@@ -47,6 +47,32 @@ def by_label(texts: Iterable[str], origin: str) -> list[str]:
     return ordered
 
 
+def label_classes(texts: Sequence[str], origin: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Make classes of labels that are texts.
+
+    Args:
+        texts: (N,) labels.
+        origin: where they stand, for the message.
+
+    Returns:
+        The class of each, (N,) int64, and what the classes are called, in the order of `by_label`.
+
+    Raises:
+        InputError: a label cannot be a class name, or two differ only in how they are written.
+    """
+    class_names = tuple(by_label(dict.fromkeys(texts), origin))
+    check_names(class_names, origin)
+    twins = _twins(class_names)
+    if twins:
+        one, two, difference = twins
+        raise InputError(
+            f"the labels {one} and {two} of {origin} differ only in {difference}, and would be two classes; write "
+            "them in one way, or rename one"
+        )
+    numbers = {name: j for j, name in enumerate(class_names)}
+    return np.fromiter((numbers[text] for text in texts), np.int64, len(texts)), class_names
+
+
 def check_names(names: Iterable[str], origin: str) -> None:
     """See that class names are text that a file or a table can hold.
 
@@ -71,15 +97,23 @@ def check_folders(names: Iterable[str], origin: str) -> None:
     Raises:
         InputError: two names differ in nothing but case or the way in which Unicode writes them.
     """
+    twins = _twins(names)
+    if twins:
+        one, two, difference = twins
+        raise InputError(
+            f"the class folders {one} and {two} of {origin} differ only in {difference}, and other file systems "
+            "take them for one; merge or rename them"
+        )
+
+
+def _twins(names: Iterable[str]) -> tuple[str, str, str] | None:
+    """Find two names that differ in nothing but case or Unicode's forms, as `_apart` writes them; None if none do."""
     folded: dict[str, str] = {}
     for name in names:
         twin = folded.setdefault(_folded(name), name)
         if twin != name:
-            one, two, difference = _apart(twin, name)
-            raise InputError(
-                f"the class folders {one} and {two} of {origin} differ only in {difference}, and other file systems "
-                "take them for one; merge or rename them"
-            )
+            return _apart(twin, name)
+    return None
 
 
 def aligned(files: ImageFiles, class_names: Sequence[str]) -> ImageFiles:

@@ -1,12 +1,13 @@
 """What a list or a table says: images, and the label of each."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ltzoo.data.files.classes import WHOLE, by_label, check_names
+from ltzoo.data.files.classes import WHOLE, label_classes
 from ltzoo.data.files.names import Names, shown
 from ltzoo.data.files.paths import PathImages
 from ltzoo.data.files.source import ImageFiles
@@ -41,12 +42,10 @@ class Listed:
             root: what the names are relative to.
 
         Raises:
-            InputError: a label cannot be a class name.
+            InputError: a label cannot be a class name, or two differ only in how they are written.
         """
-        class_names = tuple(by_label(self.texts, self.origin))
-        check_names(class_names, self.origin)
-        numbers = {name: j for j, name in enumerate(class_names)}
-        return self.files(root, [numbers[text] for text in self.texts], class_names)
+        numbers, class_names = label_classes(self.texts, self.origin)
+        return self.files(root, numbers, class_names)
 
     def numbers(self, num_classes: int) -> list[int]:
         """Read each of the texts as a number from 0 to C - 1.
@@ -62,7 +61,7 @@ class Listed:
                 )
         return [int(text) for text in self.texts]
 
-    def files(self, root: Path, numbers: list[int], class_names: tuple[str, ...]) -> ImageFiles:
+    def files(self, root: Path, numbers: Sequence[int] | np.ndarray, class_names: tuple[str, ...]) -> ImageFiles:
         """Make a split of it.
 
         Args:
@@ -70,7 +69,7 @@ class Listed:
             numbers: the class of each text.
             class_names: what the classes are called.
         """
-        labels = np.array(numbers, dtype=np.int64)[self.codes]
+        labels = np.asarray(numbers, dtype=np.int64)[self.codes]
         return ImageFiles(PathImages(str(root), self.names), np.arange(len(self)), labels, class_names, self.origin)
 
 

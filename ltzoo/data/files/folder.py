@@ -30,14 +30,15 @@ def suffix(name: str) -> str:
 def read_folder(root: Path) -> ImageFiles:
     """Find the images below a folder. As in timm, the innermost folder's name is the class, and names sort naturally.
 
-    timm's own reader is not asked: it passes in silence over folders that may not be listed and classes without images.
+    timm's own reader is not asked: it passes in silence over folders that may not be listed and classes without images,
+    and takes cat/2019 and dog/2019 for one class 2019.
 
     Args:
         root: holds the class folders.
 
     Raises:
         InputError: a folder cannot be listed, is reached twice, or is a class without an image; an image lies in no
-            class folder; class names cannot be used.
+            class folder; two class folders have one name; class names cannot be used.
     """
 
     def refuse(error: OSError) -> None:
@@ -81,17 +82,25 @@ def by_folder(paths: Sequence[str], origin: str) -> tuple[list[int], np.ndarray,
         The order in which the images are to stand; their labels in that order, (N,) int64; the class names.
 
     Raises:
-        InputError: an image lies in no class folder or in a hidden one, or class names cannot be used.
+        InputError: an image lies in no class folder or in a hidden one, two class folders have one name, or class names
+            cannot be used.
     """
     order = sorted(range(len(paths)), key=lambda k: natural_key(paths[k]))
     classes = []
+    lies: dict[str, str] = {}
     for k in order:
         folder = os.path.dirname(paths[k])  # noqa: PTH120  as above
         if not folder:
             raise InputError(f"{shown(paths[k])} of {origin} lies in no class folder; move it into one, or away")
         if _aside(folder):
             raise InputError(f"{shown(folder)} of {origin} holds images and is no class; remove it")
-        classes.append(folder.rpartition("/")[2])
+        name = folder.rpartition("/")[2]
+        if lies.setdefault(name, folder) != folder:
+            raise InputError(
+                f"{shown(lies[name])} and {shown(folder)} of {origin} are two folders of one name, and the innermost "
+                "folder's name alone is the class; put all images of a class into one folder, or rename one"
+            )
+        classes.append(name)
     class_names = tuple(sorted(set(classes), key=natural_key))
     check_names(class_names, origin)
     check_folders(class_names, origin)

@@ -6,23 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from ltzoo.data.files.classes import by_label, check_names
+from ltzoo.data.files.classes import check_names, label_classes
 from ltzoo.data.files.names import Names, some
 from ltzoo.data.files.place import Place
 from ltzoo.data.files.source import ImageFiles
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 _PREFIX = "hfds"
 _TEXTS = ("string", "large_string")
+_DAMAGED = (ValueError, SystemError, pa.ArrowException)
+"""What comes of rows that are damaged: arrow checks little of what it maps into memory."""
 _SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
@@ -44,10 +47,13 @@ class HubImages:
 
     def read(self, place: int) -> bytes:
         """Read an image, see `Reader`."""
-        image = self.rows[place][self.column]
-        if image is None or not (image["bytes"] or image["path"]):
-            raise OSError("the row has no image")
-        return image["bytes"] or Path(image["path"]).read_bytes()
+        try:
+            image = self.rows[place][self.column]
+            if image is None or not (image["bytes"] or image["path"]):
+                raise OSError("the row has no image")
+            return image["bytes"] or Path(image["path"]).read_bytes()
+        except _DAMAGED as error:
+            raise OSError(first_line(error)) from error
 
     def name(self, place: int) -> str:
         """Name an image by its row, and its file where that is known, see `Reader`."""
@@ -103,26 +109,32 @@ def _load(place: Place) -> "dict[str, Dataset]":
             loaded = datasets.load_from_disk(str(copy))
         else:
             loaded = datasets.load_dataset(str(copy))
-    # The Hub's client raises OSError, and ValueError where a name is none; a saved split without rows is a LookupError.
+    # The Hub's client raises OSError, HTTPError where it is not reached, and ValueError where a name is none; a saved
+    # split without rows is a LookupError.
     except (
         OSError,
+        HTTPError,
         ValueError,
         LookupError,
         TypeError,
+        AttributeError,
         RuntimeError,
+        SystemError,
         pa.ArrowException,
         datasets.exceptions.DatasetsError,
     ) as error:
         generating = isinstance(error, datasets.exceptions.DatasetGenerationError)
         reason = error.__cause__ if generating and error.__cause__ else error
         said = " ".join(str(reason).split())[:240]  # what it was often stands in the second line
-        raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy)}") from error
+        raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy, error)}") from error
     return dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
 
 
-def _mend(place: Place, copy: Path | None) -> str:
+def _mend(place: Place, copy: Path | None, error: Exception) -> str:
     if copy:
         return "see that it is a data set"
+    if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError):
+        return "see that the Hub can be reached, or leave --download away if the data set was fetched before"
     return "see that its name is right" + ("" if place.download else ", and add --download to fetch it")
 
 
@@ -179,13 +191,14 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
         if getattr(feature, "dtype", "") in _TEXTS:  # to datasets, paths from wherever the program was started
             raise TypeError("text")
         images = rows.select_columns([place.image_column]).cast_column(place.image_column, datasets.Image(decode=False))
-        paths = images.flatten().select_columns([f"{place.image_column}.path"])[:][f"{place.image_column}.path"]
+        paths = images.flatten().select_columns([f"{place.image_column}.path"])
     except (TypeError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(
             f"the column {place.image_column!r} of {origin} holds no images but "
             f"{str(feature)[:80]}; name another with --image-column"
         ) from error
-    names = Names.of_texts(os.path.basename(path or "") for path in paths)  # noqa: PTH119  a Path takes ten times as long
+    called = _values(paths, f"{place.image_column}.path", origin)
+    names = Names.of_texts(os.path.basename(path or "") for path in called)  # noqa: PTH119  a Path takes ten times as long
     return ImageFiles(
         HubImages(images, place.image_column, written, names), np.arange(len(rows)), labels, class_names, origin
     )
@@ -201,17 +214,21 @@ def _labels(rows: "Dataset", column: str, origin: str) -> tuple[np.ndarray, tupl
             f"the column {column!r} of {origin} holds no labels but {str(feature)[:80]}; "
             "name another with --label-column"
         )
-    values = rows[:][column]
+    values = _values(rows, column, origin)
     for row, value in enumerate(values):
         if value is None or (named and not 0 <= value < len(named)):
             raise InputError(f"{origin} has no label in row {row}, but {value}; use a split with labels")
-    if named:
-        class_names = named
-        labels = np.array(values, dtype=np.int64)
-    else:
-        texts = [str(value).strip() for value in values]
-        class_names = by_label(dict.fromkeys(texts), origin)
-        numbers = {name: j for j, name in enumerate(class_names)}
-        labels = np.fromiter((numbers[text] for text in texts), np.int64, len(texts))
-    check_names(class_names, origin)
-    return labels, tuple(class_names)
+    if not named:
+        return label_classes([str(value).strip() for value in values], origin)
+    check_names(named, origin)  # names that differ in case alone are meant: the data set numbers them
+    return np.array(values, dtype=np.int64), tuple(named)
+
+
+def _values(rows: "Dataset", column: str, origin: str) -> list[Any]:
+    """Read a whole column."""
+    try:
+        return list(rows[:][column])
+    except (OSError, *_DAMAGED) as error:
+        raise InputError(
+            f"the column {column!r} of {origin} cannot be read ({first_line(error)[:80]}); fetch or write it anew"
+        ) from error

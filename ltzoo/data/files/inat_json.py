@@ -45,7 +45,7 @@ def read_inat_json(path: Path, num_classes: int, root: Path) -> ImageFiles:
         del document
         fault = _fault(listed, annotated, num_classes)
         names = Names.of_texts(name for _, name in listed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path} cannot be read as iNaturalist's annotations ({first_line(error)[:80]}); fetch it again"
         ) from error

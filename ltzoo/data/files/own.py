@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,17 @@ def splits_of_folder(place: Place) -> Splits:
         _check_no_root(place, folder)
         splits["train"] = partial(read_folder, folder)
     return splits
+
+
+def unread_lists(files: ImageFiles) -> list[Path]:
+    """Find lists that lie beside class folders and are no split's: they may say what the folders do not."""
+    root = Path(files.origin)
+    spellings = {spelling for split in SPELLINGS.values() for spelling in split}
+    found: list[Path] = []
+    for folder in (root, *([root.parent] if root.name in spellings else [])):
+        with suppress(OSError):  # it is a list or a tar file itself
+            found += sorted(path for path in folder.iterdir() if path.suffix.lower() in _LISTS)
+    return [path for path in found if path.stem not in spellings]
 
 
 def _check_spelling(folder: Path, below: dict[str, bool]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, NaturalBenchmark, View
-from ltzoo.data.files.coverage import check_coverage
+from ltzoo.data.files.coverage import check_each_class
 from ltzoo.data.files.scan import Tick, Unreadable, each_image
 from ltzoo.data.files.source import ImageFiles, reason
 from ltzoo.data.groups import Groups, make_groups
@@ -194,7 +194,7 @@ def profile_files(
     Raises:
         InputError: a class has no training image.
     """
-    check_coverage(train)
+    check_each_class(train, "training")
     names, counts = train.class_names, train.class_counts
     opened = benchmark.opened(counts, names, _VIEW)
     splits = {"train": train} | ({} if test is None else {"test": test})

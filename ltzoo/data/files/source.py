@@ -87,20 +87,41 @@ class ImageFiles:
         return self.decoded(index, self.content(index))
 
     def decoded(self, index: int, content: bytes) -> Image.Image:
-        """Decode an image that has been read, as RGB.
+        """Decode an image that has been read, as RGB; transparency is dropped, as in timm.
 
         Raises:
-            InputError: it is no whole image; it is named.
+            InputError: it is no whole image, or has other pixels than of 8 or 16 bits; it is named.
         """
         try:
             with Image.open(io.BytesIO(content)) as image:
-                return image.convert("RGB")
-        # Pillow lets the last three through for some damaged files.
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                return _as_rgb(image)
+        except _DeepError as error:
+            raise InputError(
+                f"{shown(self.name(index))} of {self.origin} has {error}; convert it to 8 bits, or add "
+                "--skip-unreadable"
+            ) from error
+        # For damaged files Pillow lets through whatever its formats' decoders raise, down to AttributeError.
+        except Exception as error:
             raise InputError(
                 f"{shown(self.name(index))} of {self.origin} is no whole image ({_reason(error)}); "
                 "mend or remove it, or add --skip-unreadable"
             ) from error
+
+
+class _DeepError(ValueError):
+    """Pixels are such numbers that nobody says which of them is white."""
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image as Pillow does, but for 16-bit grey, which Pillow clips at 255: it is scaled."""
+    image.load()
+    image.info.pop("transparency", None)  # Pillow would drop it too, and warn of some
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # it brings a PGM to 16 bits
+        pixels = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise _DeepError(f"pixels of neither 8 nor 16 bits, Pillow's mode {image.mode}")
+    return image.convert("RGB")
 
 
 def reason(error: InputError) -> str:

@@ -67,6 +67,7 @@ def test_tar_files_are_splits(tmp_path):
         (["cat/a.txt"], r"holds no image \(.bmp, .*\); see that it is the right tar file"),
         (["a.png"], "a.png of .* lies in no class folder"),
         (["cat/a.png", "Cat/a.png"], "the class folders 'cat' and 'Cat' of .* differ only in case|'Cat' and 'cat'"),
+        (["cat/2019/a.png", "dog/2019/a.png"], "^cat/2019 and dog/2019 of .*train.tar are two folders of one name"),
         (["cat/a.png", "cat/.x/a.png"], "cat/.x of .* holds images and is no class"),
         (["cat/a.png", "./cat/a.png"], "has cat/a.png twice; pack the tar file anew"),
     ],
@@ -146,6 +147,10 @@ def test_shards_are_read_at_random(tmp_path):
         ({"a.png": None, "./a.png": None, "a.cls": b"1"}, "has a.png twice"),
         ({"a.png": None, "a.cls": b"\xff"}, "train-0.tar has a .cls that is no text in UTF-8"),
         ({"a.png": None, "a.cls": b" "}, "the class name '' of .* has 0 characters"),
+        (
+            {"a.png": None, "a.cls": b"X", "b.png": None, "b.cls": b"x"},
+            "the labels 'X' and 'x' of .* differ only in case",
+        ),
         ({"a.png": None, "a.cls": b"1", "b.png": None, "b.cls": b"01"}, "writes the label 1 in two ways, '1' and '01'"),
     ],
 )

@@ -1,13 +1,18 @@
 """Classes that one split has and another lacks, whatever they are called there."""
 
+import time
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ltzoo.data.files import ImageFiles, check_coverage
+from ltzoo.data.files import ImageFiles, check_coverage, hold_out_files
 from ltzoo.data.files.classes import aligned, by_label, check_names, natural_key
-from tests.data.files.trees import refused
+from ltzoo.data.files.names import Names
+from ltzoo.data.files.paths import PathImages
+from ltzoo.data.files.profile import profile_files
+from tests.data.files.trees import opened, plant, refused
 
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
@@ -60,6 +65,64 @@ def test_every_class_has_images_to_train_and_to_measure_on():
         split([0], names, "test"),
     )
     refused("the classes of test are not those of train", check_coverage, whole, split([0], ["a"], "test"))
+
+
+@pytest.mark.parametrize("split_folder", ["", "train/"])
+def test_one_class_is_no_data_set(tmp_path, split_folder):
+    plant(tmp_path, f"{split_folder}images/1.png", f"{split_folder}images/2.png")
+    refused(
+        "has the one class 'images', and nothing is to be told apart; bring images of another class, or name another",
+        check_coverage,
+        opened(tmp_path),
+    )
+    plant(tmp_path, "labels.csv", "readme.md", *(["val.csv"] if split_folder else []))
+    refused(
+        "'images', and nothing is to be told apart; .*/labels.csv lies there: name the list of images as --data-dir$",
+        check_coverage,
+        opened(tmp_path),
+    )
+    plant(tmp_path, "more.TXT")
+    refused("/labels.csv, .*/more.TXT lie there: name", check_coverage, opened(tmp_path))
+    check_coverage(None, opened(tmp_path))  # a model of one class, whoever made it
+    profile_files(opened(tmp_path), None, quick=True)
+
+
+def test_a_list_of_one_class_is_none_either(tmp_path):
+    (tmp_path / "list.txt").write_text("1.png cat\n2.png cat\n")
+    refused(
+        "list.txt has the one class 'cat', and nothing is to be told apart; bring",
+        check_coverage,
+        opened(tmp_path / "list.txt"),
+    )
+
+
+def of_lists(root, train, test):
+    (root / "train.txt").write_text("".join(f"{name} {name[0]}\n" for name in train))
+    (root / "test.txt").write_text("".join(f"{name} {name[0]}\n" for name in test))
+    files = opened(root)
+    return files, opened(root, "test", files.class_names)
+
+
+def test_a_file_is_in_one_split_alone(tmp_path):
+    train, test = of_lists(tmp_path, ["a/1", "b/2", "b/3", "a/4"], ["a/5", "a/4", "b/2", "b/6"])
+    refused(
+        "^2 of the 4 images of .*test.txt are also in .*train.txt, the first is b/2; keep each in one of the two$",
+        check_coverage,
+        train,
+        test,
+    )
+    check_coverage(train, test.chosen(np.array([0, 3])))
+    check_coverage(train.chosen(np.array([0, 2])), test)
+    check_coverage(train, replace(test, reader=replace(test.reader, root=str(tmp_path / "other"))))
+    check_coverage(*hold_out_files(train, 1))
+
+
+def test_files_of_two_long_lists_are_compared_quickly():
+    reader = PathImages("/", Names.of_texts(f"train_val2018/Insecta/{k % 500}/{k:032x}.jpg" for k in range(100_000)))
+    files = ImageFiles(reader, np.arange(100_000), np.arange(100_000) % 500, tuple(map(str, range(500))), "list")
+    begin = time.perf_counter()
+    check_coverage(*hold_out_files(files, 10))
+    assert time.perf_counter() - begin < 3  # 0.2 s where nobody else computes
 
 
 def test_labels_that_are_numbers_are_sorted_as_numbers():

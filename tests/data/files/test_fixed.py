@@ -136,6 +136,7 @@ def test_the_benchmarks_have_as_many_classes_as_published(tmp_path):
     assert len(opened(tmp_path, benchmark="inat18").class_names) == 8142
     write(tmp_path, "imagenetlt", "train", "a.png 1000")
     refused("no whole number from 0 to 999", opened, tmp_path, benchmark="imagenetlt")
+    assert [benchmark.train_images for benchmark in NATURAL_BENCHMARKS.values()] == [115_846, 437_513, None]
     assert set(fixed.FIXED) | {"imagefolder"} == set(NATURAL_BENCHMARKS)
 
 
@@ -180,6 +181,7 @@ def test_categories_whose_names_do_not_tell_them_apart_are_called_by_number(tmp_
     [
         ("", r"train2018.json cannot be read as iNaturalist's annotations \(.*\); fetch it again"),
         ("[]", "cannot be read as"),
+        ("[" * 100_000, r"cannot be read as iNaturalist's annotations \(maximum recursion.*\); fetch it again"),
         ("{}", "cannot be read as"),
         (WHOLE | {"images": [{"id": 1}]}, "cannot be read as"),
         (WHOLE | {"images": [IMAGES[0] | {"file_name": 3}, *IMAGES[1:]]}, "cannot be read as|is no whole file"),

@@ -81,6 +81,11 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
             (unicodedata.normalize("NFC", "é/a.png"), unicodedata.normalize("NFD", "é/b.png")),
             r"'e\\u0301' and '\\xe9' of .* differ only in the way Unicode writes them",
         ),
+        (
+            ("cat/2019/a.png", "dog/2019/a.png", "dog/2020/a.png"),
+            "^cat/2019 and dog/2019 of .* are two folders of one name, and the innermost folder's name alone is the cl",
+        ),
+        (("cat/a.png", "pets/cat/b.png"), "^cat and pets/cat of .* are two folders of one name"),
         (("caf\udce9/a.png",), r"the class name 'caf\\udce9' of .* is no UTF-8; rename it"),
         (("a\nb/a.png",), r"the class name 'a\\nb' of .* has control characters; rename it"),
     ],

@@ -140,11 +140,18 @@ def test_labels_without_names_are_those_of_lists(tmp_path, labels, names):
         ),
         ([[0], [1], [0, 1]], "holds no labels but List"),
         (["x", None, "y"], "split train has no label in row 1, but None; use a split with labels"),
+        (["x", "X", "y"], "the labels 'X' and 'x' of .*, split train differ only in case, and would be two classes"),
         (["x", " ", "y"], "the class name '' of .* has 0 characters"),
     ],
 )
 def test_labels_that_are_none_are_refused(tmp_path, labels, found):
     refused(found, opened, hub(write(tmp_path / "copy", train=[(f"{k}.png", x) for k, x in enumerate(labels)])))
+
+
+def test_classes_that_the_data_set_names_itself_may_differ_in_case(tmp_path):
+    rows = datasets.Dataset(table([("a.png", 0), ("b.png", 1)]))
+    rows.cast_column("label", datasets.ClassLabel(names=["A", "a"])).to_parquet(tmp_path / "copy" / "train.parquet")
+    assert content_of(opened(hub(tmp_path / "copy"))) == [("train/0/a.png", "A"), ("train/1/b.png", "a")]
 
 
 def test_a_test_split_whose_labels_are_hidden_is_refused(tmp_path):
@@ -173,6 +180,31 @@ def test_columns_are_named(tmp_path):
 def test_a_row_without_an_image_is_named(tmp_path):
     train = opened(hub(write(tmp_path / "copy", train=[*ROWS, (None, "cat")])))
     refused(r"^train/3 of hfds/.*, split train cannot be read \(the row has no image\)", train.content, 3)
+
+
+@pytest.mark.parametrize("error", [pa.ArrowIOError, pa.ArrowInvalid, pa.ArrowNotImplementedError, SystemError])
+def test_damaged_rows_are_named(tmp_path, monkeypatch, error):
+    def damaged(rows, key):
+        raise error("a row that is\nnone")
+
+    train = opened(hub(write(tmp_path / "copy", train=ROWS)))
+    monkeypatch.setattr(datasets.Dataset, "__getitem__", damaged)
+    refused(r"^train/1/b.jpg of hfds/.*, split train cannot be read \(a row that is\); see that", train.content, 1)
+    refused(
+        r"^the column 'label' of .*, split train cannot be read \(a row that is\); fetch or write it anew$",
+        opened,
+        hub(tmp_path / "copy"),
+    )
+
+
+def test_a_copy_that_is_damaged_within_is_refused(tmp_path):
+    datasets.Dataset(table()).save_to_disk(tmp_path / "copy")
+    (file,) = (tmp_path / "copy").glob("*.arrow")
+    content = bytearray(file.read_bytes())
+    at = content.index((3).to_bytes(4, "little") + (6).to_bytes(4, "little") + (9).to_bytes(4, "little"))  # dog cat dog
+    content[at : at + 4] = (-3).to_bytes(4, "little", signed=True)
+    file.write_bytes(content)
+    refused("the column 'label' of .*, split train cannot be read", opened, hub(tmp_path / "copy"))
 
 
 @pytest.mark.parametrize(
@@ -235,6 +267,16 @@ def fake_hub(monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     yield handler
     huggingface_hub.close_session()
+
+
+def test_without_a_network_nothing_is_fetched(fake_hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    refused(
+        r"^hfds/me/tiny cannot be loaded \(.*Connection refused\); see that the Hub can be reached, or leave --d",
+        opened,
+        Path(f"hfds/{NAME}"),
+        download=True,
+    )
 
 
 def files_of(rows):

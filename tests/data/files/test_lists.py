@@ -99,6 +99,14 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
         ("a.jpg 1\n./a.jpg 2", ", line 2: line 1 names a.jpg already"),
         (b"caf\xe9.jpg 1\ncaf\xe9.jpg 1", r"line 1 names 'caf\\udce9.jpg' already"),
         (b"a.jpg caf\xe9", r"the class name 'caf\\udce9' of .* is no UTF-8; rename it"),
+        (
+            "a.jpg Cat\nb.jpg cat",
+            "the labels 'Cat' and 'cat' of .*l.txt differ only in case, and would be two classes; wr",
+        ),
+        (
+            "a.jpg caf\u00e9\nb.jpg cafe\u0301",
+            r"'cafe\\u0301' and 'caf\\xe9' of .* differ only in the way Unicode writes",
+        ),
         ("a.jpg 1\nb.jpg 01", "writes the label 1 in two ways, '1' and '01'"),
         ("a.jpg 1".encode("utf-16"), ", line 1: this is no text in UTF-8; save the list as such"),
         ("a.jpg " + "x" * 300, "the class name 'x{40}' of .* has 300 characters, not 1 to 255"),
@@ -178,6 +186,7 @@ def test_the_columns_are_named(tmp_path):
         ),
         ("image,label,split\na.png,x,\n", "puts a.png into the split ''; splits"),
         ("image,label,split\na,x,val\nb,x,validation\n", "writes the split val in two ways, val and validation; write"),
+        ("image,label,split\na,x,train\nb,X,val\n", "the labels 'X' and 'x' of .*t.csv differ only in case"),
         ("image,label,split\na,x,val\n", "has no split train, only val; name one that has"),
     ],
 )
@@ -211,8 +220,8 @@ def test_a_list_whose_name_and_column_name_two_splits_is_refused(tmp_path):
 
 
 def test_a_class_in_other_letters_is_named_in_lists_too(tmp_path):
-    write(tmp_path / "train.txt", "1.png Cat\n2.png cat\n3.png dog")  # letters of an alphabet are such classes
+    write(tmp_path / "train.txt", "1.png Cat\n3.png dog")
     write(tmp_path / "val.txt", "4.png DOG")
     names = opened(tmp_path).class_names
-    assert names == ("Cat", "cat", "dog")
+    assert names == ("Cat", "dog")
     refused("val.txt has 'DOG', training has 'dog'", opened, tmp_path, "val", names)
