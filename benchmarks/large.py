@@ -20,7 +20,7 @@ import torch
 
 from ltzoo.cli.parser import Parser, at_least_one, run
 from ltzoo.cli.train import add_precision_options
-from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, exponential_counts
+from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, batch_sizes, exponential_counts
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe, build_model, override, view_of
@@ -137,7 +137,7 @@ def report(recipes: Sequence[Recipe], device: torch.device, batch: int, repeats:
             low, high = low + seen * min(cost.seconds), high + seen * max(cost.seconds)
             memory = max(memory, cost.fixed + recipe.batch_size * cost.an_image)
             stages.append(f"{epochs} x {1 / median(cost.seconds):.3g}")
-        steps = recipe.schedule.epochs * -(-images // recipe.batch_size)
+        steps = recipe.schedule.epochs * len(batch_sizes(images, recipe.batch_size, joined=True))
         rows.append(
             [
                 f"`{recipe.name}`",

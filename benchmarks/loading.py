@@ -119,9 +119,9 @@ class Bench:
 
 
 def _memory() -> int:
-    """Bytes of this process and its workers that nobody else holds."""
+    """Bytes of this process and its workers; what they share counts once."""
     process = psutil.Process()
-    return sum(each.memory_full_info().uss for each in (process, *process.children(recursive=True)))
+    return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True)))
 
 
 def _rate(rates: Sequence[float]) -> str:
