@@ -171,6 +171,16 @@ def add_files_options(parser: Parser) -> argparse._ArgumentGroup:
     return files
 
 
+def add_skip_option(files: argparse._ArgumentGroup) -> None:
+    """Add `--skip-unreadable`."""
+    files.add_argument(
+        "--skip-unreadable",
+        type=not_below_zero,
+        metavar="N",
+        help="look for images that cannot be read, and leave out at most so many",
+    )
+
+
 def held_out(text: str) -> int | float:
     """Read how many images are held out: a share below 1 of each class, or a whole number of images a class."""
     if "." not in text:

@@ -14,6 +14,7 @@ from ltzoo.cli.parser import (
     add_data_options,
     add_files_options,
     add_save_epochs,
+    add_skip_option,
     at_least_one,
     held_out,
     is_main_process,
@@ -57,12 +58,7 @@ def build_parser(prog: str) -> Parser:
     )
     add_data_options(parser)
     files = add_files_options(parser)
-    files.add_argument(
-        "--skip-unreadable",
-        type=not_below_zero,
-        metavar="N",
-        help="look for images that cannot be read, and leave out at most so many",
-    )
+    add_skip_option(files)
     files.add_argument(
         "--image-cache", type=Path, metavar="DIR", help="keep images of --set input.shorter_side=PIXELS here"
     )

@@ -16,6 +16,7 @@ from ltzoo.cli.parser import (
     add_data_options,
     add_device_option,
     add_files_options,
+    add_skip_option,
     held_out,
     not_below_zero,
     run,
@@ -84,12 +85,7 @@ def build_parser(prog: str) -> Parser:
     files.add_argument(
         "--hold-out", "--holdout", type=held_out, metavar="N", help="measure the images that training so held out"
     )
-    files.add_argument(
-        "--skip-unreadable",
-        type=not_below_zero,
-        metavar="N",
-        help="look for images that cannot be read, and leave out at most so many",
-    )
+    add_skip_option(files)
     files.add_argument(
         "-j",
         "--workers",
