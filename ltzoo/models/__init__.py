@@ -1,7 +1,7 @@
 """Architectures, registered with timm on import, and classifier heads (imports torch and timm alone)."""
 
 from ltzoo.models.cifar_resnet import CifarResNet, resnet20_cifar, resnet32_cifar, resnet44_cifar, resnet56_cifar
-from ltzoo.models.classifier import CosineClassifier, classifier_of
+from ltzoo.models.classifier import CosineClassifier
 from ltzoo.models.cosine_resnet import CosineResNet, resnet50_cosine
 from ltzoo.models.small_stem_resnet import SmallStemResNet, resnet34_cifar
 
@@ -10,7 +10,6 @@ __all__ = [
     "CosineClassifier",
     "CosineResNet",
     "SmallStemResNet",
-    "classifier_of",
     "resnet20_cifar",
     "resnet32_cifar",
     "resnet34_cifar",

@@ -100,7 +100,7 @@ def test_paper_bs_rows_have_its_radii_and_its_codes_normalisation():
         ("inat18_ldam_drw_sgd", ()),
         ("inat18_ce_drw_sam", ("batchnorm",)),
         ("imagenetlt_ce_sam", ("batchnorm",)),
-        ("imagenetlt_ce_imbsam", ("perturbation.eta", "batchnorm")),
+        ("imagenetlt_ce_imbsam", ("perturbation.eta", "perturbation.normalization", "batchnorm")),
         ("imagenetlt_ce_ssesam", ("perturbation.eta", "batchnorm")),
     ],
 )
