@@ -58,6 +58,11 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         if is_main_process():
             sys.stderr.write(f"{parser.prog}: error: {' '.join(str(error).split())}\n")
         return 2
+    except RuntimeError as error:
+        if not (int(os.environ.get("WORLD_SIZE", "1")) > 1 and "by peer" in str(error)):
+            raise
+        sys.stderr.write(f"{parser.prog}: another process has stopped; it says why\n")
+        return 2
     except BrokenPipeError:
         # The reader, `head` say, has seen enough; what is left goes nowhere, also when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -125,7 +125,7 @@ def command(arguments: argparse.Namespace) -> None:
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
     if recipe.natural:
         _check_held_out(arguments.hold_out, config)
-    test = _test_images(arguments, benchmark, recipe)
+    test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
     rule = f"epoch {config[hub.EPOCH]}" if hub.EPOCH in config else "last epoch"
@@ -151,7 +151,9 @@ def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> No
         raise InputError(f"--hold-out {amount} would measure images that were trained on: training held out {found}")
 
 
-def _test_images(arguments: argparse.Namespace, benchmark: Benchmark, recipe: Recipe) -> Pictures:
+def _test_images(
+    arguments: argparse.Namespace, benchmark: Benchmark, recipe: Recipe, trained_layout: str | None
+) -> Pictures:
     """Load a benchmark's test images, or find them where they lie in files, and see them as training saw them."""
     if benchmark.profile != "natural":
         for flag, value in (("--hold-out", arguments.hold_out), ("--skip-unreadable", arguments.skip_unreadable)):
@@ -166,6 +168,11 @@ def _test_images(arguments: argparse.Namespace, benchmark: Benchmark, recipe: Re
         test = open_files(natural, "test", place, names)
     else:
         whole = open_files(natural, "train", place, names)
+        if whole is not None and whole.layout != trained_layout:
+            raise InputError(
+                f"the images of {place.data_dir} are not those that training held some out of (files added, removed or "
+                "renamed?); measure a folder of test images, or the images as they were"
+            )
         test = None if whole is None else hold_out_files(whole, arguments.hold_out)[1]
     if test is None:
         raise InputError(

@@ -68,7 +68,8 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
             if value is not None
         ]
     return ModelCardData(
-        license="apache-2.0",
+        # Whose photos they were trained on is not ours to say.
+        license=None if name == "imagefolder" else "apache-2.0",
         library_name="ltzoo",
         pipeline_tag=tags[0],
         tags=[*tags, "long-tailed", name, recipe["loss"]["name"], recipe["perturbation"]["name"]],

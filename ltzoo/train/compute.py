@@ -93,13 +93,13 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def choose_threads(recipe: Recipe, data_set: DataSet) -> int:
+def choose_threads(recipe: Recipe, data_set: DataSet, processes: int = 1) -> int:
     """Choose the CPU threads, whatever launches the run: how many there are decides how sums are rounded.
 
     Threads wait for each other after every operation; a batch of small images is done before they have met.
     """
     pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
-    return 1 if pixels < _PIXELS_WORTH_THREADS else cores()
+    return 1 if pixels < _PIXELS_WORTH_THREADS else max(1, cores() // processes)
 
 
 def choose_workers(processes: int) -> int:

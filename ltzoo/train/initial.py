@@ -121,15 +121,6 @@ def load_initial(model: nn.Module, initial: Initial, data_set: DataSet) -> str |
     return _sha256(kept)
 
 
-def hardly_meant(recipe: Recipe) -> str:
-    """Say what a recipe keeps as it is though it is fresh; an empty text where it does not."""
-    still = ["all but the head"] if recipe.optimizer.trained == "head" else []
-    still += ["BatchNorm's statistics"] if recipe.batchnorm == "frozen" else []
-    if not still or recipe.initial is not None:
-        return ""
-    return f"{' and '.join(still)} stay fresh; to start from given weights, add --pretrained or --initial-checkpoint"
-
-
 def _unlike(wanted: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> list[str]:
     """Name the weights that have another shape than is wanted."""
     return [key for key, value in wanted.items() if kept[key].shape != value.shape]

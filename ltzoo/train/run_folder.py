@@ -34,6 +34,9 @@ SUMMARY_COLUMNS = (
 
 Row = dict[str, float | None]
 
+_OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
+"""What names a run's images."""
+
 _MAY_DIFFER = {"machine", "side_by_side", "versions"}
 """What is recorded of a run and need not be the same where it is gone on with."""
 
@@ -143,6 +146,11 @@ class RunFolder:
             other = _differing(there, document)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             raise InputError(f"{self.path} holds a damaged run; remove it, or name another --output") from error
+        if other and set(other) <= _OF_IMAGES:
+            raise InputError(
+                f"the run in {self.path} was begun on other images (were files added, removed or renamed?); "
+                "use those again, or name another --output"
+            )
         if other:
             raise InputError(
                 f"the run in {self.path} was made with other settings ({', '.join(other)}); "

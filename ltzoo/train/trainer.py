@@ -38,10 +38,11 @@ from ltzoo.train.compute import (
     synchronize_batchnorm,
     try_out,
 )
+from ltzoo.train.doubts import doubts
 from ltzoo.train.facts import RunFacts, gather_facts
 from ltzoo.train.finish import finish_run
 from ltzoo.train.images import RunImages, is_rules_own, load_images
-from ltzoo.train.initial import find_initial, hardly_meant, load_initial
+from ltzoo.train.initial import find_initial, load_initial
 from ltzoo.train.keep import check_not_passed, keep_epoch
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, decide, say, together
@@ -75,8 +76,8 @@ def training(
     decide(accelerator, lambda: folder.check_free(options.resume))
     initial = together(accelerator, lambda: find_initial(recipe))
     images = together(accelerator, lambda: load_images(recipe, initial, options, partial(say, accelerator)))
-    if hardly_meant(recipe):
-        say(accelerator, hardly_meant(recipe))
+    for doubt in doubts(recipe, images.benchmark.class_counts):
+        say(accelerator, doubt)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
     benchmark = images.benchmark
@@ -85,7 +86,7 @@ def training(
     if options.channels_last is None:
         options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
     if device.type == "cpu":
-        torch.set_num_threads(options.threads or choose_threads(recipe, benchmark.data_set))
+        torch.set_num_threads(options.threads or choose_threads(recipe, benchmark.data_set, accelerator.num_processes))
     if options.workers is None:
         options = replace(options, workers=choose_workers(accelerator.num_processes * side_by_side))
     torch.manual_seed(options.seed)

@@ -125,6 +125,12 @@ def test_wrong_images_are_one_line(where, options, found, trained, own, capsys):
     assert found in refused(capsys, trained[""], own / where, *options)
 
 
+def test_what_was_held_out_is_found_among_the_same_files_alone(trained, own, capsys):
+    next((own / "train" / "ant").iterdir()).unlink()
+    assert "are not those that training held some out of" in refused(capsys, trained["2"], own, "--hold-out", "2")
+    assert "training held out 2" in refused(capsys, trained["2"], own, "--hold-out", "1")
+
+
 def test_an_image_that_cannot_be_read_is_named_or_left_out(trained, own, tmp_path, capsys):
     image = own / "val" / "ant" / "1.png"
     image.write_bytes(b"<html>404</html>")

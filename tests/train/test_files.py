@@ -219,7 +219,7 @@ def test_a_run_is_not_gone_on_with_on_other_images(change, own, tmp_path, monkey
     else:
         first.rename(first.with_name("a.png") if change == "renamed" else own / "train" / "cat" / "9.png")
     said = refused(capsys, own, tmp_path / "output", "--resume")
-    assert "was made with other settings (run.subset_layout" in said
+    assert "was begun on other images (were files added, removed or renamed?)" in said
     assert files_of(folder) == before
 
 
