@@ -46,7 +46,7 @@ def test_the_example_of_several_processes_runs(folder):
     (code,) = [code for heading, code in zip(HEADINGS, EXAMPLES, strict=True) if "torchrun" in heading]
     (folder / "several.py").write_text(f"{code}\nprint('loss', loss.isfinite().item())\n", encoding="utf-8")
     done = launch_two(folder / "several.py")
-    assert done.stdout.count("loss True") == 2
+    assert done.stdout.count("True") == 2  # two processes may write between each other's words
 
 
 def test_the_lines_of_the_first_example_are_those_of_the_others():
