@@ -128,7 +128,7 @@ def report(recipes: Sequence[Recipe], device: torch.device, batch: int, repeats:
         kinds = kinds_of(recipe, benchmark)
         hours, low, high, memory, stages = 0.0, 0.0, 0.0, 0.0, []
         for kind, epochs in Counter(kinds).items():
-            key = (recipe.benchmark, recipe.classifier, recipe.optimizer.kind, kind)
+            key = (recipe.benchmark, recipe.head, recipe.optimizer.kind, kind)
             if key not in known:
                 known[key] = measure(recipe, kinds.index(kind), device, batch, repeats)
             cost = known[key]

@@ -38,12 +38,11 @@ _FIELDS = {
     "clip_grad": "optimizer.clip_grad",
     "micro_batches": "micro_batches",
     "arch": "architecture",
-    "initial_checkpoint": "initial",
     "img_size": "input.size",
-    "aa": "augmentation.auto_augment",
-    "color_jitter": "augmentation.color_jitter",
-    "mixup": "augmentation.mixup",
-    "cutmix": "augmentation.cutmix",
+    "aa": "views.0.auto_augment",
+    "color_jitter": "views.0.color_jitter",
+    "mixup": "views.0.mixup",
+    "cutmix": "views.0.cutmix",
 }
 """Options to the fields that they set."""
 
@@ -165,11 +164,13 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
     if arguments.img_size is not None and not recipe.natural:
         raise InputError(f"--img-size is for images in files; those of {recipe.benchmark} have their size")
     if arguments.head_only:
-        settings["optimizer.trained"] = "head"
+        settings |= {"trainable.weights": "head", "trainable.batchnorm": "frozen"}
     if arguments.pretrained and arguments.initial_checkpoint:
         raise InputError("--pretrained and --initial-checkpoint name two places to start from; choose one")
     if arguments.pretrained:
-        settings["initial"] = "pretrained"
+        settings["start"] = {"name": "pretrained"}
+    if arguments.initial_checkpoint:
+        settings["start"] = {"name": "weights", "of": arguments.initial_checkpoint}
     if arguments.model_ema_decay is not None and not arguments.model_ema:
         raise InputError("--model-ema-decay says how --model-ema averages; add --model-ema")
     if arguments.model_ema:
@@ -226,7 +227,7 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     rows: dict[str, Mapping[str, float | None]]
     rows = {label: Figures.from_dict(document).headline for label, document in figures.items()}
     for figure in () if metrics["overrides"] else recipe.published:
-        rows[f"published: paper {figure.paper}, {figure.table}, {figure.row}"] = asdict(figure.mean)
+        rows[f"published: {figure.paper}, {figure.table}, {figure.row}"] = asdict(figure.mean)
     changed = f"\noverridden: {', '.join(metrics['overrides'])}" if metrics["overrides"] else ""
     return (
         f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"

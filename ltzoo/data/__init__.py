@@ -23,6 +23,7 @@ from ltzoo.data.longtail import exponential_counts, step_counts
 from ltzoo.data.mixing import mix
 from ltzoo.data.pack import pack
 from ltzoo.data.random_state import draw_from, seeded, seeded_generator
+from ltzoo.data.sampler import SAMPLERS, ClassAwareSampler, InstanceSampler, Sampler
 from ltzoo.data.subset import IMPORTED, SUBSET_RULES, WHOLE, Subset, read_subset, select_subset
 from ltzoo.data.transforms import eval_transform, train_transform
 
@@ -32,11 +33,13 @@ __all__ = [
     "HOLD_OUT",
     "IMPORTED",
     "NATURAL_BENCHMARKS",
+    "SAMPLERS",
     "SUBSET_RULES",
     "WHOLE",
     "Augmentation",
     "Benchmark",
     "BenchmarkImages",
+    "ClassAwareSampler",
     "DataSet",
     "Delivery",
     "EvalBatches",
@@ -44,9 +47,11 @@ __all__ = [
     "FileImages",
     "Groups",
     "ImageSource",
+    "InstanceSampler",
     "LabelledImages",
     "NaturalBenchmark",
     "Pictures",
+    "Sampler",
     "Subset",
     "TrainBatches",
     "TrainLoader",

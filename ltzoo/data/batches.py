@@ -11,6 +11,7 @@ from ltzoo.data.datasets import DataSet
 from ltzoo.data.delivery import Delivery, batch_sizes
 from ltzoo.data.images import LabelledImages
 from ltzoo.data.random_state import seeded_generator
+from ltzoo.data.sampler import EACH_IMAGE_ONCE, Sampler
 
 
 class _Normalizer:
@@ -40,6 +41,7 @@ class TrainBatches:
         batch_size: images a batch, over all processes.
         seed: with the epoch, it fixes order, crops and flips, so that an epoch is the same after a resume.
         delivery: where the batches go; the images lie there too.
+        sampler: which images make an epoch, and in which order.
     """
 
     def __init__(
@@ -50,14 +52,16 @@ class TrainBatches:
         batch_size: int,
         seed: int,
         delivery: Delivery,
+        sampler: Sampler = EACH_IMAGE_ONCE,
     ) -> None:
         device = delivery.device
         self.padded = pad(data.images, augmentation.crop_padding).to(device)
         self.labels = data.labels.to(device)
         self.size = data_set.image_size
         self.augmentation = augmentation
-        self.sizes = batch_sizes(len(self.labels), batch_size, joined=False)
-        self.seed, self.delivery = seed, delivery
+        self.classes, self.batch_size = data.labels, batch_size
+        self.sizes = batch_sizes(sampler.length(len(self.labels), batch_size), batch_size, joined=False)
+        self.seed, self.delivery, self.sampler = seed, delivery, sampler
         self.normalize = _Normalizer(data_set, device, delivery.channels_last)
 
     def __len__(self) -> int:
@@ -73,8 +77,8 @@ class TrainBatches:
             Images (B, channels, H, W) float32 and labels (B,) int64, on the device.
         """
         generator = seeded_generator(self.seed, epoch)
-        order = torch.randperm(len(self.labels), generator=generator)
-        draws = draw(len(self.labels), self.augmentation, generator)
+        order = self.sampler.order(self.classes, self.batch_size, generator)
+        draws = draw(len(order), self.augmentation, generator)
         order, rows, columns, flips = (tensor.to(self.delivery.device) for tensor in (order, *draws))
         for end, size in zip(accumulate(self.sizes), self.sizes, strict=True):
             part = slice(end - size + self.delivery.process, end, self.delivery.processes)

@@ -6,6 +6,7 @@ from ltzoo.data.datasets import DataSet
 from ltzoo.data.delivery import Delivery
 from ltzoo.data.images import LabelledImages
 from ltzoo.data.loader import EvalLoader, Pictures, TrainLoader
+from ltzoo.data.sampler import EACH_IMAGE_ONCE, Sampler
 from ltzoo.data.transforms import eval_transform, train_transform
 
 _MEASURED_AT_ONCE = 128
@@ -18,15 +19,22 @@ def decodes(images: Pictures, augmentation: Augmentation) -> bool:
 
 
 def make_train_batches(
-    images: Pictures, data_set: DataSet, augmentation: Augmentation, batch_size: int, seed: int, delivery: Delivery
+    images: Pictures,
+    data_set: DataSet,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int,
+    delivery: Delivery,
+    sampler: Sampler = EACH_IMAGE_ONCE,
 ) -> TrainBatches | TrainLoader:
     """Make the batches of a training, see `TrainBatches` and `TrainLoader`.
 
     Images in memory are cropped and flipped a whole batch at once, where that is all that happens to them.
     """
     if isinstance(images, LabelledImages) and augmentation.batched:
-        return TrainBatches(images, data_set, augmentation, batch_size, seed, delivery)
-    return TrainLoader(images, data_set, train_transform(data_set, augmentation), batch_size, seed, delivery)
+        return TrainBatches(images, data_set, augmentation, batch_size, seed, delivery, sampler)
+    transform = train_transform(data_set, augmentation)
+    return TrainLoader(images, data_set, transform, batch_size, seed, delivery, sampler)
 
 
 def make_eval_batches(images: Pictures, data_set: DataSet, delivery: Delivery) -> EvalBatches | EvalLoader:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from ltzoo.data.datasets import DataSet
 from ltzoo.data.delivery import Delivery, batch_sizes
 from ltzoo.data.random_state import seeded, seeded_generator
+from ltzoo.data.sampler import EACH_IMAGE_ONCE, Sampler
 from ltzoo.data.transforms import Transform
 from ltzoo.errors import InputError, first_line
 
@@ -171,6 +172,7 @@ class TrainLoader:
         seed: with the epoch, it fixes the order and, with an image's index, what is drawn for it: the number of workers
             and of processes changes neither.
         delivery: where the batches go.
+        sampler: which images make an epoch, and in which order.
     """
 
     def __init__(
@@ -181,9 +183,12 @@ class TrainLoader:
         batch_size: int,
         seed: int,
         delivery: Delivery,
+        sampler: Sampler = EACH_IMAGE_ONCE,
     ) -> None:
         self.labels = torch.as_tensor(pictures.labels)
-        self.sizes, self.seed, self.delivery = batch_sizes(len(self.labels), batch_size, joined=True), seed, delivery
+        self.sampler, self.batch_size = sampler, batch_size
+        self.sizes = batch_sizes(sampler.length(len(self.labels), batch_size), batch_size, joined=True)
+        self.seed, self.delivery = seed, delivery
         self.loader = _Loader(pictures, data_set, transform, seed, delivery)
 
     def __len__(self) -> int:
@@ -191,7 +196,7 @@ class TrainLoader:
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch, from 0."""
-        order = torch.randperm(len(self.labels), generator=seeded_generator(self.seed, epoch))
+        order = self.sampler.order(self.labels, self.batch_size, seeded_generator(self.seed, epoch))
         shares = [batch[self.delivery.process :: self.delivery.processes].tolist() for batch in order.split(self.sizes)]
         return self.loader.batches([[(epoch, index) for index in share] for share in shares])
 

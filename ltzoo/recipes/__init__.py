@@ -12,7 +12,20 @@ from ltzoo.recipes.document import (
     to_yaml,
 )
 from ltzoo.recipes.model import build_model, model_arguments, view_of
-from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.parts import (
+    CosineHead,
+    FirstStage,
+    Fresh,
+    Head,
+    Input,
+    LinearHead,
+    Optimizer,
+    Pretrained,
+    Schedule,
+    Start,
+    Trainable,
+    Weights,
+)
 from ltzoo.recipes.protocols import PROTOCOLS, Protocol
 from ltzoo.recipes.recipe import Accuracy, PaperRule, Published, Recipe, Source
 from ltzoo.recipes.shipped import shipped_recipes
@@ -21,14 +34,23 @@ __all__ = [
     "CITATIONS",
     "PROTOCOLS",
     "Accuracy",
+    "CosineHead",
+    "FirstStage",
+    "Fresh",
+    "Head",
     "Input",
+    "LinearHead",
     "Optimizer",
     "PaperRule",
+    "Pretrained",
     "Protocol",
     "Published",
     "Recipe",
     "Schedule",
     "Source",
+    "Start",
+    "Trainable",
+    "Weights",
     "build_model",
     "compose",
     "differences",

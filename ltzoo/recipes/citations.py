@@ -77,9 +77,6 @@ CITATIONS: dict[str, str] = {
 }""",
 }
 
-PAPERS = {"A": "rangwani2022", "B": "lyu2025"}
-"""The papers whose tables `Published` holds, to their keys."""
-
 METHOD_CITATIONS: dict[str, str] = {
     "ldam": "cao2019",
     "drw": "cao2019",

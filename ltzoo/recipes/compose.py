@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from ltzoo.data import InstanceSampler
 from ltzoo.losses import NoReweighting
-from ltzoo.recipes.citations import METHOD_CITATIONS, PAPERS
+from ltzoo.recipes.citations import METHOD_CITATIONS
+from ltzoo.recipes.parts import Fresh, LinearHead, Trainable
 from ltzoo.recipes.protocols import Protocol, data_set_and_profile
 from ltzoo.recipes.published import published_figures
 from ltzoo.recipes.recipe import Recipe, Source
@@ -58,28 +60,30 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     if digits:
         # The name gives them: nothing about them is left open.
         ours = tuple(key for key in ours if key.removeprefix("perturbation.") not in _RADII[word])
-    classifier = protocol.classifiers.get(loss, "linear")
-    names = ARCHITECTURES | (_WITH_COSINE if classifier == "cosine" else {})
+    head = protocol.heads.get(loss, LinearHead())
+    names = ARCHITECTURES | (_WITH_COSINE if head.name == "cosine" else {})
     published = published_figures(architecture, benchmark, loss_and_rule, perturbation)
     works = [METHOD_CITATIONS[key] for key in (loss, rule, word) if key in METHOD_CITATIONS]
     works += [protocol.borrowed[key] for key in (loss, word) if key in protocol.borrowed]
-    works += [PAPERS[figure.paper] for figure in published]
+    works += [figure.paper for figure in published]
     return Recipe(
         name=f"{architecture}_{benchmark}_{loss_and_rule}_{perturbation}",
         architecture=names[architecture],
-        classifier=classifier,
         benchmark=benchmark,
         protocol=protocol.name,
         subset=protocol.subset,
         loss=_part(_part(protocol.losses, data_set, protocol), loss, protocol),
         reweighting=NoReweighting() if rule == "none" else _part(protocol.rules, rule, protocol),
-        perturbation=moved,
+        start=Fresh(),
         # Noise, which does not depend on the counts, has no pass at w that could keep the running statistics clean.
-        batchnorm="clean" if moved.table((2, 1)).direction == "gradient" else "all",
+        trainable=Trainable("all", "clean" if moved.table((2, 1)).direction == "gradient" else "all"),
+        head=head,
+        sampler=InstanceSampler(),
+        views=(protocol.augmentation,),
+        perturbation=moved,
         optimizer=protocol.optimizer_of(benchmark, loss),
         schedule=protocol.schedule,
         batch_size=protocol.batch_size,
-        augmentation=protocol.augmentation,
         input=protocol.input,
         precision="float32",
         groups=_part(protocol.groups, profile, protocol),

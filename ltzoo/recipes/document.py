@@ -10,12 +10,17 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 
 import yaml
 
+from ltzoo.data import SAMPLERS, Sampler
 from ltzoo.errors import InputError
 from ltzoo.losses import LOSSES, REWEIGHTINGS, Loss, Reweighting
+from ltzoo.recipes.parts import HEADS, STARTS, Head, Start
 from ltzoo.recipes.recipe import Recipe
 from ltzoo.sharpness import PERTURBATIONS, RADIUS_SCHEDULES, Perturbation, RadiusSchedule
 
 _KINDS: dict[type, Mapping[str, type]] = {
+    Start: STARTS,
+    Head: HEADS,
+    Sampler: SAMPLERS,
     Loss: LOSSES,
     Reweighting: REWEIGHTINGS,
     Perturbation: PERTURBATIONS,
@@ -42,7 +47,7 @@ def recipe_to_dict(recipe: Recipe) -> Document:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        named = {"name": value.name} if isinstance(value, Loss | Reweighting | Perturbation | RadiusSchedule) else {}
+        named = {"name": cast(Any, value).name} if isinstance(value, tuple(_KINDS)) else {}
         return named | {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
@@ -53,6 +58,11 @@ def recipe_from_dict(document: Mapping[str, Any]) -> Recipe:
     Raises:
         InputError: a key is unknown or missing, or a value has the wrong type or makes no sense; its path is named.
     """
+    if isinstance(document, Mapping) and "classifier" in document and "head" not in document:
+        raise InputError(
+            "this recipe was written by ltzoo 0.1, whose form is no longer read: print it anew with "
+            "`ltzoo show NAME`, and train it again or load it with ltzoo 0.1"
+        )
     return _record(Recipe, document, "")
 
 
@@ -198,22 +208,32 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         *parents, last = key.split(".")
         if key.split(".")[0] in _IDENTITY:
             raise InputError(f"{key} says what the recipe is and cannot be set; write a recipe of your own instead")
-        place = document
+        place: Any = document
         for parent in parents:
-            place = place.get(parent) if isinstance(place, dict) else None  # type: ignore[assignment]
-        if not isinstance(place, dict) or last not in place:
+            place = _by_key(place).get(parent)
+        if last not in _by_key(place):
             known = ", ".join(k for k in flatten(recipe_to_dict(recipe)) if k.split(".")[0] not in _IDENTITY)
             raise InputError(f"unknown key {key}; there are {known}")
-        place[last] = copy.deepcopy(value)
+        place[int(last) if isinstance(place, list) else last] = copy.deepcopy(value)
     return recipe_from_dict(document)
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> Document:
-    """Flatten nested mappings to dotted keys."""
+    """Flatten nested mappings, and lists of them, to dotted keys: `views.0.crop_padding`."""
     flat: Document = {}
     for key, value in document.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        within = _by_key(value)
+        flat |= flatten(within, f"{prefix}{key}.") if within else {prefix + key: value}
     return flat
+
+
+def _by_key(value: Any) -> Document:
+    """Give the entries of a mapping, or of a list of mappings by their index; nothing of any other value."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return {str(index): item for index, item in enumerate(value)}
+    return {}
 
 
 def differences(used: Recipe, registered: Recipe) -> dict[str, list[Any]]:
@@ -230,8 +250,8 @@ def _differing(a: Document, b: Document, prefix: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for key in [*a, *(key for key in b if key not in a)]:
         x, y = a.get(key), b.get(key)
-        if isinstance(x, dict) and isinstance(y, dict):
-            found |= _differing(x, y, f"{prefix}{key}.")
+        if _by_key(x) and _by_key(y):
+            found |= _differing(_by_key(x), _by_key(y), f"{prefix}{key}.")
         elif x != y:
             found[prefix + key] = [x, y]
     return found

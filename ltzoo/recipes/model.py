@@ -49,8 +49,8 @@ def model_arguments(recipe: Recipe, data_set: DataSet | None = None) -> dict[str
     """
     data_set = data_set or recipe.data.data_set
     arguments: dict[str, Any] = {"in_chans": data_set.channels}
-    if recipe.classifier != "linear":
-        arguments["classifier"] = recipe.classifier
+    if recipe.head.name != "linear":
+        arguments["classifier"] = recipe.head.name
     cfg = _cfg(recipe)
     # Such a model, a ViT say, has weights for each place of the image.
     if cfg.fixed_input_size and cfg.input_size[-1] != data_set.image_size:
@@ -96,8 +96,8 @@ def build_model(
             raise  # the caller's mistake, not the recipe's
         reason = " ".join(str(error).split())
         raise InputError(f"timm cannot build {recipe.architecture} with {arguments}: {reason}") from error
-    if classes and isinstance(classifier_of(model), CosineClassifier) != (recipe.classifier == "cosine"):
-        raise InputError(f"{recipe.architecture} has no {recipe.classifier} classifier; choose another architecture")
+    if classes and isinstance(classifier_of(model), CosineClassifier) != (recipe.head.name == "cosine"):
+        raise InputError(f"{recipe.architecture} has no {recipe.head.name} classifier; choose another architecture")
     return model
 
 

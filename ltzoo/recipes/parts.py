@@ -1,8 +1,109 @@
-"""Records that a recipe is made of: the optimizer, its schedule, and how images reach the model."""
+"""Records that a recipe is made of: where training begins, what it moves, the head, optimizer, schedule and input."""
 
 import math
+from abc import ABC
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class Start(ABC):
+    """Where training begins.
+
+    Attributes:
+        name: the word that stands for it in a recipe.
+    """
+
+    name: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class Fresh(Start):
+    """Freshly initialised weights."""
+
+    name: ClassVar[str] = "fresh"
+
+
+@dataclass(frozen=True)
+class Pretrained(Start):
+    """timm's pretrained weights of the architecture, with a fresh classifier."""
+
+    name: ClassVar[str] = "pretrained"
+
+
+@dataclass(frozen=True)
+class Weights(Start):
+    """Weights from a file or a checkpoint.
+
+    Attributes:
+        of: a file of weights, or a checkpoint as `ltzoo.create_model` names it.
+        head: the checkpoint's classifier is `kept`, or the classifier is `fresh`; None: kept where the checkpoint was
+            trained on the same classes. A file's is never kept, since it does not name its classes.
+    """
+
+    of: str
+    head: Literal["kept", "fresh"] | None = None
+    name: ClassVar[str] = "weights"
+
+
+@dataclass(frozen=True)
+class FirstStage(Start):
+    """Another recipe's run of the same seed, which makes this recipe its second stage.
+
+    Attributes:
+        recipe: name of the first stage's recipe.
+        head: the first stage's classifier is `kept`, or the classifier is `fresh`.
+    """
+
+    recipe: str
+    head: Literal["kept", "fresh"]
+    name: ClassVar[str] = "first_stage"
+
+
+STARTS: dict[str, type[Start]] = {kind.name: kind for kind in (Fresh, Pretrained, Weights, FirstStage)}
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """Which weights move, and what BatchNorm does.
+
+    Attributes:
+        weights: `all`, or those of the `head` alone.
+        batchnorm: which forward passes update the running statistics, also those of weights that do not move: `clean`,
+            the one at w; `all`, each; `frozen`, none: images are normalised by the statistics that training begins
+            with, and all layers below a `head` that is trained alone are in evaluation mode.
+    """
+
+    weights: Literal["all", "head"] = "all"
+    batchnorm: Literal["clean", "all", "frozen"] = "clean"
+
+
+@dataclass(frozen=True)
+class Head(ABC):
+    """How features become logits.
+
+    Attributes:
+        name: the word that stands for it in a recipe.
+    """
+
+    name: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class LinearHead(Head):
+    """A linear layer with bias, timm's own."""
+
+    name: ClassVar[str] = "linear"
+
+
+@dataclass(frozen=True)
+class CosineHead(Head):
+    """Cosines between features and class vectors, without bias or scale (Cao 2019): see `CosineClassifier`."""
+
+    name: ClassVar[str] = "cosine"
+
+
+HEADS: dict[str, type[Head]] = {kind.name: kind for kind in (LinearHead, CosineHead)}
 
 
 @dataclass(frozen=True)
@@ -20,7 +121,6 @@ class Optimizer:
         decay_vectors: whether biases and the weights of norms decay too; timm leaves them out.
         layer_decay: what the learning rate is multiplied by from each group of layers to the one below it, as timm
             groups them; None: one rate for all.
-        trained: `all` weights, or those of the `head` alone: the others stay, running statistics too.
     """
 
     lr: float
@@ -32,7 +132,6 @@ class Optimizer:
     beta2: float = 0.999
     decay_vectors: bool = True
     layer_decay: float | None = None
-    trained: Literal["all", "head"] = "all"
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -47,8 +146,6 @@ class Optimizer:
             raise ValueError("adamw wants momentum and beta2 in [0, 1), and no nesterov")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must lie above 0 and up to 1, not {self.layer_decay}")
-        if self.layer_decay is not None and self.trained == "head":
-            raise ValueError("layer_decay is of layers below the head, which trained: head leaves as they are")
 
 
 @dataclass(frozen=True)

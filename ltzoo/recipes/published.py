@@ -1,6 +1,7 @@
 """The papers' tables: what they printed, row by row, in their own order of columns.
 
-Rows that A's Table 3 and B's Table 2 quote from other papers are left out: they stand on other networks and schedules.
+Rows that Rangwani 2022 (Table 3) and Lyu 2025 (Table 2) quote from other papers are left out: they stand on other
+networks and schedules.
 """
 
 from ltzoo.recipes.recipe import Accuracy, Published
@@ -11,8 +12,8 @@ Row = tuple[float, float, float | None, float]
 Cell = tuple[str, str, str]
 """Benchmark, LOSS[_RULE] and perturbation of a recipe's name."""
 
-# Paper A, Table 1 (ResNet-32, IF 100, mean of 3 seeds): benchmark, LOSS[_RULE], perturbation -> row label, mean, std.
-_A_TABLE_1: dict[Cell, tuple[str, Row, Row]] = {
+# Rangwani 2022, Table 1 (ResNet-32, IF 100, 3 seeds): benchmark, LOSS[_RULE], perturbation -> row, mean, std.
+_RANGWANI_TABLE_1: dict[Cell, tuple[str, Row, Row]] = {
     ("cifar10lt", "ce", "sgd"): ("CE", (71.7, 90.8, 71.9, 52.3), (0.1, 3.6, 0.4, 3.7)),
     ("cifar10lt", "ce", "sam"): ("CE + SAM", (73.1, 93.3, 74.1, 51.7), (0.3, 0.2, 0.6, 1.0)),
     ("cifar10lt", "ce_drw", "sgd"): ("CE + DRW", (75.5, 91.6, 74.1, 61.4), (0.2, 0.4, 0.4, 0.9)),
@@ -32,8 +33,8 @@ _A_TABLE_1: dict[Cell, tuple[str, Row, Row]] = {
 }
 
 
-# Paper A, Table 2 (ResNet-32, step profile, IF 100): overall, head, tail on CIFAR-10 and CIFAR-100.
-_A_TABLE_2 = {
+# Rangwani 2022, Table 2 (ResNet-32, step profile, IF 100): overall, head, tail on CIFAR-10 and CIFAR-100.
+_RANGWANI_TABLE_2 = {
     ("ce", "sgd"): ("CE", (65.1, 88.6, 41.7), (38.6, 76.3, 0.9)),
     ("ce", "sam"): ("CE + SAM", (66.1, 92.9, 39.4), (39.3, 78.6, 0.0)),
     ("ce_drw", "sgd"): ("CE + DRW", (72.2, 93.1, 51.2), (45.8, 73.9, 17.8)),
@@ -44,8 +45,8 @@ _A_TABLE_2 = {
     ("vs", "sam"): ("VS + SAM", (82.0, 91.7, 72.3), (48.3, 70.4, 26.2)),
 }
 
-# Paper A, Table 3, its own rows (ResNet-50): overall, head, mid, tail on iNaturalist 2018 and ImageNet-LT.
-_A_TABLE_3: dict[tuple[str, str], tuple[str, Row, Row]] = {
+# Rangwani 2022, Table 3, its own rows (ResNet-50): overall, head, mid, tail on iNaturalist 2018 and ImageNet-LT.
+_RANGWANI_TABLE_3: dict[tuple[str, str], tuple[str, Row, Row]] = {
     ("ce", "sgd"): ("CE", (60.3, 72.8, 62.7, 54.8), (42.7, 62.5, 36.6, 12.5)),
     ("ce_drw", "sgd"): ("CE + DRW", (63.0, 59.8, 64.4, 62.3), (44.9, 57.9, 42.2, 21.6)),
     ("ce_drw", "sam"): ("CE + DRW + SAM", (65.3, 60.5, 66.2, 65.5), (47.1, 56.6, 45.8, 28.1)),
@@ -53,17 +54,17 @@ _A_TABLE_3: dict[tuple[str, str], tuple[str, Row, Row]] = {
     ("ldam_drw", "sam"): ("LDAM + DRW + SAM", (70.1, 64.1, 70.5, 71.2), (53.1, 62.0, 52.1, 34.8)),
 }
 
-# Paper A, Table 4 (ResNet-32, IF 100, CE + DRW): overall, head, mid, tail on CIFAR-10-LT and CIFAR-100-LT.
-_A_TABLE_4: dict[str, tuple[str, Row, Row]] = {
+# Rangwani 2022, Table 4 (ResNet-32, IF 100, CE + DRW): overall, head, mid, tail on CIFAR-10-LT and CIFAR-100-LT.
+_RANGWANI_TABLE_4: dict[str, tuple[str, Row, Row]] = {
     "pgd": ("CE + DRW + PGD", (77.2, 92.0, 75.2, 65.0), (42.2, 63.0, 41.6, 17.0)),
     "lpfsgd": ("CE + DRW + LPF-SGD", (78.5, 90.8, 77.7, 67.2), (42.9, 64.0, 43.7, 15.8)),
 }
 
-# Paper A, Figure 4 (CIFAR-10-LT, CE + DRW + SAM): tail accuracy by radius, as the text has it.
-_A_FIGURE_4 = {"sam05": ("rho 0.05", 63.0), "sam80": ("rho 0.8", 73.0)}
+# Rangwani 2022, Figure 4 (CIFAR-10-LT, CE + DRW + SAM): tail accuracy by radius, as the text has it.
+_RANGWANI_FIGURE_4 = {"sam05": ("rho 0.05", 63.0), "sam80": ("rho 0.8", 73.0)}
 
-# Paper B, Table 1 (ResNet-34, IF 100, one seed): many, medium, few, overall on CIFAR-100-LT and CIFAR-10-LT.
-_B_TABLE_1 = {
+# Lyu 2025, Table 1 (ResNet-34, IF 100, one seed): many, medium, few, overall on CIFAR-100-LT and CIFAR-10-LT.
+_LYU_TABLE_1 = {
     ("ce", "sgd"): ("CE", (74.3, 43.1, 11.6, 44.6), (92.3, 78.6, 54.8, 77.0)),
     ("ce", "sam"): ("CE + SAM", (75.3, 45.6, 12.9, 46.2), (93.2, 79.8, 60.4, 79.4)),
     ("ce", "imbsam"): ("CE + ImbSAM", (72.3, 50.4, 16.6, 47.9), (92.2, 79.2, 65.8, 80.4)),
@@ -82,16 +83,16 @@ _B_TABLE_1 = {
     ("vs", "ssesam"): ("VS + SSE-SAM", (69.7, 57.2, 30.5, 53.5), (91.6, 82.6, 79.0, 85.1)),
 }
 
-# Paper B, Table 2, its own rows (ImageNet-LT, CE, a network that it does not name): many, medium, few, overall.
-_B_TABLE_2 = {
+# Lyu 2025, Table 2, its own rows (ImageNet-LT, CE, a network that it does not name): many, medium, few, overall.
+_LYU_TABLE_2 = {
     "sgd": ("CE", (54.8, 43.8, 25.7, 45.1)),
     "sam": ("CE + SAM", (54.9, 44.8, 28.4, 46.0)),
     "imbsam": ("CE + ImbSAM", (54.9, 44.6, 29.2, 46.1)),
     "ssesam": ("CE + SSE-SAM", (56.0, 46.0, 31.2, 47.5)),
 }
 
-# Paper B, Table 3 (CIFAR-100-LT, CE; rho of head and tail): many, medium, few, overall at IF 100 and IF 50.
-_B_TABLE_3 = {
+# Lyu 2025, Table 3 (CIFAR-100-LT, CE; rho of head and tail): many, medium, few, overall at IF 100 and IF 50.
+_LYU_TABLE_3 = {
     "sgd": ("SGD", (74.3, 43.1, 11.6, 44.6), (73.6, 41.4, 15.4, 49.9)),
     "sam": ("SAM (0.05, 0.05)", (75.3, 45.6, 12.9, 46.2), (74.7, 43.9, 19.1, 52.1)),
     "imbsam05": ("ImbSAM (0, 0.05)", (73.0, 50.1, 15.2, 47.6), (71.4, 48.5, 23.2, 53.3)),
@@ -103,48 +104,62 @@ _B_TABLE_3 = {
 
 
 def _gather() -> dict[tuple[str, Cell], list[Published]]:
-    """Bring all tables into one: architecture and cell to what was printed for it, paper A before paper B."""
+    """Bring all tables into one: architecture and cell to what was printed for it, Rangwani 2022 before Lyu 2025."""
     gathered: dict[tuple[str, Cell], list[Published]] = {}
 
     def add(architecture: str, cell: Cell, figure: Published) -> None:
         gathered.setdefault((architecture, cell), []).append(figure)
 
-    for cell, (row, mean, std) in _A_TABLE_1.items():
-        add("resnet32", cell, Published("A", "Table 1", row, Accuracy(*mean), Accuracy(*std), n=3))
-    for (loss, perturbation), (row, *found) in _A_TABLE_2.items():
+    for cell, (row, mean, std) in _RANGWANI_TABLE_1.items():
+        add("resnet32", cell, Published("rangwani2022", "Table 1", row, Accuracy(*mean), Accuracy(*std), n=3))
+    for (loss, perturbation), (row, *found) in _RANGWANI_TABLE_2.items():
         for data_set, (overall, head, tail) in zip(("cifar10", "cifar100"), found, strict=True):
             accuracy = Accuracy(overall, head, None, tail)
             add(
-                "resnet32", (f"{data_set}step", loss, perturbation), Published("A", "Table 2", row, accuracy, None, n=3)
+                "resnet32",
+                (f"{data_set}step", loss, perturbation),
+                Published("rangwani2022", "Table 2", row, accuracy, None, n=3),
             )
-    for (loss, perturbation), (row, *means) in _A_TABLE_3.items():
+    for (loss, perturbation), (row, *means) in _RANGWANI_TABLE_3.items():
         for benchmark, mean in zip(("inat18", "imagenetlt"), means, strict=True):
-            figure = Published("A", "Table 3", row, Accuracy(*mean), None, n=None)
+            figure = Published("rangwani2022", "Table 3", row, Accuracy(*mean), None, n=None)
             add("resnet50", (benchmark, loss, perturbation), figure)
-    for perturbation, (row, *means) in _A_TABLE_4.items():
+    for perturbation, (row, *means) in _RANGWANI_TABLE_4.items():
         for benchmark, mean in zip(("cifar10lt", "cifar100lt"), means, strict=True):
             add(
                 "resnet32",
                 (benchmark, "ce_drw", perturbation),
-                Published("A", "Table 4", row, Accuracy(*mean), None, n=3),
+                Published("rangwani2022", "Table 4", row, Accuracy(*mean), None, n=3),
             )
-    for perturbation, (row, tail) in _A_FIGURE_4.items():
+    for perturbation, (row, tail) in _RANGWANI_FIGURE_4.items():
         accuracy = Accuracy(None, None, None, tail)
-        add("resnet32", ("cifar10lt", "ce_drw", perturbation), Published("A", "Figure 4", row, accuracy, None, n=None))
-    for (loss, perturbation), (row, *printed) in _B_TABLE_1.items():
+        add(
+            "resnet32",
+            ("cifar10lt", "ce_drw", perturbation),
+            Published("rangwani2022", "Figure 4", row, accuracy, None, n=None),
+        )
+    for (loss, perturbation), (row, *printed) in _LYU_TABLE_1.items():
         for benchmark, columns in zip(("cifar100lt", "cifar10lt"), printed, strict=True):
-            add("resnet34", (benchmark, loss, perturbation), Published("B", "Table 1", row, _b(columns), None, n=1))
-    for perturbation, (row, columns) in _B_TABLE_2.items():
-        figure = Published("B", "Table 2", row, _b(columns), None, n=1)
+            add(
+                "resnet34",
+                (benchmark, loss, perturbation),
+                Published("lyu2025", "Table 1", row, _in_our_order(columns), None, n=1),
+            )
+    for perturbation, (row, columns) in _LYU_TABLE_2.items():
+        figure = Published("lyu2025", "Table 2", row, _in_our_order(columns), None, n=1)
         add("resnet50", ("imagenetlt", "ce", perturbation), figure)
-    for perturbation, (row, *printed) in _B_TABLE_3.items():
+    for perturbation, (row, *printed) in _LYU_TABLE_3.items():
         for benchmark, columns in zip(("cifar100lt", "cifar100lt50"), printed, strict=True):
-            add("resnet34", (benchmark, "ce", perturbation), Published("B", "Table 3", row, _b(columns), None, n=1))
+            add(
+                "resnet34",
+                (benchmark, "ce", perturbation),
+                Published("lyu2025", "Table 3", row, _in_our_order(columns), None, n=1),
+            )
     return gathered
 
 
-def _b(columns: tuple[float, ...]) -> Accuracy:
-    """Put paper B's columns, many, medium, few and overall, into our order."""
+def _in_our_order(columns: tuple[float, ...]) -> Accuracy:
+    """Put Lyu 2025's columns, many, medium, few and overall, into our order."""
     many, medium, few, overall = columns
     return Accuracy(overall, many, medium, few)
 

@@ -13,11 +13,12 @@ from ltzoo.data import (
     WHOLE,
     Augmentation,
     Benchmark,
+    Sampler,
     get_benchmark,
     make_groups,
 )
 from ltzoo.losses import Loss, Reweighting
-from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.parts import Head, Input, Optimizer, Schedule, Start, Trainable
 from ltzoo.sharpness import Ascent, Perturbation
 
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
@@ -63,7 +64,7 @@ class Published:
     """A figure that a paper printed.
 
     Attributes:
-        paper: `A` (Rangwani 2022) or `B` (Lyu 2025).
+        paper: its key in `ltzoo.recipes.citations`, `rangwani2022` for instance.
         table: the table or figure in it.
         row: the row in the table.
         mean: the accuracies.
@@ -84,10 +85,10 @@ class Source:
     """Where a recipe comes from.
 
     Attributes:
-        paper: `A`, `B`, or `ltzoo` where it is our own.
+        paper: key of the paper whose settings it follows, `rangwani2022` for instance; `ltzoo` where it is our own.
         cites: keys of the works it rests on, see `ltzoo.recipes.citations`.
         ours: fields whose value no paper gives for this network and benchmark, or in which the recipe leaves the paper
-            (`batchnorm`); the rest of it is the paper's.
+            (`trainable.batchnorm`); the rest of it is the paper's.
     """
 
     paper: str
@@ -99,33 +100,33 @@ class Source:
 class Recipe:
     """An architecture, a benchmark and how to train the one on the other.
 
+    Seven parts tell methods apart: start, trainable, head, sampler, views, loss and perturbation.
+
     Attributes:
-        name: `ARCH_BENCHMARK_LOSS[_RULE]_PERTURBATION`.
+        name: `ARCH_BENCHMARK_METHOD_PERTURBATION`; METHOD is `LOSS[_RULE]`, or a method's own word.
         architecture: a name that `timm.create_model` knows.
-        classifier: `linear`, or `cosine` (bias-free, normalised).
         benchmark: name of the benchmark.
         protocol: the family of recipes that it belongs to.
         subset: the rule that chooses the training images; `imported` where a file names them; `whole` where the images
             lie in files, and each of the training split is taken.
-        loss: one value an image.
+        start: where training begins.
+        trainable: which weights move, and what BatchNorm does.
+        head: how features become logits.
+        sampler: which images make an epoch, and in which order.
+        views: how an image is drawn, once for each view that the loss takes.
+        loss: outputs and targets to one value per image.
+        perturbation: where the gradient is taken: it fills the table of the step.
         reweighting: class weights over the epochs.
-        perturbation: where the gradient is taken.
-        batchnorm: which passes update the running statistics: `clean`, the one at w; `all`, each; `frozen`, none, and
-            images are normalised by the statistics that the weights came with.
-        ascent: whose gradient a group climbs, see `perturbed_backward`: with `averaged` the number of processes and of
-            micro-batches changes what BatchNorm sees and, with mixup or CutMix, which images are mixed, but nothing
-            else.
+        ascent: whose gradient the perturbation follows, see `perturbed_backward`: with `averaged` the number of
+            processes and of micro-batches changes what BatchNorm sees and, with mixup or CutMix, which images are
+            mixed, but nothing else.
         optimizer: the base optimizer.
         ema_decay: decay, a step, of the moving average of the weights that is evaluated and kept in the place of the
             weights; None: the weights themselves.
         schedule: epochs and learning rate.
         batch_size: images a step, over all processes.
         micro_batches: parts of a process's batch that run one after the other.
-        augmentation: crop, flip and the like.
         input: how images reach the model where they lie in files; None where the data set says.
-        initial: where training starts: None, from fresh weights; `pretrained`, from timm's for the architecture; else a
-            checkpoint, as `ltzoo.create_model` names it, or a file of weights. The classifier is fresh unless the
-            checkpoint has the same classes.
         precision: of the forward passes; weights stay float32. `tf32` is for matrix products and convolutions on CUDA.
         groups: the rule of the groups that accuracy is reported on.
         paper_rule: how the paper selects and measures.
@@ -135,23 +136,24 @@ class Recipe:
 
     name: str
     architecture: str
-    classifier: Literal["linear", "cosine"]
     benchmark: str
     protocol: str
     subset: str
+    start: Start
+    trainable: Trainable
+    head: Head
+    sampler: Sampler
+    views: tuple[Augmentation, ...]
     loss: Loss
-    reweighting: Reweighting
     perturbation: Perturbation
-    batchnorm: Literal["clean", "all", "frozen"]
+    reweighting: Reweighting
     ascent: Ascent = "averaged"
     optimizer: Optimizer
     ema_decay: float | None = None
     schedule: Schedule
     batch_size: int
     micro_batches: int = 1
-    augmentation: Augmentation
     input: Input | None = None
-    initial: str | None = None
     precision: Literal["float32", "tf32", "bfloat16", "float16"]
     groups: str
     paper_rule: PaperRule | None
@@ -177,13 +179,22 @@ class Recipe:
             raise ValueError(f"ema_decay must lie between 0 and 1, not {self.ema_decay}")
         # Which noise there is does not depend on the counts.
         table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
-        if table.direction != "gradient" and self.batchnorm == "clean":
-            raise ValueError(f"batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
+        if table.direction != "gradient" and self.trainable.batchnorm == "clean":
+            raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
+        if len(self.views) != 1:
+            raise ValueError(f"the loss {self.loss.name} takes images of 1 view, not {len(self.views)}")
+        if self.optimizer.layer_decay is not None and self.trainable.weights == "head":
+            raise ValueError("layer_decay is of layers below the head, which trainable.weights: head does not move")
 
     @property
     def natural(self) -> bool:
         """Whether the images lie in files, with whatever class counts they have."""
         return self.benchmark in NATURAL_BENCHMARKS
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How an image is drawn for the view that every loss takes."""
+        return self.views[0]
 
     @property
     def data(self) -> Benchmark:

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from itertools import product
 
 from ltzoo.recipes.compose import compose
-from ltzoo.recipes.protocols import A_CIFAR, A_LARGE, B_CIFAR, DIGITS, FINE_TUNING
+from ltzoo.recipes.protocols import DIGITS, FINE_TUNING, LYU2025_CIFAR, RANGWANI2022_CIFAR, RANGWANI2022_LARGE
 from ltzoo.recipes.recipe import Recipe
 
 _FACTORS = ("", "10", "50", "200")
 """Imbalance factors of the long-tailed CIFARs as their names say them; nothing is 100."""
 
 _LONG_TAILED = tuple(f"{data_set}lt{factor}" for factor in _FACTORS for data_set in ("cifar10", "cifar100"))
-_A_PERTURBATIONS = ("sgd", "sam", "imbsam", "ssesam")
-_A_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
+_RANGWANI_PERTURBATIONS = ("sgd", "sam", "imbsam", "ssesam")
+_RANGWANI_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
 _STEP_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("vs", "none"))
 _MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
-_B_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
+_LYU_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("ldam", "drw"), ("vs", "none"))
@@ -24,28 +24,28 @@ _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("ldam", "drw"), ("vs", "
 def shipped_recipes() -> Iterator[Recipe]:
     """Compose every recipe that comes with the package."""
     cifars = ("cifar10", "cifar100")
-    for benchmark, (loss, rule), perturbation in product(_LONG_TAILED, _A_LOSSES, _A_PERTURBATIONS):
-        yield compose("resnet32", benchmark, loss, rule, perturbation, A_CIFAR)
-    for data_set, (loss, rule), perturbation in product(cifars, _STEP_LOSSES, _A_PERTURBATIONS):
-        yield compose("resnet32", f"{data_set}step", loss, rule, perturbation, A_CIFAR)
-    for data_set, perturbation in product(cifars, ("pgd", "lpfsgd")):  # paper A, Table 4
-        yield compose("resnet32", f"{data_set}lt", "ce", "drw", perturbation, A_CIFAR)
-    for perturbation in ("sam05", "sam10", "sam20", "sam80"):  # paper A, Figure 4; 0.5 is the protocol's own
-        yield compose("resnet32", "cifar10lt", "ce", "drw", perturbation, A_CIFAR)
-    for data_set, (loss, rule), perturbation in product(cifars, _MORE_LOSSES, _A_PERTURBATIONS):
-        yield compose("resnet32", f"{data_set}lt", loss, rule, perturbation, A_CIFAR)
-    for benchmark, loss, perturbation in product(_LONG_TAILED, ("ce", "ldam", "la", "vs"), _B_PERTURBATIONS):
-        yield compose("resnet34", benchmark, loss, "none", perturbation, B_CIFAR)
+    for benchmark, (loss, rule), perturbation in product(_LONG_TAILED, _RANGWANI_LOSSES, _RANGWANI_PERTURBATIONS):
+        yield compose("resnet32", benchmark, loss, rule, perturbation, RANGWANI2022_CIFAR)
+    for data_set, (loss, rule), perturbation in product(cifars, _STEP_LOSSES, _RANGWANI_PERTURBATIONS):
+        yield compose("resnet32", f"{data_set}step", loss, rule, perturbation, RANGWANI2022_CIFAR)
+    for data_set, perturbation in product(cifars, ("pgd", "lpfsgd")):  # Rangwani 2022, Table 4
+        yield compose("resnet32", f"{data_set}lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
+    for perturbation in ("sam05", "sam10", "sam20", "sam80"):  # Rangwani 2022, Figure 4; 0.5 is the protocol's own
+        yield compose("resnet32", "cifar10lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
+    for data_set, (loss, rule), perturbation in product(cifars, _MORE_LOSSES, _RANGWANI_PERTURBATIONS):
+        yield compose("resnet32", f"{data_set}lt", loss, rule, perturbation, RANGWANI2022_CIFAR)
+    for benchmark, loss, perturbation in product(_LONG_TAILED, ("ce", "ldam", "la", "vs"), _LYU_PERTURBATIONS):
+        yield compose("resnet34", benchmark, loss, "none", perturbation, LYU2025_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
-        yield compose("resnet34", benchmark, "ce", "none", perturbation, B_CIFAR)  # paper B, Table 3
-    for (loss, rule), perturbation in product(_DIGITS_LOSSES, _A_PERTURBATIONS):
+        yield compose("resnet34", benchmark, "ce", "none", perturbation, LYU2025_CIFAR)  # Lyu 2025, Table 3
+    for (loss, rule), perturbation in product(_DIGITS_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
     # Accuracy over the radius; 0.05 is the protocol's own.
     for rule, perturbation in product(("none", "drw"), ("sam01", "sam10", "sam20", "sam40")):
         yield compose("resnet20", "digitslt", "ce", rule, perturbation, DIGITS)
-    for benchmark, (loss, rule, perturbation) in product(("imagenetlt", "inat18"), _LARGE):  # paper A, Table 3
-        yield compose("resnet50", benchmark, loss, rule, perturbation, A_LARGE)
-    for perturbation in ("sam", "imbsam", "ssesam"):  # paper B, Table 2
-        yield compose("resnet50", "imagenetlt", "ce", "none", perturbation, A_LARGE)
-    for (loss, rule), perturbation in product(_FINE_TUNING_LOSSES, _A_PERTURBATIONS):
+    for benchmark, (loss, rule, perturbation) in product(("imagenetlt", "inat18"), _LARGE):  # Rangwani 2022, Table 3
+        yield compose("resnet50", benchmark, loss, rule, perturbation, RANGWANI2022_LARGE)
+    for perturbation in ("sam", "imbsam", "ssesam"):  # Lyu 2025, Table 2
+        yield compose("resnet50", "imagenetlt", "ce", "none", perturbation, RANGWANI2022_LARGE)
+    for (loss, rule), perturbation in product(_FINE_TUNING_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet50", "imagefolder", loss, rule, perturbation, FINE_TUNING)

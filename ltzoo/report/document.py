@@ -71,7 +71,7 @@ def _row(name: str, recipe: Recipe | None, standing: Standing | None, note: str 
 
 
 def _published(figure: Published, groups: str) -> dict[str, Any]:
-    label = f"paper {figure.paper}, {figure.table}, {figure.row}"
+    label = f"{figure.paper}, {figure.table}, {figure.row}"
     return {"label": label, "rule": "paper", "groups": groups, "limit": limit("overall", figure)} | {
         column: getattr(figure.mean, column) for column in COLUMNS
     }

@@ -31,7 +31,7 @@ class PaperTable:
     """A table of a paper on one benchmark.
 
     Attributes:
-        paper: `A` or `B`.
+        paper: its key in `ltzoo.recipes.citations`.
         table: as the paper calls it.
         benchmark: the benchmark's name.
         rows: in the order of the registry.
@@ -45,7 +45,7 @@ class PaperTable:
     @property
     def title(self) -> str:
         """Name paper, table and benchmark."""
-        return f"Paper {self.paper}, {self.table}: {self.benchmark}"
+        return f"{self.paper}, {self.table}: {self.benchmark}"
 
 
 def paper_tables(recipes: Sequence[Recipe], standings: Mapping[str, Standing]) -> list[PaperTable]:

@@ -148,7 +148,7 @@ def try_out(
             f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
         ) from error
     alone = smallest // min(recipe.micro_batches, smallest) == 1
-    if alone and recipe.batchnorm != "frozen" and recipe.optimizer.trained == "all":
+    if alone and recipe.trainable.batchnorm != "frozen":
         part, flag = (
             ("the last batch of an epoch", "batch-size") if smallest == 1 else ("a micro-batch", "micro-batches")
         )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ltzoo.recipes import Recipe
+from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
 
 _USUAL_OF_ADAMW = 1e-3
@@ -19,9 +19,9 @@ def doubts(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
         class_counts: (C,) training images of each class.
     """
     found = []
-    still = ["all but the head"] if recipe.optimizer.trained == "head" else []
-    still += ["BatchNorm's statistics"] if recipe.batchnorm == "frozen" else []
-    if still and recipe.initial is None:
+    still = ["all but the head"] if recipe.trainable.weights == "head" else []
+    still += ["BatchNorm's statistics"] if recipe.trainable.batchnorm == "frozen" else []
+    if still and recipe.start == Fresh():
         found.append(
             f"{' and '.join(still)} stay fresh; to start from given weights, add --pretrained or --initial-checkpoint"
         )

@@ -17,11 +17,8 @@ from ltzoo import hub
 from ltzoo.data import DataSet
 from ltzoo.errors import InputError, first_line
 from ltzoo.hub.benchmark import read_view
-from ltzoo.recipes import Recipe, model_arguments
+from ltzoo.recipes import Pretrained, Recipe, Weights, model_arguments
 from ltzoo.registry import find_checkpoint
-
-PRETRAINED = "pretrained"
-"""Stands in `Recipe.initial` for timm's own weights of the architecture."""
 
 _FILES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 
@@ -31,7 +28,7 @@ class Initial:
     """Weights to start from, found but not read yet.
 
     Attributes:
-        recipe: what is trained; its `initial` says where they are.
+        recipe: what is trained; its `start` says where they are.
         cfg: timm's description of how the model sees images; None where nothing says.
         class_names: the classes of a checkpoint; empty where they are other ones or unknown.
         folder: the checkpoint's; None where it is none.
@@ -49,12 +46,8 @@ def find_initial(recipe: Recipe) -> Initial:
     Raises:
         InputError: there are none of that name, or they are of another architecture.
     """
-    name = recipe.initial
-    if name is None or name.endswith(_FILES):
-        if name is not None and not Path(name).is_file():
-            raise InputError(f"the weights {name} are not there; check the path")
-        return Initial(recipe, None, (), None)
-    if name == PRETRAINED:
+    start = recipe.start
+    if isinstance(start, Pretrained):
         try:
             cfg = timm.get_pretrained_cfg(recipe.architecture)
         except RuntimeError:  # no such tag
@@ -66,6 +59,13 @@ def find_initial(recipe: Recipe) -> Initial:
                 f"{'it has ' + ', '.join(tagged[:5]) if tagged else 'timm.list_pretrained() names those it has'}"
             )
         return Initial(recipe, cfg.to_dict(), (), None)
+    if not isinstance(start, Weights):
+        return Initial(recipe, None, (), None)
+    name = start.of
+    if name.endswith(_FILES):
+        if not Path(name).is_file():
+            raise InputError(f"the weights {name} are not there; check the path")
+        return Initial(recipe, None, (), None)
     folder = find_checkpoint(name)
     config = hub.read_config(folder)
     if config["architecture"] != recipe.architecture.split(".")[0]:
@@ -96,17 +96,20 @@ def load_initial(model: nn.Module, initial: Initial, data_set: DataSet) -> str |
     Raises:
         InputError: they cannot be had, or do not fit.
     """
-    recipe, name = initial.recipe, initial.recipe.initial
-    if name is None:
-        return None
+    recipe, start = initial.recipe, initial.recipe.start
     arguments = model_arguments(recipe, data_set)
     keeps_classifier = initial.class_names == data_set.class_names
-    if initial.folder is not None:
-        found = hub.load_checkpoint(initial.folder).state_dict()
-    elif name == PRETRAINED:
-        found = _timms(recipe, arguments)
+    if isinstance(start, Pretrained):
+        name, found = start.name, _timms(recipe, arguments)
+    elif isinstance(start, Weights):
+        name = start.of
+        if start.head is not None:
+            keeps_classifier = start.head == "kept"
+        if keeps_classifier and initial.class_names != data_set.class_names:
+            raise InputError(f"the classifier of {name} cannot be kept: it is of other classes; set start.head=fresh")
+        found = _read(Path(name)) if initial.folder is None else hub.load_checkpoint(initial.folder).state_dict()
     else:
-        found = _read(Path(name))
+        return None
     fresh = () if keeps_classifier else _classifier(model)
     own = model.state_dict()
     wanted, kept = (

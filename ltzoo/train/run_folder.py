@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ltzoo.errors import InputError
-from ltzoo.recipes import to_yaml
+from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
 from ltzoo.whole_file import whole_file
 
 SUMMARY_COLUMNS = (
@@ -145,7 +145,9 @@ class RunFolder:
             indices = json.loads(self.subset.read_text(encoding="utf-8"))["sha256"]
             other = _differing(there, document)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            raise InputError(f"{self.path} holds a damaged run; remove it, or name another --output") from error
+            raise InputError(
+                f"{self.path} holds a damaged run ({error}); remove it, or name another --output"
+            ) from error
         if other and set(other) <= _OF_IMAGES:
             raise InputError(
                 f"the run in {self.path} was begun on other images (were files added, removed or renamed?); "
@@ -186,6 +188,9 @@ class RunFolder:
 def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     """Name the keys in which a run's `recipe.yaml` differs from what is asked for."""
     parts = {"overrides": set(), "run": _MAY_DIFFER}
+    # A field that was added since then has its default there.
+    written = recipe_from_dict({key: value for key, value in there.items() if key not in parts})
+    there = recipe_to_dict(written) | {part: there[part] for part in parts}
     within = [
         f"{part}.{key}"
         for part, may_differ in parts.items()

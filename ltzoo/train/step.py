@@ -47,9 +47,12 @@ class Step:
         self.forward = make_forward(model, accelerator, compile_backend)
         self.class_counts = torch.tensor(class_counts, device=self.device)
         self.criterion = recipe.loss.bind(class_counts).to(self.device, torch.float32)
-        self.still = freeze(model) if recipe.optimizer.trained == "head" else []
+        trainable = recipe.trainable
+        self.still = freeze(model) if trainable.weights == "head" else []
+        if trainable.batchnorm != "frozen":
+            self.still = []
         norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-        if recipe.batchnorm == "frozen":
+        if trainable.batchnorm == "frozen":
             self.still += norms
         self.moves_statistics = not set(norms) <= set(self.still)
         self.optimizer = make_optimizer(recipe.optimizer, model)
@@ -114,7 +117,7 @@ class Step:
             target_weights=target_weights,
             forward=self.forward,
             # Frozen statistics are in evaluation mode, and no pass moves them.
-            batchnorm="all" if recipe.batchnorm == "frozen" else recipe.batchnorm,
+            batchnorm="all" if recipe.trainable.batchnorm == "frozen" else recipe.trainable.batchnorm,
             scaler=self.scaler,
             generator=self.noise,
             ascent=recipe.ascent,

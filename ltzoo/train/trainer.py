@@ -81,7 +81,8 @@ def training(
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
     benchmark = images.benchmark
-    sizes = batch_sizes(len(images.train.labels), recipe.batch_size, joined=decodes(images.train, recipe.augmentation))
+    drawn = recipe.sampler.length(len(images.train.labels), recipe.batch_size)
+    sizes = batch_sizes(drawn, recipe.batch_size, joined=decodes(images.train, recipe.augmentation))
     smallest = check_shares(min(sizes), accelerator.num_processes)
     if options.channels_last is None:
         options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
@@ -151,7 +152,7 @@ class _Training:
         processes = accelerator.process_index, accelerator.num_processes
         delivery = Delivery(device, channels_last, *processes, workers=self.workers)
         self.batches = make_train_batches(
-            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, delivery
+            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, delivery, recipe.sampler
         )
         self.measured = images.measured
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
@@ -226,7 +227,7 @@ class _Training:
             display.step()
             yield
         sound = step.end()
-        train_loss = float(total) / len(self.batches.labels)
+        train_loss = float(total) / sum(self.batches.sizes)
         if not (math.isfinite(train_loss) and sound):
             kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
             raise InputError(
@@ -279,7 +280,7 @@ class _Training:
         """Say how fast images were trained on and, where they are decoded on the way, how fast they could come."""
         if not isinstance(self.batches, TrainLoader):
             return ""
-        trained = len(self.batches.labels) / (row["seconds"] or math.inf)
+        trained = sum(self.batches.sizes) / (row["seconds"] or math.inf)
         loaded = self.batches.rate * self.accelerator.num_processes
         return f"  {trained:.0f} images/s, loader up to {loaded:.0f}"
 

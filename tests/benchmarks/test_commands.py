@@ -192,7 +192,7 @@ def test_large_recipes_are_priced_from_their_steps(capsys, monkeypatch):
     assert rows[1][2] == "90 x 5"
 
 
-def test_a_step_of_a_large_recipe_is_measured():
+def test_a_step_of_rangwani2022_large_recipe_is_measured():
     recipe = override(get_recipe("resnet50_imagenetlt_ce_sgd"), {"input.size": 32})
     cost = large.measure(recipe, 0, CPU, batch=4, repeats=1)
     weights = 4 * cost.parameters

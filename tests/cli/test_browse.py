@@ -52,7 +52,7 @@ def test_show_prints_the_recipe_its_figures_and_citations(capsys):
     document = yaml.safe_load(text)
     assert recipe_from_dict(document) == get_recipe("resnet32_cifar100lt_vs_sam")
     assert document["published"][0]["mean"]["overall"] == 46.6
-    assert document["source"]["paper"] == "A"
+    assert document["source"]["paper"] == "rangwani2022"
     for key in ("rangwani2022escaping", "kini2021labelimbalanced", "foret2021sharpness"):
         assert f"# @inproceedings{{{key}," in text
 

@@ -28,7 +28,7 @@ def test_adjustment_is_the_formula(tau, logits):
             assert float(found[n, j]) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_tau_of_0_changes_nothing_and_a_large_one_predicts_the_rarest_class(logits):
+def test_a_tau_of_0_changes_nothing_and_rangwani2022_large_one_predicts_the_rarest_class(logits):
     assert torch.equal(adjust_logits(logits, COUNTS, 0), logits.double())
     assert (adjust_logits(logits, torch.tensor(COUNTS), 100).argmax(dim=1) == 5).all()
 

@@ -150,8 +150,8 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("groups", "half", "'half' is not defined on cifar100lt"),
         ("augmentation.crop_padding", -1, "crop_padding must be pixels from 0 on"),
         ("name", "x", "name says what the recipe is and cannot be set"),
-        ("protocol", "B", "protocol says what the recipe is"),
-        ("source.paper", "B", "source.paper says what the recipe is"),
+        ("protocol", "lyu2025", "protocol says what the recipe is"),
+        ("source.paper", "lyu2025", "source.paper says what the recipe is"),
         ("published", [], "published says what the recipe is"),
     ],
 )
@@ -230,7 +230,7 @@ def document(**changes):
         (document(colour="red"), "unknown key colour"),
         ({key: value for key, value in document().items() if key != "loss"}, "loss is missing"),
         (document(loss=3), "loss must be a mapping, not 3"),
-        (document(published=[{"paper": "A"}]), r"published\[0\].table is missing"),
+        (document(published=[{"paper": "rangwani2022"}]), r"published\[0\].table is missing"),
         (document(benchmark="mnist"), "no benchmark is called 'mnist'"),
     ],
 )

@@ -14,7 +14,7 @@ from ltzoo.recipes.protocols import FINE_TUNING
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Quantile, tail_partition
 from tests.each import check_each
 
-RECIPES = {recipe.name: recipe for recipe in shipped_recipes() if recipe.protocol == "fine-tuning"}
+RECIPES = {recipe.name: recipe for recipe in shipped_recipes() if recipe.protocol == "fine_tuning"}
 LA_SAM = RECIPES["resnet50_imagefolder_la_sam"]
 
 LOSSES = {
@@ -35,7 +35,7 @@ def test_every_setting_is_what_its_name_and_the_protocol_say():
     def check(name):
         recipe = RECIPES[name]
         _, benchmark, loss, *rule, method = name.split("_")
-        assert (recipe.architecture, recipe.classifier, recipe.benchmark) == ("resnet50", "linear", benchmark)
+        assert (recipe.architecture, recipe.head.name, recipe.benchmark) == ("resnet50", "linear", benchmark)
         assert (recipe.loss, recipe.perturbation) == (LOSSES[loss], PERTURBATIONS[method])
         assert recipe.reweighting == (DRW(start=24, beta=0.9999) if rule else NoReweighting())
         assert recipe.optimizer == Optimizer(lr=0.01, momentum=0.9, weight_decay=1e-4, nesterov=False)

@@ -1,4 +1,4 @@
-"""Protocol A-large, setting by setting: what papers A and B do on ImageNet-LT and iNaturalist 2018."""
+"""Protocol rangwani2022_large, setting by setting: what papers A and B do on ImageNet-LT and iNaturalist 2018."""
 
 import math
 from dataclasses import replace
@@ -9,11 +9,11 @@ import yaml
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LDAM, NoReweighting
 from ltzoo.recipes import Input, Optimizer, compose, recipe_from_dict, recipe_to_dict, shipped_recipes, to_yaml
-from ltzoo.recipes.protocols import A_LARGE
+from ltzoo.recipes.protocols import RANGWANI2022_LARGE
 from ltzoo.sharpness import ImbSAM
 from tests.each import check_each
 
-RECIPES = {recipe.name: recipe for recipe in shipped_recipes() if recipe.protocol == "A-large"}
+RECIPES = {recipe.name: recipe for recipe in shipped_recipes() if recipe.protocol == "rangwani2022_large"}
 CE_DRW_SAM = RECIPES["resnet50_imagenetlt_ce_drw_sam"]
 
 
@@ -28,7 +28,7 @@ def test_what_all_of_them_share():
         assert (recipe.paper_rule.interval, recipe.paper_rule.flip) == (1, False)
         assert recipe.reweighting == (DRW(start=60, beta=0.9999) if "_drw_" in name else NoReweighting())
         assert recipe.loss == (LDAM(max_margin=0.3, scale=30.0) if "_ldam_" in name else CE())
-        assert recipe.classifier == ("cosine" if "_ldam_" in name else "linear")
+        assert recipe.head.name == ("cosine" if "_ldam_" in name else "linear")
 
     check_each(RECIPES, check)
 
@@ -118,10 +118,12 @@ def test_yaml_takes_every_recipe_there_and_back():
 
 def test_another_benchmarks_or_losss_optimizer_contradicts_the_protocol():
     of_inat18, of_ldam = (RECIPES[f"resnet50_inat18_{loss}_drw_sgd"].optimizer for loss in ("ce", "ldam"))
-    assert A_LARGE.contradictions(replace(CE_DRW_SAM, optimizer=of_inat18)) == ["optimizer"]
+    assert RANGWANI2022_LARGE.contradictions(replace(CE_DRW_SAM, optimizer=of_inat18)) == ["optimizer"]
     ldam = RECIPES["resnet50_inat18_ldam_drw_sam"]
-    assert A_LARGE.contradictions(replace(ldam, optimizer=of_inat18)) == ["optimizer"]
-    assert A_LARGE.contradictions(replace(RECIPES["resnet50_inat18_ce_sgd"], optimizer=of_ldam)) == ["optimizer"]
+    assert RANGWANI2022_LARGE.contradictions(replace(ldam, optimizer=of_inat18)) == ["optimizer"]
+    assert RANGWANI2022_LARGE.contradictions(replace(RECIPES["resnet50_inat18_ce_sgd"], optimizer=of_ldam)) == [
+        "optimizer"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -136,26 +138,26 @@ def test_another_benchmarks_or_losss_optimizer_contradicts_the_protocol():
     ],
 )
 def test_what_contradicts_the_protocol_is_found_out(changes, field):
-    assert A_LARGE.contradictions(replace(CE_DRW_SAM, **changes)) == [field]
+    assert RANGWANI2022_LARGE.contradictions(replace(CE_DRW_SAM, **changes)) == [field]
     ldam = RECIPES["resnet50_inat18_ldam_drw_sam"]
-    assert A_LARGE.contradictions(replace(ldam, loss=LDAM(max_margin=0.5, scale=30.0))) == ["loss"]
-    assert A_LARGE.contradictions(ldam.with_epochs(45)) == ["schedule", "reweighting"]
+    assert RANGWANI2022_LARGE.contradictions(replace(ldam, loss=LDAM(max_margin=0.5, scale=30.0))) == ["loss"]
+    assert RANGWANI2022_LARGE.contradictions(ldam.with_epochs(45)) == ["schedule", "reweighting"]
 
 
 @pytest.mark.parametrize(
     ("parts", "found"),
     [
-        (("inat18", "ce", "none", "sam"), "the protocol A-large has no sam; it has sgd"),
-        (("imagenetlt", "vs", "none", "sgd"), "the protocol A-large has no vs; it has ce, ce_drw, ldam_drw"),
-        (("imagefolder", "ce", "none", "sgd"), "the protocol A-large has no imagefolder"),
-        (("cifar10lt", "ce", "none", "sgd"), "the protocol A-large has no cifar10lt"),
+        (("inat18", "ce", "none", "sam"), "the protocol rangwani2022_large has no sam; it has sgd"),
+        (("imagenetlt", "vs", "none", "sgd"), "the protocol rangwani2022_large has no vs; it has ce, ce_drw, ldam_drw"),
+        (("imagefolder", "ce", "none", "sgd"), "the protocol rangwani2022_large has no imagefolder"),
+        (("cifar10lt", "ce", "none", "sgd"), "the protocol rangwani2022_large has no cifar10lt"),
     ],
 )
 def test_what_no_paper_did_there_is_refused(parts, found):
     with pytest.raises(ValueError, match=found):
-        compose("resnet50", *parts, A_LARGE)
+        compose("resnet50", *parts, RANGWANI2022_LARGE)
 
 
 def test_a_name_can_give_another_radius():
-    named = compose("resnet50", "imagenetlt", "ldam", "drw", "sam10", A_LARGE)
+    named = compose("resnet50", "imagenetlt", "ldam", "drw", "sam10", RANGWANI2022_LARGE)
     assert (named.perturbation.rho, named.architecture, named.published) == (0.1, "resnet50_cosine", ())

@@ -102,28 +102,34 @@ def b(many, medium, few, overall):
 def published_by_hand():
     """Yield paper and table, recipe, mean, standard deviation and number of seeds of each cell."""
     for row, (cifar10, cifar100, std10, std100) in cells(A_TABLE_1):
-        yield ("A", "Table 1"), f"resnet32_cifar10lt_{row}", Accuracy(*cifar10), Accuracy(*std10), 3
-        yield ("A", "Table 1"), f"resnet32_cifar100lt_{row}", Accuracy(*cifar100), Accuracy(*std100), 3
+        yield ("rangwani2022", "Table 1"), f"resnet32_cifar10lt_{row}", Accuracy(*cifar10), Accuracy(*std10), 3
+        yield ("rangwani2022", "Table 1"), f"resnet32_cifar100lt_{row}", Accuracy(*cifar100), Accuracy(*std100), 3
     for row, columns in cells(A_TABLE_2):
         for data_set, (overall, head, tail) in zip(("cifar10", "cifar100"), columns, strict=True):
-            yield ("A", "Table 2"), f"resnet32_{data_set}step_{row}", Accuracy(overall, head, None, tail), None, 3
+            yield (
+                ("rangwani2022", "Table 2"),
+                f"resnet32_{data_set}step_{row}",
+                Accuracy(overall, head, None, tail),
+                None,
+                3,
+            )
     for row, columns in cells(A_TABLE_3):
         for benchmark, mean in zip(("inat18", "imagenetlt"), columns, strict=True):
-            yield ("A", "Table 3"), f"resnet50_{benchmark}_{row}", Accuracy(*mean), None, None
+            yield ("rangwani2022", "Table 3"), f"resnet50_{benchmark}_{row}", Accuracy(*mean), None, None
     for row, columns in cells(A_TABLE_4):
         for data_set, mean in zip(("cifar10", "cifar100"), columns, strict=True):
-            yield ("A", "Table 4"), f"resnet32_{data_set}lt_{row}", Accuracy(*mean), None, 3
+            yield ("rangwani2022", "Table 4"), f"resnet32_{data_set}lt_{row}", Accuracy(*mean), None, 3
     for rho, tail in (("05", 63.0), ("80", 73.0)):
         mean = Accuracy(None, None, None, tail)
-        yield ("A", "Figure 4"), f"resnet32_cifar10lt_ce_drw_sam{rho}", mean, None, None
+        yield ("rangwani2022", "Figure 4"), f"resnet32_cifar10lt_ce_drw_sam{rho}", mean, None, None
     for row, (cifar100, cifar10) in cells(B_TABLE_1):
-        yield ("B", "Table 1"), f"resnet34_cifar100lt_{row}", b(*cifar100), None, 1
-        yield ("B", "Table 1"), f"resnet34_cifar10lt_{row}", b(*cifar10), None, 1
+        yield ("lyu2025", "Table 1"), f"resnet34_cifar100lt_{row}", b(*cifar100), None, 1
+        yield ("lyu2025", "Table 1"), f"resnet34_cifar10lt_{row}", b(*cifar10), None, 1
     for row, (_, imagenet) in cells(B_TABLE_2):
-        yield ("B", "Table 2"), f"resnet50_imagenetlt_{row}", b(*imagenet), None, 1
+        yield ("lyu2025", "Table 2"), f"resnet50_imagenetlt_{row}", b(*imagenet), None, 1
     for row, (_, if100, if50) in cells(B_TABLE_3):
-        yield ("B", "Table 3"), f"resnet34_cifar100lt_ce_{row}", b(*if100), None, 1
-        yield ("B", "Table 3"), f"resnet34_cifar100lt50_ce_{row}", b(*if50), None, 1
+        yield ("lyu2025", "Table 3"), f"resnet34_cifar100lt_ce_{row}", b(*if100), None, 1
+        yield ("lyu2025", "Table 3"), f"resnet34_cifar100lt50_ce_{row}", b(*if50), None, 1
 
 
 CELLS = list(published_by_hand())
@@ -136,7 +142,7 @@ def test_every_cell_is_a_recipe_with_its_figures():
         assert (figure.mean, figure.std, figure.n) == (mean, std, n)
         methods = {"imbsam": "ImbSAM", "ssesam": "SSE-SAM", "samext": "SAM (ext.)", "lpfsgd": "LPF-SGD"}
         words = [methods.get(word, word.upper()) for word in name.split("_")[2:] if word != "sgd"]
-        if table not in (("A", "Figure 4"), ("B", "Table 3")):  # their rows are radii
+        if table not in (("rangwani2022", "Figure 4"), ("lyu2025", "Table 3")):  # their rows are radii
             assert figure.row == " + ".join(words)
 
     check_each(CELLS, check)
@@ -147,14 +153,14 @@ def test_no_recipe_has_a_figure_that_no_table_has():
     assert found == Counter((*table, name) for table, name, *_ in CELLS)
     counts = Counter(table for table, *_ in CELLS)
     assert counts == {
-        ("A", "Table 1"): 16,
-        ("A", "Table 2"): 16,
-        ("A", "Table 3"): 10,
-        ("A", "Table 4"): 4,
-        ("A", "Figure 4"): 2,
-        ("B", "Table 1"): 32,
-        ("B", "Table 2"): 4,
-        ("B", "Table 3"): 14,
+        ("rangwani2022", "Table 1"): 16,
+        ("rangwani2022", "Table 2"): 16,
+        ("rangwani2022", "Table 3"): 10,
+        ("rangwani2022", "Table 4"): 4,
+        ("rangwani2022", "Figure 4"): 2,
+        ("lyu2025", "Table 1"): 32,
+        ("lyu2025", "Table 2"): 4,
+        ("lyu2025", "Table 3"): 14,
     }
 
 
@@ -182,20 +188,20 @@ def test_the_radii_of_paper_bs_table_2_are_those_of_its_rows(row, columns):
 
 # Table; groups of the classes; training images, None where they are in files.
 GROUPS = {
-    ("A", "Table 1", "cifar10lt"): ([3, 4, 3], 12_406),
-    ("A", "Table 1", "cifar100lt"): ([36, 35, 29], 10_847),
-    ("A", "Table 2", "cifar10step"): ([5, 5], 5 * 5000 + 5 * 50),
-    ("A", "Table 2", "cifar100step"): ([50, 50], 50 * 500 + 50 * 5),
-    ("A", "Table 3", "inat18"): ([842, 3701, 3599], None),
-    ("A", "Table 3", "imagenetlt"): ([390, 445, 165], None),
-    ("A", "Table 4", "cifar10lt"): ([3, 4, 3], 12_406),
-    ("A", "Table 4", "cifar100lt"): ([36, 35, 29], 10_847),
-    ("A", "Figure 4", "cifar10lt"): ([3, 4, 3], 12_406),
-    ("B", "Table 1", "cifar10lt"): ([4, 3, 3], 12_406),
-    ("B", "Table 1", "cifar100lt"): ([35, 35, 30], 10_847),
-    ("B", "Table 2", "imagenetlt"): ([390, 445, 165], None),
-    ("B", "Table 3", "cifar100lt"): ([35, 35, 30], 10_847),
-    ("B", "Table 3", "cifar100lt50"): ([41, 41, 18], sum(exponential_counts(100, 500, 50))),
+    ("rangwani2022", "Table 1", "cifar10lt"): ([3, 4, 3], 12_406),
+    ("rangwani2022", "Table 1", "cifar100lt"): ([36, 35, 29], 10_847),
+    ("rangwani2022", "Table 2", "cifar10step"): ([5, 5], 5 * 5000 + 5 * 50),
+    ("rangwani2022", "Table 2", "cifar100step"): ([50, 50], 50 * 500 + 50 * 5),
+    ("rangwani2022", "Table 3", "inat18"): ([842, 3701, 3599], None),
+    ("rangwani2022", "Table 3", "imagenetlt"): ([390, 445, 165], None),
+    ("rangwani2022", "Table 4", "cifar10lt"): ([3, 4, 3], 12_406),
+    ("rangwani2022", "Table 4", "cifar100lt"): ([36, 35, 29], 10_847),
+    ("rangwani2022", "Figure 4", "cifar10lt"): ([3, 4, 3], 12_406),
+    ("lyu2025", "Table 1", "cifar10lt"): ([4, 3, 3], 12_406),
+    ("lyu2025", "Table 1", "cifar100lt"): ([35, 35, 30], 10_847),
+    ("lyu2025", "Table 2", "imagenetlt"): ([390, 445, 165], None),
+    ("lyu2025", "Table 3", "cifar100lt"): ([35, 35, 30], 10_847),
+    ("lyu2025", "Table 3", "cifar100lt50"): ([41, 41, 18], sum(exponential_counts(100, 500, 50))),
 }
 
 
@@ -217,7 +223,7 @@ def test_every_table_has_its_groups_and_its_images():
         found = [len(classes) for classes in groups.values()]
         images = None if recipe.natural else sum(data.class_counts)
         assert (found, images) == GROUPS[paper, table, recipe.benchmark], name
-        assert len(groups) == (2 if (paper, table) == ("A", "Table 2") else 3)
+        assert len(groups) == (2 if (paper, table) == ("rangwani2022", "Table 2") else 3)
         assert (mean.mid is None) == (len(groups) == 2 or table == "Figure 4")
         seen.add((paper, table, recipe.benchmark))
     assert seen == set(GROUPS)
@@ -228,19 +234,19 @@ def test_a_published_cell_follows_its_papers_protocol_and_rule():
         recipe = RECIPES[name]
         papers = {figure.paper for figure in recipe.published}
         protocol, rule = recipe.protocol, recipe.paper_rule
-        if protocol == "A-large":  # paper B says nothing of its own there
-            assert recipe.source.paper == "A"
+        if protocol == "rangwani2022_large":  # paper B says nothing of its own there
+            assert recipe.source.paper == "rangwani2022"
             assert (rule.interval, rule.flip) == (1, False)
             return
         assert papers == {recipe.source.paper}
-        assert protocol == {"A": "A-CIFAR", "B": "B-CIFAR"}[recipe.source.paper]
-        assert (rule.interval, rule.flip) == {"A": (1, False), "B": (10, True)}[recipe.source.paper]
+        assert protocol == {"rangwani2022": "rangwani2022_cifar", "lyu2025": "lyu2025_cifar"}[recipe.source.paper]
+        assert (rule.interval, rule.flip) == {"rangwani2022": (1, False), "lyu2025": (10, True)}[recipe.source.paper]
 
     check_each(sorted({name for _, name, *_ in CELLS}), check)
 
 
 def test_ce_on_imagenet_lt_is_a_row_of_both_papers():
     assert [(f.paper, f.mean.overall) for f in RECIPES["resnet50_imagenetlt_ce_sgd"].published] == [
-        ("A", 42.7),
-        ("B", 45.1),
+        ("rangwani2022", 42.7),
+        ("lyu2025", 45.1),
     ]

@@ -9,13 +9,13 @@ import pytest
 from ltzoo.data import GROUP_RULES
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal, LogitLDAM, NoReweighting
 from ltzoo.recipes import CITATIONS, PROTOCOLS, compose, shipped_recipes
-from ltzoo.recipes.protocols import A_CIFAR, B_CIFAR, DIGITS
+from ltzoo.recipes.protocols import DIGITS, LYU2025_CIFAR, RANGWANI2022_CIFAR
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, SAMExt
 from tests.each import check_each
 
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
-A_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "A-CIFAR"}
-B_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "B-CIFAR"}
+A_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "rangwani2022_cifar"}
+B_RECIPES = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "lyu2025_cifar"}
 LONG_TAILED = [f"cifar{classes}lt{factor}" for classes in (10, 100) for factor in ("", 10, 50, 200)]
 
 
@@ -48,7 +48,7 @@ def test_names_are_the_product_of_their_parts():
     assert set(RECIPES) == expected
     assert len(RECIPES) == len(list(shipped_recipes())) == 477
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
-        "A-CIFAR": 256, "B-CIFAR": 164, "digits": 28, "A-large": 13, "fine-tuning": 16,
+        "rangwani2022_cifar": 256, "lyu2025_cifar": 164, "digits": 28, "rangwani2022_large": 13, "fine_tuning": 16,
     }  # fmt: skip
 
 
@@ -61,15 +61,15 @@ def test_a_recipes_fields_are_what_its_name_says():
         methods |= {"samext": SAMExt, "pgd": PGD, "lpfsgd": LPFSGD}
         losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
         losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
-        suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.classifier == "cosine" else ""
+        suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.head.name == "cosine" else ""
         assert recipe.architecture == architecture + suffix
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
         assert type(recipe.perturbation) is methods[word]
         rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
         assert type(recipe.reweighting) is rule
-        assert recipe.classifier == ("cosine" if type(recipe.loss) is LDAM else "linear")
-        assert recipe.batchnorm == ("all" if word in ("pgd", "lpfsgd") else "clean")
+        assert recipe.head.name == ("cosine" if type(recipe.loss) is LDAM else "linear")
+        assert recipe.trainable.batchnorm == ("all" if word in ("pgd", "lpfsgd") else "clean")
         assert recipe.precision == "float32"
         assert recipe.groups in GROUP_RULES
         assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
@@ -220,7 +220,7 @@ BOTH = ("perturbation.rho_head", "perturbation.rho_tail", "perturbation.gamma", 
 def test_what_no_paper_gives_is_marked_as_ours(name, ours):
     for data_set in ("cifar10", "cifar100"):
         source = RECIPES[name.format(data_set)].source
-        assert source.paper == ("B" if "resnet34" in name else "A")
+        assert source.paper == ("lyu2025" if "resnet34" in name else "rangwani2022")
         assert source.ours == ours
 
 
@@ -231,7 +231,7 @@ def test_paper_b_gives_eta_for_cifar_100_alone_and_a_name_gives_its_radii():
     assert RECIPES["resnet34_cifar10lt50_la_ssesam"].source.ours == (*BOTH, "batchnorm")
     assert RECIPES["resnet34_cifar100lt10_la_imbsam"].source.ours == ("perturbation.rho", "batchnorm")
     assert RECIPES["resnet32_cifar10lt_ce_drw_sam05"].source.ours == ("batchnorm",)
-    named = compose("resnet32", "cifar10lt", "ce", "drw", "imbsam05", A_CIFAR)
+    named = compose("resnet32", "cifar10lt", "ce", "drw", "imbsam05", RANGWANI2022_CIFAR)
     assert named.perturbation.rho == 0.05
     assert named.source.ours == ("perturbation.eta", "batchnorm")
 
@@ -285,13 +285,19 @@ def test_recipes_cite_what_they_rest_on(name, cites):
     ("parts", "found"),
     [
         (("resnet20", "digitslt", "vs", "drw", "sgd", DIGITS), "the protocol digits has no vs_drw"),
-        (("resnet34", "cifar100lt", "focal", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no focal; it has ce,"),
-        (("resnet34", "cifar100lt", "ce", "none", "pgd", B_CIFAR), "has no pgd; it has sgd, sam, imbsam"),
-        (("resnet34", "digitslt", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no digits"),
-        (("resnet34", "cifar100step", "ce", "none", "sgd", B_CIFAR), "the protocol B-CIFAR has no cifar100step"),
-        (("resnet34", "cifar100lt", "ce", "none", "ssesam05", B_CIFAR), "two digits for each of its 2 radii"),
-        (("resnet34", "cifar100lt", "ce", "none", "sam5", B_CIFAR), "two digits for each of its 1 radii"),
-        (("resnet34", "cifar100lt", "ce", "none", "sgd05", B_CIFAR), "two digits for each of its 0 radii"),
+        (
+            ("resnet34", "cifar100lt", "focal", "none", "sgd", LYU2025_CIFAR),
+            "the protocol lyu2025_cifar has no focal; it has ce,",
+        ),
+        (("resnet34", "cifar100lt", "ce", "none", "pgd", LYU2025_CIFAR), "has no pgd; it has sgd, sam, imbsam"),
+        (("resnet34", "digitslt", "ce", "none", "sgd", LYU2025_CIFAR), "the protocol lyu2025_cifar has no digits"),
+        (
+            ("resnet34", "cifar100step", "ce", "none", "sgd", LYU2025_CIFAR),
+            "the protocol lyu2025_cifar has no cifar100step",
+        ),
+        (("resnet34", "cifar100lt", "ce", "none", "ssesam05", LYU2025_CIFAR), "two digits for each of its 2 radii"),
+        (("resnet34", "cifar100lt", "ce", "none", "sam5", LYU2025_CIFAR), "two digits for each of its 1 radii"),
+        (("resnet34", "cifar100lt", "ce", "none", "sgd05", LYU2025_CIFAR), "two digits for each of its 0 radii"),
     ],
 )
 def test_parts_that_a_protocol_lacks_are_refused(parts, found):
@@ -312,7 +318,7 @@ def test_parts_that_a_protocol_lacks_are_refused(parts, found):
 )
 def test_a_recipe_that_contradicts_its_protocol_is_found_out(changes, field):
     recipe = RECIPES["resnet32_cifar100lt_vs_sam"]
-    assert A_CIFAR.contradictions(replace(recipe, **changes)) == [field]
-    assert A_CIFAR.contradictions(recipe.with_epochs(100)) == ["schedule"]
+    assert RANGWANI2022_CIFAR.contradictions(replace(recipe, **changes)) == [field]
+    assert RANGWANI2022_CIFAR.contradictions(recipe.with_epochs(100)) == ["schedule"]
     cosine = RECIPES["resnet32_cifar100lt_ldam_sam"]
-    assert A_CIFAR.contradictions(replace(cosine, classifier="linear")) == ["classifier"]
+    assert RANGWANI2022_CIFAR.contradictions(replace(cosine, classifier="linear")) == ["classifier"]

@@ -8,13 +8,14 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from ltzoo.errors import InputError
+from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.state import load_state, save_tensors
 from ltzoo.train.step import Step
 
 RUN = {"seed": 0, "device": "cpu", "versions": {"torch": "2"}}
-DOCUMENT = {"name": "x", "batch_size": 3, "overrides": {}, "run": RUN}
+DOCUMENT = recipe_to_dict(get_recipe("resnet20_digitslt_ce_sgd")) | {"overrides": {}, "run": RUN}
 SUBSET = {"rule": "cao", "sha256": "ab", "indices": [1]}
 
 

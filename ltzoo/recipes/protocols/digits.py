@@ -2,7 +2,7 @@
 
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
-from ltzoo.recipes.parts import Optimizer, Schedule
+from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Protocol
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation
 
@@ -36,7 +36,7 @@ DIGITS = Protocol(
     # As in paper A's code, whose 160 of 200 epochs are 32 of 40.
     rules={"drw": DRW(start=32, beta=0.9999)},
     losses={"digits": _LOSSES},
-    classifiers={"ldam": "cosine"},
+    heads={"ldam": CosineHead()},
     perturbations={"digitslt": dict.fromkeys((*_LOSSES, "ce_drw"), _PERTURBATIONS)},
     ours=(),
 )

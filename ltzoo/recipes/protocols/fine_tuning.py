@@ -36,7 +36,7 @@ _PERTURBATIONS = {
 }
 
 FINE_TUNING = Protocol(
-    name="fine-tuning",
+    name="fine_tuning",
     paper="ltzoo",
     cites=(),
     subset=WHOLE,
@@ -50,7 +50,7 @@ FINE_TUNING = Protocol(
     input=Input(),
     rules={"drw": DRW(start=24, beta=0.9999)},
     losses={"imagefolder": _LOSSES},
-    classifiers={},
+    heads={},
     perturbations={"imagefolder": dict.fromkeys(("ce", "la", "ldam_drw", "vs"), _PERTURBATIONS)},
     ours=(),
     # Margins on plain logits, tau, gamma, and the share of the classes that is tail.

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, get_benchmark
 from ltzoo.losses import DRW, ClassBalanced, Loss
-from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.parts import Head, Input, LinearHead, Optimizer, Schedule
 from ltzoo.recipes.recipe import PaperRule, Recipe
 from ltzoo.sharpness import Perturbation
 
@@ -51,7 +50,7 @@ class Protocol:
 
     Attributes:
         name: as recipes print it.
-        paper: `A`, `B`, or `ltzoo` where the protocol is our own.
+        paper: key of the paper, see `ltzoo.recipes.citations`; `ltzoo` where the protocol is our own.
         cites: keys of the works that the protocol itself rests on.
         subset: rule that chooses the training images.
         groups: profile of the benchmark to the rule of the reporting groups.
@@ -62,7 +61,7 @@ class Protocol:
         augmentation: crop, flip and the like.
         rules: re-weighting by its word in a recipe's name.
         losses: data set to loss word to loss.
-        classifiers: loss word to classifier, where it is not linear.
+        heads: loss word to head, where it is not linear.
         perturbations: benchmark to `LOSS[_RULE]` to perturbation word to perturbation, with the protocol's own radii.
         ours: what the paper leaves open.
         input: how images reach the model where they lie in files.
@@ -82,7 +81,7 @@ class Protocol:
     augmentation: Augmentation
     rules: Mapping[str, DRW | ClassBalanced]
     losses: Mapping[str, Mapping[str, Loss]]
-    classifiers: Mapping[str, Literal["linear", "cosine"]]
+    heads: Mapping[str, Head]
     perturbations: Mapping[str, Mapping[str, Mapping[str, Perturbation]]]
     ours: tuple[Ours, ...]
     input: Input | None = None
@@ -116,8 +115,8 @@ class Protocol:
         if word:
             if recipe.loss != self.losses[data_set][word]:
                 wrong.append("loss")
-            if recipe.classifier != self.classifiers.get(word, "linear"):
-                wrong.append("classifier")
+            if recipe.head != self.heads.get(word, LinearHead()):
+                wrong.append("head")
         if recipe.reweighting != rules.get(recipe.reweighting.name, recipe.reweighting):
             wrong.append("reweighting")
         return wrong

@@ -37,9 +37,9 @@ def _perturbations(eta: float) -> dict[str, Perturbation]:
     }
 
 
-B_CIFAR = Protocol(
-    name="B-CIFAR",
-    paper="B",
+LYU2025_CIFAR = Protocol(
+    name="lyu2025_cifar",
+    paper="lyu2025",
     cites=("lyu2025",),
     subset="first",
     groups={"exponential": "count"},
@@ -50,7 +50,7 @@ B_CIFAR = Protocol(
     augmentation=Augmentation(crop_padding=4, horizontal_flip=True),
     rules={},
     losses=dict.fromkeys(("cifar10", "cifar100"), _LOSSES),
-    classifiers={},
+    heads={},
     perturbations={benchmark: dict.fromkeys(_LOSSES, _perturbations(ETA[benchmark])) for benchmark in _BENCHMARKS},
     ours=(
         # It prints IF 100, and IF 50 on CIFAR-100.
@@ -67,6 +67,6 @@ B_CIFAR = Protocol(
             perturbations=("imbsam", "samext", "ssesam"),
         ),
         # The paper's code lets every pass into BatchNorm's running statistics.
-        Ours(("batchnorm",), perturbations=("sam", "imbsam", "samext", "ssesam")),
+        Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "samext", "ssesam")),
     ),
 )

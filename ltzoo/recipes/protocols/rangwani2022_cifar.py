@@ -2,8 +2,8 @@
 
 from ltzoo.data import Augmentation, get_benchmark
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal
-from ltzoo.recipes.parts import Optimizer, Schedule
-from ltzoo.recipes.protocols.b_cifar import ETA
+from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
+from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, Perturbation
@@ -39,9 +39,9 @@ _SHARED_LOSSES = {
     "focal": Focal(gamma=1.0),
 }
 
-A_CIFAR = Protocol(
-    name="A-CIFAR",
-    paper="A",
+RANGWANI2022_CIFAR = Protocol(
+    name="rangwani2022_cifar",
+    paper="rangwani2022",
     cites=("rangwani2022",),
     subset="cao",
     groups={"exponential": "mislas", "step": "half"},
@@ -56,7 +56,7 @@ A_CIFAR = Protocol(
         "cifar10": _SHARED_LOSSES | {"vs": VS(gamma=0.15, tau=1.25)},
         "cifar100": _SHARED_LOSSES | {"vs": VS(gamma=0.05, tau=0.75)},
     },
-    classifiers={"ldam": "cosine"},
+    heads={"ldam": CosineHead()},
     perturbations={
         benchmark: {
             loss: _perturbations(rho, eta)
@@ -83,7 +83,7 @@ A_CIFAR = Protocol(
         Ours(("perturbation.rho",), perturbations=("pgd",)),
         Ours(("perturbation.std", "perturbation.parts"), perturbations=("lpfsgd",)),
         # The papers' code lets every pass into BatchNorm's running statistics; with a single pass there is no choice.
-        Ours(("batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
+        Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),
     # Tau and eta.
     borrowed={"la": "lyu2025", "imbsam": "lyu2025"},

@@ -7,7 +7,7 @@ measured, is A's here. So a figure of B's may come from other settings; CE alone
 
 from ltzoo.data import WHOLE, Augmentation
 from ltzoo.losses import CE, DRW, LDAM
-from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.parts import CosineHead, Input, Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Steps
@@ -34,9 +34,9 @@ _PAPER_B: dict[str, Perturbation] = {
 }
 """Paper B gives eta for CIFAR-100 alone: 100 here as there."""
 
-A_LARGE = Protocol(
-    name="A-large",
-    paper="A",
+RANGWANI2022_LARGE = Protocol(
+    name="rangwani2022_large",
+    paper="rangwani2022",
     cites=("rangwani2022",),
     subset=WHOLE,
     groups={"natural": "mislas"},
@@ -52,7 +52,7 @@ A_LARGE = Protocol(
     ),
     rules={"drw": DRW(start=60, beta=0.9999)},
     losses=dict.fromkeys(("imagenetlt", "inat18"), _LOSSES),
-    classifiers={"ldam": "cosine"},
+    heads={"ldam": CosineHead()},
     perturbations={
         "imagenetlt": {"ce": _PAPER_B, "ce_drw": _GROWING, "ldam_drw": _GROWING},
         "inat18": {
@@ -65,6 +65,6 @@ A_LARGE = Protocol(
         Ours(("perturbation.eta",), perturbations=("imbsam", "ssesam")),
         Ours(("perturbation.normalization",), perturbations=("imbsam",)),
         # The papers' code lets every pass into BatchNorm's running statistics.
-        Ours(("batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
+        Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),
 )

@@ -1,0 +1,105 @@
+"""Samplers: which training images make an epoch, and in which order."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampler(ABC):
+    """Chooses the images of an epoch.
+
+    Attributes:
+        name: the word that stands for it in a recipe.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def length(self, images: int, batch_size: int) -> int:
+        """Say how many images make an epoch, M.
+
+        Args:
+            images: number of training images, N.
+            batch_size: images per step, over all processes.
+        """
+
+    @abstractmethod
+    def order(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+        """Draw the images of one epoch.
+
+        Args:
+            labels: (N,) int64 classes of the training images, on the CPU.
+            batch_size: images per step, over all processes.
+            generator: on the CPU; every draw comes from it.
+
+        Returns:
+            (M,) int64 indices in the order in which images are trained on.
+        """
+
+
+@dataclass(frozen=True)
+class InstanceSampler(Sampler):
+    """Each image once per epoch, shuffled: instance-balanced sampling."""
+
+    name: ClassVar[str] = "instance"
+
+    def length(self, images: int, batch_size: int) -> int:
+        """See `Sampler.length`."""
+        return images
+
+    def order(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+        """See `Sampler.order`."""
+        return torch.randperm(len(labels), generator=generator)
+
+
+@dataclass(frozen=True)
+class ClassAwareSampler(Sampler):
+    """Each class equally often (Kang 2020): classes are drawn in turn, and each gives several images in a row.
+
+    Classes come in passes over all of them, each pass in a new random order. A class takes its images from a shuffled
+    list of its own that is shuffled again whenever it is exhausted, so that a class with fewer than `per_class` images
+    repeats some. Consecutive images are therefore not independent. Passes and lists begin anew with each epoch.
+
+    Attributes:
+        per_class: k, images that a drawn class gives in a row; Kang's code and MiSLAS's have 4.
+        epoch: how long an epoch is: as many draws as there are training `images`; or as many `whole_batches` as these
+            fill, without a smaller last one, as in Kang's code.
+    """
+
+    per_class: int = 4
+    epoch: Literal["images", "whole_batches"] = "images"
+    name: ClassVar[str] = "class_aware"
+
+    def __post_init__(self) -> None:
+        if self.per_class < 1:
+            raise ValueError(f"per_class must be at least 1, not {self.per_class}")
+
+    def length(self, images: int, batch_size: int) -> int:
+        """See `Sampler.length`; an epoch has one batch at least."""
+        return max(images // batch_size, 1) * batch_size if self.epoch == "whole_batches" else images
+
+    def order(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+        """See `Sampler.order`."""
+        length, k = self.length(len(labels), batch_size), self.per_class
+        classes = labels.unique()
+        visits = -(-length // k)
+        passes = -(-visits // len(classes))
+        turns = torch.cat([classes[torch.randperm(len(classes), generator=generator)] for _ in range(passes)])[:visits]
+        drawn = torch.empty(visits, k, dtype=torch.int64)
+        for j in classes.tolist():
+            own, turns_of_j = torch.nonzero(labels == j).flatten(), turns == j
+            wanted = int(turns_of_j.sum()) * k
+            shuffled = [own[torch.randperm(len(own), generator=generator)] for _ in range(-(-wanted // len(own)))]
+            if wanted:
+                drawn[turns_of_j] = torch.cat(shuffled)[:wanted].view(-1, k)
+        return drawn.flatten()[:length]
+
+
+SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (InstanceSampler, ClassAwareSampler)}
+
+EACH_IMAGE_ONCE = InstanceSampler()
+"""The default."""
