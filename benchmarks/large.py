@@ -26,7 +26,7 @@ from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe, build_model, override, view_of
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import GroupTable
-from ltzoo.train.compute import choose_channels_last, make_accelerator
+from ltzoo.train.device import choose_channels_last, make_accelerator
 from ltzoo.train.step import Step
 from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
 from memory import peak_bytes

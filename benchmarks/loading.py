@@ -23,9 +23,9 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe, build_model
 from ltzoo.train import TrainOptions
-from ltzoo.train.compute import choose_channels_last, make_accelerator
+from ltzoo.train.device import choose_channels_last, make_accelerator
 from ltzoo.train.images import RunImages, load_images
-from ltzoo.train.initial import find_initial
+from ltzoo.train.start import find_start
 from ltzoo.train.step import Step
 from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
 
@@ -175,7 +175,7 @@ def command(arguments: argparse.Namespace) -> None:
         label_column=arguments.label_column,
         image_cache=arguments.image_cache,
     )
-    images = load_images(recipe, find_initial(recipe), options, print)
+    images = load_images(recipe, find_start(recipe, options), options, print)
     bench = Bench(recipe, images, device, arguments.rounds, arguments.steps)
     measured = report(bench, arguments.workers)
     print(f"{recipe.name}, {len(images.train.labels)} images; {describe_machine(device)}\n\n{measured}")

@@ -5,7 +5,7 @@ import os
 import torch
 
 from ltzoo.errors import InputError
-from ltzoo.train.compute import cores, device_name
+from ltzoo.train.device import cores, device_name
 
 DEVICES = ("cpu", "cuda")
 

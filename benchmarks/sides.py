@@ -16,8 +16,8 @@ from ltzoo.data import BenchmarkImages, Delivery, LabelledImages, Subset, TrainB
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Quantile, tail_partition
-from ltzoo.train.capture import CapturedStep, obstacle
-from ltzoo.train.compute import make_accelerator
+from ltzoo.train.cuda_graph import CapturedStep, why_not_captured
+from ltzoo.train.device import make_accelerator
 from ltzoo.train.step import Step
 from machine import synchronize
 from reference import PREFETCH, PlainLoader, ReferenceStep, plain_transform
@@ -182,7 +182,7 @@ class LtzooSide(Side):
         memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
         model = setting.make_model().to(memory_format=memory_format)
         counts = recipe.data.class_counts
-        if obstacle(recipe, counts, accelerator) is None and not setting.eager:
+        if why_not_captured(recipe, counts, accelerator) is None and not setting.eager:
             self.step_on: Step = CapturedStep(recipe, counts, model, accelerator, 0, setting.compile_backend, say=print)
         else:
             self.step_on = Step(recipe, counts, model, accelerator, 0, setting.compile_backend)

@@ -25,8 +25,8 @@ from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import is_there, read_results
 from ltzoo.train import RunFolder
-from ltzoo.train.compute import cores
-from ltzoo.train.keep import check_epochs
+from ltzoo.train.checkpoints import check_saved_epochs
+from ltzoo.train.device import cores
 from order import Job, in_order
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
@@ -92,7 +92,7 @@ def command(arguments: argparse.Namespace) -> int:
         _pack([recipe for recipe, _ in jobs], arguments)
         return 0
     for recipe, _ in jobs:
-        check_epochs(arguments.save_epochs, recipe)
+        check_saved_epochs(arguments.save_epochs, recipe)
     print(f"{len(jobs)} runs are missing", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # or bad news now, and not from every run

@@ -16,7 +16,7 @@ from ltzoo.data import get_benchmark, load_test, make_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import accuracy_table
 from ltzoo.report import Claim, check_name, is_there, load_weights, make_model, measure_entry, write_result
-from ltzoo.train.compute import device_name
+from ltzoo.train.device import device_name
 
 
 def build_parser() -> Parser:

@@ -69,6 +69,20 @@ CITATIONS: dict[str, str] = {
   booktitle = {Advances in Neural Information Processing Systems},
   year      = {2020}
 }""",
+    "kang2020": """@inproceedings{kang2020decoupling,
+  title     = {Decoupling Representation and Classifier for Long-Tailed Recognition},
+  author    = {Kang, Bingyi and Xie, Saining and Rohrbach, Marcus and Yan, Zhicheng and Gordo, Albert and
+               Feng, Jiashi and Kalantidis, Yannis},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2020}
+}""",
+    "li2025": """@inproceedings{li2025focalsam,
+  title     = {{Focal-SAM}: Focal Sharpness-Aware Minimization for Long-Tailed Classification},
+  author    = {Li, Sicong and Xu, Qianqian and Yang, Zhiyong and Wang, Zitai and Zhang, Linchao and Cao, Xiaochun and
+               Huang, Qingming},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2025}
+}""",
     "cui2019": """@inproceedings{cui2019classbalanced,
   title     = {Class-Balanced Loss Based on Effective Number of Samples},
   author    = {Cui, Yin and Jia, Menglin and Lin, Tsung-Yi and Song, Yang and Belongie, Serge},
@@ -91,5 +105,7 @@ METHOD_CITATIONS: dict[str, str] = {
     "focal": "lin2017",
     "bs": "ren2020",
     "cb": "cui2019",
+    "crt": "kang2020",
+    "focalsam": "li2025",
 }
 """The word of a loss, rule or perturbation to the work that defines it; CE and SGD need none."""

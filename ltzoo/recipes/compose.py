@@ -8,11 +8,11 @@ from typing import TypeVar
 from ltzoo.data import InstanceSampler
 from ltzoo.losses import NoReweighting
 from ltzoo.recipes.citations import METHOD_CITATIONS
-from ltzoo.recipes.parts import Fresh, LinearHead, Trainable
+from ltzoo.recipes.parts import FirstStage, Fresh, LinearHead, Trainable
 from ltzoo.recipes.protocols import Protocol, data_set_and_profile
 from ltzoo.recipes.published import published_figures
 from ltzoo.recipes.recipe import Recipe, Source
-from ltzoo.sharpness import Perturbation
+from ltzoo.sharpness import NoPerturbation, Perturbation
 
 _Part = TypeVar("_Part")
 
@@ -90,6 +90,36 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         paper_rule=protocol.paper_rule,
         source=Source(protocol.paper, tuple(dict.fromkeys((*protocol.cites, *works))), ours),
         published=published,
+    )
+
+
+def compose_second_stage(
+    architecture: str, benchmark: str, method: str, perturbation: str, protocol: Protocol
+) -> Recipe:
+    """Compose a second stage; its name has the perturbation of its first.
+
+    Args:
+        architecture: as in a recipe's name, a key of `ARCHITECTURES`.
+        benchmark: name of the benchmark.
+        method: a key of the protocol's second stages, `crt`.
+        perturbation: the first stage's, see `compose`.
+        protocol: everything else.
+
+    Raises:
+        ValueError: the protocol lacks one of the parts.
+    """
+    stage = _part(protocol.second_stages, method, protocol)
+    first = compose(architecture, benchmark, *stage.first, perturbation, protocol)
+    cites = (*first.source.cites, *([METHOD_CITATIONS[method]] if method in METHOD_CITATIONS else []))
+    return replace(
+        first,
+        name=f"{architecture}_{benchmark}_{method}_{perturbation}",
+        start=FirstStage(first.name, stage.start_head),
+        perturbation=NoPerturbation(),
+        reweighting=NoReweighting(),
+        source=Source(protocol.paper, tuple(dict.fromkeys(cites)), ()),
+        published=published_figures(architecture, benchmark, method, perturbation),
+        **stage.fields,
     )
 
 

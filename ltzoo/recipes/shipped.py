@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import product
 
-from ltzoo.recipes.compose import compose
+from ltzoo.recipes.compose import compose, compose_second_stage
 from ltzoo.recipes.protocols import DIGITS, FINE_TUNING, LYU2025_CIFAR, RANGWANI2022_CIFAR, RANGWANI2022_LARGE
 from ltzoo.recipes.recipe import Recipe
 
@@ -40,6 +40,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet34", benchmark, "ce", "none", perturbation, LYU2025_CIFAR)  # Lyu 2025, Table 3
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
+    for perturbation in _RANGWANI_PERTURBATIONS:
+        yield compose_second_stage("resnet20", "digitslt", "crt", perturbation, DIGITS)
     # Accuracy over the radius; 0.05 is the protocol's own.
     for rule, perturbation in product(("none", "drw"), ("sam01", "sam10", "sam20", "sam40")):
         yield compose("resnet20", "digitslt", "ce", rule, perturbation, DIGITS)

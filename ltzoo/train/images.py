@@ -1,4 +1,4 @@
-"""The images of a run, and its benchmark: chosen by a rule from a balanced data set, or all that lie in files."""
+"""The images of a run and its benchmark: a long-tailed subset of a balanced data set, or images in files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ from ltzoo.data.files import (
 )
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, view_of
-from ltzoo.train.initial import Initial
 from ltzoo.train.options import TrainOptions
+from ltzoo.train.start import StartWeights
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class RunImages:
     measured_layout: str | None = None
 
 
-def load_images(recipe: Recipe, initial: Initial, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
+def load_images(recipe: Recipe, start: StartWeights, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
     """Load a run's images, or find them where they lie in files.
 
     Args:
         recipe: its benchmark, and its rule where it has one.
-        initial: weights to start from, which can say how images reach the model.
+        start: weights to start from, which can say how images reach the model.
         options: where the data are, and what is held out.
         say: told of each image that is skipped.
 
@@ -70,7 +70,7 @@ def load_images(recipe: Recipe, initial: Initial, options: TrainOptions, say: Ca
         InputError: data are missing, unreadable, or do not fit the benchmark or the options.
     """
     if recipe.natural:
-        return _from_files(recipe, initial, options, say)
+        return _from_files(recipe, start, options, say)
     _refuse_for_memory(recipe, options)
     wanted = recipe.subset if options.subset is None else read_subset(options.subset)
     where = (options.data_dir, options.download)
@@ -101,7 +101,7 @@ def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
             raise InputError(f"{flag} is for images in files, and {recipe.benchmark} has none; leave it out")
 
 
-def _from_files(recipe: Recipe, initial: Initial, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
+def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
     natural, place = NATURAL_BENCHMARKS[recipe.benchmark], options.place
     if options.subset is not None:
         raise InputError(f"--subset chooses from a balanced data set, and {recipe.benchmark} is taken as it is")
@@ -132,7 +132,7 @@ def _from_files(recipe: Recipe, initial: Initial, options: TrainOptions, say: Ca
         if (len(train), len(measured)) != before:
             overrides["skipped"] = [None, f"{skipped} of training, {before[1] - len(measured)} of what is measured"]
     check_coverage(train, measured)
-    benchmark = natural.opened(train.class_counts, train.class_names, view_of(recipe, initial.cfg))
+    benchmark = natural.opened(train.class_counts, train.class_names, view_of(recipe, start.cfg))
     subset = Subset(rule, whole.layout, _positions(train, whole))
     shorter = recipe.input.shorter_side if recipe.input else None
     if shorter is None:

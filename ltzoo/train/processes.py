@@ -1,4 +1,4 @@
-"""What several processes must do once, or decide alike."""
+"""Work that several processes do once, or whose outcome they share."""
 
 import os
 import sys
@@ -14,24 +14,24 @@ from ltzoo.errors import InputError
 
 _Answer = TypeVar("_Answer")
 
-_PATIENCE = timedelta(hours=6)
-"""How long processes wait for one: it fetches weights, looks through images, and writes the figures in the end."""
+_TIMEOUT = timedelta(hours=6)
+"""How long processes wait for one of them: it fetches weights, scans images, and measures in the end."""
 
 
 def join_processes() -> PartialState:
-    """Join the processes that a launcher started; where there are CPUs alone, Accelerate does so only if it is told."""
+    """Join the processes that a launcher started; without accelerators, Accelerate must be told to do so."""
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=launched and not torch.accelerator.is_available(), timeout=_PATIENCE)
+    return PartialState(cpu=launched and not torch.accelerator.is_available(), timeout=_TIMEOUT)
 
 
-def say(accelerator: Accelerator, text: str) -> None:
-    """Tell the user something, once."""
+def print_once(accelerator: Accelerator, text: str) -> None:
+    """Print a line to standard error, from the main process alone."""
     if accelerator.is_main_process:
         print(text, file=sys.stderr, flush=True)
 
 
-def decide(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
-    """Let the main process do something; all get its answer, or its refusal.
+def on_main_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
+    """Call a function in the main process; every process gets its result or its error.
 
     Args:
         accelerator: knows the processes.
@@ -54,8 +54,10 @@ def decide(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
     return answer
 
 
-def together(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
-    """Let every process do something, one of each machine first: the others find what it fetched. All refuse, or none.
+def on_every_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
+    """Call a function in every process, in one per machine first, so that the others find what it fetched.
+
+    If it fails in any process, all raise the error.
 
     Args:
         accelerator: knows the processes.
@@ -80,7 +82,7 @@ def together(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
 
 
 def check_shares(smallest: int, processes: int) -> int:
-    """See that every process gets an image of every batch; returns how many it gets at the least.
+    """Check that every process gets an image of every batch; returns the fewest images that a process gets.
 
     Args:
         smallest: images of the smallest batch, over all processes.

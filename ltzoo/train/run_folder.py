@@ -75,8 +75,8 @@ class RunFolder:
         """Weights of the most accurate epoch of those that a selection looks at: `best`, of all; `paper`, of some."""
         return self.path / "state" / f"{selection}.safetensors"
 
-    def kept(self, epoch: int, epochs: int) -> Path:
-        """The model after an epoch from 1 on, of `epochs`, as a checkpoint without figures."""
+    def saved_epoch(self, epoch: int, epochs: int) -> Path:
+        """The checkpoint after an epoch from 1 on, of `epochs`, without figures."""
         return self.path / "epochs" / f"epoch{epoch:0{len(str(epochs))}}"
 
     @property

@@ -1,4 +1,4 @@
-"""One run, or several: side by side on a CUDA device, whose kernels overlap; one after the other on a CPU."""
+"""One run or several: side by side on a CUDA device, where their kernels overlap; one after the other on a CPU."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,11 +9,11 @@ import torch
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
-from ltzoo.train.keep import check_epochs
+from ltzoo.train.checkpoints import check_saved_epochs
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import join_processes
+from ltzoo.train.run import Run
 from ltzoo.train.run_folder import RunFolder
-from ltzoo.train.trainer import training
 
 
 def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
@@ -36,10 +36,10 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
 def train_all(
     jobs: Sequence[tuple[Recipe, TrainOptions]], report: Callable[[Recipe, RunFolder], None] | None = None
 ) -> list[RunFolder]:
-    """Train several recipes or seeds, each to the result that it has alone.
+    """Train several recipes or seeds, each with the result that it has alone.
 
-    A run that fails does not stop the others. Of runs side by side, `seconds` in `summary.csv` counts the others' turns
-    too.
+    A run that fails does not stop the others. For runs side by side, `seconds` in `summary.csv` includes the turns of
+    the others.
 
     Args:
         jobs: a recipe and its options, each with a run folder of its own; all of one precision.
@@ -50,7 +50,7 @@ def train_all(
 
     Raises:
         InputError: two jobs share a run folder or differ in precision, a recipe lacks an epoch that is to be saved,
-            trackers cannot tell runs side by side apart, or runs failed, each as `training` raises.
+            trackers cannot tell runs side by side apart, or runs failed, each as `Run.train` raises.
     """
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
@@ -59,13 +59,13 @@ def train_all(
     if len(precisions) > 1:
         raise InputError(f"runs of one command must share their precision, not {', '.join(sorted(precisions))}")
     for recipe, options in jobs:
-        check_epochs(options.save_epochs, recipe)
+        check_saved_epochs(options.save_epochs, recipe)
     state = join_processes()
     queues = _queues(len(jobs), state.device)
     if queues and any(options.trackers for _, options in jobs):
         raise InputError("trackers log one run at a time; leave --log-with out, or train one run a command")
     turns = len(jobs) if queues else 1
-    runs = [training(recipe, options, len(jobs) == 1, turns) for recipe, options in jobs]
+    runs = [Run(recipe, options, turns, alone=len(jobs) == 1).train() for recipe, options in jobs]
     finished: dict[int, RunFolder] = {}
     failed: list[InputError] = []
     waiting = list(range(len(runs)))
@@ -96,7 +96,7 @@ def train_all(
 
 
 def _queues(count: int, device: torch.device) -> list[Callable[[], AbstractContextManager]]:
-    """Make a stream of the CUDA device for each run, whose kernels wait for no other's; none where runs take turns."""
+    """Make a CUDA stream for each run, so that their kernels overlap; none where runs are trained in turn."""
     if count == 1 or device.type != "cuda":
         return []
     return [partial(torch.cuda.stream, torch.cuda.Stream()) for _ in range(count)]

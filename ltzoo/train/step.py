@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ltzoo.data import draw_from, seeded_generator
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import GroupTable, perturbed_backward
-from ltzoo.train.compute import make_forward
+from ltzoo.train.device import make_forward
 from ltzoo.train.optimizer import freeze, make_optimizer
 
 

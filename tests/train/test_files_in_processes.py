@@ -14,8 +14,8 @@ from tests.train.folders import files_of, plant_splits, run
 
 PLAIN = ("--set", "augmentation.min_scale=null", "--set", "augmentation.horizontal_flip=false", "-b", "6")
 RUNS = {
-    "frozen sgd": ("resnet50_imagefolder_ce_sgd", (*PLAIN, "--set", "batchnorm=frozen")),
-    "frozen ssesam": ("resnet50_imagefolder_vs_ssesam", (*PLAIN, "--set", "batchnorm=frozen", "-j", "1")),
+    "frozen sgd": ("resnet50_imagefolder_ce_sgd", (*PLAIN, "--set", "trainable.batchnorm=frozen")),
+    "frozen ssesam": ("resnet50_imagefolder_vs_ssesam", (*PLAIN, "--set", "trainable.batchnorm=frozen", "-j", "1")),
     "head ssesam": ("resnet50_imagefolder_la_ssesam", (*PLAIN, "--head-only", "--lr", "0.1")),
 }
 """Where, to the recipe and options. BatchNorm, if it moved, would see each process's own images."""

@@ -93,7 +93,6 @@ def test_a_frozen_body_keeps_weights_and_statistics():
         ({"kind": "adamw", "nesterov": True}, "no nesterov"),
         ({"kind": "adamw", "beta2": 1.0}, "momentum and beta2 in"),
         ({"layer_decay": 0.0}, "layer_decay must lie"),
-        ({"layer_decay": 0.5, "trained": "head"}, "trained: head leaves as they are"),
     ],
 )
 def test_settings_that_make_no_sense(changes, reason):

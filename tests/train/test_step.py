@@ -10,8 +10,8 @@ from accelerate import Accelerator
 
 from ltzoo.recipes import Recipe, build_model, override
 from ltzoo.registry import get_recipe
-from ltzoo.train import capture
-from ltzoo.train.capture import CapturedStep, obstacle
+from ltzoo.train import cuda_graph
+from ltzoo.train.cuda_graph import CapturedStep, why_not_captured
 from ltzoo.train.step import Step
 
 SGD = get_recipe("resnet20_digitslt_ce_sgd")
@@ -151,7 +151,7 @@ def test_memory_that_is_written_in_place_gives_the_eager_weights(monkeypatch, na
         loss = torch.zeros(())
         return loss, lambda: loss.copy_(step())
 
-    monkeypatch.setattr(capture, "record", record)
+    monkeypatch.setattr(cuda_graph, "record", record)
     eager, captured = train_both(name, "cpu")
     assert torch.equal(weights(captured), weights(eager))
     assert len(captured.recorded) == 2  # in the last stage: one for whole batches, one for the smaller one
@@ -196,7 +196,7 @@ def test_what_cannot_be_recorded_runs_eagerly_and_says_so(monkeypatch, fails):
             step()
         raise refusal
 
-    monkeypatch.setattr(capture, "record", record)
+    monkeypatch.setattr(cuda_graph, "record", record)
     for batch in batches(3):
         eager(*batch)
         captured(*batch)
@@ -212,7 +212,7 @@ def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(mon
         read.append(weakref.ref(captured.table.members))
         return torch.zeros(()), lambda: None
 
-    monkeypatch.setattr(capture, "record", record)
+    monkeypatch.setattr(cuda_graph, "record", record)
     captured = make(RECIPES["ssesam"], CapturedStep, say=pytest.fail)
     for epoch in (0, 1):
         captured.begin(epoch)
@@ -227,7 +227,7 @@ def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(mon
 
 
 def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
-    monkeypatch.setattr(capture, "record", lambda step, warm_up: (step(), lambda: None))
+    monkeypatch.setattr(cuda_graph, "record", lambda step, warm_up: (step(), lambda: None))
     captured = make(SGD, CapturedStep, say=pytest.fail)
     with pytest.raises(ValueError, match=r"\(6, 1, 16, 16\) is one too many: give all batches one size"):
         for size in (2, 3, 4, 5, 6):
@@ -236,13 +236,13 @@ def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
 
 def test_what_stands_against_a_capture_is_named():
     accelerator = Accelerator(cpu=True)
-    assert obstacle(SGD, COUNTS, accelerator) == "there are no graphs on cpu"
+    assert why_not_captured(SGD, COUNTS, accelerator) == "there are no graphs on cpu"
     accelerator.state.device = torch.device("cuda")
-    assert obstacle(SGD, COUNTS, accelerator) is None
+    assert why_not_captured(SGD, COUNTS, accelerator) is None
     noisy = get_recipe("resnet32_cifar100lt_ce_drw_pgd")
-    assert obstacle(noisy, noisy.data.class_counts, accelerator) == "pgd draws its noise anew for each step"
+    assert why_not_captured(noisy, noisy.data.class_counts, accelerator) == "pgd draws its noise anew for each step"
     accelerator.scaler = torch.amp.GradScaler("cpu")
-    assert obstacle(SGD, COUNTS, accelerator) == "a loss scaler takes part; bfloat16 needs none"
+    assert why_not_captured(SGD, COUNTS, accelerator) == "a loss scaler takes part; bfloat16 needs none"
 
 
 @pytest.mark.parametrize(
@@ -250,8 +250,8 @@ def test_what_stands_against_a_capture_is_named():
     [
         ({}, 1),
         ({"ema_decay": 0.9}, 2),
-        ({"batchnorm": "frozen"}, 0),
-        ({"optimizer.trained": "head", "ema_decay": 0.9}, 0),
+        ({"trainable.batchnorm": "frozen"}, 0),
+        ({"trainable.weights": "head", "trainable.batchnorm": "frozen", "ema_decay": 0.9}, 0),
     ],
 )
 def test_statistics_that_stand_still_are_not_averaged_over_processes(settings, averaged, monkeypatch):

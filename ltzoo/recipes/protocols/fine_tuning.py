@@ -1,17 +1,16 @@
-"""Our own protocol for anybody's image folder: weights trained on other images, fine-tuned in 30 epochs.
+"""Our own protocol for custom image folders: trained weights, fine-tuned for 30 epochs.
 
-Which weights, the recipe's `initial` says; the protocol leaves it open. What others know is taken over: paper B's
-losses and their constants (its LDAM has the plain head, which every backbone of timm has), its partition into head and
-tail and its gamma; paper A's DRW after four fifths of the epochs. The rest is ours, chosen beforehand by what is usual
-and tuned on no images, least of all on a test set; choose better values for your own on images that you hold out.
+Which weights a run starts from is left to `--pretrained`, `--initial-checkpoint` or the recipe's `start`. The losses,
+their constants, the partition into head and tail, and gamma are those of Lyu 2025 (its LDAM has a plain linear head, as
+every timm backbone has); DRW after four fifths of the epochs is that of Rangwani 2022. The rest is ours. It was chosen
+in advance by common practice and not tuned on any images; choose better values on held-out images of your own.
 
-- Learning rate, weight decay, epochs: below those of the papers, which train from scratch. Trained weights lie near
-  what is wanted, and 200 epochs with 0.1 would throw away what they bring.
-- Radii: 0.05, which is B's. The papers' radii from 0.5 on are for training from scratch with a learning rate of 0.1;
-  fine-tuned weights must not be thrown that far.
-- Crops of 35 % of the image and more: one of 8 % can miss the only thing that an image of a small data set shows.
-- eta: the 0.65-quantile of the class counts, since nobody knows these beforehand. B's eta of 100 makes 65 of the 100
-  classes of CIFAR-100-LT the tail.
+- Learning rate, weight decay, epochs: lower than in the papers, which train from scratch. 200 epochs with a learning
+  rate of 0.1 would destroy what pretrained weights bring.
+- Radii: 0.05, as in Lyu 2025. Radii of 0.5 and more are for training from scratch with a learning rate of 0.1.
+- Crops of at least 35 % of the area: a crop of 8 % can miss the object, which matters in a small data set.
+- eta: the 0.65-quantile of the class counts, since these are not known in advance. With eta 100, as in Lyu 2025, 65 of
+  the 100 classes of CIFAR-100-LT are tail.
 """
 
 from ltzoo.data import WHOLE, Augmentation

@@ -1,4 +1,4 @@
-"""Paper B on CIFAR: ResNet-34, the first images of each class, 200 epochs with a cosine, SAM with small radii."""
+"""Lyu 2025 on CIFAR: ResNet-34, the first images of each class, 200 epochs with a cosine, SAM with small radii."""
 
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, LA, VS, LogitLDAM
@@ -30,7 +30,7 @@ def _perturbations(eta: float) -> dict[str, Perturbation]:
     return {
         "sgd": NoPerturbation(),
         "sam": SAM(rho=0.05),
-        # The published rows come from B's code, which divides each group's loss by the group's own images.
+        # The published rows come from the authors' code, which divides each group's loss by the group's own images.
         "imbsam": ImbSAM(rho=0.10, eta=eta, normalization="group"),
         "samext": SAMExt(rho_head=0.05, rho_tail=0.10, eta=eta),
         "ssesam": SSESAM(rho_head=0.05, rho_tail=0.10, gamma=0.7, eta=eta),

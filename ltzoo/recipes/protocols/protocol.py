@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, get_benchmark
+from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, Sampler, get_benchmark
 from ltzoo.losses import DRW, ClassBalanced, Loss
-from ltzoo.recipes.parts import Head, Input, LinearHead, Optimizer, Schedule
+from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead, Optimizer, Schedule, Trainable
 from ltzoo.recipes.recipe import PaperRule, Recipe
 from ltzoo.sharpness import Perturbation
 
@@ -45,6 +46,37 @@ class Ours:
 
 
 @dataclass(frozen=True)
+class SecondStage:
+    """A method that trains on from the run of another recipe, without a perturbation of its own.
+
+    Attributes:
+        first: the first stage's loss and rule, as in a recipe's name: `("ce", "none")`.
+        start_head: whether the first stage's classifier is `kept`, or the classifier is `fresh`.
+        trainable: which weights move, and what BatchNorm does.
+        head: how features become logits.
+        sampler: which images make an epoch.
+        loss: the second stage's.
+        optimizer: the second stage's.
+        schedule: the second stage's.
+    """
+
+    first: tuple[str, str]
+    start_head: Literal["kept", "fresh"]
+    trainable: Trainable
+    head: Head
+    sampler: Sampler
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of a recipe that a second stage fixes."""
+        names = ("trainable", "head", "sampler", "loss", "optimizer", "schedule")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
 class Protocol:
     """What a family of recipes shares.
 
@@ -67,6 +99,7 @@ class Protocol:
         input: how images reach the model where they lie in files.
         optimizers: `BENCHMARK` or `BENCHMARK_LOSS` to its optimizer, where that is another one.
         borrowed: word of a loss or perturbation to the work that its constants come from, where that is another paper.
+        second_stages: method's word to what its second stage does.
     """
 
     name: str
@@ -87,6 +120,7 @@ class Protocol:
     input: Input | None = None
     optimizers: Mapping[str, Optimizer] = field(default_factory=dict)
     borrowed: Mapping[str, str] = field(default_factory=dict)
+    second_stages: Mapping[str, SecondStage] = field(default_factory=dict)
 
     def optimizer_of(self, benchmark: str, loss: str) -> Optimizer:
         """Look the base optimizer up.
@@ -108,6 +142,9 @@ class Protocol:
         shared = ("subset", "paper_rule", "optimizer", "schedule", "batch_size", "augmentation", "input")
         fixed = {name: getattr(self, name) for name in shared}
         fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, word)}
+        method = "_".join(recipe.name.split("_")[2:-1])
+        if isinstance(recipe.start, FirstStage) and method in self.second_stages:
+            fixed |= self.second_stages[method].fields
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
         if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")

@@ -1,4 +1,4 @@
-"""Paper A on CIFAR: ResNet-32, Cao's subset, 200 epochs with steps, SAM with large radii."""
+"""Rangwani 2022 on CIFAR: ResNet-32, Cao's subset, 200 epochs with steps, SAM with large radii."""
 
 from ltzoo.data import Augmentation, get_benchmark
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal
@@ -52,7 +52,7 @@ RANGWANI2022_CIFAR = Protocol(
     augmentation=Augmentation(crop_padding=4, horizontal_flip=True),
     rules={"drw": DRW(start=160, beta=0.9999), "cb": ClassBalanced(beta=0.9999)},
     losses={
-        # Paper A gives no constants of VS; these are the ones later work used for its rows, and B's tau for LA.
+        # The paper gives no constants for VS: these are what later work used for its rows; tau of LA is Lyu 2025's.
         "cifar10": _SHARED_LOSSES | {"vs": VS(gamma=0.15, tau=1.25)},
         "cifar100": _SHARED_LOSSES | {"vs": VS(gamma=0.05, tau=0.75)},
     },

@@ -1,8 +1,9 @@
-"""Paper A on ImageNet-LT and iNaturalist 2018: ResNet-50, 90 epochs with a cosine, SAM whose radius grows.
+"""Rangwani 2022 on ImageNet-LT and iNaturalist 2018: ResNet-50, 90 epochs with a cosine, SAM whose radius grows.
 
-Paper B's rows on ImageNet-LT (its Table 2: CE with SAM, ImbSAM and SSE-SAM) stand in this protocol too. B gives their
-radii and gamma, but neither network, nor epochs, learning rate, batch or augmentation: all that, and how accuracy is
-measured, is A's here. So a figure of B's may come from other settings; CE alone is a row of both, and 2.4 points apart.
+The rows of Lyu 2025 on ImageNet-LT (its Table 2: CE with SAM, ImbSAM and SSE-SAM) follow this protocol too. Lyu 2025
+gives their radii and gamma, but not the network, epochs, learning rate, batch size or augmentation, which are those of
+Rangwani 2022 here, as is the way accuracy is measured. So its figures may come from other settings: CE alone is a row of
+both papers, and the two differ by 2.4 points.
 """
 
 from ltzoo.data import WHOLE, Augmentation
@@ -25,14 +26,14 @@ def _sgd_and_sam(*radii: float, milestones: tuple[int, ...]) -> dict[str, Pertur
 
 _GROWING = _sgd_and_sam(0.05, 0.1, 0.5, milestones=(5, 60))
 
-_PAPER_B: dict[str, Perturbation] = {
+_LYU2025: dict[str, Perturbation] = {
     "sgd": NoPerturbation(),
     "sam": SAM(rho=0.05),
-    # As in B-CIFAR: B's code divides each group's loss by the group's own images.
+    # As in Lyu 2025 on CIFAR: its code divides each group's loss by the group's own images.
     "imbsam": ImbSAM(rho=0.15, eta=100, normalization="group"),
     "ssesam": SSESAM(rho_head=0.05, rho_tail=0.15, gamma=0.8, eta=100),
 }
-"""Paper B gives eta for CIFAR-100 alone: 100 here as there."""
+"""Lyu 2025 gives eta for CIFAR-100 only; the same 100 is taken here."""
 
 RANGWANI2022_LARGE = Protocol(
     name="rangwani2022_large",
@@ -45,7 +46,7 @@ RANGWANI2022_LARGE = Protocol(
     optimizers={"inat18": _optimizer(0.1, 2e-4), "inat18_ldam": _optimizer(0.1, 1e-4)},
     schedule=Schedule(epochs=90, warmup_epochs=0, milestones=(), factors=(), decay="cosine"),
     batch_size=256,
-    # What the paper leaves out is torchvision's default, as in the code that A builds on.
+    # What the paper leaves out is torchvision's default, as in the code that Rangwani 2022 builds on.
     augmentation=Augmentation(crop_padding=0, horizontal_flip=True, min_scale=0.08, color_jitter=0.4),
     input=Input(
         size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_pct=0.875, interpolation="bilinear"
@@ -54,7 +55,7 @@ RANGWANI2022_LARGE = Protocol(
     losses=dict.fromkeys(("imagenetlt", "inat18"), _LOSSES),
     heads={"ldam": CosineHead()},
     perturbations={
-        "imagenetlt": {"ce": _PAPER_B, "ce_drw": _GROWING, "ldam_drw": _GROWING},
+        "imagenetlt": {"ce": _LYU2025, "ce_drw": _GROWING, "ldam_drw": _GROWING},
         "inat18": {
             "ce": {"sgd": NoPerturbation()},
             "ce_drw": _sgd_and_sam(0.05, 0.1, 0.1, 0.2, milestones=(5, 60, 75)),

@@ -1,6 +1,5 @@
 """How a run computes is chosen, said and recorded."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.errors import InputError
-from ltzoo.recipes import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, train
-from ltzoo.train.compute import choose_channels_last, choose_workers, make_accelerator, synchronize_batchnorm, try_out
+from ltzoo.train.device import choose_channels_last, choose_workers, make_accelerator, synchronize_batchnorm
 
 
 @pytest.mark.parametrize(
@@ -50,7 +48,7 @@ def test_what_shards_the_weights_is_refused(word, tmp_path, monkeypatch):
 
 def test_batchnorm_over_processes_is_for_cuda(monkeypatch):
     net, accelerator = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), Accelerator(cpu=True)
-    with pytest.raises(InputError, match="--sync-bn is for CUDA"):
+    with pytest.raises(InputError, match="--sync-bn needs CUDA"):
         synchronize_batchnorm(net, accelerator)
     monkeypatch.setattr(Accelerator, "device", torch.device("cuda"))
     assert synchronize_batchnorm(net, accelerator) is net  # one process sees all images
@@ -62,18 +60,5 @@ def test_batchnorm_over_processes_is_for_cuda(monkeypatch):
 
 
 def test_processes_share_the_cores_that_decode(monkeypatch):
-    monkeypatch.setattr("ltzoo.train.compute.cores", lambda: 12)
+    monkeypatch.setattr("ltzoo.train.device.cores", lambda: 12)
     assert [choose_workers(processes) for processes in (1, 2, 4, 24)] == [8, 6, 3, 1]
-
-
-def test_a_last_batch_of_one_image_is_looked_at_before_training():
-    recipe = replace(get_recipe("resnet20_digitslt_ce_sgd"), architecture="resnet18")
-    model = build_model(recipe)  # of 16 pixels, its last layer sees one
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    try_out(model, recipe, recipe.data, None, smallest=2)
-    with pytest.raises(InputError, match=r"last batch of an epoch has one image, and the model cannot .*--batch-size"):
-        try_out(model, recipe, recipe.data, None, smallest=1)
-    try_out(model, replace(recipe, batchnorm="frozen"), recipe.data, None, smallest=1)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    fine = get_recipe("resnet20_digitslt_ce_sgd")
-    try_out(build_model(fine), fine, fine.data, None, smallest=1)

@@ -17,7 +17,8 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import predict, predict_classes
 from ltzoo.recipes import override, read_recipe
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, step, train, trainer
+from ltzoo.train import RunFolder, TrainOptions, step, train
+from ltzoo.train import run as run_module
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import SUMMARY_COLUMNS
 from ltzoo.train.state import load_state
@@ -46,7 +47,7 @@ def columns(folder: RunFolder, *left_out: str) -> list[dict]:
 
 NOISY = override(
     get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2),
-    {"perturbation": {"name": "lpfsgd", "std": 0.01, "parts": 3}, "batchnorm": "all"},
+    {"perturbation": {"name": "lpfsgd", "std": 0.01, "parts": 3}, "trainable.batchnorm": "all"},
 )
 
 
@@ -261,7 +262,7 @@ def test_an_overflow_while_looking_at_the_test_set_does_not_end_the_run(tmp_path
             keywords["forward"] = lambda images: forward(images) * float("nan")
         return predict_classes(*arguments, **keywords)
 
-    monkeypatch.setattr(trainer, "predict_classes", overflows_once)
+    monkeypatch.setattr(run_module, "predict_classes", overflows_once)
     folder = train(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2), options(tmp_path))
     assert folder.metrics.exists()
     assert folder.read_history(2)[0]["overall"] == pytest.approx(10.0)  # all are taken for class 0

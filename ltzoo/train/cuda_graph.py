@@ -1,4 +1,4 @@
-"""The step as a CUDA graph: every kernel of it launched at once, instead of hundreds one by one."""
+"""The training step as a CUDA graph: one launch instead of hundreds of kernels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from ltzoo.sharpness import GroupTable
 from ltzoo.train.step import Step
 
 _WARM_UP_STEPS = 3
-"""Libraries choose their kernels in these; a capture must find that done."""
+"""Libraries choose their kernels in these, which cannot happen during a capture."""
 
 _MOST_SHAPES = 4
-"""An epoch has batches of one shape and a last, smaller one; many more are not meant to be captured."""
+"""An epoch has batches of one shape and a smaller last one; a capture for each of many shapes would not pay."""
 
 
-def obstacle(recipe: Recipe, class_counts: Sequence[int], accelerator: Accelerator) -> str | None:
-    """Say why a recipe's step cannot be captured here; None where it can."""
+def why_not_captured(recipe: Recipe, class_counts: Sequence[int], accelerator: Accelerator) -> str | None:
+    """Return why a recipe's step cannot be captured here, or None."""
     if accelerator.device.type != "cuda":
         return f"there are no graphs on {accelerator.device.type}"
     if accelerator.num_processes > 1:
@@ -76,9 +76,9 @@ class CapturedStep(Step):
     ) -> None:
         device = accelerator.device
         self.say, self.possible = say, True
-        self.lr_there = torch.zeros((), device=device)
-        self.weights_there = torch.zeros(len(class_counts), device=device)
-        self.radii_there: dict[tuple, Tensor] = {}
+        self.lr_on_device = torch.zeros((), device=device)
+        self.weights_on_device = torch.zeros(len(class_counts), device=device)
+        self.radii_on_device: dict[tuple, Tensor] = {}
         self.recorded: dict[tuple, _Captured] = {}
         super().__init__(recipe, class_counts, model, accelerator, seed, compile_backend)
 
@@ -86,14 +86,14 @@ class CapturedStep(Step):
         """See `Step.begin`."""
         super().begin(epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr_there
-        self.lr_there.fill_(self.lr)
-        self.weights_there.copy_(self.class_weights)
+            group["lr"] = self.lr_on_device
+        self.lr_on_device.fill_(self.lr)
+        self.weights_on_device.copy_(self.class_weights)
         self.stage = _stage(self.table)
         # A recording holds on to all its activations; what an earlier stage recorded is not replayed again.
         self.recorded = {key: captured for key, captured in self.recorded.items() if key[0] == self.stage}
         radii = torch.tensor(self.table.radii)
-        self.radii_there.setdefault(self.stage, torch.zeros(len(radii), device=self.device)).copy_(radii)
+        self.radii_on_device.setdefault(self.stage, torch.zeros(len(radii), device=self.device)).copy_(radii)
 
     def __call__(self, images: Tensor, targets: Tensor, target_weights: Tensor | None = None) -> Tensor:
         """See `Step`. The loss returned is overwritten by the next step."""
@@ -124,10 +124,10 @@ class CapturedStep(Step):
             )
         images, targets, table = images.clone(), targets.clone(), self.table
         target_weights = None if target_weights is None else target_weights.clone()
-        radii = self.radii_there[self.stage]
+        radii = self.radii_on_device[self.stage]
 
         def step() -> Tensor:
-            return self.run(images, targets, target_weights, table, self.weights_there, radii)
+            return self.run(images, targets, target_weights, table, self.weights_on_device, radii)
 
         state = self._state()
         before = [value.clone() for value in state]

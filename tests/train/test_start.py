@@ -22,7 +22,8 @@ from ltzoo.data import NATURAL_BENCHMARKS, Benchmark
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, build_model, override, view_of
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train.initial import find_initial, load_initial
+from ltzoo.train import TrainOptions
+from ltzoo.train.start import find_start, load_start
 from tests.each import check_each
 from tests.hub.checkpoints import change_config
 from tests.train.folders import files_of, plant_splits, refused, run
@@ -30,6 +31,7 @@ from tests.train.folders import files_of, plant_splits, refused, run
 RGB, GREY = "resnet32_cifar100lt_ce_sgd", "resnet20_digitslt_ce_sgd"
 """Checkpoints that come with the package."""
 FOLDER = get_recipe("resnet50_imagefolder_ce_sgd")
+OPTIONS = TrainOptions(Path("data"), Path("output"))
 
 Weights = dict[str, Tensor]
 
@@ -45,22 +47,26 @@ class Begun:
 
 
 def begin(recipe: Recipe, classes: tuple[str, ...] = ("ant", "bee", "cat")) -> Begun:
-    initial = find_initial(recipe)
+    start = find_start(recipe, OPTIONS)
     if recipe.natural:
-        view = view_of(recipe, initial.cfg)
+        view = view_of(recipe, start.cfg)
         benchmark = NATURAL_BENCHMARKS[recipe.benchmark].opened(range(len(classes), 0, -1), classes, view)
     else:
         benchmark = recipe.data
     torch.manual_seed(3)
     model = build_model(recipe, data_set=benchmark.data_set)
     fresh = {key: value.clone() for key, value in model.state_dict().items()}
-    sha256 = load_initial(model, initial, benchmark.data_set)
+    sha256 = load_start(model, start, benchmark.data_set)
     return Begun(fresh, model.state_dict(), sha256, benchmark)
 
 
 def from_(initial: object, architecture: str = "resnet32_cifar", **settings: object) -> Recipe:
     changes = {f"input.{key}": value for key, value in settings.items()}
-    return override(FOLDER, {"architecture": architecture, "initial": initial and str(initial), **changes})
+    return override(FOLDER, {"architecture": architecture, "start": start_of(initial), **changes})
+
+
+def start_of(initial: object) -> dict[str, str]:
+    return {"name": initial} if initial in ("fresh", "pretrained") else {"name": "weights", "of": str(initial)}
 
 
 def stored(name: str = RGB) -> Weights:
@@ -82,7 +88,7 @@ def one_line(match: str, call: Callable, *arguments: object) -> None:
 
 
 def test_without_initial_weights_a_model_stays_fresh():
-    begun = begin(from_(None))
+    begun = begin(from_("fresh"))
     assert begun.sha256 is None
     check(begun.weights, begun.fresh)
 
@@ -102,7 +108,7 @@ def test_as_many_classes_of_other_names_are_other_classes():
 
 @pytest.mark.parametrize("name", [RGB, GREY])
 def test_the_classifier_of_the_very_same_classes_is_kept(name):
-    recipe = override(get_recipe(name), {"initial": name})
+    recipe = override(get_recipe(name), {"start": start_of(name)})
     check(begin(recipe).weights, stored(name))
 
 
@@ -201,8 +207,8 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
 
 
 def test_a_checkpoint_of_another_architecture_is_one_line():
-    match = f"^{RGB} holds a resnet32_cifar, not a resnet20_cifar; add --arch resnet32_cifar$"
-    one_line(match, find_initial, from_(RGB, "resnet20_cifar"))
+    match = f"^{RGB} is a resnet32_cifar, not a resnet20_cifar; add --arch resnet32_cifar$"
+    one_line(match, find_start, from_(RGB, "resnet20_cifar"), OPTIONS)
     one_line("takes images of 1 channels; those in files are read as RGB", begin, from_(GREY, "resnet20_cifar"))
 
 
@@ -219,7 +225,7 @@ def test_a_checkpoint_of_another_architecture_is_one_line():
 )
 def test_weights_that_are_not_there_are_one_line(initial, match, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    one_line(match, find_initial, override(FOLDER, {"initial": initial}))
+    one_line(match, find_start, override(FOLDER, {"start": start_of(initial)}), OPTIONS)
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path):
@@ -231,7 +237,9 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path):
 
     def check_cfg(change):
         change_config(folder, pretrained_cfg=cfg | change)
-        one_line(r"^config.json is damaged: .*images.*; fetch it again$", find_initial, from_(f"local-dir:{folder}"))
+        one_line(
+            r"^config.json is damaged: .*images.*; fetch it again$", find_start, from_(f"local-dir:{folder}"), OPTIONS
+        )
 
     check_each([*changes, {"input_size": 3}, {"mean": [0.5]}, {"interpolation": 1}], check_cfg)
 
@@ -245,7 +253,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path):
     ],
 )
 def test_an_architecture_without_pretrained_weights_is_one_line(architecture, match):
-    one_line(match, find_initial, from_("pretrained", architecture))
+    one_line(match, find_start, from_("pretrained", architecture), OPTIONS)
 
 
 def failing_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,13 +350,13 @@ def test_a_run_records_its_initial_weights_and_is_not_gone_on_with_from_others(t
     options = ("--arch", "resnet32_cifar", "--initial-checkpoint", str(file), "--epochs", "1", "--head-only")
     folder = run(data, tmp_path, *options)
     document = yaml.safe_load(folder.recipe.read_text())
-    assert document["run"]["initial_sha256"] == begin(from_(file, size=32)).sha256
-    assert document["initial"] == str(file)
+    assert document["run"]["start_sha256"] == begin(from_(file, size=32)).sha256
+    assert document["start"] == {"name": "weights", "of": str(file), "head": None}
     before = files_of(folder)
     run(data, tmp_path, *options, "--resume")
     in_safetensors(tmp_path / "file", weights | {"conv1.weight": weights["conv1.weight"] * 2})
     said = refused(capsys, data, tmp_path, *options, "--resume")
-    assert "was made with other settings (run.initial_sha256); use them again, or name another --output" in said
+    assert "was made with other settings (run.start_sha256); use them again, or name another --output" in said
     file.unlink()
     assert "are not there" in refused(capsys, data, tmp_path, *options, "--resume")
     assert files_of(folder) == before

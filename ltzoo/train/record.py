@@ -1,8 +1,8 @@
-"""What a run's files record of it: what was trained, on what, and how it was computed."""
+"""The record of a run, written into its files: what was trained, on which images, and how it was computed."""
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import accelerate
@@ -17,7 +17,27 @@ from ltzoo.registry import get_recipe, list_recipes
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunSettings:
+    """How a run is computed.
+
+    Attributes:
+        seed: of weights, order and augmentation.
+        how: device, processes, threads, memory format and the like: they change rounding, and the device the draws of
+            noise.
+        machine: the device's product name.
+        side_by_side: runs that share the device, whose seconds each run counts.
+        overrides: where the images are not those of the recipe, see `RunImages`.
+    """
+
+    seed: int
+    how: Mapping[str, Any]
+    machine: str
+    side_by_side: int = 1
+    overrides: Mapping[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRecord:
     """The record of a run.
 
     Attributes:
@@ -25,50 +45,48 @@ class RunFacts:
         benchmark: the class counts that it was trained with, and what the labels mean.
         overrides: where it differs from the registered recipe of its name: dotted key to [registered, used]; `hold_out`
             where figures are of images held out of the training split.
-        seed: of weights, order and augmentation.
         subset: the training images.
-        how: device, processes, threads, memory format and the like: they change rounding, and the device the draws of
-            noise.
-        machine: what the device's maker calls it.
-        side_by_side: runs that share the device, and the seconds that each counts.
+        run: how it was computed.
         versions: of the packages that compute.
     """
 
     recipe: Recipe
     benchmark: Benchmark
     overrides: Mapping[str, list[Any]]
-    seed: int
     subset: Subset
-    how: Mapping[str, Any]
-    machine: str
-    side_by_side: int
+    run: RunSettings
     versions: Mapping[str, str]
 
     @property
+    def how(self) -> Mapping[str, Any]:
+        """See `RunSettings.how`."""
+        return self.run.how
+
+    @property
     def title(self) -> str:
-        """Head a picture: name, seed, and whether fields were overridden."""
-        return f"{self.recipe.name}, seed {self.seed}{', with overrides' if self.overrides else ''}"
+        """Title of a picture: name, seed, and whether fields were overridden."""
+        return f"{self.recipe.name}, seed {self.run.seed}{', with overrides' if self.overrides else ''}"
 
     @property
     def held_out(self) -> bool:
-        """Whether its figures are of held-out images and not of the test set."""
+        """Whether its figures are of held-out images instead of the test set."""
         return HOLD_OUT in self.overrides
 
     def document(self) -> dict[str, Any]:
-        """Write `recipe.yaml`."""
+        """Return what `recipe.yaml` holds."""
         run = {**self.origin(), **self.computed(), "versions": dict(self.versions)}
         return recipe_to_dict(self.recipe) | {"overrides": dict(self.overrides), "run": run}
 
     def computed(self) -> dict[str, Any]:
-        """Say how and on what the run computes."""
-        return {**self.how, "machine": self.machine, "side_by_side": self.side_by_side}
+        """Return how and on what the run computes."""
+        return {**self.how, "machine": self.run.machine, "side_by_side": self.run.side_by_side}
 
     def origin(self) -> dict[str, Any]:
-        """Say which of the recipe's runs this is, and on which images."""
-        return {"seed": self.seed, "subset_layout": self.subset.layout, "subset_sha256": self.subset.sha256}
+        """Return which of the recipe's runs this is, and on which images."""
+        return {"seed": self.run.seed, "subset_layout": self.subset.layout, "subset_sha256": self.subset.sha256}
 
     def in_words(self) -> str:
-        """Say in a line how the run computes."""
+        """Describe in one line how the run computes."""
         threads, processes = self.how["threads"], self.how["processes"]
         formats = [
             self.recipe.precision,
@@ -82,27 +100,14 @@ class RunFacts:
         return f"{self.recipe.schedule.epochs} epochs on {self.how['device']}, {', '.join(formats)}{changed}"
 
 
-def gather_facts(
-    recipe: Recipe,
-    benchmark: Benchmark,
-    seed: int,
-    subset: Subset,
-    how: Mapping[str, Any],
-    machine: str,
-    side_by_side: int = 1,
-    of_images: Mapping[str, list[Any]] | None = None,
-) -> RunFacts:
-    """Gather the record of a run before it begins.
+def make_record(recipe: Recipe, benchmark: Benchmark, subset: Subset, run: RunSettings) -> RunRecord:
+    """Make the record of a run before it begins.
 
     Args:
         recipe: what is trained.
         benchmark: the opened benchmark.
-        seed: of weights, order and augmentation.
         subset: the training images.
-        how: device, threads, memory format and the like.
-        machine: the device's name.
-        side_by_side: runs that share the device.
-        of_images: overrides that lie in which images are trained on and measured, see `RunImages`.
+        run: how it is computed.
     """
     registered = recipe.name in list_recipes()
     versions = {
@@ -114,5 +119,4 @@ def gather_facts(
         "python": platform.python_version(),
     }
     overrides = differences(recipe, get_recipe(recipe.name)) if registered else {}
-    overrides |= of_images or {}
-    return RunFacts(recipe, benchmark, overrides, seed, subset, how, machine, side_by_side, versions)
+    return RunRecord(recipe, benchmark, overrides | dict(run.overrides), subset, run, versions)

@@ -15,7 +15,8 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
 from ltzoo.recipes import override
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train, train_all, trainer
+from ltzoo.train import RunFolder, TrainOptions, train, train_all
+from ltzoo.train import run as run_module
 from ltzoo.train.progress import Progress
 
 NAME = "resnet20_digitslt_ce_sgd"
@@ -89,8 +90,8 @@ def test_its_description_is_that_of_the_last_with_an_epoch_and_without_figures(r
     last = json.loads((run.checkpoint / "config.json").read_text())
     expected = {key: value for key, value in last.items() if key != "metrics"}
     for epoch in (1, 2):
-        assert hub.read_config(run.kept(epoch, 2)) == expected | {"epoch": epoch}
-        card = (run.kept(epoch, 2) / "README.md").read_text()
+        assert hub.read_config(run.saved_epoch(epoch, 2)) == expected | {"epoch": epoch}
+        card = (run.saved_epoch(epoch, 2) / "README.md").read_text()
         assert f"\nEpoch {epoch} of 2, seed 0; " in card
         assert "Last epoch" not in card
         assert "## Figures" not in card
@@ -99,7 +100,7 @@ def test_its_description_is_that_of_the_last_with_an_epoch_and_without_figures(r
 
 def test_its_weights_are_float32_and_those_of_a_run_stopped_there(tmp_path):
     recipe = replace(QUICK, ema_decay=0.9)  # of which the average counts
-    kept = train(recipe, options(tmp_path / "whole", 2)).kept(2, 3)
+    kept = train(recipe, options(tmp_path / "whole", 2)).saved_epoch(2, 3)
     weights = load_file(kept / "model.safetensors")
     folder = stopped(tmp_path / "stopped", 2, recipe=recipe)
     assert are_same(weights, weights_in_state(folder, "ema."))
@@ -109,7 +110,7 @@ def test_its_weights_are_float32_and_those_of_a_run_stopped_there(tmp_path):
 
 def test_it_is_a_model_by_its_path(run):
     recipe = get_recipe(NAME)
-    model = create_model(f"local-dir:{run.kept(1, 2)}", pretrained=True)
+    model = create_model(f"local-dir:{run.saved_epoch(1, 2)}", pretrained=True)
     test = load_test(recipe.data, Path("data"))
     predictions = predict(model, EvalBatches(test, recipe.data.data_set))
     right = (predictions.predicted == predictions.labels).double()
@@ -118,19 +119,19 @@ def test_it_is_a_model_by_its_path(run):
 
 def test_folders_sort_by_their_epochs(tmp_path):
     folder = RunFolder(tmp_path)
-    assert [folder.kept(epoch, 200).name for epoch in (2, 10, 200)] == ["epoch002", "epoch010", "epoch200"]
-    assert folder.kept(9, 9) == tmp_path / "epochs" / "epoch9"
+    assert [folder.saved_epoch(epoch, 200).name for epoch in (2, 10, 200)] == ["epoch002", "epoch010", "epoch200"]
+    assert folder.saved_epoch(9, 9) == tmp_path / "epochs" / "epoch9"
 
 
 def test_keeping_draws_nothing_that_training_would_draw(tmp_path, monkeypatch):
-    keep, seen = trainer.keep_epoch, []
+    keep, seen = run_module.save_epoch, []
 
     def watched(*arguments):
         before = torch.get_rng_state()
         keep(*arguments)
         seen.append(torch.equal(before, torch.get_rng_state()))
 
-    monkeypatch.setattr(trainer, "keep_epoch", watched)
+    monkeypatch.setattr(run_module, "save_epoch", watched)
     train(QUICK, options(tmp_path, 1, 3))
     assert seen == [True, True]
 
@@ -138,24 +139,24 @@ def test_keeping_draws_nothing_that_training_would_draw(tmp_path, monkeypatch):
 def test_a_resumed_run_keeps_what_is_to_come_and_leaves_what_is_kept(tmp_path):
     whole = train(QUICK, options(tmp_path / "whole", 1, 3))
     parts = stopped(tmp_path / "parts", 2, 1)
-    before = {path: path.stat().st_mtime_ns for path in parts.kept(1, 3).rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in parts.saved_epoch(1, 3).rglob("*")}
     assert len(before) > 4
     train(QUICK, options(tmp_path / "parts", 1, 3, resume=True))
-    assert {path: path.stat().st_mtime_ns for path in parts.kept(1, 3).rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in parts.saved_epoch(1, 3).rglob("*")} == before
     for epoch in (1, 3):
-        one, other = (folder.kept(epoch, 3) / "model.safetensors" for folder in (whole, parts))
+        one, other = (folder.saved_epoch(epoch, 3) / "model.safetensors" for folder in (whole, parts))
         assert one.read_bytes() == other.read_bytes()
 
 
 def test_an_epoch_that_has_passed_is_refused_and_the_run_stays_as_it_is(tmp_path):
     folder = stopped(tmp_path, 2)
     before = folder.last_state.read_bytes()
-    with pytest.raises(InputError, match=r"seed0 has passed epoch 1 without keeping it; leave it out of --save-epochs"):
+    with pytest.raises(InputError, match=r"seed0 has passed epoch 1 without saving it; leave it out of --save-epochs"):
         train(QUICK, options(tmp_path, 1, 2, 3, resume=True))
     assert folder.last_state.read_bytes() == before
     assert len(folder.read_history(3)) == 2
     assert not (folder.path / "epochs").exists()
-    assert train(QUICK, options(tmp_path, 3, resume=True)).kept(3, 3).exists()
+    assert train(QUICK, options(tmp_path, 3, resume=True)).saved_epoch(3, 3).exists()
 
 
 def test_an_epoch_whose_state_is_the_last_is_kept_from_it(tmp_path, monkeypatch):
@@ -163,13 +164,13 @@ def test_an_epoch_whose_state_is_the_last_is_kept_from_it(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr("ltzoo.train.keep.hub.write_model", full_disk)
+        patch.setattr("ltzoo.train.checkpoints.hub.write_model", full_disk)
         train(QUICK, options(tmp_path, 2))
     folder = RunFolder(tmp_path / NAME / "seed0")
     assert list((folder.path / "epochs").iterdir()) == []
     weights = weights_in_state(folder)
     train(QUICK, options(tmp_path, 2, resume=True))
-    assert are_same(load_file(folder.kept(2, 3) / "model.safetensors"), weights)
+    assert are_same(load_file(folder.saved_epoch(2, 3) / "model.safetensors"), weights)
 
 
 def test_a_finished_run_keeps_nothing_more(tmp_path):
@@ -177,7 +178,7 @@ def test_a_finished_run_keeps_nothing_more(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.name != "lock"}
     train(QUICK, options(tmp_path, 1, resume=True))
     train(QUICK, options(tmp_path, resume=True))
-    with pytest.raises(InputError, match=r"has passed epoch 2, 3 without keeping it"):
+    with pytest.raises(InputError, match=r"has passed epoch 2, 3 without saving it"):
         train(QUICK, options(tmp_path, 1, 2, 3, resume=True))
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.name != "lock"} == before
 

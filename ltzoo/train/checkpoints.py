@@ -1,0 +1,214 @@
+"""The checkpoints of a run: of the last epoch, with figures; and of epochs on the way, without."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ltzoo import hub
+from ltzoo.data import Pictures, make_groups
+from ltzoo.errors import InputError
+from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
+from ltzoo.recipes import PaperRule, Recipe, build_model, model_arguments, recipe_to_dict
+from ltzoo.train.record import RunRecord
+from ltzoo.train.run_folder import Row, RunFolder, write_text
+from ltzoo.train.state import read_tensors
+
+
+def check_saved_epochs(epochs: Sequence[int], recipe: Recipe) -> None:
+    """Check that a recipe has the epochs whose checkpoints are to be saved.
+
+    Args:
+        epochs: epochs, from 1.
+        recipe: what is trained.
+
+    Raises:
+        InputError: the recipe is shorter, or an epoch is named twice.
+    """
+    last = recipe.schedule.epochs
+    for epoch in epochs:
+        if not 1 <= epoch <= last:
+            raise InputError(f"{recipe.name} has no epoch {epoch} to save; --save-epochs takes 1 to {last}")
+        if epochs.count(epoch) > 1:
+            raise InputError(f"--save-epochs names epoch {epoch} {epochs.count(epoch)} times; name it once")
+
+
+def check_not_missed(folder: RunFolder, epochs: Sequence[int], recipe: Recipe, current: int) -> None:
+    """Check that the epochs to save are saved, or still can be.
+
+    Args:
+        folder: the run that is resumed.
+        epochs: epochs, from 1.
+        recipe: what is trained.
+        current: the first epoch whose weights are at hand or still to come.
+
+    Raises:
+        InputError: training has passed an epoch without saving it.
+    """
+    last = recipe.schedule.epochs
+    missed = [epoch for epoch in epochs if epoch < current and not folder.saved_epoch(epoch, last).exists()]
+    if missed:
+        raise InputError(
+            f"the run in {folder.path} has passed epoch {', '.join(map(str, missed))} without saving it; "
+            "leave it out of --save-epochs, or name another --output"
+        )
+
+
+def save_epoch(folder: RunFolder, record: RunRecord, weights: Mapping[str, Tensor], epoch: int) -> None:
+    """Write an epoch's checkpoint, in float32 and without figures; an existing one stays as it is.
+
+    Args:
+        folder: the run folder.
+        record: what the run's files say of it.
+        weights: the state dict after the epoch.
+        epoch: from 1.
+    """
+    path = folder.saved_epoch(epoch, record.recipe.schedule.epochs)
+    if path.exists():
+        return
+    # Building a model draws random numbers, which must not shift those of the training.
+    with torch.random.fork_rng(devices=[]), hub.new_checkpoint(path) as fresh:
+        data_set = record.benchmark.data_set
+        model = build_model(record.recipe, data_set=data_set)
+        model.load_state_dict(weights)
+        hub.write_model(fresh, model, model_arguments(record.recipe, data_set))
+        hub.describe(fresh, _description(record, epoch=epoch))
+        hub.write_card(fresh)
+
+
+@dataclass
+class Evaluation:
+    """Measures checkpoints of a run on its test or held-out images, each epoch once.
+
+    Attributes:
+        record: recipe, benchmark and groups.
+        images: what is measured.
+        device: where to compute.
+        workers: processes that decode images.
+        measured: figures so far, by epoch and test-time flip.
+    """
+
+    record: RunRecord
+    images: Pictures
+    device: torch.device
+    workers: int
+    measured: dict[tuple[int, bool], Figures] = field(default_factory=dict)
+
+    def figures(self, model: nn.Module, epoch: int, rule: str, flip: bool = False) -> Figures:
+        """Measure a model in float32, unless that epoch was measured before.
+
+        Args:
+            model: with the epoch's weights.
+            epoch: from 0.
+            rule: what the figures are called.
+            flip: average the logits of each image and its mirror image.
+        """
+        if (epoch, flip) not in self.measured:
+            recipe = self.record.recipe
+            self.measured[epoch, flip] = evaluate_model(
+                model,
+                self.record.benchmark,
+                self.images,
+                recipe.groups,
+                rule,
+                device=self.device,
+                flip=flip,
+                logit_scale=recipe.loss.logit_scale,
+                workers=self.workers,
+            )
+        return replace(self.measured[epoch, flip], rule=rule)
+
+
+def write_final_checkpoint(
+    folder: RunFolder, weights: Mapping[str, Tensor], history: Sequence[Row], evaluation: Evaluation
+) -> None:
+    """Write `checkpoint/` and then `metrics.json`, whose presence says that the run is finished.
+
+    Args:
+        folder: the run folder.
+        weights: the last epoch's state dict.
+        history: rows of `summary.csv`.
+        evaluation: measures the weights as they are written.
+    """
+    record = evaluation.record
+    recipe, origin = record.recipe, record.origin() | {"overrides": dict(record.overrides)}
+    model = build_model(recipe, data_set=record.benchmark.data_set)
+    model.load_state_dict(weights)
+    with hub.new_checkpoint(folder.checkpoint) as fresh:
+        last = _write_weights(fresh, model, evaluation)
+        metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
+        metrics |= _selected(folder, model, evaluation)
+        summary = {"rule": last.rule, "overall": last.overall, "groups": last.groups}
+        hub.describe(fresh, _description(record, metrics=summary))
+        text = json.dumps(metrics, indent=1) + "\n"
+        write_text(fresh / hub.METRICS, text)
+        shutil.copyfile(folder.summary, fresh / hub.SUMMARY)
+        draw_classes(fresh / hub.CLASSES_PICTURE, record.title, last, make_groups(recipe.groups, record.benchmark))
+        draw_curves(fresh / hub.CURVES_PICTURE, record.title, history, "held-out" if record.held_out else "test")
+        hub.write_card(fresh)
+    write_text(folder.metrics, text)
+
+
+def _description(record: RunRecord, **more: Any) -> dict[str, Any]:
+    """Describe a run's weights for `config.json`: `metrics` of the last epoch's, `epoch` of others."""
+    recipe, benchmark = record.recipe, record.benchmark
+    groups = make_groups(recipe.groups, benchmark)
+    return {
+        "recipe": recipe_to_dict(recipe),
+        "label_names": list(benchmark.data_set.class_names),
+        "class_counts": list(benchmark.class_counts),
+        "groups": {groups.rule: {name: list(classes) for name, classes in groups.classes.items()}},
+        **more,
+        **record.origin(),
+        "overrides": dict(record.overrides),
+        "run": record.computed(),
+        "versions": dict(record.versions),
+    }
+
+
+def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Figures:
+    """Write the last epoch's weights in half precision if no class's accuracy changes with it, else in float32."""
+    record = evaluation.record
+    epoch = record.recipe.schedule.epochs - 1
+    arguments = model_arguments(record.recipe, record.benchmark.data_set)
+    rule = "last epoch on held-out images" if record.held_out else "last epoch"
+    full = evaluation.figures(model, epoch, rule)
+    hub.write_model(fresh, model, arguments, half=True)
+    evaluation.measured.clear()
+    half = evaluation.figures(hub.load_checkpoint(fresh), epoch, rule)
+    if half.per_class == full.per_class:
+        return half
+    hub.write_model(fresh, model, arguments)
+    evaluation.measured[epoch, False] = full
+    return full
+
+
+def _selected(folder: RunFolder, model: nn.Module, evaluation: Evaluation) -> dict[str, Any]:
+    """Measure the selected epochs: the most accurate one, and the paper's choice if it has a rule."""
+    record = evaluation.record
+
+    def figures(selection: str, flip: bool, rule: str) -> dict[str, Any]:
+        weights, written_with = read_tensors(folder.selected(selection))
+        epoch = int(written_with["epoch"])
+        model.load_state_dict(weights)
+        return evaluation.figures(model, epoch, rule, flip).to_dict() | {"epoch": epoch}
+
+    interval, paper_rule = record.how["val_interval"], record.recipe.paper_rule
+    best = figures("best", False, _rule_in_words(PaperRule(interval, flip=False), record.held_out))
+    if paper_rule is None:
+        return {"best": best, "paper": None}
+    both = replace(paper_rule, interval=math.lcm(paper_rule.interval, interval))
+    return {"best": best, "paper": figures("paper", paper_rule.flip, _rule_in_words(both, record.held_out))}
+
+
+def _rule_in_words(rule: PaperRule, held_out: bool) -> str:
+    """Say how an epoch was selected and measured."""
+    looked = "looked at every epoch" if rule.interval == 1 else f"looked at every {rule.interval} epochs"
+    flipped = ", logits averaged with those of the mirror image" if rule.flip else ""
+    return f"best epoch on {'held-out images' if held_out else 'the test set'}, {looked}{flipped}"

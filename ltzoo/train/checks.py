@@ -1,0 +1,105 @@
+"""Checks before anything is written: do the parts of a recipe work together, and are its settings plausible?"""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ltzoo.data import Benchmark
+from ltzoo.errors import InputError
+from ltzoo.evaluate import predict
+from ltzoo.recipes import Fresh, Recipe
+from ltzoo.sharpness import tail_partition
+
+_LARGEST_USUAL_ADAMW_LR = 1e-3
+
+
+def check_parts(
+    model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_backend: str | None, smallest_batch: int = 2
+) -> None:
+    """Run a model, a loss and a perturbation once, so that what cannot work is refused before training.
+
+    Args:
+        model: the recipe's.
+        recipe: what is to be trained.
+        benchmark: its images and class counts.
+        compile_backend: backend of `torch.compile`, None for eager.
+        smallest_batch: images of the smallest batch of an epoch, for each process.
+
+    Raises:
+        InputError: the model does not take the benchmark's images, the loss or the perturbation fails, or torch does
+            not know the backend.
+    """
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if compile_backend is not None and compile_backend not in backends:
+        raise InputError(f"torch.compile has no backend {compile_backend!r}; there are {', '.join(backends)}")
+    data_set, counts, epochs = benchmark.data_set, benchmark.class_counts, recipe.schedule.epochs
+    images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
+    targets = torch.zeros(2, dtype=torch.int64)
+    try:
+        logits = predict(model, [(images, targets)]).logits
+    except Exception as error:  # architectures differ in what they raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
+        ) from error
+    one_image = smallest_batch // min(recipe.micro_batches, smallest_batch) == 1
+    if one_image and recipe.trainable.batchnorm != "frozen":
+        part, flag = (
+            ("the last batch of an epoch", "batch-size") if smallest_batch == 1 else ("a micro-batch", "micro-batches")
+        )
+        _check_one_image(model, images[:1], part, flag)
+    try:
+        found = tuple(recipe.loss.bind(counts)(logits, targets).shape)
+    except Exception as error:  # a custom loss can raise anything
+        raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
+    if found != (2,):
+        raise InputError(f"the loss {recipe.loss.name!r} must give one value per image, (2,) for two, not {found}")
+    try:
+        for epoch in range(epochs):
+            recipe.perturbation.table(counts, epoch, epochs)
+            recipe.perturbation.radii(epoch, epochs)
+    except Exception as error:  # and so can a custom perturbation
+        found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
+        raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
+
+
+def _check_one_image(model: nn.Module, image: Tensor, part: str, flag: str) -> None:
+    """Check that a model can be trained on a single image: BatchNorm has no variance of a single pixel."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            copy.deepcopy(model).train()(image)
+    except ValueError as error:
+        raise InputError(
+            f"{part} has one image, and the model cannot be trained on one ({error}); choose another --{flag}"
+        ) from error
+
+
+def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
+    """List settings that are probably a mistake, one line each; the recipe is trained all the same.
+
+    Args:
+        recipe: what is to be trained.
+        class_counts: (C,) training images of each class.
+    """
+    found = []
+    frozen = ["all weights but the head's"] if recipe.trainable.weights == "head" else []
+    frozen += ["BatchNorm's statistics"] if recipe.trainable.batchnorm == "frozen" else []
+    if frozen and recipe.start == Fresh():
+        found.append(
+            f"{' and '.join(frozen)} keep their fresh values; to start from trained weights, add --pretrained or "
+            "--initial-checkpoint"
+        )
+    if recipe.optimizer.kind == "adamw" and recipe.optimizer.lr > _LARGEST_USUAL_ADAMW_LR:
+        found.append(f"a learning rate of {recipe.optimizer.lr} suits SGD; adamw needs less, such as --lr 1e-4")
+    eta = getattr(recipe.perturbation, "eta", None)
+    if eta is not None:
+        tail = int(tail_partition(torch.tensor(class_counts), eta).sum())
+        if tail in (0, len(class_counts)):
+            which = "no class is tail" if tail == 0 else "every class is tail"
+            found.append(
+                f"{which} by perturbation.eta, {eta}: set it between {min(class_counts)} and {max(class_counts)}, "
+                "or to a share of the classes, as in {share: 0.65}"
+            )
+    return found

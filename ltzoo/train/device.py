@@ -1,0 +1,131 @@
+"""Device, precision and processes through Accelerate; CPU threads and worker processes; the forward pass."""
+
+import atexit
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import accelerate
+import torch
+from accelerate import Accelerator
+from timm.layers import convert_sync_batchnorm
+from torch import Tensor, nn
+
+from ltzoo.data import DataSet
+from ltzoo.errors import InputError
+from ltzoo.recipes import Recipe
+
+_FEWEST_PIXELS_FOR_THREADS = 100_000
+"""Per batch: one of CIFAR has four times as many, one of the digits a tenth."""
+
+_SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+"""Modes of Accelerate that shard the weights."""
+
+_MIXED_PRECISION = {"float32": "no", "tf32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> Accelerator:
+    """Set Accelerate up.
+
+    Args:
+        precision: of the forward passes, as recipes name it.
+        trackers: names of Accelerate's trackers.
+        folder: where trackers write.
+
+    Raises:
+        InputError: a tracker is not installed, the device lacks the precision, or Accelerate is set to shard weights.
+    """
+    for word in _SHARDED:
+        if os.environ.get(f"ACCELERATE_USE_{word}", "false").lower() in ("true", "1"):
+            raise InputError(
+                f"Accelerate is set to {word}, which shards the weights, and a perturbed step needs all of them; "
+                "launch plain processes (accelerate launch --multi_gpu, or torchrun)"
+            )
+    known = {str(tracker) for tracker in accelerate.tracking.get_available_trackers()}
+    for tracker in trackers:
+        if tracker not in known:
+            raise InputError(f"the tracker {tracker!r} is not installed; pip install it, or leave it out")
+    try:
+        accelerator = Accelerator(
+            mixed_precision=_MIXED_PRECISION[precision],
+            log_with=list(trackers) or None,
+            project_dir=folder if trackers else None,
+        )
+    except ValueError as error:
+        raise InputError(f"precision {precision} cannot be used here: {error}") from error
+    # Accelerate silently trains in float32 there, as does a device without TF32.
+    missing = not _has_tf32(accelerator.device) if precision == "tf32" else not accelerator.native_amp
+    if precision != "float32" and missing:
+        raise InputError(f"{precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
+    if accelerator.num_processes > 1:
+        # At exit and not at a run's end, as Accelerate does it: another run may follow.
+        atexit.register(accelerator.state.destroy_process_group)
+    return accelerator
+
+
+def _has_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def choose_channels_last(precision: str, device: torch.device) -> bool:
+    """Choose the memory format: channels-last is faster on CPUs and, in reduced precision, on tensor cores."""
+    return device.type == "cpu" or precision in ("bfloat16", "float16")
+
+
+def cores() -> int:
+    """Count the CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device's product name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    processors = Path("/proc/cpuinfo")
+    if processors.is_file():
+        for line in processors.read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def choose_threads(recipe: Recipe, data_set: DataSet, processes: int = 1) -> int:
+    """Choose the number of CPU threads, independent of the launcher, since it decides how sums are rounded.
+
+    Threads synchronise after every operation, which costs more than it gains where images are small.
+    """
+    pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
+    return 1 if pixels < _FEWEST_PIXELS_FOR_THREADS else max(1, cores() // processes)
+
+
+def choose_workers(processes: int) -> int:
+    """Choose the number of worker processes for each training process: the cores are shared, up to 8 each."""
+    return max(1, min(8, cores() // max(1, processes)))
+
+
+def synchronize_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Convert BatchNorm to SyncBatchNorm where several processes take part.
+
+    Raises:
+        InputError: torch has no SyncBatchNorm on the device.
+    """
+    if accelerator.device.type != "cuda":
+        raise InputError(f"--sync-bn needs CUDA, and this is {accelerator.device.type}; leave it out")
+    return convert_sync_batchnorm(model) if accelerator.num_processes > 1 else model
+
+
+def make_forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:
+    """Wrap the model's forward pass in autocast, and compile it where asked for; logits come out as float32."""
+    compiled: Callable[[Tensor], Tensor] = model
+    if compile_backend is not None:
+        # The pass at w is differentiated once per row of the table; a donated buffer would be gone after the first.
+        torch._functorch.config.donated_buffer = False
+        compiled = torch.compile(model, backend=compile_backend)
+
+    def forward(images: Tensor) -> Tensor:
+        with accelerator.autocast():
+            return compiled(images).float()
+
+    return forward

@@ -1,0 +1,342 @@
+"""One training run: prepared, trained a step at a time, and finished."""
+
+import math
+import sys
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ltzoo.data import (
+    IMPORTED,
+    Delivery,
+    TrainLoader,
+    batch_sizes,
+    decodes,
+    make_eval_batches,
+    make_groups,
+    make_train_batches,
+    mix,
+    read_subset,
+)
+from ltzoo.errors import InputError
+from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
+from ltzoo.recipes import Recipe, build_model
+from ltzoo.train.checkpoints import Evaluation, check_not_missed, save_epoch, write_final_checkpoint
+from ltzoo.train.checks import check_parts, settings_warnings
+from ltzoo.train.cuda_graph import CapturedStep, why_not_captured
+from ltzoo.train.device import (
+    choose_channels_last,
+    choose_threads,
+    choose_workers,
+    device_name,
+    make_accelerator,
+    make_forward,
+    synchronize_batchnorm,
+)
+from ltzoo.train.images import RunImages, is_rules_own, load_images
+from ltzoo.train.options import TrainOptions
+from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
+from ltzoo.train.progress import Progress
+from ltzoo.train.record import RunRecord, RunSettings, make_record
+from ltzoo.train.run_folder import Row, RunFolder
+from ltzoo.train.start import StartWeights, find_start, load_start
+from ltzoo.train.state import load_state, save_state, save_tensors
+from ltzoo.train.step import Step
+
+
+class Run:
+    """A training run of one recipe and one seed.
+
+    `train` prepares it, takes its steps and finishes it. `prepare` writes nothing; `steps` writes the run folder's
+    state, `finish` its checkpoint and figures.
+
+    Args:
+        recipe: what to train.
+        options: data, output and seed.
+        side_by_side: runs that take turns on the device, this one among them.
+        alone: no other run is trained by the same command.
+    """
+
+    accelerator: Accelerator
+    images: RunImages
+    model: nn.Module
+    record: RunRecord
+
+    def __init__(self, recipe: Recipe, options: TrainOptions, side_by_side: int = 1, alone: bool = True) -> None:
+        self.recipe, self.options, self.side_by_side = recipe, options, side_by_side
+        self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
+        self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
+        # How many epochs lie between two looks of each selection at the accuracy, and the best that it saw.
+        self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
+        self.best = dict.fromkeys(self.intervals, -1.0)
+        self.done = 0
+        self.history: list[Row] = []
+
+    def train(self) -> Generator[None, None, RunFolder]:
+        """Prepare the run, take its steps and finish it, pausing after each step.
+
+        Returns:
+            The run folder, finished.
+
+        Raises:
+            InputError: data, folder, model or device cannot be used, or training diverged; the last good state is kept.
+        """
+        self.prepare()
+        with ExitStack() as lock:
+
+            def claim() -> bool:
+                subset = self.images.subset.to_dict()
+                lock.enter_context(self.folder.claim(self.record.document(), subset, self.options.resume))
+                return self.folder.metrics.exists()
+
+            finished = on_main_process(self.accelerator, claim)
+            if not finished:
+                yield from self.steps()
+                self.finish()
+        if finished:
+            self._check_not_missed(self.recipe.schedule.epochs + 1)
+        return self.folder
+
+    # Prepare
+
+    def prepare(self) -> None:
+        """Load images and model, check that everything fits, and decide how the run computes; nothing is written.
+
+        Raises:
+            InputError: data, folder, model or device cannot be used.
+        """
+        options = self.options
+        self.accelerator = make_accelerator(self.recipe.precision, options.trackers, self.folder.path)
+        on_main_process(self.accelerator, lambda: self.folder.check_free(options.resume))
+        start = on_every_process(self.accelerator, lambda: find_start(self.recipe, options))
+        say = partial(print_once, self.accelerator)
+        self.images = on_every_process(self.accelerator, lambda: load_images(self.recipe, start, options, say))
+        on_every_process(self.accelerator, lambda: start.check_images(self.images.subset.sha256))
+        for warning in settings_warnings(self.recipe, self.images.benchmark.class_counts):
+            say(warning)
+        if options.subset is not None and not is_rules_own(read_subset(options.subset), self.recipe, options):
+            self.recipe = replace(self.recipe, subset=IMPORTED)
+        self._choose_options()
+        self._make_record(start, self._make_model(start))
+        self._make_batches()
+
+    def _choose_options(self) -> None:
+        """Choose memory format, threads and worker processes where the user did not."""
+        options, processes, device = self.options, self.accelerator.num_processes, self.accelerator.device
+        if options.channels_last is None:
+            options = replace(options, channels_last=choose_channels_last(self.recipe.precision, device))
+        if options.workers is None:
+            options = replace(options, workers=choose_workers(processes * self.side_by_side))
+        if device.type == "cpu":
+            data_set = self.images.benchmark.data_set
+            torch.set_num_threads(options.threads or choose_threads(self.recipe, data_set, processes))
+        self.options = options
+
+    def _make_model(self, start: StartWeights) -> str | None:
+        """Build the model with its first weights; returns the SHA-256 of those that it did not draw itself."""
+        recipe, benchmark = self.recipe, self.images.benchmark
+        drawn = recipe.sampler.length(len(self.images.train.labels), recipe.batch_size)
+        sizes = batch_sizes(drawn, recipe.batch_size, joined=decodes(self.images.train, recipe.augmentation))
+        smallest_batch = check_shares(min(sizes), self.accelerator.num_processes)
+        torch.manual_seed(self.options.seed)
+        model = build_model(recipe, data_set=benchmark.data_set)
+        check_parts(model, recipe, benchmark, self.options.compile_backend, smallest_batch)
+        start_sha256 = on_every_process(self.accelerator, lambda: load_start(model, start, benchmark.data_set))
+        if self.options.sync_bn:
+            model = synchronize_batchnorm(model, self.accelerator)
+        memory_format = torch.channels_last if self.options.channels_last else torch.contiguous_format
+        self.model = model.to(self.accelerator.device).to(memory_format=memory_format)
+        return start_sha256
+
+    def _make_record(self, start: StartWeights, start_sha256: str | None) -> None:
+        """Record what is trained, on which images, and how it is computed."""
+        options, images, device = self.options, self.images, self.accelerator.device
+        self.not_captured = (
+            why_not_captured(self.recipe, images.benchmark.class_counts, self.accelerator)
+            if options.capture
+            else "it is not asked for"
+        )
+        how = {
+            "device": device.type,
+            "processes": self.accelerator.num_processes,
+            "threads": torch.get_num_threads() if device.type == "cpu" else None,
+            "channels_last": options.channels_last,
+            "capture": self.not_captured is None,
+            "torchcompile": options.compile_backend,
+            "val_interval": options.val_interval,
+        }
+        how |= {"sync_bn": True} if options.sync_bn else {}
+        how |= {"start_sha256": start_sha256} if start_sha256 else {}
+        how |= {"measured_layout": images.measured_layout} if images.measured_layout else {}
+        overrides = {**images.overrides, **start.overrides}
+        settings = RunSettings(options.seed, how, device_name(device), self.side_by_side, overrides)
+        self.record = make_record(self.recipe, images.benchmark, images.subset, settings)
+
+    def _make_batches(self) -> None:
+        recipe, options, accelerator, images = self.recipe, self.options, self.accelerator, self.images
+        data_set = images.benchmark.data_set
+        processes = accelerator.process_index, accelerator.num_processes
+        delivery = Delivery(accelerator.device, bool(options.channels_last), *processes, workers=options.workers or 0)
+        self.batches = make_train_batches(
+            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, delivery, recipe.sampler
+        )
+        self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
+        self.groups = make_groups(recipe.groups, images.benchmark)
+
+    # Steps
+
+    def steps(self) -> Generator[None, None, None]:
+        """Train the epochs that are left, an evaluation and a saved state after each, pausing after each step."""
+        epochs = self.recipe.schedule.epochs
+        self.display = Progress(epochs, len(self.batches), self.label, silent=not self.accelerator.is_main_process)
+        self._make_step()
+        self._resume()
+        if self.options.trackers:
+            self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
+        self._announce()
+        try:
+            for epoch in range(self.done, epochs):
+                row = yield from self._train_epoch(epoch)
+                if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
+                    row |= self._evaluate(epoch)
+                if self.accelerator.is_main_process:
+                    self._save(epoch, row)
+                    self.display.epoch(row, self._rates(row))
+        except (KeyboardInterrupt, GeneratorExit):
+            self.display.say(f"{len(self.history)} of {epochs} epochs are saved; continue with --resume")
+            raise
+        finally:
+            self.display.close()
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
+
+    def _make_step(self) -> None:
+        counts, options = self.record.benchmark.class_counts, self.options
+        arguments = (self.recipe, counts, self.model, self.accelerator, options.seed, options.compile_backend)
+        if self.not_captured is None:
+            self.step: Step = CapturedStep(*arguments, say=self.display.say)
+        else:
+            self.step = Step(*arguments)
+
+    def _resume(self) -> None:
+        """Restore the last saved state, if there is one."""
+        if not on_main_process(self.accelerator, self.folder.last_state.exists):
+            return
+        progress = load_state(self.folder.last_state, self.step)
+        self.done, self.best = progress["epochs"], progress["best"]
+        self.history = self.folder.read_history(self.done)
+        self._check_not_missed(self.done)
+        if self.accelerator.is_main_process:
+            self._save_checkpoint(self.done)
+        self.display.resume(self.done)
+
+    def _check_not_missed(self, current: int) -> None:
+        saved = self.options.save_epochs
+        on_main_process(self.accelerator, lambda: check_not_missed(self.folder, saved, self.recipe, current))
+
+    def _announce(self) -> None:
+        begins = f", from epoch {self.done + 1}" if self.done else ""
+        self.display.say(f"{self.folder.path}: {self.record.in_words()}, {len(self.batches)} steps per epoch{begins}")
+        if self.not_captured and self.accelerator.device.type == "cuda":
+            self.display.say(f"the step is not captured: {self.not_captured}")
+
+    def _train_epoch(self, epoch: int) -> Generator[None, None, Row]:
+        """Train one epoch; returns its row of `summary.csv`, without accuracies."""
+        recipe, step, began = self.recipe, self.step, time.perf_counter()
+        step.begin(epoch)
+        total = torch.zeros((), device=self.accelerator.device)
+        seed, process = self.options.seed, self.accelerator.process_index
+        for number, (images, targets) in enumerate(self._reported(self.batches.epoch(epoch))):
+            mixed = mix(images, targets, recipe.augmentation, seed, epoch, 3, process, number)
+            # The loss is the mean over the batch of all processes.
+            total += step(*mixed) * self.batches.sizes[number]
+            self.display.step()
+            yield
+        finite = step.end()
+        train_loss = float(total) / sum(self.batches.sizes)
+        if not (math.isfinite(train_loss) and finite):
+            kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
+            raise InputError(
+                f"training diverged in epoch {epoch + 1} of {self.folder.path}: the loss is {train_loss}; {kept}; "
+                "lower the learning rate or the radius, or train in float32"
+            )
+        return {
+            "epoch": epoch,
+            "train_loss": train_loss,
+            "lr": step.lr,
+            **recipe.perturbation.radii(epoch, recipe.schedule.epochs),
+            "seconds": time.perf_counter() - began,
+        }
+
+    def _evaluate(self, epoch: int) -> Row:
+        """Measure the current weights in the run's precision, and save them where they are the best so far.
+
+        Each process measures its share of the images; the predictions of all are counted together.
+        """
+        began, model = time.perf_counter(), self.step.evaluated
+        # The step's forward pass may be compiled for the trained weights; their moving average is another model.
+        forward = self.step.forward if model is self.model else make_forward(model, self.accelerator, None)
+        # Predicted classes alone: here an overflow in reduced precision costs accuracy and does not end the run.
+        predicted, labels = map(gather, predict_classes(model, self._reported(self.eval_batches), forward=forward))
+        overall = 100 * float((predicted == labels).double().mean())
+        per_class = class_accuracy(predicted, labels, len(self.record.benchmark.class_counts))
+        last = epoch + 1 == self.recipe.schedule.epochs
+        for selection, interval in self.intervals.items():
+            if (last or (epoch + 1) % interval == 0) and overall > self.best[selection]:
+                self.best[selection] = overall
+                if self.accelerator.is_main_process:
+                    save_tensors(self.folder.selected(selection), model.state_dict(), {"epoch": str(epoch)})
+        return {
+            "overall": overall,
+            **group_accuracy(per_class, self.groups),
+            "eval_seconds": time.perf_counter() - began,
+        }
+
+    def _reported(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches; a process that cannot read an image prints the error itself, since no other meets it."""
+        try:
+            yield from batches
+        except InputError as error:
+            if not self.accelerator.is_main_process:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+            raise
+
+    def _rates(self, row: Row) -> str:
+        """Say how fast training and, where images are decoded on the way, the loader is."""
+        if not isinstance(self.batches, TrainLoader):
+            return ""
+        trained = sum(self.batches.sizes) / (row["seconds"] or math.inf)
+        loaded = self.batches.rate * self.accelerator.num_processes
+        return f"  {trained:.0f} images/s, loader up to {loaded:.0f}"
+
+    def _save(self, epoch: int, row: Row) -> None:
+        """Write the epoch's row, the state after it and, where it is asked for, its checkpoint."""
+        self.history.append(row)
+        self.folder.write_history(self.history)
+        save_state(self.folder.last_state, self.step, {"epochs": epoch + 1, "best": self.best})
+        self.accelerator.log({key: value for key, value in row.items() if value is not None}, step=epoch)
+        self._save_checkpoint(epoch + 1)
+
+    def _save_checkpoint(self, epoch: int) -> None:
+        if epoch in self.options.save_epochs:
+            save_epoch(self.folder, self.record, self._weights(), epoch)
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Copy the state dict of the model that is evaluated to the CPU."""
+        return {key: value.cpu().contiguous() for key, value in self.step.evaluated.state_dict().items()}
+
+    # Finish
+
+    def finish(self) -> None:
+        """Write checkpoint, figures and pictures of the last epoch."""
+        if self.accelerator.is_main_process:
+            workers = self.options.workers or 0
+            evaluation = Evaluation(self.record, self.images.measured, self.accelerator.device, workers)
+            write_final_checkpoint(self.folder, self._weights(), self.history, evaluation)
+        self.accelerator.wait_for_everyone()

@@ -1,0 +1,251 @@
+"""Where training begins: timm's weights, a checkpoint, a file, or another recipe's run, in place of fresh weights."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from huggingface_hub.errors import HTTPError
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from ltzoo import hub
+from ltzoo.data import HOLD_OUT, DataSet
+from ltzoo.errors import InputError, first_line
+from ltzoo.hub.benchmark import read_view
+from ltzoo.hub.places import places
+from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights, model_arguments
+from ltzoo.registry import find_checkpoint, get_recipe
+from ltzoo.train.options import TrainOptions
+from ltzoo.train.run_folder import RunFolder
+
+_FILES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
+
+
+@dataclass(frozen=True)
+class StartWeights:
+    """Weights to start from, found but not read yet.
+
+    Attributes:
+        recipe: what is trained; its `start` says what the weights are.
+        origin: how messages name them.
+        cfg: timm's description of how the model sees images; None where nothing says.
+        class_names: the classes of a checkpoint; empty where they are other ones or unknown.
+        folder: the checkpoint's; None where it is none.
+        overrides: a first stage's own overrides, which make the second stage another one than its recipe says.
+        subset_sha256: of the indices of a first stage's training images; None for all other weights.
+    """
+
+    recipe: Recipe
+    origin: str = "fresh"
+    cfg: Mapping[str, Any] | None = None
+    class_names: tuple[str, ...] = ()
+    folder: Path | None = None
+    overrides: Mapping[str, list[Any]] = field(default_factory=dict)
+    subset_sha256: str | None = None
+
+    def check_images(self, subset_sha256: str) -> None:
+        """Check that a second stage is trained on the images of its first.
+
+        Args:
+            subset_sha256: of the indices of the second stage's training images.
+
+        Raises:
+            InputError: they are others.
+        """
+        if self.subset_sha256 not in (None, subset_sha256):
+            raise InputError(
+                f"{self.origin} was trained on other images than this run would be (another copy of the data set, "
+                "--subset or --hold-out?); use the same for both stages"
+            )
+
+
+def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
+    """Find the weights that a recipe starts from.
+
+    Args:
+        recipe: what is to be trained.
+        options: `output` and `seed` say where a first stage's run is.
+
+    Raises:
+        InputError: there are none of that name, or they belong to another architecture.
+    """
+    start = recipe.start
+    if isinstance(start, Pretrained):
+        return _pretrained(recipe)
+    if isinstance(start, FirstStage):
+        folder = find_first_stage(recipe, start.recipe, options)
+        found = _checkpoint(recipe, f"{start.recipe}, seed {options.seed}", folder)
+        config = hub.read_config(folder)
+        # `hold_out` is an override of the second stage as well, which must hold out the same images.
+        changed = [key for key in config["overrides"] if key != HOLD_OUT]
+        overrides = {"first_stage": [None, ", ".join(changed)]} if changed else {}
+        return replace(found, overrides=overrides, subset_sha256=config["subset_sha256"])
+    if not isinstance(start, Weights):
+        return StartWeights(recipe)
+    if not start.of.endswith(_FILES):
+        return _checkpoint(recipe, start.of, find_checkpoint(start.of))
+    if not Path(start.of).is_file():
+        raise InputError(f"the weights {start.of} are not there; check the path")
+    return StartWeights(recipe, start.of)
+
+
+def find_first_stage(recipe: Recipe, first: str, options: TrainOptions) -> Path:
+    """Find the checkpoint of a first stage: its run of the same seed in `output`, else a published one of that seed.
+
+    Args:
+        recipe: the second stage.
+        first: name of the first stage's recipe.
+        options: output and seed.
+
+    Raises:
+        InputError: there is neither.
+    """
+    run = RunFolder(options.output / get_recipe(first).name / f"seed{options.seed}")
+    if run.metrics.exists():
+        return run.checkpoint
+    # Folders alone: nothing is fetched unless it is asked for.
+    for place in [place for place in places() if isinstance(place, Path)]:
+        for name in (f"{first}.seed{options.seed}", first):
+            if (place / name / hub.CONFIG).is_file() and hub.read_config(place / name).get("seed") == options.seed:
+                return place / name
+    raise InputError(
+        f"{recipe.name} begins with {first}, seed {options.seed}, which has no finished run in {options.output} and no "
+        f"published checkpoint: train it first, with --recipe {first} --seed {options.seed} --output {options.output}"
+    )
+
+
+def _pretrained(recipe: Recipe) -> StartWeights:
+    try:
+        cfg = timm.get_pretrained_cfg(recipe.architecture)
+    except RuntimeError:  # no such tag
+        cfg = None
+    if cfg is None or not cfg.has_weights:
+        tagged = timm.list_pretrained(f"{recipe.architecture.split('.')[0]}.*")
+        raise InputError(
+            f"timm has no pretrained weights of {recipe.architecture}; "
+            f"{'it has ' + ', '.join(tagged[:5]) if tagged else 'timm.list_pretrained() names those it has'}"
+        )
+    return StartWeights(recipe, "timm", cfg.to_dict())
+
+
+def _checkpoint(recipe: Recipe, origin: str, folder: Path) -> StartWeights:
+    config = hub.read_config(folder)
+    if config["architecture"] != recipe.architecture.split(".")[0]:
+        raise InputError(
+            f"{origin} is a {config['architecture']}, not a {recipe.architecture}; add --arch {config['architecture']}"
+        )
+    if recipe.natural:
+        read_view(config["pretrained_cfg"])
+    names = config.get("label_names") or ()
+    known = isinstance(names, list) and len(names) == config["num_classes"]
+    if known and all(str(name).isdecimal() for name in names):
+        # Numbers as names say nothing: a custom data set can have the same.
+        known = (config.get(hub.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
+    names = tuple(map(str, names)) if known else ()
+    return StartWeights(recipe, origin, config["pretrained_cfg"], names, folder)
+
+
+def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str | None:
+    """Load the weights into a model.
+
+    Args:
+        model: the recipe's model, fresh.
+        start: what `find_start` found. The classifier is kept or fresh as the recipe's `start.head` says; where that is
+            None, it is kept if the checkpoint has the same classes.
+        data_set: what the model is to see.
+
+    Returns:
+        The SHA-256 of the loaded weights; None where the model stays fresh.
+
+    Raises:
+        InputError: they cannot be read or fetched, or do not fit.
+    """
+    recipe = start.recipe
+    arguments = model_arguments(recipe, data_set)
+    if isinstance(recipe.start, Pretrained):
+        found = _fetch_timm_weights(recipe, arguments)
+    elif start.folder is not None:
+        found = hub.load_checkpoint(start.folder).state_dict()
+    elif isinstance(recipe.start, Weights):
+        found = _read_file(Path(recipe.start.of))
+    else:
+        return None
+    keep_head = _keeps_head(start, data_set)
+    fresh = () if keep_head else _classifier_prefixes(model)
+    own = model.state_dict()
+    wanted, kept = (
+        {key: value for key, value in weights.items() if not key.startswith(fresh)} for weights in (own, found)
+    )
+    if wanted.keys() == kept.keys() and _other_shapes(wanted, kept):
+        kept = _resized(kept, recipe, arguments, data_set.num_classes if keep_head else 0)
+    wrong = sorted(wanted.keys() ^ kept.keys()) or _other_shapes(wanted, kept)
+    if wrong:
+        raise InputError(f"the weights of {start.origin} do not fit {recipe.architecture}: {wrong[0]} differs")
+    model.load_state_dict(own | kept)
+    return _sha256(kept)
+
+
+def _keeps_head(start: StartWeights, data_set: DataSet) -> bool:
+    asked = getattr(start.recipe.start, "head", None)
+    same = start.class_names == data_set.class_names
+    if asked == "kept" and not same:
+        raise InputError(
+            f"the classifier of {start.origin} cannot be kept, its classes are others or unknown; set start.head=fresh"
+        )
+    return same if asked is None else asked == "kept"
+
+
+def _other_shapes(wanted: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> list[str]:
+    """List the weights whose shape differs."""
+    return [key for key, value in wanted.items() if kept[key].shape != value.shape]
+
+
+def _resized(
+    weights: dict[str, Tensor], recipe: Recipe, arguments: Mapping[str, Any], num_classes: int
+) -> dict[str, Tensor]:
+    """Let timm resize weights that depend on the image size, a ViT's for instance; unchanged where it cannot."""
+    source = {"source": "", "file": None, "state_dict": dict(weights), "label_offset": 0, "num_classes": num_classes}
+    asked: dict[str, Any] = {**arguments, "num_classes": num_classes, "pretrained_cfg_overlay": source}
+    try:
+        return timm.create_model(recipe.architecture, pretrained=True, **asked).state_dict()
+    except Exception:  # another architecture's weights can make it raise anything
+        return weights
+
+
+def _classifier_prefixes(model: nn.Module) -> tuple[str, ...]:
+    """Return the prefixes of a timm model's classifier keys."""
+    names = cast(Any, model).pretrained_cfg["classifier"]
+    return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
+
+
+def _fetch_timm_weights(recipe: Recipe, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    try:
+        return timm.create_model(recipe.architecture, pretrained=True, **arguments).state_dict()
+    except (OSError, RuntimeError, HTTPError) as error:
+        raise InputError(
+            f"timm's weights of {recipe.architecture} cannot be fetched or do not fit ({first_line(error)[:160]}); "
+            "see that the network can be reached, or name a file with --initial-checkpoint"
+        ) from error
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    """Read a file of weights, as timm does; nothing but tensors is unpickled."""
+    try:
+        return dict(load_state_dict(str(path), weights_only=True))
+    except Exception as error:  # the unpickler raises whatever a damaged file makes it
+        raise InputError(f"{path} holds no weights that can be read ({first_line(error)[:120]})") from error
+
+
+def _sha256(weights: Mapping[str, Tensor]) -> str:
+    """Hash tensors by name and value."""
+    digest = hashlib.sha256()
+    for key in sorted(weights):
+        value = weights[key].detach().cpu().contiguous()
+        digest.update(json.dumps([key, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""Checks before anything is written: parts that do not work together, and settings that are probably a mistake."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ltzoo.errors import InputError
+from ltzoo.recipes import Trainable, build_model, override
+from ltzoo.registry import get_recipe
+from ltzoo.train.checks import check_parts, settings_warnings
+
+SSESAM = get_recipe("resnet50_imagefolder_vs_ssesam")
+COUNTS = (500, 100, 5)
+
+
+def test_recipes_as_they_are_give_no_warning():
+    assert settings_warnings(SSESAM, COUNTS) == []
+    assert settings_warnings(get_recipe("resnet50_imagefolder_ce_sgd"), COUNTS) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (
+            {"trainable.weights": "head", "trainable.batchnorm": "frozen"},
+            "all weights but the head's and BatchNorm's statistics keep their fresh values; to start from trained",
+        ),
+        ({"trainable.batchnorm": "frozen"}, "BatchNorm's statistics keep their fresh values"),
+        ({"optimizer.kind": "adamw"}, "a learning rate of 0.01 suits SGD; adamw needs less, such as --lr 1e-4"),
+        ({"perturbation.eta": 0.5}, "no class is tail by perturbation.eta, 0.5: set it between 5 and 500"),
+        ({"perturbation.eta": 5000}, "every class is tail by perturbation.eta, 5000"),
+    ],
+)
+def test_settings_warnings(settings, found):
+    (said,) = settings_warnings(override(SSESAM, settings), COUNTS)
+    assert said.startswith(found)
+
+
+def test_frozen_pretrained_weights_give_no_warning():
+    given = override(
+        SSESAM,
+        {"trainable": {"weights": "head", "batchnorm": "frozen"}, "start": {"name": "pretrained"}},
+    )
+    assert settings_warnings(given, COUNTS) == []
+
+
+def test_a_last_batch_of_one_image_is_looked_at_before_training():
+    recipe = replace(get_recipe("resnet20_digitslt_ce_sgd"), architecture="resnet18")
+    model = build_model(recipe)  # of 16 pixels, its last layer sees one
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    check_parts(model, recipe, recipe.data, None, smallest_batch=2)
+    with pytest.raises(InputError, match=r"last batch of an epoch has one image, and the model cannot .*--batch-size"):
+        check_parts(model, recipe, recipe.data, None, smallest_batch=1)
+    check_parts(model, replace(recipe, trainable=Trainable("all", "frozen")), recipe.data, None, smallest_batch=1)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    fine = get_recipe("resnet20_digitslt_ce_sgd")
+    check_parts(build_model(fine), fine, fine.data, None, smallest_batch=1)
