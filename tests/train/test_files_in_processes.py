@@ -12,7 +12,7 @@ from ltzoo.train import RunFolder
 from tests.launch import launch_two
 from tests.train.folders import files_of, plant_splits, run
 
-PLAIN = ("--set", "augmentation.min_scale=null", "--set", "augmentation.horizontal_flip=false", "-b", "6")
+PLAIN = ("--set", "views.0.min_scale=null", "--set", "views.0.horizontal_flip=false", "-b", "6")
 RUNS = {
     "frozen sgd": ("resnet50_imagefolder_ce_sgd", (*PLAIN, "--set", "trainable.batchnorm=frozen")),
     "frozen ssesam": ("resnet50_imagefolder_vs_ssesam", (*PLAIN, "--set", "trainable.batchnorm=frozen", "-j", "1")),
