@@ -20,7 +20,9 @@ from ltzoo.train import run as run_module
 from ltzoo.train.progress import Progress
 
 NAME = "resnet20_digitslt_ce_sgd"
-QUICK = override(get_recipe(NAME).with_epochs(3), {"batch_size": 219, "optimizer.lr": 0.01})
+QUICK = override(
+    get_recipe(NAME).with_epochs(3), {"batch_size": 219, "optimizer.lr": 0.01, "architecture": "test_resnet"}
+)
 """Two steps an epoch, on one thread."""
 
 

@@ -14,7 +14,9 @@ from ltzoo.train.processes import check_shares
 from tests.launch import launch_two
 
 NAME = "resnet20_digitslt_la_sam"
-RECIPE = override(get_recipe(NAME).with_epochs(1), {"optimizer.lr": 0.001, "batch_size": 128})
+RECIPE = override(
+    get_recipe(NAME).with_epochs(1), {"optimizer.lr": 0.001, "batch_size": 128, "architecture": "test_resnet"}
+)
 
 
 @pytest.fixture(scope="module")

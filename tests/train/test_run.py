@@ -15,7 +15,7 @@ from ltzoo import hub
 from ltzoo.data import EvalBatches, load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict, predict_classes
-from ltzoo.recipes import override, read_recipe
+from ltzoo.recipes import build_model, override, read_recipe
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, step, train
 from ltzoo.train import run as run_module
@@ -23,6 +23,9 @@ from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import SUMMARY_COLUMNS
 from ltzoo.train.state import load_state
 from ltzoo.train.step import Step
+
+TINY = {"architecture": "test_resnet"}
+"""A small network of timm's, for what does not depend on the network."""
 
 
 def options(tmp_path: Path, **changes) -> TrainOptions:
@@ -47,7 +50,7 @@ def columns(folder: RunFolder, *left_out: str) -> list[dict]:
 
 NOISY = override(
     get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2),
-    {"perturbation": {"name": "lpfsgd", "std": 0.01, "parts": 3}, "trainable.batchnorm": "all"},
+    {"perturbation": {"name": "lpfsgd", "std": 0.01, "parts": 3}, "trainable.batchnorm": "all"} | TINY,
 )
 
 
@@ -55,7 +58,7 @@ NOISY = override(
     ("recipe", "changes"),
     [
         # Stage 2 and a lower learning rate begin where the run is interrupted.
-        (replace(get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(2), batch_size=128), {}),
+        (override(get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(2), {"batch_size": 128} | TINY), {}),
         (NOISY, {"channels_last": False}),
         (
             replace(
@@ -95,8 +98,6 @@ def test_losses_are_what_they_were(tmp_path):
     losses = [row["train_loss"] for row in train(recipe, options(tmp_path)).read_history(2)]
     golden = pytest.approx([2.02152, 1.82232], rel=5e-3)
     assert losses == golden
-    others = [row["train_loss"] for row in train(recipe, options(tmp_path, seed=1)).read_history(2)]
-    assert others != golden
 
 
 def test_the_run_folder_holds_everything(finished_run):
@@ -155,7 +156,7 @@ def test_figures_are_those_of_the_written_weights(finished_run):
 
 
 def test_the_papers_rule_selects_and_measures_as_the_paper_does(tmp_path):
-    settings = {"paper_rule": {"interval": 2, "flip": True}, "optimizer.lr": 0.02}
+    settings = {"paper_rule": {"interval": 2, "flip": True}, "optimizer.lr": 0.02} | TINY
     recipe = override(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(5), settings)
     folder = train(recipe, options(tmp_path))
     metrics, rows = json.loads(folder.metrics.read_text()), folder.read_history(5)
@@ -167,7 +168,7 @@ def test_the_papers_rule_selects_and_measures_as_the_paper_does(tmp_path):
         "best epoch on the test set, looked at every 2 epochs, logits averaged with those of the mirror image"
     )
     test = load_test(recipe.data, Path("data"))
-    model = create_model(recipe.name)
+    model = build_model(recipe)
     model.load_state_dict(load_file(folder.selected("paper")))
     flipped = predict(model, EvalBatches(test, recipe.data.data_set), flip=True)
     right = (flipped.logits.argmax(dim=1) == flipped.labels).double()
@@ -178,7 +179,7 @@ def test_a_subset_file_is_trained_on_and_is_an_override(tmp_path, finished_run):
     subset = json.loads(finished_run.subset.read_text())
     _, other = load_train(get_recipe("resnet20_digitslt_ce_sgd").data, "first", tmp_path)
     (tmp_path / "first.json").write_text(json.dumps(other.to_dict()))
-    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
+    recipe = override(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1), TINY)
     folder = train(recipe, options(tmp_path, subset=tmp_path / "first.json"))
     assert json.loads(folder.subset.read_text())["sha256"] == other.sha256 != subset["sha256"]
     metrics = json.loads(folder.metrics.read_text())
@@ -191,7 +192,8 @@ def test_a_subset_file_is_trained_on_and_is_an_override(tmp_path, finished_run):
 
 
 def test_the_file_of_the_rules_own_images_is_no_override(tmp_path, finished_run):
-    folder = train(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1), options(tmp_path, subset=finished_run.subset))
+    recipe = override(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1), TINY)
+    folder = train(recipe, options(tmp_path, subset=finished_run.subset))
     assert "subset" not in json.loads(folder.metrics.read_text())["overrides"]
     assert read_recipe(folder.recipe).subset == "cao"
 
@@ -207,7 +209,7 @@ def test_the_checkpoint_says_what_it_is(finished_run):
 
 
 def test_learning_rate_and_radii_stand_in_the_summary(tmp_path):
-    recipe = override(get_recipe("resnet20_digitslt_la_ssesam").with_epochs(2), {"perturbation.gamma": 0.5})
+    recipe = override(get_recipe("resnet20_digitslt_la_ssesam").with_epochs(2), {"perturbation.gamma": 0.5} | TINY)
     rows = columns(train(recipe, options(tmp_path, val_interval=2)))
     assert [(row["rho"], row["rho_head"], row["rho_tail"]) for row in rows] == [(None, 0.05, 0.05), (None, 0, 0.05)]
     assert [row["lr"] for row in rows] == pytest.approx([0.1, 0.1 * 0.01])
@@ -223,7 +225,7 @@ def test_a_finished_run_is_not_trained_again(finished_run):
 
 
 def test_seeds_give_other_weights_on_the_same_images(tmp_path, finished_run):
-    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2)
+    recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
     other = train(recipe, options(tmp_path, seed=1))
     assert json.loads(other.subset.read_text()) == json.loads(finished_run.subset.read_text())
     a, b = (load_file(run.checkpoint / "model.safetensors") for run in (other, finished_run))

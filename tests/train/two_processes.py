@@ -31,7 +31,11 @@ def main() -> None:
         nonlocal folder
         folder = output / where
         return train.main(
-            ["--recipe", NAME, "--epochs", "1", "--lr", "0.001", "-b", "128", "--output", str(folder), *options]
+            [
+                *f"--recipe {NAME} --arch test_resnet --epochs 1 --lr 0.001 -b 128 --output".split(),
+                str(folder),
+                *options,
+            ]
         )
 
     folder, interrupt_at = output, -1
