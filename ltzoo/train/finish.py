@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ltzoo import hub
 from ltzoo.data import Pictures, make_groups
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
-from ltzoo.recipes import PaperRule, build_model, model_arguments
+from ltzoo.recipes import PaperRule
+from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.train.facts import RunFacts
 from ltzoo.train.keep import description
 from ltzoo.train.run_folder import Row, RunFolder, write_text

@@ -17,7 +17,8 @@ from ltzoo import hub
 from ltzoo.data import DataSet
 from ltzoo.errors import InputError, first_line
 from ltzoo.hub.benchmark import read_view
-from ltzoo.recipes import Pretrained, Recipe, Weights, model_arguments
+from ltzoo.recipes import Pretrained, Recipe, Weights
+from ltzoo.recipes.model import model_arguments
 from ltzoo.registry import find_checkpoint
 
 _FILES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")

@@ -9,7 +9,8 @@ from torch import Tensor
 from ltzoo import hub
 from ltzoo.data import make_groups
 from ltzoo.errors import InputError
-from ltzoo.recipes import Recipe, build_model, model_arguments, recipe_to_dict
+from ltzoo.recipes import Recipe, recipe_to_dict
+from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.train.facts import RunFacts
 from ltzoo.train.run_folder import RunFolder
 

@@ -26,7 +26,8 @@ from ltzoo.data import (
 )
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
-from ltzoo.recipes import Recipe, build_model
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.model import build_model
 from ltzoo.train.capture import CapturedStep, obstacle
 from ltzoo.train.compute import (
     choose_channels_last,

@@ -22,7 +22,8 @@ from ltzoo.evaluate import (
     read_logits,
 )
 from ltzoo.hub.manifest import write_manifest
-from ltzoo.recipes import build_model, model_arguments, recipe_to_dict
+from ltzoo.recipes import recipe_to_dict
+from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.registry import create_model, get_recipe
 from tests.hub.checkpoints import change_config
 

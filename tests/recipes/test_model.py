@@ -8,7 +8,7 @@ import torch
 
 from ltzoo.errors import InputError
 from ltzoo.models import CosineClassifier
-from ltzoo.recipes import build_model
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 
 CIFAR = get_recipe("resnet32_cifar100lt_ce_sgd")

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.errors import InputError
-from ltzoo.recipes import build_model
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, train
 from ltzoo.train.compute import choose_channels_last, choose_workers, make_accelerator, synchronize_batchnorm, try_out

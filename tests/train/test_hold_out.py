@@ -11,14 +11,13 @@ from accelerate.state import AcceleratorState
 
 import collect
 import publish
-from ltzoo import registry
 from ltzoo.cli import train as train_command
 from ltzoo.cli import validate as validate_command
 from ltzoo.data import EvalBatches, load_held_out, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
 from ltzoo.hub import verify_checkpoint
-from ltzoo.recipes import PaperRule
+from ltzoo.recipes import PaperRule, registry
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, images, train
 from ltzoo.train.progress import Progress
@@ -43,7 +42,7 @@ def painted():
         path.touch()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry._RECIPES, NAME, RECIPE)
+        patch.setitem(registry.RECIPES, NAME, RECIPE)
         patch.setattr(images, "load_test", load_test)
         patch.setattr(pictures, "save_figure", save)
         yield axes
