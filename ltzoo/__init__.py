@@ -7,6 +7,8 @@ client.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ltzoo.register_with_timm import register_with_timm
+
 if TYPE_CHECKING:
     from ltzoo.data import create_dataset, get_benchmark, list_benchmarks, make_groups
     from ltzoo.errors import InputError
@@ -70,3 +72,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_HOMES})
+
+
+register_with_timm()

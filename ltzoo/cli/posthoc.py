@@ -23,7 +23,7 @@ def build_parser(prog: str) -> Parser:
     """Make the parser."""
     parser = Parser(
         prog=prog,
-        description="Re-balance a trained model's test logits class by class without training, and measure the results.",
+        description="Re-balance a trained model's test logits per class without training, and measure the results.",
         epilog="TAU is to be chosen on held-out images, never on the test set, which is why every value that is asked "
         "for is shown. Without --la and --tau-norm, tau is 1 for both; a classifier that is not linear then gets "
         "logit adjustment only.",

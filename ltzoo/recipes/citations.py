@@ -1,4 +1,4 @@
-"""BibTeX of the works that recipes rest on."""
+"""BibTeX entries of the works that recipes cite, by key."""
 
 CITATIONS: dict[str, str] = {
     "rangwani2022": """@inproceedings{rangwani2022escaping,
@@ -92,4 +92,4 @@ METHOD_CITATIONS: dict[str, str] = {
     "bs": "ren2020",
     "cb": "cui2019",
 }
-"""The word of a loss, rule or perturbation to the work that defines it; CE and SGD need none."""
+"""The work that defines each loss, rule or perturbation, by its word in a recipe's name; CE and SGD have none."""
