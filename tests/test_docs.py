@@ -33,9 +33,11 @@ def folder(tmp_path, monkeypatch):
 
 def run(line):
     """Run one line of the page, the scripts as the commands that they are."""
-    words = shlex.split(line.replace("train.py", "-m ltzoo train").replace("validate.py", "-m ltzoo validate"))
-    assert words[:3] == ["python", "-m", "ltzoo"]
-    return main(words[3:])
+    for script in ("train", "validate"):
+        line = line.replace(f"python {script}.py", f"ltzoo {script}")
+    program, *words = shlex.split(line.replace("python -m ltzoo", "ltzoo"))
+    assert program == "ltzoo"
+    return main(words)
 
 
 def test_the_commands_of_the_page_run(folder, capsys):
