@@ -1,4 +1,4 @@
-"""Train a recipe: `python train.py --recipe NAME` or `accelerate launch train.py --recipe NAME`."""
+"""Train a recipe: `python train.py --recipe NAME`, in several processes `accelerate launch train.py --recipe NAME`."""
 
 import sys
 

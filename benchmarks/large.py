@@ -23,7 +23,8 @@ from ltzoo.cli.train import add_precision_options
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, batch_sizes, exponential_counts
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
-from ltzoo.recipes import Recipe, build_model, override, view_of
+from ltzoo.recipes import Recipe, override
+from ltzoo.recipes.model import build_model, view_of
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import GroupTable
 from ltzoo.train.device import choose_channels_last, make_accelerator

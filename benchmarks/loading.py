@@ -21,7 +21,8 @@ from ltzoo.cli.train import add_field_options, add_precision_options, requested_
 from ltzoo.data import Delivery, TrainLoader, make_train_batches, mix
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
-from ltzoo.recipes import Recipe, build_model
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.model import build_model
 from ltzoo.train import TrainOptions
 from ltzoo.train.device import choose_channels_last, make_accelerator
 from ltzoo.train.images import RunImages, load_images

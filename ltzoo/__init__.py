@@ -1,15 +1,25 @@
-"""A model zoo for long-tailed image classification: a name gives code, recipe, weights and a figure to trust."""
+"""A model zoo for long-tailed image classification: a name gives code, recipe, weights and a figure to trust.
 
-from ltzoo.data import create_dataset, get_benchmark, list_benchmarks, make_groups
-from ltzoo.errors import InputError
-from ltzoo.evaluate import class_accuracy, group_accuracy
-from ltzoo.hub import push_to_hub
-from ltzoo.losses import create_loss, register_loss
-from ltzoo.recipes import Recipe
-from ltzoo.registry import create_model, get_recipe, list_models, list_pretrained, list_recipes, register_recipe
-from ltzoo.sharpness import register_perturbation
+Public names are imported when they are first used, so that `ltzoo list` need not load timm, torchvision or the Hub's
+client.
+"""
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ltzoo.register_with_timm import register_with_timm
+
+if TYPE_CHECKING:
+    from ltzoo.data import create_dataset, get_benchmark, list_benchmarks, make_groups
+    from ltzoo.errors import InputError
+    from ltzoo.evaluate import class_accuracy, group_accuracy
+    from ltzoo.hub import push_to_hub
+    from ltzoo.losses import create_loss, register_loss
+    from ltzoo.recipes import Recipe, get_recipe, list_recipes, register_recipe
+    from ltzoo.registry import create_model, list_models, list_pretrained
+    from ltzoo.sharpness import register_perturbation
+
+__version__ = "0.2.0"
 
 __all__ = [
     "InputError",
@@ -32,3 +42,36 @@ __all__ = [
     "register_perturbation",
     "register_recipe",
 ]
+
+_HOMES = {
+    "data": ("create_dataset", "get_benchmark", "list_benchmarks", "make_groups"),
+    "errors": ("InputError",),
+    "evaluate": ("class_accuracy", "group_accuracy"),
+    "hub": ("push_to_hub",),
+    "losses": ("create_loss", "register_loss"),
+    "models": (),
+    "recipes": ("Recipe", "get_recipe", "list_recipes", "register_recipe"),
+    "registry": ("create_model", "list_models", "list_pretrained"),
+    "sharpness": ("register_perturbation",),
+}
+"""Each submodule and the public names that it defines."""
+
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name or a submodule when it is first used (PEP 562)."""
+    if name in _HOMES:
+        return importlib.import_module(f"ltzoo.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'ltzoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"ltzoo.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_HOMES})
+
+
+register_with_timm()

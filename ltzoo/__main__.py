@@ -1,35 +1,59 @@
-"""`python -m ltzoo COMMAND`: what the scripts do, for whoever installed the package."""
+"""The `ltzoo` command, and `python -m ltzoo`: a subcommand each for what the scripts do and more."""
 
+import importlib
 import sys
-from collections.abc import Callable
 
-from ltzoo.cli import browse, inspect, landscape, posthoc, subset, train, validate
+import ltzoo
 
-COMMANDS: dict[str, tuple[Callable[[list[str], str], int], str]] = {
-    "list": (browse.list_main, "recipes by name"),
-    "show": (browse.show_main, "one recipe, whole"),
-    "inspect": (inspect.main, "what an image folder is like, and which recipe to begin with"),
-    "train": (train.main, "train a recipe"),
-    "validate": (validate.main, "measure a checkpoint"),
-    "posthoc": (posthoc.main, "re-balance stored test logits without training"),
-    "landscape": (landscape.main, "the Hessian's spectrum of each class"),
-    "subset": (subset.main, "which images a benchmark's training set is, as a file"),
-    "summarize": (browse.summarize_main, "mean and standard deviation of runs over their seeds"),
+COMMANDS = {
+    "list": "list recipes by name",
+    "show": "print one recipe with all its settings",
+    "inspect": "check an image folder and suggest a recipe to begin with",
+    "train": "train a recipe",
+    "validate": "measure a checkpoint's accuracy",
+    "posthoc": "re-balance stored test logits without training",
+    "landscape": "compute Hessian spectra, class by class",
+    "subset": "write which images a benchmark's training set is",
+    "summarize": "mean and standard deviation of runs over their seeds",
 }
+"""Each subcommand, which is a module of `ltzoo.cli`, and what it does."""
+
+_EXAMPLE = "ltzoo train --recipe resnet20_digitslt_vs_ssesam"
 
 
-def main(argv: list[str]) -> int:
-    """Hand the arguments to a command; returns the exit code."""
-    usage = "usage: python -m ltzoo COMMAND ...\n" + "\n".join(f"  {name:<10} {COMMANDS[name][1]}" for name in COMMANDS)
-    if argv[:1] in (["-h"], ["--help"]):
-        print(usage)
+def main(argv: list[str] | None = None) -> int:
+    """Run a subcommand; only its own module is imported.
+
+    Args:
+        argv: arguments, those of the process if None.
+
+    Returns:
+        The exit code: 2 for bad input.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(_help())
         return 0
-    if not argv or argv[0] not in COMMANDS:
-        found = f"{argv[0]!r} is no command" if argv else "a command is missing"
-        sys.stderr.write(f"python -m ltzoo: error: {found}; there are {', '.join(COMMANDS)}\n")
+    if arguments[:1] == ["--version"]:
+        print(f"ltzoo {ltzoo.__version__}")
+        return 0
+    if not arguments or arguments[0] not in COMMANDS:
+        found = f"{arguments[0]!r} is no command" if arguments else "a command is missing"
+        sys.stderr.write(f"ltzoo: error: {found}; there are {', '.join(COMMANDS)}; ltzoo --help describes them\n")
         return 2
-    return COMMANDS[argv[0]][0](argv[1:], f"python -m ltzoo {argv[0]}")
+    name, *rest = arguments
+    return importlib.import_module(f"ltzoo.cli.{name}").main(rest, f"ltzoo {name}")
+
+
+def _help() -> str:
+    lines = "\n".join(f"  {name:<10} {description}" for name, description in COMMANDS.items())
+    return (
+        "usage: ltzoo COMMAND ...\n\nTrain, load and measure models for long-tailed image classification.\n\n"
+        f"commands:\n{lines}\n\n"
+        "`ltzoo COMMAND --help` lists a command's options; `ltzoo --version` prints the version.\n\n"
+        f"example:\n  {_EXAMPLE}"
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ltzoo import registry
 from ltzoo.__main__ import main
 from ltzoo.losses import LOSSES
+from ltzoo.recipes import registry
 from ltzoo.sharpness import PERTURBATIONS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "add-a-method.md").read_text(encoding="utf-8")
@@ -23,7 +23,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "my_methods.py").write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    monkeypatch.setattr(registry, "RECIPES", dict(registry.RECIPES))
     before = [(table, dict(table)) for table in (LOSSES, PERTURBATIONS, sys.modules)]
     yield tmp_path
     for table, entries in before:
@@ -33,9 +33,11 @@ def folder(tmp_path, monkeypatch):
 
 def run(line):
     """Run one line of the page, the scripts as the commands that they are."""
-    words = shlex.split(line.replace("train.py", "-m ltzoo train").replace("validate.py", "-m ltzoo validate"))
-    assert words[:3] == ["python", "-m", "ltzoo"]
-    return main(words[3:])
+    for script in ("train", "validate"):
+        line = line.replace(f"python {script}.py", f"ltzoo {script}")
+    program, *words = shlex.split(line.replace("python -m ltzoo", "ltzoo"))
+    assert program == "ltzoo"
+    return main(words)
 
 
 def test_the_commands_of_the_page_run(folder, capsys):

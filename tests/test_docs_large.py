@@ -1,4 +1,4 @@
-"""docs/large.md and docs/your-own-images.md: their Python is run as it stands there, their commands are understood."""
+"""docs/large.md and docs/your-own-images.md: their Python runs as printed, their commands are understood."""
 
 import os
 import re
@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main
 from ltzoo.cli import train, validate
 from ltzoo.cli.train import requested_recipe
+from ltzoo.evaluate import read_logits
+from tests.train.folders import plant_splits, run
 
 DATA = os.environ.get("LTZOO_DATA")
 DOCS = Path(__file__).parents[1] / "docs"
 LARGE = (DOCS / "large.md").read_text(encoding="utf-8")
 OWN = (DOCS / "your-own-images.md").read_text(encoding="utf-8")
 STOCK, STAND_IN = re.findall(r"```python\n(.*?)```", LARGE, re.S)
-PHOTOS = re.findall(r"```python\n(.*?)```", OWN, re.S)[1]
+LOAD, PHOTOS = re.findall(r"```python\n(.*?)```", OWN, re.S)
 
 
 def test_stock_timm_predicts_the_same_classes():
@@ -30,6 +33,23 @@ def test_stock_timm_predicts_the_same_classes():
     assert torch.equal(theirs, ours)
 
 
+def test_the_lines_that_load_a_model_compute_the_logits_of_validate(tmp_path):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    data = plant_splits(tmp_path / "data")
+    model = f"local-dir:{run(data, tmp_path / 'output').checkpoint}"
+    logits = tmp_path / "logits.safetensors"
+    assert main(["validate", "--model", model, "--data-dir", str(data), "--logits", str(logits)]) == 0
+    measured = read_logits(logits).predictions
+    images = sorted((data / "val").rglob("*.png"))
+    assert len(images) == len(measured.labels)
+    for image, expected in zip(images, measured.logits, strict=True):
+        names: dict = {}
+        exec(LOAD.replace("hf-hub:USER/photos", model).replace("photo.jpg", str(image)), names)
+        torch.testing.assert_close(names["logits"][0], expected)
+        assert names["label"] == sorted(("ant", "bee", "cat"))[expected.argmax()]
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(DATA is None, reason="LTZOO_DATA names no folder with CIFAR")
 def test_the_stand_in_is_read_as_imagenet_lt(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -41,6 +61,7 @@ def test_the_stand_in_is_read_as_imagenet_lt(tmp_path, monkeypatch, capsys):
     assert re.search(r"test +1,?000 +1,?000 ", shown)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(DATA is None, reason="LTZOO_DATA names no folder with CIFAR")
 def test_the_photos_are_what_inspect_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -55,16 +76,17 @@ def test_the_photos_are_what_inspect_says(tmp_path, monkeypatch, capsys):
 def commands(page: str) -> list[list[str]]:
     """The page's trainings and measurements, as words, without what launches them."""
     text = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.S)).replace("\\\n", " ")
-    return [shlex.split(line) for line in re.findall(r"\b(?:train|validate)\.py [^\n'#]*", text)]
+    return [shlex.split(line) for line in re.findall(r"\bltzoo ((?:train|validate) [^\n'#]*)", text)]
 
 
-@pytest.mark.parametrize("words", commands(LARGE) + commands(OWN), ids=" ".join)
-def test_every_command_is_understood(words, monkeypatch):
-    script, *argv = words
-    if script == "validate.py":
-        validate.build_parser(script).parse_args(argv)
-        return
-    arguments = train.build_parser(script).parse_args(argv)
+def test_every_command_is_understood(monkeypatch):
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
-    for name in arguments.recipe:
-        assert requested_recipe(name.replace("$loss", "vs_ssesam"), arguments).natural
+    found = commands(LARGE) + commands(OWN)
+    assert len(found) > 10
+    for name, *argv in found:
+        if name == "validate":
+            validate.build_parser("ltzoo validate").parse_args(argv)
+            continue
+        arguments = train.build_parser("ltzoo train").parse_args(argv)
+        for recipe in arguments.recipe:
+            assert requested_recipe(recipe.replace("$loss", "vs_ssesam"), arguments).natural, argv

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import ltzoo
-from ltzoo import registry
 from ltzoo.errors import InputError
+from ltzoo.recipes import registry
 
 NAME = "resnet32_cifar100lt_ce_drw_sam"
 
 
 @pytest.fixture(autouse=True)
 def same_registry_afterwards(monkeypatch):
-    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    monkeypatch.setattr(registry, "RECIPES", dict(registry.RECIPES))
 
 
 def test_a_recipe_is_found_by_its_name_with_or_without_a_seed():

@@ -1,4 +1,4 @@
-"""`python -m ltzoo landscape`: the Hessian's spectrum of each class."""
+"""`ltzoo landscape`: the Hessian's spectrum of each class."""
 
 import argparse
 from pathlib import Path
@@ -17,6 +17,10 @@ def build_parser(prog: str) -> Parser:
         description="Does training end in a minimum or on a saddle, class by class? Lowest and highest eigenvalue, "
         "density and trace of the Hessian of a class's, a group's or the whole training loss, as landscape.json and "
         "pictures.",
+        examples=[
+            "ltzoo landscape --model resnet20_digitslt_ce_sgd resnet20_digitslt_ce_sam --classes 0,8,tail "
+            "--output output/landscape"
+        ],
     )
     parser.add_argument(
         "--model",
@@ -30,19 +34,20 @@ def build_parser(prog: str) -> Parser:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="checkpoints that were kept on the way (train.py --save-epochs), RUN/epochs/epoch*",
+        help="checkpoints kept during training (train --save-epochs), RUN/epochs/epoch*",
     )
     parser.add_argument(
         "--classes",
         default="head,tail,all",
         metavar="SETS",
-        help="classes by index or name, groups, all (together), each (one by one); with commas (%(default)s)",
+        help="classes by index or name, the groups head (many-shot), mid (medium-shot) and tail (few-shot), all "
+        "(together), each (one by one); separated by commas (%(default)s)",
     )
     add_data_options(parser)
-    parser.add_argument("--subset", type=Path, metavar="FILE", help="the training images, if a subset file names them")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where to write")
-    parser.add_argument("--resume", action="store_true", help="go on with the analysis that is there, or begin it")
-    parser.add_argument("--groups", choices=list(GROUP_RULES), help="grouping (the protocol's own)")
+    parser.add_argument("--subset", type=Path, metavar="FILE", help="subset file that names the training images")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted analysis, or begin it")
+    parser.add_argument("--groups", choices=list(GROUP_RULES), help="rule of the groups (the protocol's own)")
     add_device_option(parser)
 
     how = parser.add_argument_group("what is computed, and how")
@@ -52,7 +57,11 @@ def build_parser(prog: str) -> Parser:
         default="ce",
         help="cross-entropy, or the recipe's own loss with its class weights (%(default)s)",
     )
-    how.add_argument("--augment", action="store_true", help="crop and flip anew for each product, as paper A's script")
+    how.add_argument(
+        "--augment",
+        action="store_true",
+        help="crop and flip anew for each product (as Rangwani 2022)",
+    )
     how.add_argument("--precision", choices=["float32", "float64"], default="float32", help="(%(default)s)")
     how.add_argument("--probes", type=at_least_one, default=3, metavar="N", help="random vectors (%(default)s)")
     how.add_argument(
@@ -60,28 +69,28 @@ def build_parser(prog: str) -> Parser:
         type=float,
         default=0.001,
         metavar="T",
-        help="largest residual of an extreme eigenvalue, in units of it (%(default)s)",
+        help="largest residual of an extreme eigenvalue, relative to it (%(default)s)",
     )
     how.add_argument(
         "--max-steps",
         type=at_least_one,
         default=200,
         metavar="N",
-        help="where a spectrum ends, converged or not (%(default)s)",
+        help="Lanczos steps after which a spectrum ends, converged or not (%(default)s)",
     )
-    how.add_argument("--chunk", type=at_least_one, default=64, metavar="N", help="images at once (%(default)s)")
-    how.add_argument("--seed", type=seed, default=0, metavar="N", help="of the random vectors (%(default)s)")
+    how.add_argument("--chunk", type=at_least_one, default=64, metavar="N", help="images per pass (%(default)s)")
+    how.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random vectors (%(default)s)")
     how.add_argument(
         "--slice",
         type=float,
         metavar="REACH",
-        help="also the loss on the plane of the two extreme eigenvectors, up to that distance from the weights",
+        help="also compute the loss on the plane of the two extreme eigenvectors, up to this distance from the weights",
     )
-    how.add_argument("--slice-points", type=at_least_one, metavar="N", help="along each of its sides, odd (21)")
+    how.add_argument("--slice-points", type=at_least_one, metavar="N", help="points per side of that plane, odd (21)")
     how.add_argument(
         "--escape",
         action="store_true",
-        help="also how far SGD, SAM, ImbSAM and SSE-SAM move along the most negative curvature from these weights",
+        help="also compute how far SGD, SAM, ImbSAM and SSE-SAM move along the most negative curvature",
     )
     return parser
 
@@ -104,11 +113,11 @@ def command(arguments: argparse.Namespace) -> None:
         chunk=arguments.chunk,
     )
     if not (arguments.model or arguments.checkpoints):
-        raise InputError("nothing to analyse; name a --model, or --checkpoints that were kept on the way")
+        raise InputError("nothing to analyse; name a --model, or --checkpoints that were kept during training")
     subjects = read_subjects(arguments.model, arguments.checkpoints)
     recipe = subjects[0].recipe
     if recipe.natural:
-        raise InputError(f"landscape holds its images in memory, and those of {recipe.benchmark} lie in files")
+        raise InputError(f"landscape holds its images in memory, and those of {recipe.benchmark} are files")
     groups = make_groups(arguments.groups or recipe.groups, recipe.data)
     sets = parse_class_sets([word for word in arguments.classes.split(",") if word], recipe.data, groups)
     wanted = recipe.subset if arguments.subset is None else read_subset(arguments.subset)
@@ -123,7 +132,7 @@ def command(arguments: argparse.Namespace) -> None:
 
 
 def _table(document: dict) -> str:
-    """Write a row a spectrum."""
+    """Format a table with one row per spectrum."""
     columns = ["model", "epoch", "set", "images", "loss", "lambda_min", "lambda_max", "|min / max|", "trace"]
     rows = []
     for row in document["spectra"]:
@@ -144,6 +153,6 @@ def _table(document: dict) -> str:
     return markdown_table(columns, rows)
 
 
-def main(argv: list[str] | None = None, prog: str = "landscape") -> int:
+def main(argv: list[str] | None = None, prog: str = "ltzoo landscape") -> int:
     """Run the command; returns the exit code."""
     return run(build_parser(prog), command, argv)

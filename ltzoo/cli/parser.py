@@ -1,4 +1,4 @@
-"""What the commands share: a parser that answers bad input with one line, and argument types."""
+"""What all commands share: the parser, how a command is run and fails, argument types and common options."""
 
 import argparse
 import importlib
@@ -6,32 +6,56 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
-
-import torch
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ltzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGE = Path(__file__).parents[1]
 
 Command = Callable[[argparse.Namespace], int | None]
-"""Does the work; an exit code other than 0 says that it found something amiss."""
+"""Does the work; may return an exit code, 0 otherwise."""
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Wraps paragraphs of prose; keeps the lines of a paragraph that begins with `example`."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = []
+        for paragraph in text.split("\n\n"):
+            kept = paragraph.startswith("example")
+            filled.append(paragraph if kept else super()._fill_text(paragraph, width, indent))
+        return "\n\n".join(filled)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, exit code 2."""
+    """An argument parser whose errors are one line, exit code 2.
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
+    Args:
+        examples: command lines that the help ends with.
+        **kwargs: for `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *, examples: Sequence[str] = (), epilog: str | None = None, **kwargs: Any) -> None:
+        heading = "example:" if len(examples) == 1 else "examples:"
+        shown = "\n  ".join([heading, *examples]) if examples else None
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=_HelpFormatter,
+            epilog="\n\n".join(filter(None, (epilog, shown))) or None,
+            **kwargs,
+        )
         self.add_argument(
             "--import",
             action="append",
             dest="modules",
             default=[],
             metavar="MODULE",
-            help="import a module of yours first: it registers losses, perturbations or recipes",
+            help="first import a module of your own that registers losses, perturbations or recipes",
         )
 
     def error(self, message: str) -> NoReturn:
@@ -41,10 +65,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
-    """Run a command; bad input is one line on stderr and exit code 2.
+    """Run a command; bad input is reported in one line on stderr, with exit code 2.
 
     Args:
-        parser: reads the arguments.
+        parser: parses the arguments.
         command: does the work.
         argv: arguments, those of the process if None.
     """
@@ -64,7 +88,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stderr.write(f"{parser.prog}: another process has stopped; it says why\n")
         return 2
     except BrokenPipeError:
-        # The reader, `head` say, has seen enough; what is left goes nowhere, also when Python flushes at exit.
+        # The reader, such as `head`, has closed the pipe; the rest is discarded, also when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -77,12 +101,12 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
 
 
 def is_main_process() -> bool:
-    """Say whether this is the one of several launched processes that speaks."""
+    """Return whether this process reports: the first of several launched processes, or the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _import(module: str) -> None:
-    """Import a module, from the working directory too."""
+    """Import a user's module; the working directory is searched too."""
     if module.endswith(".py"):
         raise InputError(f"--import wants a module, not a file; write {module.removesuffix('.py')}")
     if str(Path.cwd()) not in sys.path:
@@ -91,18 +115,18 @@ def _import(module: str) -> None:
         importlib.import_module(module)
     except Exception as error:  # whatever the user's module raises
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-        theirs = [f" ({file}:{line})" for file, line in frames if _is_theirs(file)]
-        found = f"{type(error).__name__}: {error}{theirs[-1] if theirs else ''}"
+        user_lines = [f" ({file}:{line})" for file, line in frames if _is_user_code(file)]
+        found = f"{type(error).__name__}: {error}{user_lines[-1] if user_lines else ''}"
         raise InputError(f"the module {module!r} cannot be imported: {found}") from error
 
 
-def _is_theirs(file: str) -> bool:
-    """Say whether a frame's file is the user's: not ours, nor Python's machinery of imports."""
+def _is_user_code(file: str) -> bool:
+    """Return whether a frame's file belongs to the user: neither to this package nor to Python's import system."""
     return not file.startswith(("<frozen", importlib.__file__)) and not Path(file).is_relative_to(_PACKAGE)
 
 
 def at_least_one(text: str) -> int:
-    """Read a whole number from 1 on."""
+    """Parse a whole number of at least 1."""
     value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
@@ -110,7 +134,7 @@ def at_least_one(text: str) -> int:
 
 
 def not_below_zero(text: str) -> int:
-    """Read a whole number from 0 on."""
+    """Parse a whole number of at least 0."""
     value = _whole(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
@@ -118,12 +142,12 @@ def not_below_zero(text: str) -> int:
 
 
 def whole_numbers(text: str) -> tuple[int, ...]:
-    """Read whole numbers joined by commas."""
+    """Parse whole numbers separated by commas."""
     return tuple(_whole(word) for word in text.split(","))
 
 
 def seed(text: str) -> int:
-    """Read a seed, a whole number from 0 to 2^32 - 1."""
+    """Parse a seed, a whole number from 0 to 2^32 - 1."""
     value = _whole(text)
     if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(f"must be from 0 to {2**32 - 1}, not {text}")
@@ -131,10 +155,10 @@ def seed(text: str) -> int:
 
 
 def writable(text: str) -> Path:
-    """Read the path of a file to write; its folder must be there before any work is done."""
+    """Parse the path of a file to write, whose folder must exist; checked before any work is done."""
     path = Path(text)
     if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} cannot be written: it is a folder, or its folder is not there")
+        raise argparse.ArgumentTypeError(f"{text} cannot be written: it is a folder, or its folder does not exist")
     return path
 
 
@@ -152,26 +176,27 @@ def add_data_options(parser: Parser) -> None:
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="holds a folder a data set, torchvision's or the Hub's parquet files; the digits need none; images of "
-        "one's own: their folder, a list (.csv, .txt) or a Hub data set, hfds/USER/NAME (%(default)s)",
+        help="folder with one folder per data set, in torchvision's layout or as the Hub's parquet files; the digits "
+        "need none; for your own images: their folder, a list (.csv, .txt) or a Hub data set, hfds/USER/NAME "
+        "(%(default)s)",
     )
-    parser.add_argument("--download", action="store_true", help="fetch a missing data set")
+    parser.add_argument("--download", action="store_true", help="download a missing data set")
 
 
 def add_files_options(parser: Parser) -> argparse._ArgumentGroup:
-    """Add `--image-root`, `--image-column` and `--label-column`; their group."""
+    """Add `--image-root`, `--image-column` and `--label-column`; returns their group."""
     files = parser.add_argument_group("images in files")
     files.add_argument(
         "--image-root",
         type=Path,
         metavar="DIR",
-        help="where the images lie that lists or tables name (where the lists and tables do)",
+        help="folder that the paths in lists or tables start from (the folder of the list or table)",
     )
     files.add_argument(
-        "--image-column", default="image", metavar="NAME", help="of a table, the column of images (%(default)s)"
+        "--image-column", default="image", metavar="NAME", help="the table's column of images (%(default)s)"
     )
     files.add_argument(
-        "--label-column", default="label", metavar="NAME", help="of a table, the column of classes (%(default)s)"
+        "--label-column", default="label", metavar="NAME", help="the table's column of classes (%(default)s)"
     )
     return files
 
@@ -182,12 +207,12 @@ def add_skip_option(files: argparse._ArgumentGroup) -> None:
         "--skip-unreadable",
         type=not_below_zero,
         metavar="N",
-        help="look for images that cannot be read, and leave out at most so many",
+        help="check all images first, and leave out at most N that cannot be read",
     )
 
 
 def held_out(text: str) -> int | float:
-    """Read how many images are held out: a share below 1 of each class, or a whole number of images a class."""
+    """Parse how many images are held out: a share below 1 of each class, or a whole number of images per class."""
     if "." not in text:
         return at_least_one(text)
     try:
@@ -206,21 +231,25 @@ def add_save_epochs(parser: Parser) -> None:
         type=whole_numbers,
         default=(),
         metavar="N,N,...",
-        help="keep the checkpoint after each of these epochs too, from 1, in OUTPUT/NAME/seedN/epochs/",
+        help="also keep the checkpoint after each of these epochs (counted from 1), in OUTPUT/NAME/seedN/epochs/",
     )
 
 
 def add_device_option(parser: Parser) -> None:
     """Add `--device`, a `torch.device`."""
+    import torch
+
     parser.add_argument(
         "--device",
         type=_device,
         default="cuda" if torch.cuda.is_available() else "cpu",
-        help="where to measure (a CUDA device if there is one)",
+        help="device to compute on (a CUDA device if there is one)",
     )
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str) -> "torch.device":
+    import torch
+
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -1,4 +1,4 @@
-"""`python -m ltzoo posthoc`: re-balance stored test logits without training."""
+"""`ltzoo posthoc`: re-balance stored test logits without training."""
 
 import argparse
 import json
@@ -23,12 +23,13 @@ def build_parser(prog: str) -> Parser:
     """Make the parser."""
     parser = Parser(
         prog=prog,
-        description="Change a trained model's test logits class by class, without training, and measure each change.",
-        epilog="TAU is to be chosen on held-out images, never on the test set: these figures are no means of choosing "
-        "it, so every value that is asked for is shown. Without --la and --tau-norm, tau is 1 for both; then a "
-        "classifier that is not linear gets logit adjustment alone.",
+        description="Re-balance a trained model's test logits per class without training, and measure the results.",
+        epilog="TAU is to be chosen on held-out images, never on the test set, which is why every value that is asked "
+        "for is shown. Without --la and --tau-norm, tau is 1 for both; a classifier that is not linear then gets "
+        "logit adjustment only.",
+        examples=["ltzoo posthoc logits.safetensors --la 0.5 1 --tau-norm 0.5 1"],
     )
-    parser.add_argument("logits", type=Path, metavar="LOGITS", help="a file that validate --logits wrote")
+    parser.add_argument("logits", type=Path, metavar="LOGITS", help="a file written by validate --logits")
     parser.add_argument(
         "--la",
         nargs="+",
@@ -46,12 +47,12 @@ def build_parser(prog: str) -> Parser:
         help="tau-normalisation: weight vectors over their norms to the power of TAU, without bias (Kang 2020)",
     )
     parser.add_argument("--groups", metavar="RULE", help="grouping to show (the one that validate showed)")
-    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures, a record a row")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures, one record per row")
     return parser
 
 
 def strength(text: str) -> float:
-    """Read a tau, finite and not below 0."""
+    """Parse a tau, finite and not below 0."""
     try:
         value = float(text)
     except ValueError:
@@ -62,7 +63,7 @@ def strength(text: str) -> float:
 
 
 def command(arguments: argparse.Namespace) -> None:
-    """Read, re-balance, measure, print; write what was asked for."""
+    """Read, re-balance, measure and print; write the file asked for."""
     stored = _regrouped(read_logits(arguments.logits), arguments.groups, arguments.logits)
     linear, logits = stored.classifier, stored.predictions.logits
     la, tau_norm = dict.fromkeys(arguments.la or ()), dict.fromkeys(arguments.tau_norm or ())
@@ -97,7 +98,7 @@ def command(arguments: argparse.Namespace) -> None:
 
 
 def _regrouped(stored: StoredLogits, rule: str | None, path: Path) -> StoredLogits:
-    """Put the grouping that is asked for first."""
+    """Put the grouping asked for first."""
     rules = [groups.rule for groups in stored.groupings]
     if rule is not None and rule not in rules:
         raise InputError(f"{path} has no groups by the rule {rule!r}; there are {', '.join(rules)}")
@@ -105,6 +106,6 @@ def _regrouped(stored: StoredLogits, rule: str | None, path: Path) -> StoredLogi
     return replace(stored, groupings=tuple(sorted(stored.groupings, key=lambda groups: groups.rule != first)))
 
 
-def main(argv: list[str] | None = None, prog: str = "posthoc") -> int:
+def main(argv: list[str] | None = None, prog: str = "ltzoo posthoc") -> int:
     """Run the command; returns the exit code."""
     return run(build_parser(prog), command, argv)

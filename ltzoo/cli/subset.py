@@ -1,4 +1,4 @@
-"""`python -m ltzoo subset`: write down which images a benchmark's training set is."""
+"""`ltzoo subset`: write which images a benchmark's training set is."""
 
 import argparse
 import json
@@ -8,23 +8,31 @@ from ltzoo.data import SUBSET_RULES, get_benchmark, load_subset
 from ltzoo.whole_file import whole_file
 
 
-def main(argv: list[str] | None = None, prog: str = "subset") -> int:
-    """Write a subset file; returns the exit code."""
+def build_parser(prog: str) -> Parser:
+    """Make the parser."""
     parser = Parser(
-        prog=prog, description="Write a benchmark's training images, by their place in the data set, as JSON."
+        prog=prog,
+        description="Write which images a benchmark's training set is, as JSON with their indices in the data set.",
+        examples=["ltzoo subset cifar100lt --rule first --data-dir data --output subset.json"],
     )
     parser.add_argument("benchmark", help="such as cifar100lt")
     parser.add_argument("--rule", choices=list(SUBSET_RULES), default="cao", help="how they are chosen (%(default)s)")
     parser.add_argument(
-        "--output", required=True, type=writable, metavar="FILE", help="train.py --subset takes it back"
+        "--output", required=True, type=writable, metavar="FILE", help="file to write, as input of train --subset"
     )
     add_data_options(parser)
+    return parser
 
-    def command(arguments: argparse.Namespace) -> None:
-        benchmark = get_benchmark(arguments.benchmark)
-        subset = load_subset(benchmark, arguments.rule, arguments.data_dir, arguments.download)
-        with whole_file(arguments.output) as fresh:
-            fresh.write_text(json.dumps(subset.to_dict()) + "\n", encoding="utf-8")
-        print(f"{len(subset.indices)} images in the order {subset.layout!r}, sha256 {subset.sha256}")
 
-    return run(parser, command, argv)
+def command(arguments: argparse.Namespace) -> None:
+    """Write the file; print the number of images and the hash of their indices."""
+    benchmark = get_benchmark(arguments.benchmark)
+    subset = load_subset(benchmark, arguments.rule, arguments.data_dir, arguments.download)
+    with whole_file(arguments.output) as fresh:
+        fresh.write_text(json.dumps(subset.to_dict()) + "\n", encoding="utf-8")
+    print(f"{len(subset.indices)} images in the order {subset.layout!r}, sha256 {subset.sha256}")
+
+
+def main(argv: list[str] | None = None, prog: str = "ltzoo subset") -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(prog), command, argv)

@@ -1,14 +1,14 @@
-"""`train.py` and `python -m ltzoo train`: train a recipe."""
+"""`train.py` and `ltzoo train`: train recipes.
+
+The trainer is imported once the recipes are known, so that help and a wrong name or setting need not wait for it.
+"""
 
 import argparse
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ltzoo import hub
 from ltzoo.cli.parser import (
     Parser,
     add_data_options,
@@ -22,12 +22,8 @@ from ltzoo.cli.parser import (
     run,
     seed,
 )
-from ltzoo.data import HOLD_OUT
 from ltzoo.errors import InputError
-from ltzoo.evaluate import Figures, accuracy_table
-from ltzoo.recipes import Recipe, override, parse_setting, read_recipe
-from ltzoo.registry import get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train_all
+from ltzoo.recipes import Recipe, get_recipe, override, parse_setting, read_recipe
 
 _FIELDS = {
     "batch_size": "batch_size",
@@ -44,25 +40,36 @@ _FIELDS = {
     "mixup": "views.0.mixup",
     "cutmix": "views.0.cutmix",
 }
-"""Options to the fields that they set."""
+"""Options, and the field of the recipe that each sets."""
 
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def build_parser(prog: str) -> Parser:
     """Make the parser. Flags are timm's wherever timm has them."""
-    parser = Parser(prog=prog, description="Train a recipe; the run lies in OUTPUT/NAME/seedN.")
+    parser = Parser(
+        prog=prog,
+        description="Train a recipe and measure it; the run is written to OUTPUT/NAME/seedN.",
+        examples=[
+            "ltzoo train --recipe resnet20_digitslt_vs_ssesam",
+            "ltzoo train --recipe resnet50_imagefolder_vs_ssesam --data-dir photos --pretrained",
+            "accelerate launch -m ltzoo train --recipe resnet32_cifar100lt_vs_ssesam --data-dir data",
+        ],
+    )
     parser.add_argument(
-        "--recipe", required=True, nargs="+", metavar="NAME|FILE", help="recipes' names, or recipes as YAML"
+        "--recipe", required=True, nargs="+", metavar="NAME|FILE", help="names of recipes, or YAML files of recipes"
     )
     add_data_options(parser)
     files = add_files_options(parser)
     add_skip_option(files)
     files.add_argument(
-        "--image-cache", type=Path, metavar="DIR", help="keep images of --set input.shorter_side=PIXELS here"
+        "--image-cache",
+        type=Path,
+        metavar="DIR",
+        help="keep the images of --set input.shorter_side=PIXELS here",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("output"), metavar="DIR", help="holds the run folders (%(default)s)"
+        "--output", type=Path, default=Path("output"), metavar="DIR", help="folder of the run folders (%(default)s)"
     )
     parser.add_argument(
         "--seed",
@@ -70,9 +77,10 @@ def build_parser(prog: str) -> Parser:
         nargs="+",
         default=[0],
         metavar="N",
-        help="of weights, order, augmentation and noise (0); several run side by side on a GPU, in turn on a CPU",
+        help="seed of weights, order, augmentation and noise (0); several seeds are trained side by side on a GPU, one "
+        "after the other on a CPU",
     )
-    parser.add_argument("--resume", action="store_true", help="go on with the run that is there, or begin it")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run, or begin it")
     add_save_epochs(parser)
 
     fields = add_field_options(parser)
@@ -82,8 +90,8 @@ def build_parser(prog: str) -> Parser:
         "--holdout",
         type=held_out,
         metavar="N",
-        help="train without N images a class and measure those, not the test set: settings are chosen by them; "
-        "below 1, that share of each class's images in files",
+        help="train without N images per class and measure accuracy on those instead of the test set, to choose "
+        "settings; for images in files, N below 1 is a share of each class",
     )
 
     how = parser.add_argument_group("how it runs")
@@ -94,16 +102,16 @@ def build_parser(prog: str) -> Parser:
     how.add_argument(
         "--channels-last",
         action=argparse.BooleanOptionalAction,
-        help="channels-last memory format; by itself on CPUs and in reduced precision",
+        help="channels-last memory format (chosen automatically on CPUs and in reduced precision)",
     )
     how.add_argument("--eager", action="store_true", help="on CUDA, launch kernels one by one instead of as one graph")
     how.add_argument("--torchcompile", nargs="?", const="inductor", metavar="BACKEND", help="compile the model")
     how.add_argument(
-        "-j", "--workers", type=not_below_zero, metavar="N", help="processes that decode images (one a core, up to 8)"
+        "-j", "--workers", type=not_below_zero, metavar="N", help="processes that decode images (one per core, up to 8)"
     )
-    how.add_argument("--sync-bn", action="store_true", help="in several processes, BatchNorm sees all their images")
+    how.add_argument("--sync-bn", action="store_true", help="BatchNorm over the images of all processes")
     how.add_argument(
-        "--threads", type=at_least_one, metavar="N", help="CPU threads; 1 for small images, else all cores"
+        "--threads", type=at_least_one, metavar="N", help="CPU threads (1 for small images, else all cores)"
     )
     how.add_argument(
         "--log-wandb", action="append_const", dest="log_with", const="wandb", help="same as --log-with wandb"
@@ -115,33 +123,45 @@ def build_parser(prog: str) -> Parser:
 
 
 def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
-    """Add the options that change fields of a recipe, see `requested_recipe`; their group."""
-    fields = parser.add_argument_group("fields of the recipe (a run that changes one is kept as an override)")
+    """Add the options that change fields of a recipe, see `requested_recipe`; returns their group."""
+    fields = parser.add_argument_group("fields of the recipe (changes are recorded as overrides)")
     fields.add_argument("--epochs", type=at_least_one, metavar="N", help="scale the schedule to N epochs")
-    fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images a step, over all processes")
+    fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images per step, of all processes")
     fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
     fields.add_argument("--weight-decay", type=float, metavar="DECAY", help="weight decay")
     fields.add_argument("--opt", choices=["sgd", "adamw"], help="base optimizer")
-    fields.add_argument("--layer-decay", type=float, metavar="FACTOR", help="of the learning rate, layer by layer down")
-    fields.add_argument("--head-only", action="store_true", help="train the classifier, keep all below as it is")
-    fields.add_argument("--arch", metavar="NAME[.TAG]", help="another architecture, any of timm's")
-    fields.add_argument("--pretrained", action="store_true", help="start from timm's weights; fetches them")
     fields.add_argument(
-        "--initial-checkpoint", metavar="NAME|FILE", help="start from a checkpoint (as --model of validate) or a file"
+        "--layer-decay",
+        type=float,
+        metavar="FACTOR",
+        help="learning rate factor per layer group",
+    )
+    fields.add_argument("--head-only", action="store_true", help="train the classifier only")
+    fields.add_argument("--arch", metavar="NAME[.TAG]", help="another architecture, any of timm's")
+    fields.add_argument("--pretrained", action="store_true", help="start from timm's weights, downloaded")
+    fields.add_argument(
+        "--initial-checkpoint",
+        metavar="NAME|FILE",
+        help="start from a checkpoint (as for validate --model) or a file",
     )
     fields.add_argument("--img-size", type=at_least_one, metavar="PIXELS", help="height and width, for images in files")
     fields.add_argument("--aa", metavar="POLICY", help="augmentation policy, such as rand-m9-mstd0.5")
-    fields.add_argument("--color-jitter", type=float, metavar="FACTOR", help="of brightness, contrast and saturation")
+    fields.add_argument(
+        "--color-jitter",
+        type=float,
+        metavar="FACTOR",
+        help="of brightness, contrast and saturation",
+    )
     fields.add_argument("--mixup", type=float, metavar="ALPHA", help="alpha of mixup")
     fields.add_argument("--cutmix", type=float, metavar="ALPHA", help="alpha of CutMix")
-    fields.add_argument("--clip-grad", type=float, metavar="NORM", help="largest norm of the gradient of a step")
+    fields.add_argument("--clip-grad", type=float, metavar="NORM", help="clip the gradient to this norm")
     fields.add_argument(
-        "--micro-batches", type=at_least_one, metavar="N", help="run a batch in N parts, one after the other"
+        "--micro-batches", type=at_least_one, metavar="N", help="compute a batch in N parts, one after the other"
     )
-    fields.add_argument("--model-ema", action="store_true", help="keep a moving average of the weights instead")
-    fields.add_argument("--model-ema-decay", type=float, metavar="DECAY", help="that of --model-ema, a step (0.9998)")
+    fields.add_argument("--model-ema", action="store_true", help="evaluate and keep a moving average of the weights")
+    fields.add_argument("--model-ema-decay", type=float, metavar="DECAY", help="decay of --model-ema per step (0.9998)")
     fields.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other field, as show prints"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any other field, named as ltzoo show prints it"
     )
     return fields
 
@@ -162,7 +182,7 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
         if getattr(arguments, flag) is not None:
             settings[key] = getattr(arguments, flag)
     if arguments.img_size is not None and not recipe.natural:
-        raise InputError(f"--img-size is for images in files; those of {recipe.benchmark} have their size")
+        raise InputError(f"--img-size is for images in files; those of {recipe.benchmark} have a fixed size")
     if arguments.head_only:
         settings |= {"trainable.weights": "head", "trainable.batchnorm": "frozen"}
     if arguments.pretrained and arguments.initial_checkpoint:
@@ -188,7 +208,12 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
 
 
 def command(arguments: argparse.Namespace) -> None:
-    """Train, then print the figures and where everything lies."""
+    """Train, then print each run's figures and where its files are."""
+    recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
+
+    from ltzoo.cli.train_report import report
+    from ltzoo.train import TrainOptions, train_all
+
     options = TrainOptions(
         data_dir=arguments.data_dir,
         output=arguments.output,
@@ -211,31 +236,8 @@ def command(arguments: argparse.Namespace) -> None:
         image_cache=arguments.image_cache,
         trackers=tuple(dict.fromkeys(arguments.log_with or ())),
     )
-    recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
     jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]
     train_all(jobs, lambda recipe, folder: print(report(recipe, folder)) if is_main_process() else None)
-
-
-def report(recipe: Recipe, folder: RunFolder) -> str:
-    """Write what a finished run has to say."""
-    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    selected_on = "held-out images" if HOLD_OUT in metrics["overrides"] else "the test set"
-    best = f"best epoch on {selected_on} ({metrics['best']['epoch'] + 1})"
-    figures = {metrics["last"]["rule"]: metrics["last"], best: metrics["best"]}
-    if metrics["paper"]:
-        figures[f"the paper's rule (epoch {metrics['paper']['epoch'] + 1})"] = metrics["paper"]
-    rows: dict[str, Mapping[str, float | None]]
-    rows = {label: Figures.from_dict(document).headline for label, document in figures.items()}
-    for figure in () if metrics["overrides"] else recipe.published:
-        rows[f"published: {figure.paper}, {figure.table}, {figure.row}"] = asdict(figure.mean)
-    changed = f"\noverridden: {', '.join(metrics['overrides'])}" if metrics["overrides"] else ""
-    return (
-        f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
-        f"{accuracy_table(rows)}\n"
-        f"pictures:   {folder.checkpoint / hub.CLASSES_PICTURE}  {folder.checkpoint / hub.CURVES_PICTURE}\n"
-        f"checkpoint: {folder.checkpoint}\n"
-        f"load it:    ltzoo.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
-    )
 
 
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:

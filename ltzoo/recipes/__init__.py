@@ -1,4 +1,7 @@
-"""Recipes: protocols and the papers' tables as data, and the names composed of them."""
+"""Recipes: protocols and the papers' tables as data, and the names composed of them.
+
+A recipe's model is built by `ltzoo.recipes.model`, which is imported by itself since it loads timm.
+"""
 
 from ltzoo.recipes.citations import CITATIONS
 from ltzoo.recipes.compose import compose
@@ -11,7 +14,6 @@ from ltzoo.recipes.document import (
     recipe_to_dict,
     to_yaml,
 )
-from ltzoo.recipes.model import build_model, model_arguments, view_of
 from ltzoo.recipes.parts import (
     CosineHead,
     FirstStage,
@@ -28,6 +30,7 @@ from ltzoo.recipes.parts import (
 )
 from ltzoo.recipes.protocols import PROTOCOLS, Protocol
 from ltzoo.recipes.recipe import Accuracy, PaperRule, Published, Recipe, Source
+from ltzoo.recipes.registry import get_recipe, list_recipes, register_recipe
 from ltzoo.recipes.shipped import shipped_recipes
 
 __all__ = [
@@ -51,16 +54,16 @@ __all__ = [
     "Start",
     "Trainable",
     "Weights",
-    "build_model",
     "compose",
     "differences",
-    "model_arguments",
+    "get_recipe",
+    "list_recipes",
     "override",
     "parse_setting",
     "read_recipe",
     "recipe_from_dict",
     "recipe_to_dict",
+    "register_recipe",
     "shipped_recipes",
     "to_yaml",
-    "view_of",
 ]

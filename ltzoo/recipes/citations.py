@@ -1,4 +1,4 @@
-"""BibTeX of the works that recipes rest on."""
+"""BibTeX entries of the works that recipes cite, by key."""
 
 CITATIONS: dict[str, str] = {
     "rangwani2022": """@inproceedings{rangwani2022escaping,
@@ -108,4 +108,4 @@ METHOD_CITATIONS: dict[str, str] = {
     "crt": "kang2020",
     "focalsam": "li2025",
 }
-"""The word of a loss, rule or perturbation to the work that defines it; CE and SGD need none."""
+"""The work that defines each loss, rule or perturbation, by its word in a recipe's name; CE and SGD have none."""

@@ -1,10 +1,11 @@
-"""Recipes as documents: dictionaries and YAML, there and back, with every field checked by its type."""
+"""Recipes as documents: to dictionaries and YAML and back, with every field checked against its type."""
 
 import copy
 import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -26,18 +27,22 @@ _KINDS: dict[type, Mapping[str, type]] = {
     Perturbation: PERTURBATIONS,
     RadiusSchedule: RADIUS_SCHEDULES,
 }
-"""Fields that hold one of several records; its `name` says which."""
+"""Types of fields that hold one of several records; the record's `name` says which."""
 
 _IDENTITY = ("name", "protocol", "source", "published")
-"""What a recipe is; `override` leaves it alone."""
+"""Fields that identify a recipe; `override` refuses them."""
 
 _COMPUTING = "precision"
-"""The field that says how a run computes, not what: every figure names it, and it is no override."""
+"""The field that each run chooses for itself and records beside its figures; it is not an override."""
 
 _YAML_FAULTS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
-"""What PyYAML raises; a date or a tag that makes no sense is no YAMLError."""
+"""What PyYAML raises; for an impossible date or tag it is not a YAMLError."""
 
 Document = dict[str, Any]
+
+
+class _UnknownKeyError(InputError):
+    """A document has a key that its record lacks."""
 
 
 def recipe_to_dict(recipe: Recipe) -> Document:
@@ -56,14 +61,19 @@ def recipe_from_dict(document: Mapping[str, Any]) -> Recipe:
     """Build a recipe from a document.
 
     Raises:
-        InputError: a key is unknown or missing, or a value has the wrong type or makes no sense; its path is named.
+        InputError: a key is unknown or missing, or a value has the wrong type or is not allowed, each named by its
+            path; or the document was written by version 0.1.
     """
     if isinstance(document, Mapping) and "classifier" in document and "head" not in document:
+        name = document.get("name")
         raise InputError(
-            "this recipe was written by ltzoo 0.1, whose form is no longer read: print it anew with "
-            "`ltzoo show NAME`, and train it again or load it with ltzoo 0.1"
+            f"the recipe {name!r} was written by ltzoo 0.1, whose form is no longer read; copy its settings into what "
+            f"`ltzoo show {name}` prints, or use ltzoo 0.1"
         )
-    return _record(Recipe, document, "")
+    try:
+        return _record(Recipe, document, "")
+    except _UnknownKeyError as error:
+        raise InputError(f"{error}; a newer version of ltzoo may have written it") from error
 
 
 def _record(kind: type, document: Any, path: str) -> Any:
@@ -76,13 +86,13 @@ def _record(kind: type, document: Any, path: str) -> Any:
         if not isinstance(name, str) or name not in _KINDS[kind]:
             raise InputError(f"{path}.name must be one of {', '.join(_KINDS[kind])}, not {name!r}")
         kind = _KINDS[kind][name]
-    hints = {field.name: get_type_hints(kind)[field.name] for field in fields(kind)}
-    # A field that comes later has a default, so that documents written before it can still be read.
+    hints = _field_types(kind)
+    # Fields added later have defaults, so that documents written before can still be read.
     required = {field.name for field in fields(kind) if field.default is MISSING}
     where = f"{path}." if path else ""
     for key in [*values, *hints]:
         if key not in hints:
-            raise InputError(
+            raise _UnknownKeyError(
                 f"unknown key {where}{key}; there are {', '.join(where + name for name in hints) or 'none'}"
             )
         if key not in values and key in required:
@@ -96,13 +106,20 @@ def _record(kind: type, document: Any, path: str) -> Any:
         raise InputError(f"{path or 'recipe'}: {error}") from error
 
 
+@cache
+def _field_types(kind: type) -> dict[str, Any]:
+    """Resolve the types of a dataclass's fields."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
 def _value(hint: Any, value: Any, path: str) -> Any:
-    """Check a value against the type of its field; a float field takes whole numbers too."""
+    """Check a value against the type of its field; a float field accepts whole numbers too."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        # A number or text is written as it is, a record as a mapping.
+        # A mapping is a record; a number or text is not.
         record = isinstance(value, Mapping) and any(is_dataclass(kind) for kind in arguments)
         fitting = [a for a in arguments if a is not type(None) and (not record or is_dataclass(a))]
         return _value(fitting[0], value, path)
@@ -124,7 +141,7 @@ def _value(hint: Any, value: Any, path: str) -> Any:
 
 
 def _number(value: Any, path: str) -> float:
-    """Read a finite number. YAML takes 1e-3, without a point, for text; people do not."""
+    """Parse a finite number; also text such as 1e-3, which YAML does not read as a number."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -138,7 +155,7 @@ _WORDS = {int: "a whole number", bool: "true or false", str: "text"}
 
 
 def to_yaml(document: Mapping[str, Any]) -> str:
-    """Write a document as YAML, keys in their order, short lists on one line."""
+    """Format a document as YAML, with keys in their order and short lists on one line."""
     return yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
@@ -158,15 +175,15 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe from YAML, as `ltzoo show` and a run's `recipe.yaml` write it.
 
     Raises:
-        InputError: the file is missing, is no YAML, or is no recipe.
+        InputError: the file is missing, is not YAML, or is not a recipe.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, *_YAML_FAULTS) as error:
         raise InputError(f"{path} cannot be read as a recipe: {' '.join(str(error).split())[:160]}") from error
     if not isinstance(document, dict):
-        raise InputError(f"{path} holds no recipe: it must be a mapping, as `python -m ltzoo show NAME` prints it")
-    # What a run adds to its recipe.yaml describes the run, not the recipe.
+        raise InputError(f"{path} holds no recipe: it must be a mapping, as `ltzoo show NAME` prints it")
+    # A run adds these keys to its recipe.yaml; they describe the run, not the recipe.
     recipe_part = {key: value for key, value in document.items() if key not in ("overrides", "run")}
     try:
         return recipe_from_dict(recipe_part)
@@ -175,14 +192,14 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def parse_setting(text: str, flag: str = "--set") -> tuple[str, Any]:
-    """Split `key=value`, the value being YAML.
+    """Parse `key=value`, where the value is YAML.
 
     Args:
         text: the setting.
-        flag: the option that it was given to.
+        flag: the option that it was given to, for the error message.
 
     Raises:
-        InputError: there is no `=`, or the value is no YAML.
+        InputError: there is no `=`, or the value is not YAML.
     """
     key, equals, value = text.partition("=")
     if not key or not equals:
@@ -198,16 +215,16 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
     Args:
         recipe: the recipe.
-        settings: dotted keys, such as `perturbation.rho_tail`, to values. A whole record is a mapping with its `name`.
+        settings: values by dotted keys, such as `perturbation.rho_tail`. A whole record is a mapping with its `name`.
 
     Raises:
-        InputError: a key is unknown or belongs to the recipe's identity, or a value does not fit.
+        InputError: a key is unknown or identifies the recipe, or a value is not allowed.
     """
     document = recipe_to_dict(recipe)
     for key, value in settings.items():
         *parents, last = key.split(".")
         if key.split(".")[0] in _IDENTITY:
-            raise InputError(f"{key} says what the recipe is and cannot be set; write a recipe of your own instead")
+            raise InputError(f"{key} identifies the recipe and cannot be set; write a recipe of your own instead")
         place: Any = document
         for parent in parents:
             place = _by_key(place).get(parent)
@@ -215,7 +232,7 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
             known = ", ".join(k for k in flatten(recipe_to_dict(recipe)) if k.split(".")[0] not in _IDENTITY)
             raise InputError(f"unknown key {key}; there are {known}")
         place[int(last) if isinstance(place, list) else last] = copy.deepcopy(value)
-    return recipe_from_dict(document)
+    return _record(Recipe, document, "")
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> Document:
@@ -228,7 +245,7 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> Document:
 
 
 def _by_key(value: Any) -> Document:
-    """Give the entries of a mapping, or of a list of mappings by their index; nothing of any other value."""
+    """Return the entries of a mapping, or of a list of mappings by their index; none for any other value."""
     if isinstance(value, dict):
         return value
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
@@ -237,9 +254,9 @@ def _by_key(value: Any) -> Document:
 
 
 def differences(used: Recipe, registered: Recipe) -> dict[str, list[Any]]:
-    """List where two recipes differ: dotted key to [registered, used]; None where one has no such field.
+    """List the fields in which two recipes differ: dotted key to [registered, used], None where a field is missing.
 
-    Precision is left out: each run chooses its own and records it.
+    Precision is left out, since each run chooses its own and records it.
     """
     found = _differing(recipe_to_dict(registered), recipe_to_dict(used), "")
     found.pop(_COMPUTING, None)

@@ -1,4 +1,4 @@
-"""From a recipe to its untrained model, and to how that model sees files' images."""
+"""A recipe's model with fresh weights, and how images in files reach it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,20 +9,20 @@ from torch import nn
 
 from ltzoo.data import NATURAL_BENCHMARKS, DataSet, View
 from ltzoo.errors import InputError
-from ltzoo.models import CosineClassifier  # and its architectures are registered with timm
+from ltzoo.models import CosineClassifier  # this also registers our architectures with timm
 from ltzoo.models.classifier import classifier_of
 from ltzoo.recipes.recipe import Recipe
 
 
 def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> View:
-    """Say how files' images reach a recipe's model: as its `input` says, and where that is silent, as timm has it.
+    """Return how images in files reach a recipe's model: its `input`, and timm's settings where that is None.
 
     Args:
-        recipe: a recipe whose images lie in files.
+        recipe: a recipe on images in files.
         cfg: the `pretrained_cfg` of the weights that training starts from; that of the architecture unless given.
 
     Raises:
-        InputError: timm knows no such architecture, or its images are not RGB.
+        InputError: timm does not know the architecture, or its images are not RGB.
     """
     found = dict(cfg) if cfg is not None else _cfg(recipe).to_dict()
     channels, size, _ = found["input_size"]
@@ -41,18 +41,18 @@ def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> View:
 
 
 def model_arguments(recipe: Recipe, data_set: DataSet | None = None) -> dict[str, Any]:
-    """Name what timm must be told to build a recipe's architecture, beside the number of classes.
+    """Return the arguments of `timm.create_model` for a recipe's architecture, except the number of classes.
 
     Args:
         recipe: the recipe.
-        data_set: what the model is to see, where the recipe alone does not say: that of a benchmark in files.
+        data_set: the images that the model is built for; needed only for a benchmark in files.
     """
     data_set = data_set or recipe.data.data_set
     arguments: dict[str, Any] = {"in_chans": data_set.channels}
     if recipe.head.name != "linear":
         arguments["classifier"] = recipe.head.name
     cfg = _cfg(recipe)
-    # Such a model, a ViT say, has weights for each place of the image.
+    # Such a model, for example a ViT, has weights for each position in the image.
     if cfg.fixed_input_size and cfg.input_size[-1] != data_set.image_size:
         arguments["img_size"] = data_set.image_size
     return arguments
@@ -65,13 +65,13 @@ def build_model(
 
     Args:
         recipe: the recipe.
-        num_classes: the benchmark's number unless given.
-        data_set: what the model is to see, where the recipe alone does not say: that of a benchmark in files.
+        num_classes: number of classes; the benchmark's if None.
+        data_set: the images that the model is built for; needed only for a benchmark in files.
         **kwargs: for `timm.create_model`.
 
     Raises:
-        InputError: timm knows no such architecture, or cannot build it with these arguments; or nothing says how many
-            classes there are.
+        InputError: timm does not know the architecture or cannot build it with these arguments; or the number of
+            classes is unknown.
     """
     _cfg(recipe)
     if data_set is None:
@@ -93,7 +93,7 @@ def build_model(
         model = timm.create_model(recipe.architecture, pretrained_cfg_overlay=overlay, **arguments)
     except (TypeError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         if kwargs:
-            raise  # the caller's mistake, not the recipe's
+            raise  # the mistake is the caller's, not the recipe's
         reason = " ".join(str(error).split())
         raise InputError(f"timm cannot build {recipe.architecture} with {arguments}: {reason}") from error
     if classes and isinstance(classifier_of(model), CosineClassifier) != (recipe.head.name == "cosine"):
@@ -118,10 +118,10 @@ def _cfg(recipe: Recipe) -> PretrainedCfg:
 
 
 def _foreseen(recipe: Recipe, num_classes: int | None) -> DataSet:
-    """Describe a benchmark in files before any file is seen."""
+    """Describe a benchmark in files before any file is opened."""
     natural = NATURAL_BENCHMARKS[recipe.benchmark]
     classes = natural.num_classes or num_classes
     if not classes:
-        raise InputError(f"{recipe.name} has as many classes as its images; say num_classes")
+        raise InputError(f"the number of classes of {recipe.name} depends on its images; give num_classes")
     counts = (1,) * classes
     return natural.opened(counts, tuple(map(str, range(classes))), view_of(recipe)).data_set

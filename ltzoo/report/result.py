@@ -8,7 +8,8 @@ from typing import Any
 
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, all_groups, get_benchmark
 from ltzoo.evaluate import Figures, group_accuracy
-from ltzoo.recipes import Recipe, recipe_from_dict, recipe_to_dict, view_of
+from ltzoo.recipes import Recipe, recipe_from_dict, recipe_to_dict
+from ltzoo.recipes.model import view_of
 from ltzoo.registry import list_recipes
 
 RULES = {"last": "last epoch", "best": "best epoch on the test set", "paper": "the paper's own rule"}

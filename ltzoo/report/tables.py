@@ -5,7 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 
 from ltzoo.evaluate import RESULT_COLUMNS, markdown_table
-from ltzoo.recipes import Recipe, build_model
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.model import build_model
 from ltzoo.report.standing import COLUMNS, Standing
 
 CSV_COLUMNS = (

@@ -15,7 +15,8 @@ from ltzoo import hub
 from ltzoo.data import Pictures, make_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
-from ltzoo.recipes import PaperRule, Recipe, build_model, model_arguments, recipe_to_dict
+from ltzoo.recipes import PaperRule, Recipe, recipe_to_dict
+from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.train.record import RunRecord
 from ltzoo.train.run_folder import Row, RunFolder, write_text
 from ltzoo.train.state import read_tensors

@@ -31,7 +31,8 @@ from ltzoo.data.files import (
     without_unreadable,
 )
 from ltzoo.errors import InputError
-from ltzoo.recipes import Recipe, view_of
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.model import view_of
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.start import StartWeights
 

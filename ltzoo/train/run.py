@@ -26,7 +26,8 @@ from ltzoo.data import (
 )
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
-from ltzoo.recipes import Recipe, build_model
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.model import build_model
 from ltzoo.train.checkpoints import Evaluation, check_not_missed, save_epoch, write_final_checkpoint
 from ltzoo.train.checks import check_parts, settings_warnings
 from ltzoo.train.cuda_graph import CapturedStep, why_not_captured

@@ -18,7 +18,8 @@ from ltzoo.data import HOLD_OUT, DataSet
 from ltzoo.errors import InputError, first_line
 from ltzoo.hub.benchmark import read_view
 from ltzoo.hub.places import places
-from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights, model_arguments
+from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
+from ltzoo.recipes.model import model_arguments
 from ltzoo.registry import find_checkpoint, get_recipe
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.run_folder import RunFolder

@@ -22,9 +22,9 @@ def test_a_list_beside_a_single_class_is_named(tmp_path, capsys):
     (tmp_path / "images/0.png").write_bytes(png(np.zeros((4, 4, 3), np.uint8)))
     (tmp_path / "labels.csv").write_text("image,label\n")
     found = warnings(tmp_path, capsys=capsys)
-    assert "there is one class: nothing is to be told apart, and training refuses it" in found
+    assert "there is only one class: there is nothing to classify, and training refuses it" in found
     assert found[-1] == (
-        f"nothing reads {tmp_path}/labels.csv; if it lists the images and their classes, name it in place of DIR"
+        f"{tmp_path}/labels.csv is not read; if it lists the images and their classes, name it instead of DIR"
     )
 
 
@@ -41,5 +41,5 @@ def test_a_list_that_is_not_the_benchmarks_is_said_to_be_none(tmp_path, capsys, 
         (tmp_path / "imagenetlt" / f"{k}.png").write_bytes(png(np.full((4, 4, 3), k, np.uint8)))
     for options in ((), ("--hold-out", "1")):
         found = warnings(tmp_path, "--benchmark", "imagenetlt", "--quick", *options, capsys=capsys)
-        expected = "imagenetlt has 6 training images, and here are 5: figures are not those of the benchmark"
+        expected = "imagenetlt has 6 training images, here are 5: accuracies are not comparable with the benchmark's"
         assert found[-1:] == ([] if images == 6 else [expected])

@@ -13,8 +13,8 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main as front_door
-from ltzoo.cli import train as train_command
-from ltzoo.cli.train import build_parser, main, report, requested_recipe
+from ltzoo.cli.train import build_parser, main, requested_recipe
+from ltzoo.cli.train_report import report
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import get_recipe
@@ -100,20 +100,16 @@ def test_precision_is_the_flags_then_accelerates_then_the_recipes(argv, launched
     assert recipe_of(*argv).precision == precision
 
 
-@pytest.mark.parametrize(("argv", "hold_out"), [([], None), (["--hold-out", "20"], 20)])
-def test_images_are_held_out_where_it_is_asked_for(argv, hold_out, monkeypatch):
-    asked = []
-    monkeypatch.setattr(train_command, "train_all", lambda jobs, report: asked.extend(jobs))
+@pytest.mark.parametrize(
+    ("argv", "hold_out", "epochs"),
+    [([], None, ()), (["--hold-out", "20", "--save-epochs", "5,40,10"], 20, (5, 40, 10))],
+)
+def test_options_of_a_run_reach_the_trainer(argv, hold_out, epochs, monkeypatch):
+    jobs = []
+    monkeypatch.setattr("ltzoo.train.train_all", lambda given, report: jobs.extend(given))
     assert main(["--recipe", NAME, *argv]) == 0
-    assert [(recipe, options.hold_out) for recipe, options in asked] == [(get_recipe(NAME), hold_out)]
-
-
-@pytest.mark.parametrize(("argv", "epochs"), [([], ()), (["--save-epochs", "5,40,10"], (5, 40, 10))])
-def test_epochs_are_kept_where_it_is_asked_for(argv, epochs, monkeypatch):
-    asked = []
-    monkeypatch.setattr(train_command, "train_all", lambda jobs, report: asked.extend(jobs))
-    assert main(["--recipe", NAME, *argv]) == 0
-    assert [(recipe, options.save_epochs) for recipe, options in asked] == [(get_recipe(NAME), epochs)]
+    (recipe, options) = jobs[0]
+    assert (recipe, options.hold_out, options.save_epochs) == (get_recipe(NAME), hold_out, epochs)
 
 
 def test_a_precision_that_accelerate_has_and_we_have_not_is_refused(monkeypatch, capsys):
@@ -136,14 +132,21 @@ def test_an_output_that_is_a_file_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_recipe_file_is_taken_back(tmp_path, capsys):
-    from ltzoo.cli.browse import show_main
-
-    assert show_main([NAME]) == 0
+def test_a_recipe_file_is_trained_and_one_of_version_0_1_is_refused(tmp_path, monkeypatch, capsys):
+    jobs = []
+    monkeypatch.setattr("ltzoo.train.train_all", lambda given, report: jobs.extend(given))
+    assert front_door(["show", NAME]) == 0
     file = tmp_path / "recipe.yaml"
     file.write_text(capsys.readouterr().out)
-    parsed = build_parser("train.py").parse_args(["--recipe", str(file)])
-    assert requested_recipe(parsed.recipe[0], parsed) == get_recipe(NAME)
+    assert front_door(["train", "--recipe", str(file)]) == 0
+    assert [recipe for recipe, _ in jobs] == [get_recipe(NAME)]
+    document = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({key: document[key] for key in ("name", "loss")} | {"classifier": "linear"}))
+    assert front_door(["train", "--recipe", str(file), "--output", str(tmp_path / "output")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"ltzoo train: error: {file}: the recipe '{NAME}' was written by ltzoo 0.1, whose form is ")
+    assert f"`ltzoo show {NAME}` prints" in error and error.count("\n") == 1
+    assert not (tmp_path / "output").exists()
 
 
 @pytest.mark.parametrize(
@@ -249,8 +252,8 @@ def test_the_report_sets_published_figures_beside_ours(finished_run, tmp_path, o
     metrics = json.loads(finished_run.metrics.read_text())
     paper = metrics["best"] | {"overall": 12.5, "epoch": 9}
     (tmp_path / "metrics.json").write_text(json.dumps(metrics | {"overrides": overrides, "paper": paper}))
-    recipe = get_recipe("resnet32_cifar10lt_ce_drw_sam05")  # of which the paper's text gives the tail alone
+    recipe = get_recipe("resnet32_cifar10lt_ce_drw_sam05")  # of which the paper's text gives only the tail
     lines = [line.split() for line in report(recipe, RunFolder(tmp_path)).splitlines()]
     assert ["the", "paper's", "rule", "(epoch", "10)", "12.5"] in [line[:6] for line in lines]
     published = [line for line in lines if line[:1] == ["published:"]]
-    assert published == ([] if overrides else [["published:", "paper", "A,", "Figure", "4,", "rho", "0.05", "63.0"]])
+    assert published == ([] if overrides else [["published:", "rangwani2022,", "Figure", "4,", "rho", "0.05", "63.0"]])

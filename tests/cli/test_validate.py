@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ltzoo import hub
-from ltzoo.cli import validate
+from ltzoo.cli import measure_checkpoint
 from ltzoo.cli.validate import main
 from ltzoo.data import EvalBatches, load_test
 from ltzoo.evaluate import (
@@ -22,7 +22,8 @@ from ltzoo.evaluate import (
     read_logits,
 )
 from ltzoo.hub.manifest import write_manifest
-from ltzoo.recipes import build_model, model_arguments, recipe_to_dict
+from ltzoo.recipes import recipe_to_dict
+from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.registry import create_model, get_recipe
 from tests.hub.checkpoints import change_config
 
@@ -41,7 +42,8 @@ def test_it_measures_what_training_wrote(finished_run, tmp_path, capsys):
     assert json.loads(files["figures.json"].read_text()) == last
     printed = capsys.readouterr().out.splitlines()
     assert f"{last['overall']:.1f}" in printed[2]
-    assert printed[3] == f"top-5 {last['top5']:.1f}, expected calibration error {last['ece']:.1f} (15 bins)"
+    assert printed[3] == "head: many-shot classes, mid: medium-shot, tail: few-shot"
+    assert printed[4] == f"top-5 {last['top5']:.1f}, expected calibration error {last['ece']:.1f} (15 bins)"
     with files["results.csv"].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
@@ -124,9 +126,11 @@ def test_a_checkpoint_of_another_epoch_says_which(finished_run, tmp_path, monkey
     folder = shutil.copytree(finished_run.checkpoint, tmp_path / "checkpoint")
     change_config(folder, epoch=10)
     titles = []
-    monkeypatch.setattr(validate, "draw_reliability", lambda path, title, bins: titles.append(title))
-    monkeypatch.setattr(validate, "draw_confusion", lambda path, title, *rest: titles.append(title))
-    monkeypatch.setattr(validate, "draw_classes", lambda path, title, figures, groups: titles.append(figures.rule))
+    monkeypatch.setattr(measure_checkpoint, "draw_reliability", lambda path, title, bins: titles.append(title))
+    monkeypatch.setattr(measure_checkpoint, "draw_confusion", lambda path, title, *rest: titles.append(title))
+    monkeypatch.setattr(
+        measure_checkpoint, "draw_classes", lambda path, title, figures, groups: titles.append(figures.rule)
+    )
     files = {"--json": "f.json", "--logits": "l.safetensors", "--picture": "p.png", "--reliability": "r.png"}
     argv = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
     assert main(["--model", f"local-dir:{folder}", *argv, "--confusion", str(tmp_path / "c.png")]) == 0
@@ -202,7 +206,7 @@ def test_a_file_that_cannot_be_written_is_named_before_any_work(flag, tmp_path, 
     with pytest.raises(SystemExit) as stop:
         main(["--model", "local-dir:x", flag, str(tmp_path / "nowhere" / "file.png")])
     assert stop.value.code == 2
-    assert "its folder is not there" in capsys.readouterr().err
+    assert "its folder does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

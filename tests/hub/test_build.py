@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import build
-from ltzoo import registry
 from ltzoo.errors import InputError
+from ltzoo.recipes import registry
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results, write_result
 from ltzoo.train import RunFolder
@@ -69,7 +69,7 @@ def folders(tmp_path, monkeypatch):
     (tmp_path / "short_recipes.py").write_text(SHORT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_RECIPES", dict(registry._RECIPES))
+    monkeypatch.setattr(registry, "RECIPES", dict(registry.RECIPES))
     monkeypatch.delitem(sys.modules, "short_recipes", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     places = [word for name in ("output", "zoo", "results") for word in (f"--{name}", str(tmp_path / name))]
@@ -200,7 +200,7 @@ def test_on_cuda_runs_of_one_seed_and_precision_share_a_process(folders, monkeyp
 
     monkeypatch.setattr(build.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(build.subprocess, "Popen", popen)
-    recipes = registry._RECIPES
+    recipes = registry.RECIPES
     recipes[ONE] = replace(recipes["resnet20_digitslt_ce_sgd"], name=ONE, protocol="short", precision="tf32")
     names = [ONE, NAME, "resnet20_digitslt_ce_sam", "resnet20_digitslt_ce_sam10"]
     arguments = build.build_parser().parse_args([*names, "--jobs", "2", *folders, "--seeds", "0", "1"])

@@ -12,7 +12,7 @@ from ltzoo import hub
 from ltzoo.hub import load
 from ltzoo.hub.manifest import write_manifest
 from ltzoo.hub.save import read_example
-from ltzoo.recipes import model_arguments
+from ltzoo.recipes.model import model_arguments
 from tests.hub.checkpoints import change_config, change_weights, refused
 
 NAME = "resnet20_digitslt_ldam_sgd"

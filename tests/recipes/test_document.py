@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 
 import pytest
 import yaml
@@ -11,6 +10,8 @@ from ltzoo.data import Augmentation
 from ltzoo.errors import InputError
 from ltzoo.losses import DRW, LA, NoReweighting
 from ltzoo.recipes import (
+    Pretrained,
+    Trainable,
     differences,
     override,
     parse_setting,
@@ -33,18 +34,28 @@ def refused(call, match):
     assert "\n" not in str(caught.value)
 
 
-def test_every_shipped_recipe_comes_back_from_its_yaml(tmp_path, monkeypatch):
-    # Parsing takes most of the time: a text that read_recipe has parsed is not parsed a second time.
-    monkeypatch.setattr(yaml, "safe_load", lru_cache(maxsize=1)(yaml.safe_load))
-    path = tmp_path / "recipe.yaml"
+def test_every_shipped_recipe_comes_back_from_its_document():
     recipes = {recipe.name: recipe for recipe in shipped_recipes()}
 
     def check(name):
-        path.write_text(to_yaml(recipe_to_dict(recipes[name])))
-        assert read_recipe(path) == recipes[name]
-        assert yaml.safe_load(path.read_text()) == recipe_to_dict(recipes[name])
+        assert recipe_from_dict(recipe_to_dict(recipes[name])) == recipes[name]
 
     check_each(recipes, check)
+
+
+def test_a_recipe_of_each_kind_comes_back_from_its_yaml(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    kinds = {}
+    for recipe in shipped_recipes():
+        kinds[recipe.protocol, type(recipe.loss)] = recipe
+        kinds[recipe.protocol, type(recipe.reweighting), type(recipe.perturbation)] = recipe
+
+    def check(recipe):
+        path.write_text(to_yaml(recipe_to_dict(recipe)))
+        assert read_recipe(path) == recipe
+        assert yaml.safe_load(path.read_text()) == recipe_to_dict(recipe)
+
+    check_each(kinds.values(), check)
 
 
 def test_yaml_keeps_the_order_of_the_fields_and_short_lists_on_a_line():
@@ -72,7 +83,10 @@ def test_what_a_run_adds_to_its_recipe_is_passed_over(tmp_path):
         ("reweighting.start", 0, {"reweighting": DRW(start=0, beta=0.9999)}),
         ("loss", {"name": "la", "tau": 0.5}, {"loss": LA(tau=0.5)}),
         ("perturbation", {"name": "imbsam", "rho": "5e-2", "eta": 50}, {"perturbation": ImbSAM(rho=0.05, eta=50.0)}),
-        ("augmentation", {"crop_padding": 0, "horizontal_flip": False}, {"augmentation": Augmentation(0, False)}),
+        ("views.0", {"crop_padding": 0, "horizontal_flip": False}, {"views": (Augmentation(0, False),)}),
+        ("views.0.mixup", 0.2, {"views": (replace(RECIPE.augmentation, mixup=0.2),)}),
+        ("start", {"name": "pretrained"}, {"start": Pretrained()}),
+        ("trainable.batchnorm", "all", {"trainable": Trainable("all", "all")}),
         ("optimizer.nesterov", True, {"optimizer": replace(RECIPE.optimizer, nesterov=True)}),
         ("schedule.milestones", [10, 20], {"schedule": replace(RECIPE.schedule, milestones=(10, 20))}),
         ("groups", "count", {"groups": "count"}),
@@ -132,9 +146,14 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ),
         ("perturbation.name", "sgd", "unknown key perturbation.rho; there are none"),
         ("reweighting.beta", 1.5, "beta must lie in"),
-        ("classifier", "dense", "classifier must be one of linear, cosine, not 'dense'"),
+        ("head.name", "dense", "head.name must be one of linear, cosine, not 'dense'"),
+        ("head", "linear", "head must be a mapping, not 'linear'"),
+        ("start", {"name": "first_stage", "recipe": "x"}, "start.head is missing"),
+        ("views", [], "takes images of 1 view, not 0"),
+        ("views.1.mixup", 0.2, "unknown key views.1.mixup"),
+        ("classifier", "cosine", "unknown key classifier; there are .*head.name"),
         ("precision", "fp16", "precision must be one of float32, tf32, bfloat16, float16"),
-        ("batchnorm", ["all"], "batchnorm must be one of clean, all"),
+        ("trainable.batchnorm", ["all"], "trainable.batchnorm must be one of clean, all, frozen"),
         ("benchmark", "cifar100", "no benchmark is called 'cifar100'; the nearest are"),
         ("benchmark", 3, "benchmark must be text, not 3"),
         ("subset", "last", "subset must be one of cao, first, imported, not 'last'"),
@@ -145,14 +164,18 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("perturbation.rho", {"name": "ramp"}, "perturbation.rho.name must be one of steps, linear, cosine, stages"),
         ("perturbation.rho", {"name": "linear", "start": 0.1}, "perturbation.rho.end is missing"),
         ("perturbation.rho", {"name": "linear", "start": 0.1, "end": -1}, "end must be finite and not below 0"),
-        ("perturbation", {"name": "pgd", "rho": 0.1}, "batchnorm must be 'all' with pgd, which has no pass at w"),
+        (
+            "perturbation",
+            {"name": "pgd", "rho": 0.1},
+            "trainable.batchnorm must be 'all' with pgd, which",
+        ),
         ("groups", "quarters", "no grouping rule is called 'quarters'"),
         ("groups", "half", "'half' is not defined on cifar100lt"),
-        ("augmentation.crop_padding", -1, "crop_padding must be pixels from 0 on"),
-        ("name", "x", "name says what the recipe is and cannot be set"),
-        ("protocol", "lyu2025", "protocol says what the recipe is"),
-        ("source.paper", "lyu2025", "source.paper says what the recipe is"),
-        ("published", [], "published says what the recipe is"),
+        ("views.0.crop_padding", -1, "crop_padding must be pixels from 0 on"),
+        ("name", "x", "name identifies the recipe and cannot be set"),
+        ("protocol", "lyu2025", "protocol identifies the recipe"),
+        ("source.paper", "lyu2025", "source.paper identifies the recipe"),
+        ("published", [], "published identifies the recipe"),
     ],
 )
 def test_a_setting_that_makes_no_recipe_is_refused(key, value, match):
@@ -227,7 +250,11 @@ def document(**changes):
         ("a: [1,\n", "cannot be read as a recipe"),
         ("a: !!python/object:os.system x\n", "cannot be read as a recipe"),
         (b"\xff\xfe\x00", "cannot be read as a recipe"),
-        (document(colour="red"), "unknown key colour"),
+        (
+            document(colour="red"),
+            "unknown key colour; there are name, .*; a newer version of ltzoo may",
+        ),
+        (document(sampler={"name": "instance", "k": 4}), "unknown key sampler.k; .*a newer version of ltzoo"),
         ({key: value for key, value in document().items() if key != "loss"}, "loss is missing"),
         (document(loss=3), "loss must be a mapping, not 3"),
         (document(published=[{"paper": "rangwani2022"}]), r"published\[0\].table is missing"),
@@ -239,6 +266,16 @@ def test_files_that_hold_no_recipe_are_refused_and_named(content, match, tmp_pat
     content = to_yaml(content) if isinstance(content, dict) else content
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     refused(lambda: read_recipe(path), rf"recipe\.yaml.*{match}")
+
+
+def test_a_recipe_of_version_0_1_is_refused_by_name_with_what_to_do(tmp_path):
+    path = tmp_path / "old.yaml"
+    old = {"name": RECIPE.name, "architecture": "resnet32_cifar", "classifier": "linear", "batchnorm": "clean"}
+    path.write_text(to_yaml(old))
+    refused(
+        lambda: read_recipe(path),
+        rf"old.yaml: the recipe '{RECIPE.name}' was written by ltzoo 0.1, .* `ltzoo show {RECIPE.name}` prints",
+    )
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):

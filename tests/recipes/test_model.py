@@ -8,7 +8,8 @@ import torch
 
 from ltzoo.errors import InputError
 from ltzoo.models import CosineClassifier
-from ltzoo.recipes import build_model
+from ltzoo.recipes import CosineHead
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 
 CIFAR = get_recipe("resnet32_cifar100lt_ce_sgd")
@@ -67,7 +68,7 @@ def test_an_unknown_architecture_is_refused():
 
 def test_a_cosine_classifier_is_refused_where_the_architecture_has_none():
     with pytest.raises(InputError, match=r"timm cannot build resnet18 with .*'classifier': 'cosine'"):
-        build_model(replace(CIFAR, architecture="resnet18", classifier="cosine"))
+        build_model(replace(CIFAR, architecture="resnet18", head=CosineHead()))
 
 
 def test_a_mistake_of_the_caller_stays_a_type_error():

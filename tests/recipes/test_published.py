@@ -10,8 +10,8 @@ from tests.each import check_each
 
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
 
-# Paper A, Table 1: overall, head, mid and tail on CIFAR-10-LT and CIFAR-100-LT, then the standard deviations of both.
-A_TABLE_1 = """
+# Rangwani 2022, Table 1: overall, head, mid and tail on CIFAR-10-LT and CIFAR-100-LT, then their standard deviations.
+RANGWANI_TABLE_1 = """
 ce_sgd       | 71.7 90.8 71.9 52.3 | 38.5 64.5 36.8  8.2 | 0.1 3.6 0.4 3.7  | 0.5 0.7 1.0 1.0
 ce_sam       | 73.1 93.3 74.1 51.7 | 39.6 66.5 38.1  8.0 | 0.3 0.2 0.6 1.0  | 0.6 0.7 1.1 0.6
 ce_drw_sgd   | 75.5 91.6 74.1 61.4 | 41.0 61.3 41.7 14.7 | 0.2 0.4 0.4 0.9  | 0.6 1.3 0.5 0.9
@@ -22,8 +22,8 @@ vs_sgd       | 78.6 90.6 75.8 70.3 | 41.7 54.4 41.1 26.8 | 0.3 0.4 0.5 0.5  | 0.
 vs_sam       | 82.4 90.7 79.6 78.0 | 46.6 56.4 48.8 31.7 | 0.4 0.0 0.5 0.12 | 0.4 0.4 0.6 0.1
 """
 
-# Paper A, Table 2: overall, head and tail on CIFAR-10 and CIFAR-100 with the step profile.
-A_TABLE_2 = """
+# Rangwani 2022, Table 2: overall, head and tail on CIFAR-10 and CIFAR-100 with the step profile.
+RANGWANI_TABLE_2 = """
 ce_sgd       | 65.1 88.6 41.7 | 38.6 76.3  0.9
 ce_sam       | 66.1 92.9 39.4 | 39.3 78.6  0.0
 ce_drw_sgd   | 72.2 93.1 51.2 | 45.8 73.9 17.8
@@ -34,8 +34,8 @@ vs_sgd       | 77.0 91.7 62.3 | 46.5 69.0 24.1
 vs_sam       | 82.0 91.7 72.3 | 48.3 70.4 26.2
 """
 
-# Paper A, Table 3: overall, head, mid and tail on iNaturalist 2018 and ImageNet-LT.
-A_TABLE_3 = """
+# Rangwani 2022, Table 3: overall, head, mid and tail on iNaturalist 2018 and ImageNet-LT.
+RANGWANI_TABLE_3 = """
 ce_sgd       | 60.3 72.8 62.7 54.8 | 42.7 62.5 36.6 12.5
 ce_drw_sgd   | 63.0 59.8 64.4 62.3 | 44.9 57.9 42.2 21.6
 ce_drw_sam   | 65.3 60.5 66.2 65.5 | 47.1 56.6 45.8 28.1
@@ -43,14 +43,14 @@ ldam_drw_sgd | 67.5 63.0 68.3 67.8 | 49.9 61.1 48.2 28.3
 ldam_drw_sam | 70.1 64.1 70.5 71.2 | 53.1 62.0 52.1 34.8
 """
 
-# Paper A, Table 4: overall, head, mid and tail on CIFAR-10-LT and CIFAR-100-LT.
-A_TABLE_4 = """
+# Rangwani 2022, Table 4: overall, head, mid and tail on CIFAR-10-LT and CIFAR-100-LT.
+RANGWANI_TABLE_4 = """
 ce_drw_pgd    | 77.2 92.0 75.2 65.0 | 42.2 63.0 41.6 17.0
 ce_drw_lpfsgd | 78.5 90.8 77.7 67.2 | 42.9 64.0 43.7 15.8
 """
 
-# Paper B, Table 1: many, medium, few and overall on CIFAR-100-LT and CIFAR-10-LT.
-B_TABLE_1 = """
+# Lyu 2025, Table 1: many, medium, few and overall on CIFAR-100-LT and CIFAR-10-LT.
+LYU_TABLE_1 = """
 ce_sgd      | 74.3 43.1 11.6 44.6 | 92.3 78.6 54.8 77.0
 ce_sam      | 75.3 45.6 12.9 46.2 | 93.2 79.8 60.4 79.4
 ce_imbsam   | 72.3 50.4 16.6 47.9 | 92.2 79.2 65.8 80.4
@@ -69,16 +69,16 @@ vs_imbsam   | 68.9 55.2 25.4 51.0 | 90.9 80.0 76.6 83.3
 vs_ssesam   | 69.7 57.2 30.5 53.5 | 91.6 82.6 79.0 85.1
 """
 
-# Paper B, Table 2: rho of head and tail; many, medium, few and overall on ImageNet-LT.
-B_TABLE_2 = """
+# Lyu 2025, Table 2: rho of head and tail; many, medium, few and overall on ImageNet-LT.
+LYU_TABLE_2 = """
 ce_sgd    | 0    0    | 54.8 43.8 25.7 45.1
 ce_sam    | 0.05 0.05 | 54.9 44.8 28.4 46.0
 ce_imbsam | 0    0.15 | 54.9 44.6 29.2 46.1
 ce_ssesam | 0.05 0.15 | 56.0 46.0 31.2 47.5
 """
 
-# Paper B, Table 3: rho of head and tail; many, medium, few and overall at IF 100 and IF 50.
-B_TABLE_3 = """
+# Lyu 2025, Table 3: rho of head and tail; many, medium, few and overall at IF 100 and IF 50.
+LYU_TABLE_3 = """
 sgd        | 0    0    | 74.3 43.1 11.6 44.6 | 73.6 41.4 15.4 49.9
 sam        | 0.05 0.05 | 75.3 45.6 12.9 46.2 | 74.7 43.9 19.1 52.1
 imbsam05   | 0    0.05 | 73.0 50.1 15.2 47.6 | 71.4 48.5 23.2 53.3
@@ -95,16 +95,16 @@ def cells(table):
         yield row, [tuple(map(float, column.split())) for column in columns]
 
 
-def b(many, medium, few, overall):
+def in_our_order(many, medium, few, overall):
     return Accuracy(overall, many, medium, few)
 
 
 def published_by_hand():
     """Yield paper and table, recipe, mean, standard deviation and number of seeds of each cell."""
-    for row, (cifar10, cifar100, std10, std100) in cells(A_TABLE_1):
+    for row, (cifar10, cifar100, std10, std100) in cells(RANGWANI_TABLE_1):
         yield ("rangwani2022", "Table 1"), f"resnet32_cifar10lt_{row}", Accuracy(*cifar10), Accuracy(*std10), 3
         yield ("rangwani2022", "Table 1"), f"resnet32_cifar100lt_{row}", Accuracy(*cifar100), Accuracy(*std100), 3
-    for row, columns in cells(A_TABLE_2):
+    for row, columns in cells(RANGWANI_TABLE_2):
         for data_set, (overall, head, tail) in zip(("cifar10", "cifar100"), columns, strict=True):
             yield (
                 ("rangwani2022", "Table 2"),
@@ -113,23 +113,23 @@ def published_by_hand():
                 None,
                 3,
             )
-    for row, columns in cells(A_TABLE_3):
+    for row, columns in cells(RANGWANI_TABLE_3):
         for benchmark, mean in zip(("inat18", "imagenetlt"), columns, strict=True):
             yield ("rangwani2022", "Table 3"), f"resnet50_{benchmark}_{row}", Accuracy(*mean), None, None
-    for row, columns in cells(A_TABLE_4):
+    for row, columns in cells(RANGWANI_TABLE_4):
         for data_set, mean in zip(("cifar10", "cifar100"), columns, strict=True):
             yield ("rangwani2022", "Table 4"), f"resnet32_{data_set}lt_{row}", Accuracy(*mean), None, 3
     for rho, tail in (("05", 63.0), ("80", 73.0)):
         mean = Accuracy(None, None, None, tail)
         yield ("rangwani2022", "Figure 4"), f"resnet32_cifar10lt_ce_drw_sam{rho}", mean, None, None
-    for row, (cifar100, cifar10) in cells(B_TABLE_1):
-        yield ("lyu2025", "Table 1"), f"resnet34_cifar100lt_{row}", b(*cifar100), None, 1
-        yield ("lyu2025", "Table 1"), f"resnet34_cifar10lt_{row}", b(*cifar10), None, 1
-    for row, (_, imagenet) in cells(B_TABLE_2):
-        yield ("lyu2025", "Table 2"), f"resnet50_imagenetlt_{row}", b(*imagenet), None, 1
-    for row, (_, if100, if50) in cells(B_TABLE_3):
-        yield ("lyu2025", "Table 3"), f"resnet34_cifar100lt_ce_{row}", b(*if100), None, 1
-        yield ("lyu2025", "Table 3"), f"resnet34_cifar100lt50_ce_{row}", b(*if50), None, 1
+    for row, (cifar100, cifar10) in cells(LYU_TABLE_1):
+        yield ("lyu2025", "Table 1"), f"resnet34_cifar100lt_{row}", in_our_order(*cifar100), None, 1
+        yield ("lyu2025", "Table 1"), f"resnet34_cifar10lt_{row}", in_our_order(*cifar10), None, 1
+    for row, (_, imagenet) in cells(LYU_TABLE_2):
+        yield ("lyu2025", "Table 2"), f"resnet50_imagenetlt_{row}", in_our_order(*imagenet), None, 1
+    for row, (_, if100, if50) in cells(LYU_TABLE_3):
+        yield ("lyu2025", "Table 3"), f"resnet34_cifar100lt_ce_{row}", in_our_order(*if100), None, 1
+        yield ("lyu2025", "Table 3"), f"resnet34_cifar100lt50_ce_{row}", in_our_order(*if50), None, 1
 
 
 CELLS = list(published_by_hand())
@@ -164,7 +164,7 @@ def test_no_recipe_has_a_figure_that_no_table_has():
     }
 
 
-def test_the_radii_of_paper_as_figure_4_are_there():
+def test_the_radii_of_figure_4_of_rangwani2022_are_there():
     for suffix, rho in (("sam05", 0.05), ("sam10", 0.1), ("sam20", 0.2), ("sam", 0.5), ("sam80", 0.8)):
         assert RECIPES[f"resnet32_cifar10lt_ce_drw_{suffix}"].perturbation.rho == rho
 
@@ -175,14 +175,14 @@ def first_radii(name):
     return radii.get("rho_head", rho), radii.get("rho_tail", rho)
 
 
-@pytest.mark.parametrize(("row", "columns"), list(cells(B_TABLE_3)), ids=str)
-def test_the_radii_of_paper_bs_table_3_are_those_of_its_rows(row, columns):
+@pytest.mark.parametrize(("row", "columns"), list(cells(LYU_TABLE_3)), ids=str)
+def test_the_radii_of_table_3_of_lyu2025_are_those_of_its_rows(row, columns):
     for benchmark in ("cifar100lt", "cifar100lt50"):
         assert first_radii(f"resnet34_{benchmark}_ce_{row}") == columns[0]
 
 
-@pytest.mark.parametrize(("row", "columns"), list(cells(B_TABLE_2)), ids=str)
-def test_the_radii_of_paper_bs_table_2_are_those_of_its_rows(row, columns):
+@pytest.mark.parametrize(("row", "columns"), list(cells(LYU_TABLE_2)), ids=str)
+def test_the_radii_of_table_2_of_lyu2025_are_those_of_its_rows(row, columns):
     assert first_radii(f"resnet50_imagenetlt_{row}") == columns[0]
 
 
@@ -206,7 +206,7 @@ GROUPS = {
 
 
 def opened(recipe):
-    """The recipe's benchmark; of one in files, with as many images a class as one likes."""
+    """The recipe's benchmark; of one in files, with made-up class counts."""
     if not recipe.natural:
         return recipe.data
     found = NATURAL_BENCHMARKS[recipe.benchmark]
@@ -234,7 +234,7 @@ def test_a_published_cell_follows_its_papers_protocol_and_rule():
         recipe = RECIPES[name]
         papers = {figure.paper for figure in recipe.published}
         protocol, rule = recipe.protocol, recipe.paper_rule
-        if protocol == "rangwani2022_large":  # paper B says nothing of its own there
+        if protocol == "rangwani2022_large":  # Lyu 2025 has no protocol of its own there
             assert recipe.source.paper == "rangwani2022"
             assert (rule.interval, rule.flip) == (1, False)
             return

@@ -10,7 +10,7 @@ NAME = "resnet32_cifar100lt_ce_drw_ssesam"
 
 
 def cao_factor(epoch):
-    """Cao's adjust_learning_rate, as paper A runs it."""
+    """Cao's adjust_learning_rate, as Rangwani 2022 runs it."""
     epoch = epoch + 1
     if epoch <= 5:
         return epoch / 5

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ltzoo.errors import InputError
-from ltzoo.recipes import Trainable, build_model, override
+from ltzoo.recipes import Trainable, override
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train.checks import check_parts, settings_warnings
 

@@ -17,7 +17,8 @@ from ltzoo import hub
 from ltzoo.cli import train as train_command
 from ltzoo.data import View
 from ltzoo.evaluate import pictures
-from ltzoo.recipes import build_model, override
+from ltzoo.recipes import override
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder
 from ltzoo.train.progress import Progress

@@ -11,14 +11,13 @@ from accelerate.state import AcceleratorState
 
 import collect
 import publish
-from ltzoo import registry
-from ltzoo.cli import train as train_command
 from ltzoo.cli import validate as validate_command
+from ltzoo.cli.train_report import report
 from ltzoo.data import EvalBatches, load_held_out, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
 from ltzoo.hub import verify_checkpoint
-from ltzoo.recipes import PaperRule
+from ltzoo.recipes import PaperRule, registry
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, images, train
 from ltzoo.train.progress import Progress
@@ -43,7 +42,7 @@ def painted():
         path.touch()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry._RECIPES, NAME, RECIPE)
+        patch.setitem(registry.RECIPES, NAME, RECIPE)
         patch.setattr(images, "load_test", load_test)
         patch.setattr(pictures, "save_figure", save)
         yield axes
@@ -92,7 +91,7 @@ def test_each_figure_says_what_it_is_of(run):
     assert "Accuracy in per cent on images held out of the training split, groups by" in card
     assert "split: train" in card
     assert "**Not the registered recipe**: `hold_out` 20 for None." in card
-    shown = train_command.report(RECIPE, run)
+    shown = report(RECIPE, run)
     assert "last epoch on held-out images " in shown
     assert f"best epoch on held-out images ({metrics['best']['epoch'] + 1})" in shown
     assert "overridden: hold_out" in shown

@@ -15,7 +15,8 @@ from ltzoo import hub
 from ltzoo.data import EvalBatches, load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict, predict_classes
-from ltzoo.recipes import build_model, override, read_recipe
+from ltzoo.recipes import override, read_recipe
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, step, train
 from ltzoo.train import run as run_module

@@ -20,7 +20,8 @@ from torch import Tensor
 from ltzoo import hub
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark
 from ltzoo.errors import InputError
-from ltzoo.recipes import Recipe, build_model, override, view_of
+from ltzoo.recipes import Recipe, override
+from ltzoo.recipes.model import build_model, view_of
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions
 from ltzoo.train.start import find_start, load_start

@@ -8,7 +8,8 @@ import timm
 import torch
 from accelerate import Accelerator
 
-from ltzoo.recipes import Recipe, build_model, override
+from ltzoo.recipes import Recipe, override
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import cuda_graph
 from ltzoo.train.cuda_graph import CapturedStep, why_not_captured

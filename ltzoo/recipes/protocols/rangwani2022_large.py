@@ -1,9 +1,9 @@
 """Rangwani 2022 on ImageNet-LT and iNaturalist 2018: ResNet-50, 90 epochs with a cosine, SAM whose radius grows.
 
-The rows of Lyu 2025 on ImageNet-LT (its Table 2: CE with SAM, ImbSAM and SSE-SAM) follow this protocol too. It
+The rows of Lyu 2025 on ImageNet-LT (its Table 2: CE with SAM, ImbSAM and SSE-SAM) follow this protocol too. That paper
 gives radii and gamma, but not the network, epochs, learning rate, batch size or augmentation, which are those of
-Rangwani 2022 here, as is the way accuracy is measured. So its figures may come from other settings: CE alone is a row of
-both papers, and the two differ by 2.4 points.
+Rangwani 2022 here, as is the way accuracy is measured. So its figures may come from other settings: CE alone is a row
+of both papers, and the two differ by 2.4 points.
 """
 
 from ltzoo.data import WHOLE, Augmentation

@@ -1,0 +1,169 @@
+"""What `ltzoo validate` does once the checkpoint is found: load it, measure it, write the files asked for."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ltzoo import hub
+from ltzoo.data import (
+    HOLD_OUT,
+    NATURAL_BENCHMARKS,
+    Benchmark,
+    Groups,
+    Pictures,
+    all_groups,
+    load_test,
+    make_groups,
+)
+from ltzoo.data.files import (
+    Place,
+    ShrunkImages,
+    check_coverage,
+    check_present,
+    hold_out_files,
+    open_files,
+    without_unreadable,
+)
+from ltzoo.errors import InputError
+from ltzoo.evaluate import (
+    BINS,
+    Figures,
+    Predictions,
+    StoredLogits,
+    accuracy_table,
+    append_results,
+    confusion_matrix,
+    draw_classes,
+    draw_confusion,
+    draw_reliability,
+    linear_classifier,
+    measure,
+    measure_calibration,
+    predict_test,
+    results_row,
+    write_confusion,
+    write_logits,
+)
+from ltzoo.recipes import Recipe
+from ltzoo.registry import create_model
+
+
+def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
+    """Load a checkpoint, measure it, print the figures and write the files asked for.
+
+    Args:
+        arguments: those of `ltzoo validate`.
+        folder: the checkpoint.
+    """
+    config, recipe = hub.read_config(folder), hub.read_recipe(folder)
+    benchmark = hub.benchmark_of(config, recipe)
+    groups = make_groups(arguments.groups or recipe.groups, benchmark)
+    if recipe.natural:
+        _check_held_out(arguments.hold_out, config)
+    test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
+    model = create_model(f"local-dir:{folder}", pretrained=True)
+    flip = arguments.tta == "flip"
+    rule = f"epoch {config[hub.EPOCH]}" if hub.EPOCH in config else "last epoch"
+    rule += " on held-out images" if arguments.hold_out else ""
+    rule += ", logits averaged with those of the mirror image" if flip else ""
+    scale = recipe.loss.logit_scale
+    predictions = predict_test(
+        model, benchmark, test, device=arguments.device, flip=flip, logit_scale=scale, workers=arguments.workers
+    )
+    groupings = all_groups(benchmark, first=groups.rule)
+    figures = measure(predictions, benchmark.class_counts, groupings, rule)
+    print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")
+    print(accuracy_table({rule: figures.headline}))
+    print("head: many-shot classes, mid: medium-shot, tail: few-shot")
+    print(f"top-5 {figures.top5:.1f}, expected calibration error {figures.ece:.1f} ({BINS} bins)")
+    _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)
+
+
+def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> None:
+    """Check that the images to measure as held out are those that training held out."""
+    _, trained = (config.get("overrides") or {}).get(HOLD_OUT) or (None, None)
+    if amount is not None and amount != trained:
+        found = "none" if trained is None else trained
+        raise InputError(f"--hold-out {amount} would measure images that were trained on: training held out {found}")
+
+
+def _test_images(
+    arguments: argparse.Namespace, benchmark: Benchmark, recipe: Recipe, trained_layout: str | None
+) -> Pictures:
+    """Load a benchmark's test images, or open them if they are files, prepared as in training."""
+    if benchmark.profile != "natural":
+        for flag, value in (("--hold-out", arguments.hold_out), ("--skip-unreadable", arguments.skip_unreadable)):
+            if value is not None:
+                raise InputError(f"{flag} is for images in files; {benchmark.name} has a test set")
+        return load_test(benchmark, arguments.data_dir, arguments.download)
+    natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names
+    place = Place(
+        arguments.data_dir, arguments.image_root, arguments.image_column, arguments.label_column, arguments.download
+    )
+    if arguments.hold_out is None:
+        test = open_files(natural, "test", place, names)
+    else:
+        whole = open_files(natural, "train", place, names)
+        if whole is not None and whole.layout != trained_layout:
+            raise InputError(
+                f"the images of {place.data_dir} are not those that training held some out of (files added, removed or "
+                "renamed?); measure a folder of test images, or the images as they were"
+            )
+        test = None if whole is None else hold_out_files(whole, arguments.hold_out)[1]
+    if test is None:
+        raise InputError(
+            f"there are no test images in {place.data_dir}; add val/ or test/, or --hold-out as in training"
+        )
+    check_present(test)
+    if arguments.skip_unreadable is not None:
+        test = without_unreadable(test, arguments.skip_unreadable, partial(print, file=sys.stderr))
+    check_coverage(None, test)
+    shorter = recipe.input.shorter_side if recipe.input else None
+    return test if shorter is None else ShrunkImages(test, shorter, None)
+
+
+def _write_files(
+    arguments: argparse.Namespace,
+    recipe: Recipe,
+    benchmark: Benchmark,
+    model: nn.Module,
+    predictions: Predictions,
+    groupings: Sequence[Groups],
+    figures: Figures,
+) -> None:
+    """Write the files that the options name; the first of `groupings` is the one to show."""
+    title = f"{recipe.name}\n{figures.rule}"
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures.to_dict(), indent=1) + "\n", encoding="utf-8")
+    if arguments.results_file:
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        row = results_row(arguments.model, benchmark.data_set.image_size, parameters, figures)
+        append_results(arguments.results_file, row)
+    if arguments.picture:
+        draw_classes(arguments.picture, recipe.name, figures, groupings[0])
+    if arguments.reliability:
+        draw_reliability(arguments.reliability, title, measure_calibration(predictions))
+    if arguments.confusion:
+        matrix = confusion_matrix(predictions)
+        if arguments.confusion.suffix == ".csv":
+            write_confusion(arguments.confusion, matrix)
+        else:
+            draw_confusion(arguments.confusion, title, matrix, benchmark.class_counts)
+    if arguments.logits:
+        stored = StoredLogits(
+            predictions,
+            class_counts=benchmark.class_counts,
+            classifier=linear_classifier(model),
+            groupings=tuple(groupings),
+            model=arguments.model,
+            benchmark=benchmark.name,
+            recipe=recipe.name,
+            rule=figures.rule,
+        )
+        write_logits(arguments.logits, stored)

@@ -1,0 +1,39 @@
+"""What `ltzoo train` prints of a finished run."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from ltzoo import hub
+from ltzoo.data import HOLD_OUT
+from ltzoo.evaluate import Figures, accuracy_table
+from ltzoo.recipes import Recipe
+from ltzoo.train import RunFolder
+
+
+def report(recipe: Recipe, folder: RunFolder) -> str:
+    """Describe a finished run: its figures beside the published ones, and where its files are.
+
+    Args:
+        recipe: the recipe that was trained, with its overrides.
+        folder: the run.
+    """
+    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    selected_on = "held-out images" if HOLD_OUT in metrics["overrides"] else "the test set"
+    best = f"best epoch on {selected_on} ({metrics['best']['epoch'] + 1})"
+    figures = {metrics["last"]["rule"]: metrics["last"], best: metrics["best"]}
+    if metrics["paper"]:
+        figures[f"the paper's rule (epoch {metrics['paper']['epoch'] + 1})"] = metrics["paper"]
+    rows: dict[str, Mapping[str, float | None]]
+    rows = {label: Figures.from_dict(document).headline for label, document in figures.items()}
+    for figure in () if metrics["overrides"] else recipe.published:
+        rows[f"published: {figure.paper}, {figure.table}, {figure.row}"] = asdict(figure.mean)
+    changed = f"\noverridden: {', '.join(metrics['overrides'])}" if metrics["overrides"] else ""
+    return (
+        f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
+        f"{accuracy_table(rows)}\n"
+        "head: many-shot classes, mid: medium-shot, tail: few-shot\n"
+        f"pictures:   {folder.checkpoint / hub.CLASSES_PICTURE}  {folder.checkpoint / hub.CURVES_PICTURE}\n"
+        f"checkpoint: {folder.checkpoint}\n"
+        f"load it:    ltzoo.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
+    )

@@ -1,0 +1,45 @@
+"""The `ltzoo` command: it names its subcommands, hands on to them, and each one's help ends with an example."""
+
+import importlib
+import shlex
+
+import pytest
+
+import ltzoo
+from ltzoo.__main__ import COMMANDS, main
+
+
+@pytest.mark.parametrize(("argv", "message"), [([], "a command is missing"), (["tarin"], "'tarin' is no command")])
+def test_a_wrong_command_is_one_line_that_names_all(argv, message, capsys):
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"ltzoo: error: {message}") and error.count("\n") == 1
+    assert all(name in error for name in COMMANDS)
+
+
+def test_a_command_is_handed_its_arguments(capsys):
+    assert main(["show", "resnet20_digitslt_ce_sgd"]) == 0
+    assert "name: resnet20_digitslt_ce_sgd" in capsys.readouterr().out
+    assert main(["show", "resnet20_digitslt_ce_sgm"]) == 2
+    assert capsys.readouterr().err.startswith("ltzoo show: error: no recipe is called 'resnet20_digitslt_ce_sgm'")
+
+
+def test_help_and_version(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in COMMANDS) and "\nexample:\n  ltzoo " in text
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ltzoo {ltzoo.__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_each_command_ends_with_examples_that_it_understands(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    _, *examples = capsys.readouterr().out.partition("\nexample")[2].splitlines()
+    assert examples
+    for example in examples:
+        program, *words = shlex.split(example.removeprefix("  accelerate launch -m ").partition(" > ")[0])
+        assert (program, words[0]) == ("ltzoo", name)
+        importlib.import_module(f"ltzoo.cli.{name}").build_parser(f"ltzoo {name}").parse_args(words[1:])
