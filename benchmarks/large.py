@@ -25,7 +25,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe, build_model, override, view_of
 from ltzoo.registry import get_recipe, list_recipes
-from ltzoo.sharpness import GroupTable
+from ltzoo.sharpness import Table
 from ltzoo.train.compute import choose_channels_last, make_accelerator
 from ltzoo.train.step import Step
 from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
@@ -71,7 +71,7 @@ def kinds_of(recipe: Recipe, benchmark: Benchmark) -> list[Kind]:
     return [_kind(table) for table in tables]
 
 
-def _kind(table: GroupTable) -> Kind:
+def _kind(table: Table) -> Kind:
     return tuple(radius > 0 for radius in table.radii)
 
 

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltzoo.data import draw_from, seeded_generator
 from ltzoo.recipes import Recipe
-from ltzoo.sharpness import GroupTable, perturbed_backward
+from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
 from ltzoo.train.compute import make_forward
 from ltzoo.train.optimizer import freeze, make_optimizer
 
@@ -101,20 +101,12 @@ class Step:
         images: Tensor,
         targets: Tensor,
         target_weights: Tensor | None,
-        table: GroupTable,
+        table: Table,
         class_weights: Tensor,
-        radii: Tensor | None = None,
     ) -> Tensor:
         """Take a step with a table and weights."""
         recipe, parameters = self.recipe, self.model.parameters()
-        loss = perturbed_backward(
-            self.model,
-            self.criterion,
-            images,
-            targets,
-            table,
-            class_weights=class_weights,
-            target_weights=target_weights,
+        options = StepOptions(
             forward=self.forward,
             # Frozen statistics are in evaluation mode, and no pass moves them.
             batchnorm="all" if recipe.trainable.batchnorm == "frozen" else recipe.trainable.batchnorm,
@@ -123,8 +115,9 @@ class Step:
             ascent=recipe.ascent,
             micro_batches=recipe.micro_batches,
             process_group=self.group,
-            radii=radii,
         )
+        labels = targets if target_weights is None else MixedTargets(targets, target_weights)
+        loss = perturbed_backward(self.model, self.criterion, images, labels, table, class_weights, options)
         if recipe.optimizer.clip_grad is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
