@@ -26,7 +26,7 @@ from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe, override
 from ltzoo.recipes.model import build_model, view_of
 from ltzoo.registry import get_recipe, list_recipes
-from ltzoo.sharpness import GroupTable
+from ltzoo.sharpness import Table
 from ltzoo.train.device import choose_channels_last, make_accelerator
 from ltzoo.train.step import Step
 from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
@@ -72,7 +72,7 @@ def kinds_of(recipe: Recipe, benchmark: Benchmark) -> list[Kind]:
     return [_kind(table) for table in tables]
 
 
-def _kind(table: GroupTable) -> Kind:
+def _kind(table: Table) -> Kind:
     return tuple(radius > 0 for radius in table.radii)
 
 

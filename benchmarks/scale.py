@@ -24,7 +24,7 @@ from ltzoo.data.files import Place, open_files
 from ltzoo.evaluate import markdown_table, measure
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.sharpness import SSESAM
-from ltzoo.sharpness.rows import fill_rows
+from ltzoo.sharpness.table import weigh_batch
 from machine import choose_threads, describe_machine
 from simulation import Simulation, natural_counts, simulate_predictions, simulate_targets, write_list
 
@@ -94,7 +94,7 @@ def measure_step_parts(simulation: Simulation) -> list[Row]:
     table, weights = method.table(counts), rule.weights(counts, 0).float()
 
     def rows_of_batch() -> object:
-        return fill_rows(table, None, targets, weights, None, torch.float32, None)
+        return weigh_batch(table, targets, class_weights=weights)
 
     work = [lambda: method.table(counts), lambda: rule.weights(counts, 0), rows_of_batch]
     names = ("table of SSE-SAM, an epoch", "class weights of DRW, an epoch", "rows of the table, a step")

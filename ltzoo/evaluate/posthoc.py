@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ltzoo.errors import InputError
-from ltzoo.losses.counts import as_counts, log_prior
+from ltzoo.losses.loss import as_counts, log_prior
 
 
 def adjust_logits(logits: Tensor, class_counts: Tensor | Sequence[int], tau: float) -> Tensor:

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ltzoo.errors import InputError
 from ltzoo.landscape.curvature import Batches
-from ltzoo.sharpness import GroupTable, Perturbation, perturbed_backward
+from ltzoo.sharpness import Perturbation, Table, perturbed_backward
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def measure_escape(
     model: nn.Module,
     criterion: Callable[[Tensor, Tensor], Tensor],
     batches: Batches,
-    tables: Mapping[str, GroupTable],
+    tables: Mapping[str, Table],
     direction: Tensor,
     class_weights: Tensor | None = None,
 ) -> dict[str, Escape]:
@@ -59,7 +59,7 @@ def measure_escape(
     _check(tables, direction, size)
     like = parameters[0]
     direction = direction.to(like.device, like.dtype)
-    tables = {name: replace(table, members=table.members.to(like.device)) for name, table in tables.items()}
+    tables = {name: table.to(like.device) for name, table in tables.items()}
     weights = None if class_weights is None else class_weights.to(like.device, like.dtype)
     squares, norms, count = dict.fromkeys(tables, 0.0), dict.fromkeys(tables, 0.0), 0
     with _as_before(model, parameters):
@@ -85,7 +85,7 @@ def measure_escape(
 
 def escape_tables(
     perturbations: Mapping[str, Perturbation], class_counts: Tensor | Sequence[int], epochs: int
-) -> dict[str, GroupTable]:
+) -> dict[str, Table]:
     """Fill the tables that are to be compared: one a perturbation, two where a training begins and ends with others.
 
     Args:
@@ -112,7 +112,7 @@ def escape_tables(
     return tables
 
 
-def _check(tables: Mapping[str, GroupTable], direction: Tensor, size: int) -> None:
+def _check(tables: Mapping[str, Table], direction: Tensor, size: int) -> None:
     for name, table in tables.items():
         if table.direction != "gradient":
             raise InputError(
@@ -152,10 +152,6 @@ def _flat_gradient(parameters: Sequence[Tensor]) -> Tensor:
     return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in parameters])
 
 
-def _same(one: GroupTable, other: GroupTable) -> bool:
-    """Say whether two tables are alike; dataclasses that hold tensors cannot be compared as they are."""
-    plain = [
-        [value.tolist() if isinstance(value, Tensor) else value for value in vars(table).values()]
-        for table in (one, other)
-    ]
-    return plain[0] == plain[1]
+def _same(one: Table, other: Table) -> bool:
+    """Say whether two tables are alike."""
+    return one.structure == other.structure and one.radii == other.radii

@@ -1,11 +1,19 @@
-"""Losses and re-weighting: from logits, targets and class counts to one value an image (imports torch alone)."""
+"""Losses and re-weighting: from outputs, targets and class counts to one loss per image (imports torch alone)."""
 
-from ltzoo.losses.adjusted import AdjustedCrossEntropy, Loss
-from ltzoo.losses.catalogue import LOSSES, create_loss, register_loss
-from ltzoo.losses.cross_entropy import CE
-from ltzoo.losses.focal import Focal, FocalCrossEntropy
-from ltzoo.losses.ldam import LDAM, LogitLDAM
-from ltzoo.losses.logit_adjustment import LA, VS, BalancedSoftmax
+from ltzoo.losses.cross_entropy import (
+    CE,
+    LA,
+    LDAM,
+    VS,
+    AdjustedCrossEntropy,
+    BalancedSoftmax,
+    Focal,
+    FocalCrossEntropy,
+    LogitLDAM,
+)
+from ltzoo.losses.loss import Loss, LossModule
+from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.registry import LOSSES, create_loss, register_loss
 from ltzoo.losses.reweighting import DRW, REWEIGHTINGS, ClassBalanced, NoReweighting, Reweighting
 
 __all__ = [
@@ -23,7 +31,9 @@ __all__ = [
     "FocalCrossEntropy",
     "LogitLDAM",
     "Loss",
+    "LossModule",
     "NoReweighting",
+    "Outputs",
     "Reweighting",
     "create_loss",
     "register_loss",

@@ -1,4 +1,4 @@
-"""Re-weighting: class weights over the epochs."""
+"""Re-weighting: class weights that may change over the epochs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ltzoo.losses.counts import as_counts
+from ltzoo.losses.loss import as_counts
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Reweighting(ABC):
     """How the class weights change over the epochs.
 
     Attributes:
-        name: the word that stands for it in a recipe.
+        name: its name in a recipe.
     """
 
     name: ClassVar[str]
@@ -34,13 +34,13 @@ class Reweighting(ABC):
         """
 
     def scaled(self, epochs: int, of: int) -> "Reweighting":
-        """Move its milestones for a training of `epochs` instead of `of` epochs, rounding down."""
+        """Scale its milestones to a training of `epochs` instead of `of` epochs, rounding down."""
         return self
 
 
 @dataclass(frozen=True)
 class NoReweighting(Reweighting):
-    """Every class weighs 1."""
+    """Every class has weight 1."""
 
     name: ClassVar[str] = "none"
 
@@ -57,7 +57,7 @@ class ClassBalanced(Reweighting):
     to C.
 
     Attributes:
-        beta: in [0, 1]. 0 weighs every class alike; 1 is the limit, 1 / n_j.
+        beta: in [0, 1]. 0 gives every class the same weight; 1 is the limit, 1 / n_j.
     """
 
     beta: float
@@ -78,7 +78,7 @@ class ClassBalanced(Reweighting):
 class DRW(Reweighting):
     """Deferred re-weighting (Cao 2019): the weights of `ClassBalanced` from epoch `start` on, none before.
 
-    Paper A's text says 1 / n_j, which is beta = 1; its code has 0.9999.
+    The text of Rangwani 2022 says 1 / n_j, which is beta = 1; its code has 0.9999.
 
     Attributes:
         start: the first epoch with weights, from 0.

@@ -32,6 +32,7 @@ _RADII = {
     "imbsam": ("rho",),
     "samext": ("rho_head", "rho_tail"),
     "ssesam": ("rho_head", "rho_tail"),
+    "focalsam": ("rho",),
     "pgd": ("rho",),
 }
 """A perturbation's word to the radii that can follow it in a name, two digits each."""

@@ -181,8 +181,12 @@ class Recipe:
         table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
         if table.direction != "gradient" and self.trainable.batchnorm == "clean":
             raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
-        if len(self.views) != 1:
-            raise ValueError(f"the loss {self.loss.name} takes images of 1 view, not {len(self.views)}")
+        if len(self.views) != self.loss.views:
+            raise ValueError(
+                f"the loss {self.loss.name} takes {self.loss.views} views per image, not {len(self.views)}"
+            )
+        if self.loss.ties_images and self.micro_batches > 1:
+            raise ValueError(f"the loss {self.loss.name} compares the images of a batch; set micro_batches to 1")
         if self.optimizer.layer_decay is not None and self.trainable.weights == "head":
             raise ValueError("layer_decay is of layers below the head, which trainable.weights: head does not move")
 
@@ -193,7 +197,7 @@ class Recipe:
 
     @property
     def augmentation(self) -> Augmentation:
-        """How an image is drawn for the view that every loss takes."""
+        """How an image is drawn for its first view, the one that the classifier is trained on."""
         return self.views[0]
 
     @property

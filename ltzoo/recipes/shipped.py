@@ -38,7 +38,7 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet34", benchmark, loss, "none", perturbation, LYU2025_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
         yield compose("resnet34", benchmark, "ce", "none", perturbation, LYU2025_CIFAR)  # Lyu 2025, Table 3
-    for (loss, rule), perturbation in product(_DIGITS_LOSSES, _RANGWANI_PERTURBATIONS):
+    for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
     for perturbation in _RANGWANI_PERTURBATIONS:
         yield compose_second_stage("resnet20", "digitslt", "crt", perturbation, DIGITS)

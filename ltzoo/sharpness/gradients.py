@@ -1,4 +1,4 @@
-"""Gradients as lists, one entry a parameter: made one's own, added up, summed over processes."""
+"""Gradients as lists of tensors, one per parameter: copied where memory is shared, added, summed over processes."""
 
 from collections.abc import Sequence
 
@@ -6,59 +6,69 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ltzoo.sharpness.moves import Gradient
+from ltzoo.sharpness.ascent import Gradient
 
 
-def own(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Gradient:
-    """Give each entry memory of its own, laid out as its parameter is, as `.grad` has it after `loss.backward()`.
+def with_own_memory(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Gradient:
+    """Give each entry its own memory, laid out as its parameter is, as `.grad` has it after `loss.backward()`.
 
-    Autograd hands out expanded tensors, one tensor twice, and the layout of the operation at hand; fused optimizers
-    walk through parameter and gradient side by side and do not look.
+    Autograd returns expanded tensors, the same tensor twice, and the memory layout of whichever operation came last.
+    Fused optimizers walk through parameter and gradient side by side without checking strides.
     """
     seen: set[int] = set()
-    owned: Gradient = []
+    copied: Gradient = []
     for gradient, parameter in zip(gradients, parameters, strict=True):
         if gradient is not None:
-            place = gradient.untyped_storage().data_ptr()
-            if place in seen or gradient.stride() != parameter.stride():
+            address = gradient.untyped_storage().data_ptr()
+            if address in seen or gradient.stride() != parameter.stride():
                 gradient = torch.empty_like(parameter).copy_(gradient)
-            seen.add(place)
-        owned.append(gradient)
-    return owned
+            seen.add(address)
+        copied.append(gradient)
+    return copied
 
 
 def add(total: Gradient, more: Gradient) -> Gradient:
-    """Add to a total, in place; both are used up."""
+    """Add two gradients in place; the result may share memory with both."""
     both = [(a, b) for a, b in zip(total, more, strict=True) if a is not None and b is not None]
     if both:
         torch._foreach_add_([a for a, _ in both], [b for _, b in both])
     return [b if a is None else a for a, b in zip(total, more, strict=True)]
 
 
-def sum_over(group: dist.ProcessGroup, gradients: Sequence[Gradient], like: Sequence[Tensor], *more: Tensor) -> None:
+def sum_over_processes(
+    group: dist.ProcessGroup,
+    gradients: Sequence[Gradient],
+    parameters: Sequence[Sequence[Tensor]],
+    loss: Tensor | None = None,
+) -> None:
     """Sum gradients over processes, in place and in one call.
 
     An entry that is None in every process stays None; where another process has one, it is filled.
 
     Args:
         group: the processes.
-        gradients: each with an entry a parameter.
-        like: the parameters.
-        *more: tensors that are summed in the same call.
+        gradients: the gradients to sum.
+        parameters: for each gradient, its parameters, in the same order.
+        loss: a scalar that is summed in the same call.
     """
-    zero, one = like[0].new_zeros(1), like[0].new_ones(1)
-    entries = [(gradient, k, gradient[k]) for gradient in gradients for k in range(len(like))]
-    here = [like[k].new_zeros(like[k].shape) if entry is None else entry for _, k, entry in entries]
-    used = [zero if entry is None else one for _, _, entry in entries]
-    flat = torch.cat([tensor.reshape(-1) for tensor in (*here, *more, *used)])
+    entries = [
+        (gradient, k, gradient[k], parameter)
+        for gradient, own_parameters in zip(gradients, parameters, strict=True)
+        for k, parameter in enumerate(own_parameters)
+    ]
+    tensors = [like.new_zeros(like.shape) if entry is None else entry for _, _, entry, like in entries]
+    zero, one = tensors[0].new_zeros(1), tensors[0].new_ones(1)
+    used = [zero if entry is None else one for _, _, entry, _ in entries]
+    losses = [] if loss is None else [loss]
+    flat = torch.cat([*(tensor.reshape(-1) for tensor in (*tensors, *losses)), *used])
     dist.all_reduce(flat, group=group)
-    summed = flat.split([tensor.numel() for tensor in (*here, *more)] + [len(used)])
-    for tensor, part in zip((*here, *more), summed[:-1], strict=True):
+    *summed, used_by = flat.split([tensor.numel() for tensor in (*tensors, *losses)] + [len(used)])
+    for tensor, part in zip((*tensors, *losses), summed, strict=True):
         tensor.copy_(part.view(tensor.shape))
-    missing = [index for index, (_, _, entry) in enumerate(entries) if entry is None]
-    # Asking the device which ones another process has makes it wait; without unused parameters nobody asks.
-    elsewhere = summed[-1].tolist() if missing else []
+    missing = [index for index, (_, _, entry, _) in enumerate(entries) if entry is None]
+    # Reading which parameters other processes use makes the host wait, so it is done only where one is unused here.
+    processes = used_by.tolist() if missing else []
     for index in missing:
-        if elsewhere[index]:
-            gradient, k, _ = entries[index]
-            gradient[k] = here[index]
+        if processes[index]:
+            gradient, k, _, _ = entries[index]
+            gradient[k] = tensors[index]

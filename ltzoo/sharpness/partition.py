@@ -1,4 +1,4 @@
-"""Head and tail: which classes are which, by a threshold or by a share of the classes."""
+"""Head and tail classes, divided by a number of training images or by a quantile of the class counts."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Quantile:
-    """A threshold eta that follows the class counts, for data whose counts nobody knows beforehand.
+    """A threshold eta computed from the class counts, for data whose counts are not known beforehand.
 
     Attributes:
         share: eta is this quantile of the class counts, in (0, 1), interpolated linearly between two of them, so that
-            about this share of the classes is tail: less where many classes have as many images, none where all have.
+            about this share of the classes is tail: fewer if many classes have equally many images, none if all have.
     """
 
     share: float
@@ -27,8 +27,8 @@ class Quantile:
         Args:
             class_counts: (C,) training images of each class.
         """
-        # In float64, which not every device has. Rounded: 0.55 * 100 is 55.00000000000001 in binary, and the class that
-        # lies at the quantile itself would be tail.
+        # In float64, which not every device has. Rounded: 0.55 * 100 is 55.00000000000001 in binary, and the class
+        # exactly at the quantile would become tail.
         return round(float(torch.quantile(class_counts.cpu().double(), self.share)), 6)
 
 
@@ -37,7 +37,7 @@ def tail_partition(class_counts: Tensor, eta: float | Quantile) -> Tensor:
 
     Args:
         class_counts: (C,) training images of each class.
-        eta: threshold in images, or the quantile of the counts that it is.
+        eta: threshold in images, or a quantile of the class counts.
 
     Returns:
         (C,) bool, on the device of `class_counts`.

@@ -1,95 +1,268 @@
-"""The table that a step runs on: groups of classes, and how far each group's loss moves the weights."""
+"""The table that a step runs on: which losses move the weights, how far, and which losses the step descends there."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 Direction = Literal["gradient", "isotropic", "filter"]
 Reduction = Literal["batch", "group"]
+Scope = Literal["all", "classifier"]
 
 
 @dataclass(frozen=True)
-class Group:
-    """One row of a table.
+class Row:
+    """One term of the step's gradient: the gradient of one loss at the weights w + eps.
 
     Attributes:
-        classes: (C,) bool, the classes in it.
-        radius: rho_k, see `GroupTable`.
-        factor: what its loss is multiplied by.
+        ascent: (C,) floating point, the class weights of the loss along whose gradient the parameters move to w + eps.
+            None, or ignored, where the radius is 0 or the table's direction is noise.
+        descent: (C,) floating point, the class weights of the loss that the step descends, differentiated at w + eps.
+        radius: rho, how far the parameters move, see `Table`. 0 stays at w.
+        scope: the parameters that move: "all", or the model's "classifier" (`model.get_classifier()`, as in timm). The
+            norm of the ascent's gradient is taken over these. The descent is always differentiated by all of them.
     """
 
-    classes: Tensor
+    ascent: Tensor | None
+    descent: Tensor
     radius: float
-    factor: float = 1.0
+    scope: Scope = "all"
+
+    def to(self, device: torch.device) -> "Row":
+        """Move the class weights to a device."""
+        descent = self.descent.to(device)
+        same = self.ascent is self.descent
+        return replace(self, descent=descent, ascent=descent if same or self.ascent is None else self.ascent.to(device))
 
 
-@dataclass(frozen=True)
-class GroupTable:
-    """Groups of classes that are perturbed apart, one row a group.
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The rows of a step: the gradient is the sum over the rows of the gradient of `descent` at w + eps.
+
+    Rows whose descent has no weight on any class are left out.
 
     Attributes:
-        members: (K, C) bool; `members[k, c]` says that class c belongs to group k. Each class belongs to exactly one.
-        radii: K radii rho_k >= 0. A group of radius 0 stays at w.
-        factors: K factors > 0 of the groups' losses.
-        reduction: what a group's loss is divided by: "batch", the sum of the class weights over the whole batch, so
-            that the groups add up to the (weighted) mean loss; "group", the sum over the group's own images.
-        direction: where a group moves to. "gradient", up its loss: rho_k is the L2 norm of the move over all parameters
-            together. "isotropic", Gaussian noise whose norm is rho_k in the mean square. "filter", Gaussian noise of
-            standard deviation rho_k * norm(filter), for each filter (row of a weight; the whole of a vector) apart.
-        parts: the batch runs in so many parts, as equal as can be, one after the other, each with noise of its own; 1
-            for "gradient".
+        rows: at least one row; all have the same number of classes and lie on the same device.
+        reduction: what the sum of the weighted losses is divided by: "batch", the sum of the class weights over the
+            whole batch, so that rows whose descents add up to 1 give the (weighted) mean loss; "group", the same sum,
+            weighted by the row's own descent (or ascent), so that each row is a weighted mean of its own.
+        direction: where the rows move to. "gradient", along the gradient of their ascent: the radius is the L2 norm of
+            the move over all parameters of the scope together. "isotropic", Gaussian noise whose norm is the radius in
+            the mean square. "filter", Gaussian noise of standard deviation radius * norm(filter) for each filter (a row
+            of a weight; the whole of a vector).
+        parts: the batch runs in this many parts of equal size, each with its own noise; 1 for "gradient".
+        reweights: whether the method weights classes anew, so that the descents need not add up to 1 for each class.
+        device_radii: (K,) radii on the device, read in place of the rows' own, so that a captured CUDA step can follow
+            a schedule; see `with_radii`.
 
     Raises:
-        ValueError: the groups do not partition the classes, or a value makes no sense.
+        ValueError: the descents do not add up to 1 for each class, or a value makes no sense.
     """
 
-    members: Tensor
-    radii: tuple[float, ...]
-    factors: tuple[float, ...]
+    rows: Sequence[Row]
     reduction: Reduction = "batch"
     direction: Direction = "gradient"
     parts: int = 1
+    reweights: bool = False
+    device_radii: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.members.ndim != 2 or self.members.dtype != torch.bool:
-            raise ValueError(
-                f"members must be a (groups, classes) bool tensor, not {tuple(self.members.shape)} {self.members.dtype}"
-            )
-        if not len(self.radii) == len(self.factors) == len(self.members):
-            raise ValueError(
-                f"{len(self.members)} groups need as many radii and factors, not {len(self.radii)} "
-                f"and {len(self.factors)}"
-            )
-        if not all(math.isfinite(radius) and radius >= 0 for radius in self.radii):
-            raise ValueError(f"radii must be finite and not below 0, not {self.radii}")
-        if not all(math.isfinite(factor) and factor > 0 for factor in self.factors):
-            raise ValueError(f"factors must be finite and above 0, not {self.factors}")
         for field, choices in (("reduction", get_args(Reduction)), ("direction", get_args(Direction))):
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} must be one of {', '.join(choices)}, not {getattr(self, field)!r}")
         if self.parts < 1 or (self.parts > 1 and self.direction == "gradient"):
-            raise ValueError(f"parts must be at least 1, and 1 where groups follow their gradient, not {self.parts}")
-        owners = self.members.sum(dim=0)
-        if bool((owners != 1).any()):
-            wrong = torch.nonzero(owners != 1).flatten().tolist()
-            raise ValueError(f"each class must belong to exactly one group; these do not: {wrong}")
+            raise ValueError(f"parts must be at least 1, and 1 where rows follow a gradient, not {self.parts}")
+        _check_rows(self.rows, self.reduction, self.direction)
+        if not self.reweights:
+            _check_sum(self.rows)
+        kept = tuple(row for row in self.rows if bool(row.descent.any()))
+        if not kept:
+            raise ValueError("no row of the table has weight on any class; give at least one that has")
+        object.__setattr__(self, "rows", kept)
+        radii = self.device_radii
+        if radii is not None and (self.direction != "gradient" or radii.shape != (len(kept),)):
+            raise ValueError(f"device_radii must be ({len(kept)},), one per row, and the rows must follow gradients")
 
-    @classmethod
-    def build(cls, groups: Sequence[Group], **options: Any) -> "GroupTable":
-        """Build a table row by row, leaving out groups without a class.
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """The rows' radii."""
+        return tuple(float(row.radius) for row in self.rows)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes, C."""
+        return len(self.rows[0].descent)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the class weights."""
+        return self.rows[0].descent.device
+
+    @property
+    def structure(self) -> tuple[object, ...]:
+        """All of the table except the values of its radii above 0; hashable, so that tables can be compared."""
+        rows = tuple(
+            (
+                row.radius > 0,
+                row.scope,
+                tuple(row.descent.tolist()),
+                tuple(row.ascent.tolist()) if row.ascent is not None and row.radius > 0 else None,
+            )
+            for row in self.rows
+        )
+        return rows, self.reduction, self.direction, self.parts, self.reweights
+
+    def with_radii(self, radii: Tensor) -> "Table":
+        """Read the radii from a tensor on the device, which may be changed in place between steps.
 
         Args:
-            groups: the rows.
-            **options: `reduction`, `direction`, `parts`.
+            radii: (K,) one for each row of `rows`. Whether a row moves at all is still what its own radius says.
+
+        Raises:
+            ValueError: the shape does not fit, or the table moves by noise.
         """
-        kept = [group for group in groups if bool(group.classes.any())]
-        return cls(
-            members=torch.stack([group.classes for group in kept]),
-            radii=tuple(float(group.radius) for group in kept),
-            factors=tuple(float(group.factor) for group in kept),
-            **options,
+        return replace(self, device_radii=radii)
+
+    def to(self, device: torch.device) -> "Table":
+        """Move the class weights to a device."""
+        return replace(self, rows=tuple(row.to(device) for row in self.rows))
+
+
+def _check_rows(rows: Sequence[Row], reduction: Reduction, direction: Direction) -> None:
+    """Check each row on its own.
+
+    Raises:
+        ValueError: a row's weights, radius or scope make no sense.
+    """
+    if not rows:
+        raise ValueError("a table needs at least one row")
+    shape, device = rows[0].descent.shape, rows[0].descent.device
+    for row in rows:
+        if not (math.isfinite(row.radius) and row.radius >= 0):
+            raise ValueError(f"radii must be finite and not below 0, not {row.radius}")
+        if row.scope not in get_args(Scope):
+            raise ValueError(f"scope must be one of {', '.join(get_args(Scope))}, not {row.scope!r}")
+        ascends = direction == "gradient" and row.radius > 0
+        named = {"descent": row.descent} | ({"ascent": row.ascent} if ascends else {})
+        for name, weights in named.items():
+            if weights is None:
+                raise ValueError(
+                    f"a row of radius {row.radius} needs class weights for its ascent; a radius of 0 does not"
+                )
+            if weights.ndim != 1 or weights.shape != shape or not weights.is_floating_point():
+                raise ValueError(
+                    f"{name} must be (classes,) floating-point class weights, as in the other rows, "
+                    f"not {tuple(weights.shape)} {weights.dtype}"
+                )
+            if weights.device != device:
+                raise ValueError(f"{name} lies on {weights.device}, other class weights on {device}; move them there")
+            if not bool(weights.isfinite().all()) or (reduction == "group" and bool((weights < 0).any())):
+                also = " and, with the reduction 'group', not below 0" if reduction == "group" else ""
+                raise ValueError(f"{name} must be finite{also}, not {weights[:10].tolist()}")
+        if ascends and bool(row.descent.any()) and row.ascent is not None and not bool(row.ascent.any()):
+            raise ValueError(
+                f"a row of radius {row.radius} has an ascent without weight on any class; set its radius to 0"
+            )
+
+
+def _check_sum(rows: Sequence[Row]) -> None:
+    """Check that the descents add up to 1 for each class.
+
+    Raises:
+        ValueError: they do not.
+    """
+    total = torch.zeros(len(rows[0].descent), dtype=torch.float64)
+    for row in rows:
+        total += row.descent.cpu()
+    wrong = torch.nonzero((total - 1).abs() > _ROUNDING).flatten().tolist()
+    if wrong:
+        raise ValueError(
+            f"the descents must add up to 1 for each class; these do not: {wrong[:10]}; "
+            "pass reweights=True if the method weights classes anew"
         )
+
+
+_ROUNDING = 1e-5
+"""Sums of class weights in float32 are this near to what they stand for."""
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """A row within one batch.
+
+    Attributes:
+        ascent: what each label's loss counts in the loss that is ascended; shaped as the labels; unused with noise.
+        descent: what each label's loss counts in the loss that is descended; shaped as the labels.
+        share: the descent of each label's class; shaped as the labels.
+        radius: how far the row moves.
+        scope: see `Row.scope`.
+    """
+
+    ascent: Tensor
+    descent: Tensor
+    share: Tensor
+    radius: float | Tensor
+    scope: Scope
+
+
+def weigh_batch(
+    table: Table,
+    classes: Tensor,
+    label_weights: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+    group: dist.ProcessGroup | None = None,
+) -> tuple[Tensor, Tensor | None, list[BatchRow]]:
+    """Compute what each label of a batch counts in the mean loss and in each row's losses.
+
+    Args:
+        table: the rows.
+        classes: (B,), or (B, M) for M labels per image.
+        label_weights: shaped as `classes`, or None for 1 each.
+        class_weights: (C,) or None for 1 each.
+        dtype: of the results.
+        group: processes whose batches are one batch together.
+
+    Returns:
+        Three values. The weight of each label in the mean loss, shaped as `classes`; over all processes these add up to
+        1. The weight of each label in the losses of all rows that stay at w, which need one backward pass together;
+        None if every row moves. The rows that move, in the table's order.
+    """
+    counted = torch.ones_like(classes, dtype=dtype) if label_weights is None else label_weights.to(dtype)
+    if class_weights is not None:
+        counted = counted * class_weights[classes].to(dtype)
+    shares = [row.descent[classes].to(dtype) for row in table.rows]
+    other_ascents = [_other_ascent(table, row) for row in table.rows]
+    columns = [*shares, *(ascent[classes].to(dtype) for ascent in other_ascents if ascent is not None)]
+    by_column = [(counted * column).sum() for column in columns] if table.reduction == "group" else []
+    sums = torch.stack([counted.sum(), *by_column])
+    if group is not None:
+        dist.all_reduce(sums, group=group)
+    # Without images there is nothing to divide; the weights are 0.
+    sums = sums.clamp_min(torch.finfo(dtype).tiny)
+    mean = counted / sums[0]
+    if table.reduction == "batch":
+        weights = [column * mean for column in columns]
+    else:
+        weights = [column * (counted / total) for column, total in zip(columns, sums[1:], strict=True)]
+    descents, ascents = weights[: len(shares)], iter(weights[len(shares) :])
+    still: Tensor | None = None
+    moving = []
+    for k, (row, share, descent) in enumerate(zip(table.rows, shares, descents, strict=True)):
+        if table.direction == "gradient" and row.radius == 0:
+            still = descent if still is None else still + descent
+            continue
+        ascent = descent if other_ascents[k] is None else next(ascents)
+        radius = row.radius if table.device_radii is None else table.device_radii[k]
+        moving.append(BatchRow(ascent, descent, share, radius, row.scope))
+    return mean, still, moving
+
+
+def _other_ascent(table: Table, row: Row) -> Tensor | None:
+    """Return the class weights of a row's ascent; None if it has none, or the same as its descent."""
+    ascends = table.direction == "gradient" and row.radius > 0
+    return row.ascent if ascends and row.ascent is not row.descent else None

@@ -11,6 +11,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import predict
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
+from ltzoo.train.device import model_outputs
 
 _LARGEST_USUAL_ADAMW_LR = 1e-3
 
@@ -51,7 +52,12 @@ def check_parts(
         )
         _check_one_image(model, images[:1], part, flag)
     try:
-        found = tuple(recipe.loss.bind(counts)(logits, targets).shape)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            outputs = model_outputs(model.eval(), recipe.loss.asks)(images) if recipe.loss.asks else logits
+            loss = recipe.loss.bind(counts, getattr(model, "num_features", None))
+            found = tuple(loss(outputs, targets).shape)
+    except InputError:
+        raise
     except Exception as error:  # a custom loss can raise anything
         raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
     if found != (2,):

@@ -7,8 +7,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
-from ltzoo.sharpness import GroupTable
+from ltzoo.sharpness import Table
 from ltzoo.train.step import Step
 
 _WARM_UP_STEPS = 3
@@ -30,6 +31,8 @@ def why_not_captured(recipe: Recipe, class_counts: Sequence[int], accelerator: A
         return f"{recipe.optimizer.kind} makes its state in the first step"
     if recipe.optimizer.layer_decay is not None:
         return "each group of layers has a learning rate of its own"
+    if isinstance(recipe.loss.bind(class_counts, num_features=1), LossModule):
+        return f"the loss {recipe.loss.name} keeps a state"
     epochs = recipe.schedule.epochs
     if any(recipe.perturbation.table(class_counts, epoch, epochs).direction != "gradient" for epoch in range(epochs)):
         return f"{recipe.perturbation.name} draws its noise anew for each step"
@@ -43,7 +46,7 @@ class _Captured:
     images: Tensor
     targets: Tensor
     target_weights: Tensor | None
-    table: GroupTable
+    table: Table
     loss: Tensor
     replay: Callable[[], object]
 
@@ -89,7 +92,7 @@ class CapturedStep(Step):
             group["lr"] = self.lr_on_device
         self.lr_on_device.fill_(self.lr)
         self.weights_on_device.copy_(self.class_weights)
-        self.stage = _stage(self.table)
+        self.stage = self.table.structure
         # A recording holds on to all its activations; what an earlier stage recorded is not replayed again.
         self.recorded = {key: captured for key, captured in self.recorded.items() if key[0] == self.stage}
         radii = torch.tensor(self.table.radii)
@@ -122,12 +125,12 @@ class CapturedStep(Step):
                 f"a captured step is for batches of few shapes, and {tuple(images.shape)} is one too many: "
                 "give all batches one size, or train without capture"
             )
-        images, targets, table = images.clone(), targets.clone(), self.table
+        images, targets = images.clone(), targets.clone()
+        table = self.table.with_radii(self.radii_on_device[self.stage])
         target_weights = None if target_weights is None else target_weights.clone()
-        radii = self.radii_on_device[self.stage]
 
         def step() -> Tensor:
-            return self.run(images, targets, target_weights, table, self.weights_on_device, radii)
+            return self.run(images, targets, target_weights, table, self.weights_on_device)
 
         state = self._state()
         before = [value.clone() for value in state]
@@ -146,13 +149,6 @@ class CapturedStep(Step):
         models = [self.model] if self.ema is None else [self.model, self.ema.module]
         momentum = [value for state in self.optimizer.state.values() for value in state.values()]
         return [value for model in models for value in model.state_dict().values()] + momentum
-
-
-def _stage(table: GroupTable) -> tuple:
-    """Describe all of a table but the values of its radii: what a recording depends on."""
-    moves = tuple(radius > 0 for radius in table.radii)
-    members = tuple(map(tuple, table.members.tolist()))
-    return members, moves, table.factors, table.reduction, table.direction, table.parts
 
 
 def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[], object]]:

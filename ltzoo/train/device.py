@@ -3,8 +3,9 @@
 import atexit
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import accelerate
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from ltzoo.data import DataSet
 from ltzoo.errors import InputError
+from ltzoo.losses import Outputs
 from ltzoo.recipes import Recipe
 
 _FEWEST_PIXELS_FOR_THREADS = 100_000
@@ -116,15 +118,50 @@ def synchronize_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Modu
     return convert_sync_batchnorm(model) if accelerator.num_processes > 1 else model
 
 
-def make_forward(model: nn.Module, accelerator: Accelerator, compile_backend: str | None) -> Callable[[Tensor], Tensor]:
-    """Wrap the model's forward pass in autocast, and compile it where asked for; logits come out as float32."""
-    compiled: Callable[[Tensor], Tensor] = model
+def model_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor], Any]:
+    """Return a model's forward pass with all outputs that a loss asks for.
+
+    Args:
+        model: a timm model.
+        asks: fields of `Outputs` beside the logits.
+
+    Returns:
+        A function from images to the logits, (B, C), if `asks` is empty; else to `Outputs`.
+
+    Raises:
+        InputError: timm's models do not give such outputs.
+    """
+    if not asks:
+        return model
+    if set(asks) != {"features"}:
+        raise InputError(f"{type(model).__name__} gives logits and features, and the loss asks for {', '.join(asks)}")
+    timm_model = cast(Any, model)
+
+    def forward(images: Tensor) -> Outputs:
+        features = timm_model.forward_head(timm_model.forward_features(images), pre_logits=True)
+        return Outputs(timm_model.get_classifier()(features), features=features)
+
+    return forward
+
+
+def make_forward(
+    model: nn.Module, accelerator: Accelerator, compile_backend: str | None, asks: Collection[str] = ()
+) -> Callable[[Tensor], Any]:
+    """Wrap a model's forward pass in autocast, and compile it if asked to; its outputs are float32.
+
+    Args:
+        model: on its device.
+        accelerator: says in which precision it runs.
+        compile_backend: backend of `torch.compile`, None for eager.
+        asks: see `model_outputs`.
+    """
+    compiled = model_outputs(model, asks)
     if compile_backend is not None:
         # The pass at w is differentiated once per row of the table; a donated buffer would be gone after the first.
         torch._functorch.config.donated_buffer = False
-        compiled = torch.compile(model, backend=compile_backend)
+        compiled = torch.compile(compiled, backend=compile_backend)
 
-    def forward(images: Tensor) -> Tensor:
+    def forward(images: Tensor) -> Any:
         with accelerator.autocast():
             return compiled(images).float()
 

@@ -1,4 +1,6 @@
-"""The base optimizer of a recipe: which weights it moves, and each at which rate."""
+"""The base optimizer of a recipe: which weights it moves, with which learning rate and decay."""
+
+from collections.abc import Sequence
 
 import torch
 from timm.optim import param_groups_layer_decay, param_groups_weight_decay
@@ -9,10 +11,10 @@ from ltzoo.recipes import Optimizer
 
 
 def freeze(model: nn.Module) -> list[nn.Module]:
-    """Keep all but a timm model's classifier from being trained.
+    """Freeze all weights of a timm model but its classifier's.
 
     Returns:
-        The modules that stay as they are; in evaluation mode, their running statistics do too.
+        The modules outside the classifier; their running statistics are frozen only in evaluation mode.
     """
     head = set(classifier_of(model).modules())
     for module in model.modules():
@@ -22,12 +24,15 @@ def freeze(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if head.isdisjoint(module.modules())]
 
 
-def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(
+    settings: Optimizer, model: nn.Module, loss_parameters: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
     """Make the optimizer of a timm model's trainable weights.
 
     Args:
         settings: what it does.
         model: on its device, in its memory format.
+        loss_parameters: the loss's own parameters, which are trained with the model's.
     """
     if settings.layer_decay is not None:
         groups = param_groups_layer_decay(
@@ -41,6 +46,8 @@ def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimiz
         groups = [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
     else:
         groups = param_groups_weight_decay(model, settings.weight_decay, no_weight_decay_list=_no_decay(model))
+    if loss_parameters:
+        groups = [*groups, {"params": list(loss_parameters)}]
     if settings.kind == "adamw":
         betas = (settings.momentum, settings.beta2)
         return torch.optim.AdamW(groups, settings.lr, betas, weight_decay=settings.weight_decay, fused=True)
@@ -52,7 +59,7 @@ def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimiz
         nesterov=settings.nesterov,
         fused=True,
     )
-    # Else the first step makes them, from memory as it lies there; where that step overflows, it would stay so.
+    # Otherwise the first step creates them uninitialised, and they would stay so where that step overflows.
     for group in optimizer.param_groups if settings.momentum else []:
         for parameter in group["params"]:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
@@ -60,6 +67,6 @@ def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimiz
 
 
 def _no_decay(model: nn.Module) -> set[str]:
-    """Name the weights that the model itself keeps from decaying."""
+    """Return the weights that the model itself excludes from decay."""
     named = getattr(model, "no_weight_decay", None)
     return set(named()) if callable(named) else set()

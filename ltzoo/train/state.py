@@ -1,6 +1,6 @@
-"""Run state: what a run needs to resume, as one safetensors file that is there as a whole or not at all.
+"""Run state: what a run needs to resume, as one safetensors file that is written atomically.
 
-No random state is kept: order and augmentation of an epoch follow from its seed and number.
+No random state is kept: order and augmentation of an epoch follow from the seed and the epoch's number.
 """
 
 import json
@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltzoo.errors import InputError
+from ltzoo.losses import LossModule
 from ltzoo.train.step import Step
 from ltzoo.whole_file import whole_file
 
@@ -43,12 +44,14 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any]) -> None:
 
     Args:
         path: the file.
-        step: weights, buffers and their average, the optimizer's state, the loss scaler.
+        step: weights, buffers and their average, state of the loss and of the optimizer, the loss scaler.
         progress: what the trainer knows: epochs done, best epoch.
     """
     tensors = {f"model.{key}": value for key, value in step.model.state_dict().items()}
     if step.ema is not None:
         tensors |= {f"ema.{key}": value for key, value in step.ema.module.state_dict().items()}
+    if isinstance(step.criterion, LossModule):
+        tensors |= {f"loss.{key}": value for key, value in step.criterion.state_dict().items()}
     numbers: dict[str, dict[str, Any]] = {}
     # Learning rate and the like follow from the recipe.
     for index, state in step.optimizer.state_dict()["state"].items():
@@ -78,7 +81,9 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
     if "state" not in metadata:
         raise InputError(f"{path} holds tensors but no state of a run; start the run again in another --output")
     plain = json.loads(metadata["state"])
-    modules = {"model": step.model} | ({} if step.ema is None else {"ema": step.ema.module})
+    modules: dict[str, nn.Module] = {"model": step.model}
+    modules |= {} if step.ema is None else {"ema": step.ema.module}
+    modules |= {"loss": step.criterion} if isinstance(step.criterion, LossModule) else {}
     try:
         for part, module in modules.items():
             module.load_state_dict(_part(tensors, part))

@@ -1,4 +1,4 @@
-"""One step of a recipe's training: the perturbed gradient, clipping, the optimizer, the weights' moving average."""
+"""One training step: the perturbed gradient, clipping, the optimizer, the weights' moving average."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltzoo.data import draw_from, seeded_generator
+from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
-from ltzoo.sharpness import GroupTable, perturbed_backward
+from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
 from ltzoo.train.device import make_forward
 from ltzoo.train.optimizer import freeze, make_optimizer
 
 
 class Step:
-    """Steps through a recipe's training, an epoch after the other.
+    """Takes the steps of a recipe's training, one epoch after the other.
 
     Args:
         recipe: what to train.
@@ -41,23 +42,26 @@ class Step:
         self.device, self.scaler = accelerator.device, accelerator.scaler
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         self.group = dist.group.WORLD if self.processes > 1 else None
+        criterion = recipe.loss.bind(class_counts, getattr(model, "num_features", None))
+        self.criterion = criterion.to(self.device, torch.float32)
         if self.group is not None:
-            for value in model.state_dict().values():
+            for value in (*model.state_dict().values(), *self.criterion.state_dict().values()):
                 dist.broadcast(value, 0)
-        self.forward = make_forward(model, accelerator, compile_backend)
+        self.forward = make_forward(model, accelerator, compile_backend, recipe.loss.asks)
         self.class_counts = torch.tensor(class_counts, device=self.device)
-        self.criterion = recipe.loss.bind(class_counts).to(self.device, torch.float32)
-        trainable = recipe.trainable
-        self.still = freeze(model) if trainable.weights == "head" else []
-        if trainable.batchnorm != "frozen":
-            self.still = []
-        norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-        if trainable.batchnorm == "frozen":
-            self.still += norms
-        self.moves_statistics = not set(norms) <= set(self.still)
-        self.optimizer = make_optimizer(recipe.optimizer, model)
+        self.modules_in_eval = self._freeze()
+        self.optimizer = make_optimizer(recipe.optimizer, model, list(self.criterion.parameters()))
         self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
         self.begin(0)
+
+    def _freeze(self) -> list[nn.Module]:
+        """Freeze the weights that do not move; returns the modules that stay in evaluation mode."""
+        trainable = self.recipe.trainable
+        frozen = freeze(self.model) if trainable.weights == "head" else []
+        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        in_eval = [*frozen, *norms] if trainable.batchnorm == "frozen" else []
+        self.moves_statistics = not set(norms) <= set(in_eval)
+        return in_eval
 
     @property
     def evaluated(self) -> nn.Module:
@@ -77,22 +81,24 @@ class Step:
         self.table = recipe.perturbation.table(self.class_counts, epoch, recipe.schedule.epochs)
         weights = recipe.reweighting.weights(self.class_counts.tolist(), epoch)
         self.class_weights = weights.to(self.device, torch.float32)
-        # Processes that climb apart are shaken apart.
+        # Processes that each follow their own gradient draw their own noise.
         own = () if recipe.ascent == "averaged" else (self.process,)
         self.noise = seeded_generator(self.seed, epoch, 1, *own, device=self.device)
-        # What a model draws, for dropout say: each process for its own images, and after a resume the same.
+        # What the model itself draws (dropout): different in each process, and the same after a resume.
         draw_from(self.seed, epoch, 2, self.process)
         self.model.train()
-        for module in self.still:
+        for module in self.modules_in_eval:
             module.eval()
+        if isinstance(self.criterion, LossModule):
+            self.criterion.begin(epoch)
 
     def __call__(self, images: Tensor, targets: Tensor, target_weights: Tensor | None = None) -> Tensor:
-        """Take a step on a batch; the mean loss over all processes, a detached scalar.
+        """Take a step on a batch; returns the mean loss over all processes, a detached scalar.
 
         Args:
             images: (B, channels, H, W).
             targets: (B,) int64, or (B, M) where each image has M classes.
-            target_weights: (B, M), how much each of them counts.
+            target_weights: (B, M) float32, what each of them counts.
         """
         return self.run(images, targets, target_weights, self.table, self.class_weights)
 
@@ -101,20 +107,12 @@ class Step:
         images: Tensor,
         targets: Tensor,
         target_weights: Tensor | None,
-        table: GroupTable,
+        table: Table,
         class_weights: Tensor,
-        radii: Tensor | None = None,
     ) -> Tensor:
         """Take a step with a table and weights."""
-        recipe, parameters = self.recipe, self.model.parameters()
-        loss = perturbed_backward(
-            self.model,
-            self.criterion,
-            images,
-            targets,
-            table,
-            class_weights=class_weights,
-            target_weights=target_weights,
+        recipe = self.recipe
+        options = StepOptions(
             forward=self.forward,
             # Frozen statistics are in evaluation mode, and no pass moves them.
             batchnorm="all" if recipe.trainable.batchnorm == "frozen" else recipe.trainable.batchnorm,
@@ -123,11 +121,13 @@ class Step:
             ascent=recipe.ascent,
             micro_batches=recipe.micro_batches,
             process_group=self.group,
-            radii=radii,
         )
+        labels = targets if target_weights is None else MixedTargets(targets, target_weights)
+        loss = perturbed_backward(self.model, self.criterion, images, labels, table, class_weights, options)
         if recipe.optimizer.clip_grad is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
+            parameters = [*self.model.parameters(), *self.criterion.parameters()]
             nn.utils.clip_grad_norm_(parameters, recipe.optimizer.clip_grad)
         if self.scaler is not None:
             self.scaler.step(self.optimizer)
@@ -140,9 +140,9 @@ class Step:
         return loss
 
     def end(self) -> bool:
-        """End the epoch: every process gets the same running statistics. Whether all that was learnt is finite."""
+        """Average running statistics over processes; returns whether weights and statistics are finite."""
         models = [self.model] if self.ema is None else [self.model, self.ema.module]
-        # Statistics that stand still are alike already, and a sum of three, divided by three, is not always the same.
+        # Frozen statistics are equal already, and (x + x + x) / 3 is not always x.
         for model in models if self.group is not None and self.moves_statistics else []:
             distribute_bn(model, self.processes, reduce=True)
         values = [value.isfinite().all() for model in models for value in model.state_dict().values()]

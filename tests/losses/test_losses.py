@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ltzoo.losses import CE, LA, LDAM, LOSSES, VS, BalancedSoftmax, Focal, LogitLDAM
+from ltzoo.losses import CE, LA, LDAM, LOSSES, VS, BalancedSoftmax, Focal, LogitLDAM, LossModule, Outputs
 
 COUNTS = [60, 30, 9, 4]
 PI = [count / sum(COUNTS) for count in COUNTS]
@@ -120,3 +120,23 @@ def test_senseless_settings_are_refused(make):
 
 def test_names_are_the_recipes_words():
     assert list(LOSSES) == ["ce", "ldam", "logit_ldam", "la", "bs", "vs", "focal"]
+
+
+def test_outputs_convert_half_precision_and_detach_whatever_they_hold():
+    logits = torch.zeros(2, 3, dtype=torch.float16, requires_grad=True) * 2
+    outputs = Outputs(logits, experts=torch.zeros(2, 2, 3, dtype=torch.float64))
+    converted = outputs.float()
+    assert (converted.logits.dtype, converted.experts.dtype) == (torch.float32, torch.float64)
+    assert (converted.features, converted.projections) == (None, None)
+    assert converted.logits.requires_grad
+    assert not outputs.detach().logits.requires_grad
+
+
+def test_a_module_has_the_flags_of_its_record():
+    class Record(CE):
+        asks = frozenset({"features"})
+        ties_images = True
+
+    module = LossModule(Record())
+    assert (module.asks, module.ties_images, module.single_process) == ({"features"}, True, False)
+    assert LossModule().asks == CE.asks == frozenset()

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from ltzoo.sharpness import perturbed_backward
-from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, step
 
 WEIGHTS = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
 
@@ -12,11 +11,11 @@ WEIGHTS = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
 def gradient(model, images, targets, method, **options):
     """Loss and gradient with BatchNorm in evaluation mode, which knows no batch."""
     model[1].eval()
-    loss = perturbed_backward(model, CE, images, targets, method.table(COUNTS), **options)
+    loss = step(model, CE, images, targets, method.table(COUNTS), **options)
     return [loss, *(parameter.grad.clone() for parameter in model.parameters())]
 
 
-@pytest.mark.parametrize("micro_batches", [2, 5, 12, 100])
+@pytest.mark.parametrize("micro_batches", [5, 100])
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
 @pytest.mark.parametrize("name", [*METHODS, *NOISE])
 def test_exact_accumulation_is_one_batch(network, batches, name, weights, micro_batches):
@@ -52,6 +51,6 @@ def test_each_micro_batch_enters_the_statistics_as_a_batch_of_its_own(network, b
     model, seen = network(), []
     model[0].register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     table = METHODS["ssesam stage 1"].table(COUNTS)
-    perturbed_backward(model, CE, *batches[0], table, batchnorm=batchnorm, micro_batches=3)
+    step(model, CE, *batches[0], table, batchnorm=batchnorm, micro_batches=3)
     assert seen == [4] * 9
     assert model[1].num_batches_tracked == updates

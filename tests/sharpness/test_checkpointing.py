@@ -5,15 +5,14 @@ import timm
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from ltzoo.sharpness import perturbed_backward
-from tests.sharpness.methods import CE, COUNTS, METHODS
+from tests.sharpness.methods import CE, COUNTS, METHODS, step
 
 RUNS = {"sgd": 1, "sam": 2, "imbsam": 2, "ssesam stage 1": 3}
 """Forward passes of a step."""
 
 
 def state_after(model, batch, name, batchnorm, forward=None):
-    perturbed_backward(model, CE, *batch, METHODS[name].table(COUNTS), forward=forward, batchnorm=batchnorm)
+    step(model, CE, *batch, METHODS[name].table(COUNTS), forward=forward, batchnorm=batchnorm)
     gradients = {key: parameter.grad for key, parameter in model.named_parameters()}
     return gradients | dict(model.named_buffers())
 

@@ -7,8 +7,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from ltzoo.sharpness import LPFSGD, perturbed_backward
-from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE
+from ltzoo.sharpness import LPFSGD
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, step
 
 
 class LiveBytes(TorchDispatchMode):
@@ -46,7 +46,8 @@ class Questions(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    ("name", "copies"), [("sgd", 1), ("sam", 2), ("imbsam", 3), ("ssesam stage 1", 3), ("ssesam stage 2", 3)]
+    ("name", "copies"),
+    [("sgd", 1), ("sam", 2), ("imbsam", 3), ("ssesam stage 1", 3), ("ssesam stage 2", 3), ("focalsam", 3)],
 )
 def test_beside_the_gradient_sam_holds_one_copy_of_the_parameters_and_ssesam_two(name, copies):
     layers, images, targets = 16, torch.randn(4, 128), torch.tensor([0, 1, 2, 3])
@@ -54,14 +55,22 @@ def test_beside_the_gradient_sam_holds_one_copy_of_the_parameters_and_ssesam_two
     size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     table = METHODS[name].table(COUNTS)
     with LiveBytes(model) as watched:
-        perturbed_backward(model, CE, images, targets, table, forward=lambda x: model(x)[:, :4])
+        step(model, CE, images, targets, table, forward=lambda x: model(x)[:, :4])
     # Two layers' gradients may lie there twice for a moment, and the activations are small.
     assert copies - 0.1 < watched.peak / size < copies + 3 / layers
 
 
 @pytest.mark.parametrize(
     ("name", "forwards", "backwards"),
-    [("sgd", 1, 1), ("sam", 2, 2), ("imbsam", 2, 3), ("ssesam stage 1", 3, 4), ("ssesam stage 2", 2, 3)],
+    [
+        ("sgd", 1, 1),
+        ("sam", 2, 2),
+        ("imbsam", 2, 3),
+        ("ssesam stage 1", 3, 4),
+        ("ssesam stage 2", 2, 3),
+        ("focalsam", 2, 3),
+        ("by class", 5, 8),
+    ],
 )
 def test_passes_and_batchnorm_updates_are_the_fewest(network, batches, name, forwards, backwards):
     table = METHODS[name].table(COUNTS)
@@ -76,7 +85,7 @@ def test_passes_and_batchnorm_updates_are_the_fewest(network, batches, name, for
             logits.register_hook(lambda _: counted.update(backward=counted["backward"] + 1))
             return logits
 
-        perturbed_backward(model, CE, *batches[0], table, forward=forward, batchnorm=batchnorm)
+        step(model, CE, *batches[0], table, forward=forward, batchnorm=batchnorm)
         assert counted == {"forward": forwards, "backward": backwards}
         assert model[1].num_batches_tracked == updates
 
@@ -85,7 +94,7 @@ def test_noise_costs_what_sgd_costs(network, batches):
     model, seen = network(), []
     model[0].register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     table = LPFSGD(std=0.1, parts=5).table(COUNTS)
-    perturbed_backward(model, CE, *batches[0], table, batchnorm="all")
+    step(model, CE, *batches[0], table, batchnorm="all")
     assert seen == [3, 3, 2, 2, 2]
     assert model[1].num_batches_tracked == 5
 
@@ -103,7 +112,7 @@ def test_the_host_never_waits_for_the_device(network, batches, name, mixed, scal
     # It asks a CPU alone whether the labels are classes of the table, and their weights not below 0.
     monkeypatch.setattr("ltzoo.sharpness.backward.check_batch", lambda *_: None)
     with Questions() as questions:
-        perturbed_backward(
+        step(
             model,
             CE,
             images,

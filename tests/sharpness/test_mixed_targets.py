@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ltzoo.sharpness import ImbSAM, perturbed_backward
-from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE
+from ltzoo.sharpness import ImbSAM
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, step
 from tests.sharpness.reference import PlainTrainer
 
 TAIL = COUNTS < 10
@@ -44,7 +44,7 @@ def gradient(model, images, targets, method, still=False, **options):
         model[1].eval()
     if method in NOISE.values():
         options |= {"batchnorm": "all", "generator": torch.Generator().manual_seed(3)}
-    loss = perturbed_backward(model, CE, images, targets, method.table(COUNTS), **options)
+    loss = step(model, CE, images, targets, method.table(COUNTS), **options)
     return [loss, *(parameter.grad for parameter in model.parameters())]
 
 
@@ -77,9 +77,7 @@ def test_steps_equal_the_plain_implementation_with_soft_labels(
         labelled = soft(targets, share, class_weights)
         expected = plain.group_loss(images, labelled, EVERYONE) if not plain.own_counts else None
         plain.step(images, labelled, groups)
-        found = perturbed_backward(
-            ours, CE, images, targets, method.table(COUNTS), class_weights=class_weights, target_weights=share
-        )
+        found = step(ours, CE, images, targets, method.table(COUNTS), class_weights=class_weights, target_weights=share)
         optimizer.step()
         optimizer.zero_grad()
         if expected is not None:
@@ -154,7 +152,7 @@ def test_without_an_ascent_the_gradient_is_the_mixture_of_the_labels_gradients(n
 
 
 @weighted
-@pytest.mark.parametrize("micro_batches", [2, 5, 100])
+@pytest.mark.parametrize("micro_batches", [5, 100])
 @every_method
 def test_exact_accumulation_is_one_batch(network, batches, name, micro_batches, class_weights):
     images, targets, share = mixed(batches[0])
@@ -186,7 +184,7 @@ def test_labels_share_the_forward_passes_and_the_criterion_sees_one_of_them_at_a
         seen.append(labels)
         return CE(logits, labels)
 
-    perturbed_backward(model, criterion, images, targets, METHODS["ssesam stage 1"].table(COUNTS), target_weights=share)
+    step(model, criterion, images, targets, METHODS["ssesam stage 1"].table(COUNTS), target_weights=share)
     assert passes == [12] * 3
     assert len(seen) == 6
     for k, labels in enumerate(seen):

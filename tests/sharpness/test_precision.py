@@ -6,15 +6,15 @@ from functools import partial
 import pytest
 import torch
 
-from ltzoo.sharpness import SAM, perturbed_backward
-from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE
+from ltzoo.sharpness import SAM
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, step
 
 NAMES = ["sgd", "sam", "imbsam", "ssesam stage 1"]
 STAGE_1, PGD = METHODS["ssesam stage 1"], NOISE["pgd"]
 
 
 def gradient(model, batch, method, **options):
-    perturbed_backward(model, CE, *batch, method.table(COUNTS), **options)
+    step(model, CE, *batch, method.table(COUNTS), **options)
     return [parameter.grad.clone() for parameter in model.parameters()]
 
 
@@ -73,9 +73,9 @@ def test_an_overflow_in_any_pass_costs_the_step_and_nothing_else(network, batch,
     def forward(images):
         return model(images) * (float("inf") if next(counted) == passes + bad_pass else 1)
 
-    def step():
+    def train_step():
         options = {"forward": forward, "scaler": scaler, "batchnorm": batchnorm}
-        perturbed_backward(model, CE, *batch, method.table(COUNTS), **options)
+        step(model, CE, *batch, method.table(COUNTS), **options)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
@@ -84,12 +84,12 @@ def test_an_overflow_in_any_pass_costs_the_step_and_nothing_else(network, batch,
         momentum = [optimizer.state[parameter]["momentum_buffer"] for parameter in model.parameters()]
         return [value.clone() for value in (*model.state_dict().values(), *momentum)]
 
-    step()  # a sound one, so that there are statistics and momentum to lose
+    train_step()  # a sound one, so that there are statistics and momentum to lose
     before = state()
-    step()
+    train_step()
     assert all(torch.equal(a, b) for a, b in zip(before, state(), strict=True))
     assert scaler.get_scale() == 512.0
-    step()
+    train_step()
     assert not torch.equal(before[0], model[0].weight)
     assert int(model[1].num_batches_tracked) == (2 if batchnorm == "clean" else 2 * passes)
 
@@ -98,7 +98,7 @@ def test_an_overflow_in_any_pass_costs_the_step_and_nothing_else(network, batch,
 def test_without_a_scaler_an_infinite_pass_leaves_an_infinite_gradient_and_sound_weights(network, batches, bad_pass):
     model, passes = network(), itertools.count()
     before = [p.detach().clone() for p in model.parameters()]
-    perturbed_backward(
+    step(
         model,
         CE,
         *batches[0],
@@ -117,5 +117,5 @@ def test_logits_in_half_precision_reach_the_loss_as_float32(network, batch):
         return CE(logits, targets)
 
     with torch.autocast("cpu", torch.bfloat16):
-        perturbed_backward(network().float(), criterion, *batch, SAM(rho=0.5).table(COUNTS))
+        step(network().float(), criterion, *batch, SAM(rho=0.5).table(COUNTS))
     assert seen == [torch.float32] * 2

@@ -19,19 +19,19 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("part", ["averaged", "mixed"])
 def test_averaged_processes_are_one_process_with_all_the_images(found, part):
     for process in found:
-        assert len(process[part]) == 8 * 3 * 2 * 2
+        assert len(process[part]) == 10 * 3 * 2 * 2
         assert {case: far for case, far in process[part].items() if not far < 1e-13} == {}
 
 
 def test_local_processes_give_the_mean_of_their_own_gradients(found):
     for process in found:
-        assert len(process["local"]) == (7 * 2 - 1) * 3 * 2
+        assert len(process["local"]) == (9 * 2 - 1) * 3 * 2
         assert {case: far for case, far in process["local"].items() if not far < 1e-13} == {}
 
 
 def test_all_processes_end_bit_equal_with_and_without_ddp(found):
     for process in found:
-        assert len(process["trained"]) == 8 * 3
+        assert len(process["trained"]) == 10 * 3
         assert [case for case, same in process["trained"].items() if not same] == []
 
 
@@ -46,7 +46,7 @@ def test_an_overflow_in_one_process_costs_all_the_step(found):
 
 
 def test_gradients_are_reduced_in_one_call(found):
-    """One call for the sums of weights, one for the directions that are climbed together, one for the gradient."""
+    """One call for the sums of weights, one for the gradients that are ascended together, one for the gradient."""
     for process in found:
         for case, count in process["calls"].items():
             name, ascent = case.split(", ")
@@ -57,9 +57,10 @@ def test_gradients_are_reduced_in_one_call(found):
     ("case", "message"),
     [
         ("FSDP", "FSDP and other sharded models cannot be used"),
-        ("DDP within", "DistributedDataParallel lies within another wrapper"),
+        ("DDP within", "DistributedDataParallel is inside another wrapper"),
         ("noise", "processes that share their noise need a generator each, seeded alike"),
         ("SyncBatchNorm", "13 micro-batches of 12 images: SyncBatchNorm needs as many in every process"),
+        ("one process", "the loss runs in one process alone, not in 2: start one"),
     ],
 )
 def test_what_cannot_be_used_is_refused(found, case, message):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ltzoo.sharpness import SAM, NoPerturbation, perturbed_backward
+from ltzoo.sharpness import SAM, NoPerturbation
+from tests.sharpness.methods import step
 
 EIGENVALUES = torch.tensor([4.0, 0.5, -0.5, -8.0], dtype=torch.float64)
 COUNTS = torch.tensor([1])
@@ -24,7 +25,7 @@ class Quadratic(nn.Module):
 def perturbed(start: torch.Tensor, method) -> torch.Tensor:
     model = Quadratic(start)
     data = torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64)
-    perturbed_backward(model, lambda value, _: value, *data, method.table(COUNTS))
+    step(model, lambda value, _: value, *data, method.table(COUNTS))
     return model.w.grad
 
 
@@ -39,7 +40,7 @@ def test_sams_gradient_is_g_plus_rho_over_norm_times_hessian_g(rho):
 
 @pytest.mark.parametrize("radius_over_norm", [0.1, 0.3, 0.5, 3.0, 6.0])
 def test_component_along_an_eigenvector_is_multiplied_by_one_plus_rho_lambda(radius_over_norm):
-    """Paper A, Theorem 2, on both sides of lambda = -2/rho, where |1 + rho * lambda| passes 1."""
+    """Rangwani 2022, Theorem 2, on both sides of lambda = -2/rho, where |1 + rho * lambda| passes 1."""
     start = torch.tensor([0.3, -1.0, 0.7, 0.2], dtype=torch.float64)
     g = EIGENVALUES * start
     factor = perturbed(start, SAM(rho=float(radius_over_norm * g.norm()))) / g
@@ -57,7 +58,7 @@ def test_modes_shrink_by_the_closed_factor_a_step():
     for _ in range(20):
         g = EIGENVALUES * expected
         expected = expected * (1 - lr * EIGENVALUES * (1 + rho / g.norm() * EIGENVALUES))
-        perturbed_backward(model, lambda value, _: value, *data, SAM(rho=rho).table(COUNTS))
+        step(model, lambda value, _: value, *data, SAM(rho=rho).table(COUNTS))
         optimizer.step()
         optimizer.zero_grad()
     torch.testing.assert_close(model.w.detach(), expected, rtol=1e-12, atol=0)

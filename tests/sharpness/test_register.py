@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from ltzoo.sharpness import PERTURBATIONS, SAM, Group, GroupTable, Perturbation, register_perturbation
+from ltzoo.sharpness import PERTURBATIONS, SAM, Perturbation, Row, Table, register_perturbation
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def make(word):
         name: ClassVar[str] = word
 
         def table(self, class_counts, epoch=0, epochs=1):
-            first = torch.arange(len(class_counts)) < len(class_counts) // 2
-            return GroupTable.build([Group(first, 0.0), Group(~first, self.rho)])
+            first = (torch.arange(len(class_counts)) < len(class_counts) // 2).float()
+            return Table([Row(None, first, 0.0), Row(1 - first, 1 - first, self.rho)])
 
         def radii(self, epoch, epochs):
             return {"rho": self.rho}
@@ -31,19 +31,19 @@ def make(word):
     return Half
 
 
-def test_a_perturbation_of_ones_own_is_registered(unregister):
+def test_a_custom_perturbation_is_registered(unregister):
     kind = register_perturbation(make("half"))
     assert PERTURBATIONS["half"] is kind
     assert kind(rho=0.2).table([5, 4, 3, 2]).radii == (0.0, 0.2)
 
 
 @pytest.mark.parametrize("word", ["sam", "Half", "half_2", "half05", ""])
-def test_names_that_are_taken_or_no_word_are_refused(word):
+def test_names_that_are_taken_or_not_a_word_are_refused(word):
     with pytest.raises(ValueError, match="exists already" if word == "sam" else "lower-case letters"):
         register_perturbation(make(word))
 
 
-def test_what_is_no_perturbation_is_refused():
+def test_other_objects_are_refused():
     class Plain(SAM):
         name = "plain"
 

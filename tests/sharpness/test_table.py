@@ -1,11 +1,18 @@
-"""The table and the perturbations that fill it."""
+"""The table and the perturbations that make it."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 
-from ltzoo.sharpness import LPFSGD, PERTURBATIONS, PGD, SAM, SSESAM, GroupTable, ImbSAM, SAMExt, Steps
+from ltzoo.sharpness import LPFSGD, PERTURBATIONS, PGD, SAM, SSESAM, FocalSAM, ImbSAM, Row, SAMExt, Steps, Table
 
 COUNTS = torch.tensor([60, 30, 9, 4])
+ONES = torch.ones(3)
+
+
+def rows(table):
+    return [(row.descent.tolist(), row.radius) for row in table.rows]
 
 
 @pytest.mark.parametrize(("gamma", "epochs", "last"), [(0.7, 200, 139), (0.29, 100, 28), (0.7, 5, 2), (1, 4, 3)])
@@ -15,55 +22,74 @@ def test_stage_1_is_epochs_0_to_gamma_t_minus_1(gamma, epochs, last):
     assert method.table(COUNTS, last + 1, epochs).radii == (0.0, 0.1)
 
 
-def test_a_group_without_classes_has_no_row():
-    assert ImbSAM(rho=0.1, eta=1).table(COUNTS).radii == (0.0,)
-    assert ImbSAM(rho=0.1, eta=100).table(COUNTS).radii == (0.1,)
+def test_a_row_without_weight_is_left_out():
+    assert rows(ImbSAM(rho=0.1, eta=1).table(COUNTS)) == [([1, 1, 1, 1], 0.0)]
+    assert rows(ImbSAM(rho=0.1, eta=100).table(COUNTS)) == [([1, 1, 1, 1], 0.1)]
+    assert rows(FocalSAM(rho=0.1, lam=0, gamma=2).table(COUNTS)) == [([1, 1, 1, 1], 0.0)]
+    assert rows(FocalSAM(rho=0.1, lam=1, gamma=0).table(COUNTS)) == [([1, 1, 1, 1], 0.1)]
 
 
 @pytest.mark.parametrize(
-    ("members", "radii", "message"),
+    ("table_rows", "options", "message"),
     [
-        ([[1, 1, 0]], (0.1,), r"exactly one group; these do not: \[2\]"),
-        ([[1, 1, 0], [0, 1, 1]], (0.1, 0.2), r"exactly one group; these do not: \[1\]"),
-        ([[1, 1, 1]], (0.1, 0.2), "1 groups need as many radii"),
-        ([[1, 1, 1]], (-0.1,), "not below 0"),
-        ([[1, 1, 1]], (float("nan"),), "finite"),
+        ([], {}, "a table needs at least one row"),
+        ([Row(None, torch.tensor([1.0, 1, 0]), 0.0)], {}, r"add up to 1 for each class; these do not: \[2\]; pass"),
+        ([Row(ONES, ONES, 0.1), Row(None, ONES, 0.0)], {}, r"these do not: \[0, 1, 2\]"),
+        ([Row(None, 0 * ONES, 0.0)], {"reweights": True}, "no row of the table has weight on any class"),
+        ([Row(ONES, ONES, -0.1)], {}, "radii must be finite and not below 0, not -0.1"),
+        ([Row(ONES, ONES, float("nan"))], {}, "radii must be finite"),
+        ([Row(None, ONES, 0.1)], {}, "a row of radius 0.1 needs class weights for its ascent"),
+        ([Row(0 * ONES, ONES, 0.1)], {}, "has an ascent without weight on any class; set its radius to 0"),
+        ([Row(ONES, ONES, 0.1, "head")], {}, "scope must be one of all, classifier, not 'head'"),
+        ([Row(None, ONES.bool(), 0.0)], {}, r"descent must be \(classes,\) floating-point .*, not \(3,\) torch.bool"),
+        ([Row(None, ONES[None], 0.0)], {}, r"descent must be \(classes,\) floating-point .*, not \(1, 3\)"),
+        ([Row(ONES[:2], ONES, 0.1)], {}, r"ascent must be .* as in the other rows, not \(2,\)"),
+        ([Row(ONES.to("meta"), ONES, 0.1)], {}, "ascent lies on meta, other class weights on cpu"),
+        ([Row(ONES / 0, ONES, 0.1)], {}, "ascent must be finite, not"),
+        ([Row(None, 2 * ONES, 0.0), Row(None, -ONES, 0.0)], {"reduction": "group"}, "'group', not below 0"),
+        ([Row(None, ONES, 0.0)], {"reduction": "mean"}, "reduction must be one of batch, group, not 'mean'"),
+        ([Row(None, ONES, 0.0)], {"direction": "up"}, "direction must be one of gradient, isotropic, filter, not 'up'"),
+        ([Row(None, ONES, 0.1)], {"parts": 0, "direction": "filter"}, "parts must be at least 1"),
+        ([Row(None, ONES, 0.0)], {"parts": 2}, "1 where rows follow a gradient, not 2"),
+        ([Row(None, ONES, 0.0)], {"device_radii": torch.ones(2)}, r"device_radii must be \(1,\), one per row"),
     ],
 )
-def test_a_table_that_is_no_partition_is_refused(members, radii, message):
+def test_a_senseless_table_is_refused(table_rows, options, message):
     with pytest.raises(ValueError, match=message):
-        GroupTable(torch.tensor(members, dtype=torch.bool), radii, (1.0,) * len(radii))
-
-
-def test_members_must_be_a_mask():
-    with pytest.raises(ValueError, match="bool"):
-        GroupTable(torch.ones(1, 3), (0.1,), (1.0,))
+        Table(table_rows, **options)
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"factors": (0.0,)}, "factors must be finite and above 0"),
-        ({"factors": ()}, "as many radii and factors, not 1 and 0"),
-        ({"reduction": "mean"}, "reduction must be one of batch, group, not 'mean'"),
-        ({"direction": "up"}, "direction must be one of gradient, isotropic, filter, not 'up'"),
-        ({"parts": 0, "direction": "filter"}, "parts must be at least 1"),
-        ({"parts": 2}, "1 where groups follow their gradient, not 2"),
-    ],
+    ("normalization", "tail", "reduction"),
+    [("batch", 1.0, "batch"), ("double_tail", 2.0, "batch"), ("group", 1.0, "group")],
 )
-def test_other_senseless_columns_are_refused(fields, message):
-    sound = {"members": torch.ones(1, 3, dtype=torch.bool), "radii": (0.1,), "factors": (1.0,)}
-    with pytest.raises(ValueError, match=message):
-        GroupTable(**sound | fields)
-
-
-@pytest.mark.parametrize(
-    ("normalization", "factors", "reduction"),
-    [("batch", (1.0, 1.0), "batch"), ("double_tail", (1.0, 2.0), "batch"), ("group", (1.0, 1.0), "group")],
-)
-def test_imbsams_three_normalizations_are_columns_of_the_table(normalization, factors, reduction):
+def test_imbsams_three_normalizations_are_settings_of_the_table(normalization, tail, reduction):
     table = ImbSAM(rho=0.1, eta=10, normalization=normalization).table(COUNTS)
-    assert (table.radii, table.factors, table.reduction) == ((0.0, 0.1), factors, reduction)
+    assert rows(table) == [([1, 1, 0, 0], 0.0), ([0, 0, tail, tail], 0.1)]
+    assert (table.reduction, table.reweights) == (reduction, tail == 2)
+
+
+def test_focal_sams_weights_grow_as_classes_get_rarer():
+    still, moving = FocalSAM(rho=0.3, lam=0.8, gamma=3.2).table([75, 25]).rows
+    expected = torch.tensor([0.8 * 0.25**3.2, 0.8 * 0.75**3.2], dtype=torch.float64)
+    torch.testing.assert_close(moving.ascent, expected, rtol=1e-15, atol=0)
+    assert torch.equal(moving.descent, moving.ascent)
+    torch.testing.assert_close(still.descent, 1 - expected, rtol=1e-15, atol=0)
+    assert (still.radius, moving.radius) == (0.0, 0.3)
+
+
+def test_tables_of_one_structure_differ_in_radii_alone():
+    one, other = SAM(rho=0.1).table(COUNTS), SAM(rho=0.2).table(COUNTS)
+    assert one.structure == other.structure
+    different = [
+        SAM(rho=0.0).table(COUNTS),
+        ImbSAM(rho=0.1, eta=10).table(COUNTS),
+        PGD(rho=0.1).table(COUNTS),
+        replace(one, reduction="group"),
+        Table([replace(one.rows[0], scope="classifier")]),
+        Table([replace(one.rows[0], ascent=torch.tensor([1.0, 1, 1, 0]))]),
+    ]
+    assert len({one.structure, *(table.structure for table in different)}) == 7
 
 
 @pytest.mark.parametrize(
@@ -73,6 +99,7 @@ def test_imbsams_three_normalizations_are_columns_of_the_table(normalization, fa
         (lambda: ImbSAM(rho=float("inf"), eta=1), "rho must be finite"),
         (lambda: SSESAM(rho_head=0.1, rho_tail=0.1, gamma=1.5, eta=1), "gamma must lie in"),
         (lambda: ImbSAM(rho=0.1, eta=1, normalization="mean"), "normalization must be batch, double_tail or group"),
+        (lambda: FocalSAM(rho=0.1, lam=-0.5, gamma=1), "lam must be finite and not below 0"),
         (lambda: LPFSGD(std=0.1, parts=0), "parts must be at least 1"),
         (lambda: PGD(rho=-1.0), "rho must be finite and not below 0"),
     ],
@@ -83,7 +110,7 @@ def test_bad_radii_are_refused(make, message):
 
 
 def test_names_are_the_recipes_words():
-    assert list(PERTURBATIONS) == ["sgd", "sam", "imbsam", "samext", "ssesam", "pgd", "lpfsgd"]
+    assert list(PERTURBATIONS) == ["sgd", "sam", "imbsam", "samext", "ssesam", "focalsam", "pgd", "lpfsgd"]
 
 
 def test_what_a_log_shows_of_each():
@@ -91,6 +118,7 @@ def test_what_a_log_shows_of_each():
     shown = {
         SAM(rho=steps): {"rho": 0.2},
         PGD(rho=0.3): {"rho": 0.3},
+        FocalSAM(rho=steps, lam=1, gamma=1): {"rho": 0.2},
         LPFSGD(std=steps, parts=2): {"rho": 0.2},
         ImbSAM(rho=steps, eta=1): {"rho_head": 0.0, "rho_tail": 0.2},
         SAMExt(rho_head=0.3, rho_tail=steps, eta=1): {"rho_head": 0.3, "rho_tail": 0.2},

@@ -14,9 +14,8 @@ from ltzoo.sharpness import (
     NoPerturbation,
     SAMExt,
     Steps,
-    perturbed_backward,
 )
-from tests.sharpness.methods import CE, COUNTS, METHODS
+from tests.sharpness.methods import CE, COUNTS, METHODS, step
 from tests.sharpness.reference import PlainTrainer
 
 TAIL = COUNTS < 10
@@ -36,7 +35,7 @@ def train(model, batches, method, epochs=1, **options):
     for epoch in range(epochs):
         table = method.table(COUNTS, epoch, epochs)
         for images, targets in batches:
-            perturbed_backward(model, CE, images, targets, table, **options)
+            step(model, CE, images, targets, table, **options)
             optimizer.step()
             optimizer.zero_grad()
     return model

@@ -10,8 +10,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ltzoo.sharpness import perturbed_backward
-from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, make_network
+from ltzoo.losses import LossModule
+from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, make_network, step
 
 WEIGHTS = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
 CASES = METHODS | {"pgd": NOISE["pgd"]}
@@ -30,7 +30,7 @@ def gradient(model, images, targets, name, **options) -> torch.Tensor:
     model[1].eval()
     if name == "pgd":
         options |= {"batchnorm": "all", "generator": torch.Generator().manual_seed(2)}
-    loss = perturbed_backward(model, CE, images, targets, CASES[name].table(COUNTS), **options)
+    loss = step(model, CE, images, targets, CASES[name].table(COUNTS), **options)
     return torch.cat([loss.reshape(1), *(p.grad.flatten() for p in model.parameters() if p.grad is not None)])
 
 
@@ -122,15 +122,15 @@ def trained(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
                 model = make_network()
                 passed = DistributedDataParallel(model) if wrapped else model
                 optimizer = torch.optim.SGD(passed.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3)
-                for step in range(5):
+                for turn in range(5):
                     options = {"ascent": ascent, "micro_batches": 2 if ascent == "micro_batch" else 1}
                     if not wrapped:
                         options["process_group"] = world
                     if name == "pgd":
-                        seed = torch.Generator().manual_seed(step if ascent == "averaged" else 10 * step + rank)
+                        seed = torch.Generator().manual_seed(turn if ascent == "averaged" else 10 * turn + rank)
                         options |= {"batchnorm": "all", "generator": seed}
                     table = method.table(COUNTS)
-                    perturbed_backward(passed, CE, images[mine], targets[mine], table, **options)
+                    step(passed, CE, images[mine], targets[mine], table, **options)
                     optimizer.step()
                     optimizer.zero_grad()
                 ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
@@ -150,7 +150,7 @@ def unused(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
 
     for name in ("sgd", "sam"):
         table = CASES[name].table(COUNTS)
-        perturbed_backward(model, CE, images[rank::2], targets[rank::2], table, forward=forward, process_group=world)
+        step(model, CE, images[rank::2], targets[rank::2], table, forward=forward, process_group=world)
     gradient = model.sometimes.grad
     return {
         "used in one": gradient is not None and bool(gradient.abs().sum() > 0) and same_everywhere(gradient),
@@ -168,7 +168,7 @@ def overflow(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
     bad = float("inf") if rank == 1 else 1.0
     forward = lambda x: model(x) * bad  # noqa: E731
     options = {"forward": forward, "scaler": scaler, "process_group": world}
-    perturbed_backward(model, CE, images.float(), targets, table, **options)
+    step(model, CE, images.float(), targets, table, **options)
     scaler.step(optimizer)
     scaler.update()
     same = all(torch.equal(before[key], value) for key, value in model.state_dict().items())
@@ -191,7 +191,7 @@ def calls(rank: int, world: dist.ProcessGroup) -> dict[str, int]:
 
 
 def refused(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
-    """What is said of models and options that cannot be used."""
+    """The messages about models and options that cannot be used."""
     from torch.distributed.fsdp import fully_shard
 
     sharded = make_network()
@@ -204,11 +204,14 @@ def refused(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
         "DDP within": (compiled, "sam", {}),
         "noise": (make_network(), "pgd", noise),
         "SyncBatchNorm": (synced, "sam", {"process_group": world, "micro_batches": 13}),
+        "one process": (make_network(), "sam", {"process_group": world}),
     }
     said = {}
     for case, (model, name, options) in cases.items():
+        criterion = LossModule() if case == "one process" else CE
+        criterion.single_process = case == "one process"
         try:
-            perturbed_backward(model, CE, *batch(), CASES[name].table(COUNTS), **options)
+            step(model, criterion, *batch(), CASES[name].table(COUNTS), **options)
         except ValueError as error:
             said[case] = str(error)
     return said

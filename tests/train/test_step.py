@@ -210,7 +210,7 @@ def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(mon
     read: list[weakref.ref] = []
 
     def record(step, warm_up):
-        read.append(weakref.ref(captured.table.members))
+        read.append(weakref.ref(captured.table.rows[0].descent))
         return torch.zeros(()), lambda: None
 
     monkeypatch.setattr(cuda_graph, "record", record)

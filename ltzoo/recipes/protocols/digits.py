@@ -4,7 +4,7 @@ from ltzoo.data import Augmentation, ClassAwareSampler
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.recipes.parts import CosineHead, LinearHead, Optimizer, Schedule, Trainable
 from ltzoo.recipes.protocols.protocol import Protocol, SecondStage
-from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation
+from ltzoo.sharpness import SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
 
 _LOSSES = {
     "ce": CE(),
@@ -20,6 +20,8 @@ _PERTURBATIONS = {
     "sam": SAM(rho=0.05),
     "imbsam": ImbSAM(rho=0.05, eta=20),
     "ssesam": SSESAM(rho_head=0.05, rho_tail=0.05, gamma=0.7, eta=20),
+    # lam and gamma as in its authors' script for CIFAR-10-LT, which has as many classes.
+    "focalsam": FocalSAM(rho=0.05, lam=0.5, gamma=3.0),
 }
 
 _OPTIMIZER = Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=False)

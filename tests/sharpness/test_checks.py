@@ -1,11 +1,11 @@
-"""What the step cannot do ends with a line that says what to do, and leaves the model alone."""
+"""Wrong arguments end with a line that says what to do, and leave the model unchanged."""
 
 import pytest
 import torch
 from torch import nn
 
-from ltzoo.sharpness import PGD, SAM, perturbed_backward
-from tests.sharpness.methods import CE, COUNTS
+from ltzoo.sharpness import PGD, SAM
+from tests.sharpness.methods import CE, COUNTS, METHODS, step
 
 TABLE = SAM(rho=0.5).table(COUNTS)
 PAIRS = torch.tensor([[0, 1]]).expand(12, 2)
@@ -18,54 +18,62 @@ def scaled_pixels(images):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"criterion": nn.CrossEntropyLoss()}, r"one loss an image, \(12,\), not \(\): pass reduction='none'"),
-        ({"criterion": lambda logits, targets: logits}, r"one loss an image, \(12,\), not \(12, 4\)$"),
+        ({"criterion": nn.CrossEntropyLoss()}, r"one loss per image, \(12,\), not \(\): pass reduction='none'"),
+        ({"criterion": lambda logits, targets: logits}, r"one loss per image, \(12,\), not \(12, 4\)$"),
         ({"table": PGD(rho=0.5).table(COUNTS)}, "'isotropic' has no pass at w; use batchnorm='all'"),
         ({"batchnorm": "some"}, "batchnorm must be one of clean, all, not 'some'"),
         ({"ascent": "global"}, "ascent must be one of averaged, local, micro_batch, not 'global'"),
         ({"micro_batches": 0}, "micro_batches must be at least 1, not 0"),
-        ({"radii": torch.tensor([0.1, 0.2])}, r"radii must be \(1,\)"),
         ({"images": lambda: None}, "takes no closure: give it the batch"),
         (
             {"targets": torch.zeros(12, 4)},
-            r"targets must be \(B,\) int64 classes, or \(B, M\) with target_weights .*, not \(12, 4\) torch.float32",
+            r"targets must be \(B,\) int64 classes, or MixedTargets .*, not \(12, 4\) torch.float32",
         ),
         ({"targets": torch.zeros(12, 0, dtype=torch.int64)}, r"targets must be .*, not \(12, 0\) torch.int64"),
         ({"targets": torch.zeros(12, 2, 1, dtype=torch.int64)}, r"targets must be .*, not \(12, 2, 1\) torch.int64"),
-        ({"targets": PAIRS}, r"\(B, M\) targets need target_weights, \(B, M\)"),
-        ({"target_weights": torch.ones(12)}, r"target_weights need \(B, M\) targets"),
-        ({"target_weights": torch.ones(12, 1)}, r"target_weights need \(B, M\) targets"),
+        ({"targets": PAIRS}, r"or MixedTargets for mixed images, not \(12, 2\) torch.int64"),
+        ({"target_weights": torch.ones(12)}, r"the classes of MixedTargets must be \(B, M\) int64, not \(12,\)"),
+        ({"targets": PAIRS[:, :0], "target_weights": PAIRS}, r"the classes of MixedTargets must be .*, not \(12, 0\)"),
         (
             {"targets": PAIRS, "target_weights": torch.ones(12)},
-            r"target_weights must be \(12, 2\) floating-point, as the targets, not \(12,\) torch.float32",
+            r"the weights of MixedTargets must be \(12, 2\) floating-point, as the classes, not \(12,\) torch.float32",
         ),
-        ({"targets": PAIRS, "target_weights": torch.ones(12, 1)}, r"target_weights must be .*, not \(12, 1\)"),
-        ({"targets": PAIRS, "target_weights": PAIRS}, r"target_weights must be .*, not \(12, 2\) torch.int64"),
-        ({"targets": PAIRS, "target_weights": 0.5}, r"target_weights must be .*, not float"),
+        (
+            {"targets": PAIRS, "target_weights": torch.ones(12, 1)},
+            r"the weights of MixedTargets must be .*, not \(12, 1\)",
+        ),
+        (
+            {"targets": PAIRS, "target_weights": PAIRS},
+            r"the weights of MixedTargets must be .*, not \(12, 2\) torch.int64",
+        ),
+        ({"targets": PAIRS, "target_weights": 0.5}, r"the weights of MixedTargets must be .*, not float"),
         (
             {"targets": PAIRS, "target_weights": torch.ones(12, 2, device="meta")},
-            "target_weights lie on meta, the targets on cpu; move them there",
+            "the weights of MixedTargets are on meta, the classes on cpu",
         ),
         (
             {"targets": PAIRS, "target_weights": torch.tensor([[1.5, -0.5]]).expand(12, 2)},
-            "target_weights must be finite and not below 0; they run from -0.5 to 1.5",
+            "the weights of MixedTargets must be finite and not below 0; they run from -0.5 to 1.5",
         ),
         ({"targets": PAIRS, "target_weights": torch.full((12, 2), float("nan"))}, "they run from nan to nan"),
         ({"targets": PAIRS, "target_weights": torch.full((12, 2), float("inf"))}, "they run from inf to inf"),
         ({"targets": PAIRS + 3, "target_weights": torch.ones(12, 2)}, "the labels run from 3 to 4, the table has 4"),
         (
             {"targets": PAIRS, "target_weights": torch.ones(12, 2), "criterion": nn.CrossEntropyLoss()},
-            r"one loss an image, \(12,\), not \(\): pass reduction='none'",
+            r"one loss per image, \(12,\), not \(\): pass reduction='none'",
         ),
         (
             {"table": SAM(rho=0.5)},
-            r"table must be a GroupTable, not SAM: pass method.table\(class_counts, epoch, epochs\)",
+            r"table must be a Table, not SAM: pass method.table\(class_counts, epoch, epochs\)",
         ),
         ({"targets": torch.zeros(5, dtype=torch.int64)}, "there are 12 images and 5 targets; give as many of both"),
         ({"targets": [0] * 12}, "targets must be .* not list"),
         ({"targets": torch.full((12,), 4)}, "the labels run from 4 to 4, the table has 4 classes: build it from"),
         ({"targets": torch.full((12,), -1)}, "the labels run from -1"),
-        ({"targets": torch.zeros(12, dtype=torch.int64, device="meta")}, "the table lies on cpu, the targets on meta"),
+        (
+            {"targets": torch.zeros(12, dtype=torch.int64, device="meta")},
+            "the table is on cpu, the targets are on meta",
+        ),
         ({"table": SAM(rho=0.5).table(torch.ones(5))}, "the model has 4 classes, the table 5: build it from"),
         ({"class_weights": torch.ones(3)}, r"class_weights must be \(4,\), as the table, not \(3,\)"),
         ({"forward": lambda images: torch.zeros(len(images), 4)}, "do not depend on a trainable parameter"),
@@ -78,6 +86,13 @@ def scaled_pixels(images):
             "in float16 small gradients",
         ),  # as Accelerate does
         ({"model": nn.Linear(16, 4).half()}, "parameters in float16 are too coarse to be perturbed"),
+        (
+            {
+                "model": nn.Sequential(nn.Flatten(), nn.Linear(16, 4).double()),
+                "table": METHODS["by class"].table(COUNTS),
+            },
+            "the table moves the classifier alone, and the model has none that is trainable",
+        ),
     ],
 )
 def test_misuse_is_named(network, batches, changes, message):
@@ -86,13 +101,13 @@ def test_misuse_is_named(network, batches, changes, message):
     before = {key: value.clone() for key, value in model.named_parameters()}
     arguments = {"model": model, "criterion": CE, "images": images, "targets": targets, "table": TABLE} | changes
     with pytest.raises(ValueError, match=message):
-        perturbed_backward(**arguments)
+        step(**arguments)
     assert all(torch.equal(before[key], value) for key, value in model.named_parameters())
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_a_step_without_gradients_is_refused(network, batches):
-    with torch.no_grad(), pytest.raises(ValueError, match="gradients are off: call the step outside"):
-        perturbed_backward(network(), CE, *batches[0], TABLE)
+    with torch.no_grad(), pytest.raises(ValueError, match="gradients are disabled: call the step outside"):
+        step(network(), CE, *batches[0], TABLE)
     with pytest.raises(ValueError, match="no trainable parameter"):
-        perturbed_backward(network().requires_grad_(False), CE, *batches[0], TABLE)
+        step(network().requires_grad_(False), CE, *batches[0], TABLE)

@@ -18,7 +18,8 @@ def make(word):
         how: str = "evenly"
         name: ClassVar[str] = word
 
-        def bind(self, class_counts):
+        def bind(self, class_counts, num_features=None):
+            assert num_features in (None, 64)
             return AdjustedCrossEntropy(offset=self.by * torch.arange(len(class_counts)))
 
     return Shifted
@@ -50,20 +51,21 @@ def unregister():
     LOSSES.pop("shifted_ce")
 
 
-def test_a_loss_of_ones_own_is_registered(unregister):
+def test_a_custom_loss_is_registered(unregister):
     register_loss(make("shifted_ce"))
     assert torch.equal(
-        create_loss("shifted_ce", [3, 2], by=0.0, how="evenly")(LOGITS, TARGETS), CE().bind([3, 2])(LOGITS, TARGETS)
+        create_loss("shifted_ce", [3, 2], num_features=64, by=0.0, how="evenly")(LOGITS, TARGETS),
+        CE().bind([3, 2])(LOGITS, TARGETS),
     )
 
 
 @pytest.mark.parametrize("word", ["vs", "Shifted", "shifted-ce", ""])
-def test_names_that_are_taken_or_no_words_are_refused(word):
+def test_names_that_are_taken_or_not_words_are_refused(word):
     with pytest.raises(ValueError, match="exists already" if word == "vs" else "lower-case words"):
         register_loss(make(word))
 
 
-def test_what_is_no_loss_is_refused():
+def test_other_objects_are_refused():
     @dataclass(frozen=True)
     class Unbound(Loss):
         name: ClassVar[str] = "unbound"

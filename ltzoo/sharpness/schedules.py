@@ -1,4 +1,4 @@
-"""Radii over the epochs: a number, or a schedule."""
+"""Radii over the epochs: a constant, or a schedule."""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 def check_radius(name: str, radius: float) -> None:
-    """See that a radius makes sense.
+    """Check that a radius makes sense.
 
     Raises:
         ValueError: it is negative or not finite.
@@ -18,16 +18,16 @@ def check_radius(name: str, radius: float) -> None:
 
 
 def in_first_stage(gamma: float, epoch: int, epochs: int) -> bool:
-    """Say whether an epoch, from 0, belongs to stage 1, the epochs 0 .. gamma*T - 1 (Lyu 2025)."""
+    """Return whether an epoch, from 0, belongs to stage 1, the epochs 0 .. gamma*T - 1 (Lyu 2025)."""
     # Rounded first: 0.29 * 100 is 28.999999999999996 in binary, and stage 1 is 29 epochs long.
     return epoch < math.floor(round(gamma * epochs, 6))
 
 
 def check_gamma(gamma: float) -> None:
-    """See that gamma is a share.
+    """Check that gamma is a fraction of the epochs.
 
     Raises:
-        ValueError: it lies outside [0, 1].
+        ValueError: it is outside [0, 1].
     """
     if not 0 <= gamma <= 1:
         raise ValueError(f"gamma must lie in [0, 1], not {gamma}")
@@ -38,7 +38,7 @@ class RadiusSchedule(ABC):
     """A radius that changes from epoch to epoch.
 
     Attributes:
-        name: the word that stands for it in a recipe.
+        name: its name in a recipe.
     """
 
     name: ClassVar[str]
@@ -53,16 +53,16 @@ class RadiusSchedule(ABC):
         """
 
     def scaled(self, epochs: int, of: int) -> "RadiusSchedule":
-        """Move its milestones for a training of `epochs` instead of `of` epochs, rounding down."""
+        """Scale its milestones to a training of `epochs` instead of `of` epochs, rounding down."""
         return self
 
 
 @dataclass(frozen=True)
 class Steps(RadiusSchedule):
-    """One radius after the other (paper A on ImageNet-LT: 0.05, from epoch 5 on 0.1, from 60 on 0.5).
+    """Constant radii between milestones (Rangwani 2022 on ImageNet-LT: 0.05, from epoch 5 on 0.1, from 60 on 0.5).
 
     Attributes:
-        radii: the radii, one more than there are milestones.
+        radii: one more than there are milestones.
         milestones: the epochs, from 0, at which the next radius begins.
     """
 
@@ -91,11 +91,11 @@ class Steps(RadiusSchedule):
 
 @dataclass(frozen=True)
 class Linear(RadiusSchedule):
-    """A radius that moves evenly from the first epoch to the last.
+    """A radius that changes linearly from the first epoch to the last.
 
     Attributes:
-        start: in epoch 0.
-        end: in epoch T - 1.
+        start: the radius in epoch 0.
+        end: the radius in epoch T - 1.
     """
 
     start: float
@@ -113,7 +113,7 @@ class Linear(RadiusSchedule):
 
 @dataclass(frozen=True)
 class Cosine(Linear):
-    """As `Linear`, along half a period of the cosine: slow at both ends (Bisla 2022 raises LPF-SGD's noise so)."""
+    """Like `Linear`, along half a period of the cosine, slow at both ends (Bisla 2022 raises LPF-SGD's noise so)."""
 
     name: ClassVar[str] = "cosine"
 
@@ -127,9 +127,9 @@ class Stages(RadiusSchedule):
     """Two radii, as SSE-SAM's head has them (Lyu 2025).
 
     Attributes:
-        first: in the epochs 0 .. gamma*T - 1.
-        second: in the others.
-        gamma: the share of the epochs that has the first, in [0, 1].
+        first: the radius in the epochs 0 .. gamma*T - 1.
+        second: the radius in the later epochs.
+        gamma: the fraction of the epochs that have the first radius, in [0, 1].
     """
 
     first: float
@@ -148,7 +148,7 @@ class Stages(RadiusSchedule):
 
 
 Radius = float | RadiusSchedule
-"""A constant radius, or one for each epoch."""
+"""A constant radius, or a schedule over the epochs."""
 
 RADIUS_SCHEDULES: dict[str, type[RadiusSchedule]] = {kind.name: kind for kind in (Steps, Linear, Cosine, Stages)}
 
@@ -159,5 +159,5 @@ def radius_at(radius: Radius, epoch: int, epochs: int) -> float:
 
 
 def _elapsed(epoch: int, epochs: int) -> float:
-    """Share of the training that lies behind, 0 in the first epoch and 1 in the last."""
+    """Return the fraction of the training that is over: 0 in the first epoch, 1 in the last."""
     return epoch / (epochs - 1) if epochs > 1 else 0.0

@@ -1,0 +1,111 @@
+"""What a loss is: a record of hyper-parameters, which the class counts turn into a module."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from ltzoo.losses.outputs import Outputs
+
+
+@dataclass(frozen=True)
+class Loss(ABC):
+    """The hyper-parameters of a loss. A float must be finite and not below 0.
+
+    Attributes:
+        name: its name in a recipe.
+        asks: the fields of `Outputs` that it needs beside the logits. If empty, it gets the logits tensor itself.
+        ties_images: whether the loss of one image depends on other images of the batch; micro-batches are then refused.
+        single_process: whether more than one process is refused.
+        views: how many views of each image it needs.
+    """
+
+    name: ClassVar[str]
+    asks: ClassVar[frozenset[str]] = frozenset()
+    ties_images: ClassVar[bool] = False
+    single_process: ClassVar[bool] = False
+    views: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if hints[field.name] is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
+                raise ValueError(f"{field.name} must be finite and not below 0, not {value!r}")
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor that turns the model's logits into those of probabilities; cosine similarities need one."""
+        return 1.0
+
+    @abstractmethod
+    def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> nn.Module:
+        """Make the module for a data set.
+
+        Args:
+            class_counts: (C,) training images of each class, all at least 1.
+            num_features: F, the size of the model's features; needed only by losses that ask for features.
+
+        Returns:
+            A module from outputs (the logits (B, C) if `asks` is empty) and targets (B,) to losses (B,); a `LossModule`
+            if it has state. Its constants are float64, so that they are exact in every precision of the logits.
+        """
+
+
+class LossModule(nn.Module):
+    """Base class for losses with state. Keep the state in buffers, so that it is saved, moved and restored.
+
+    Args:
+        loss: the record whose `asks`, `ties_images` and `single_process` hold; None for those of `Loss`.
+    """
+
+    def __init__(self, loss: Loss | None = None) -> None:
+        super().__init__()
+        flags = Loss if loss is None else loss
+        self.asks, self.ties_images, self.single_process = flags.asks, flags.ties_images, flags.single_process
+
+    def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
+        """Compute the loss of each image. It must not change the state: a step may call it several times.
+
+        Args:
+            outputs: with the fields that `asks` names; the logits (B, C) if it is empty.
+            targets: (B,) int64.
+
+        Returns:
+            (B,) losses.
+        """
+        raise NotImplementedError
+
+    def begin(self, epoch: int) -> None:
+        """Prepare for an epoch, from 0."""
+
+    def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:
+        """Update the state with a batch, once per step and after all its passes.
+
+        Args:
+            outputs: those at the unperturbed weights, detached; otherwise as in `forward`.
+            targets: (B,) int64; for mixed images the step's own record of classes and weights.
+        """
+
+
+def as_counts(class_counts: Tensor | Sequence[int]) -> Tensor:
+    """Check class counts and return them as float64, (C,).
+
+    Raises:
+        ValueError: a class has no image.
+    """
+    counts = torch.as_tensor(class_counts, dtype=torch.float64)
+    if counts.ndim != 1 or not bool((counts >= 1).all()):
+        # Only the first few: there can be thousands.
+        wrong = counts[~(counts >= 1)][:10].tolist() or f"of the shape {tuple(counts.shape)}"
+        raise ValueError(f"class counts must be a vector of numbers from 1 on, not {wrong}")
+    return counts
+
+
+def log_prior(counts: Tensor) -> Tensor:
+    """Return log pi with pi_j = n_j / sum n, (C,)."""
+    return (counts / counts.sum()).log()

@@ -1,0 +1,37 @@
+"""What a model gives its loss while it trains: logits, and more where the loss asks for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A model's outputs for a batch; None where the loss does not ask for them.
+
+    Attributes:
+        logits: (B, C).
+        features: (B, F), the classifier's input.
+        experts: (B, E, C), the logits of each expert.
+        projections: (B, ...), what projection heads return.
+    """
+
+    logits: Tensor
+    features: Tensor | None = None
+    experts: Tensor | None = None
+    projections: Tensor | None = None
+
+    def float(self) -> "Outputs":
+        """Convert tensors in half precision to float32; others stay as they are."""
+        return self._map(lambda value: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value)
+
+    def detach(self) -> "Outputs":
+        """Detach all tensors from the graph."""
+        return self._map(Tensor.detach)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+        """Change each tensor."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return replace(self, **{name: change(value) for name, value in values if value is not None})

@@ -1,0 +1,242 @@
+"""Argument checks of `perturbed_backward`: one line that says what was wrong and what to do."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.nn.parallel import DistributedDataParallel
+
+from ltzoo.sharpness.options import MixedTargets, StepOptions
+from ltzoo.sharpness.table import Table
+
+
+def check_model(model: nn.Module, forward: object) -> None:
+    """Check that the model's own parameters can be differentiated.
+
+    Raises:
+        ValueError: gradients are disabled, or the model is sharded.
+    """
+    if not torch.is_grad_enabled():
+        raise ValueError("gradients are disabled: call the step outside torch.no_grad() and torch.inference_mode()")
+    if isinstance(forward, DistributedDataParallel):
+        raise ValueError("forward must not be wrapped in DistributedDataParallel: wrap the model alone, and pass that")
+    if any(isinstance(part, DistributedDataParallel) for part in model.modules()):
+        raise ValueError(
+            "DistributedDataParallel is inside another wrapper, where its processes are not seen: wrap it last, "
+            "as DistributedDataParallel(torch.compile(model))"
+        )
+    # A sharded model exists only where these are imported already.
+    sharded = tuple(
+        getattr(sys.modules[module], name)
+        for module, name in _SHARDED
+        if module in sys.modules and hasattr(sys.modules[module], name)
+    )
+    if any(isinstance(part, sharded) for part in [*model.modules(), *model.parameters()]):
+        raise ValueError("FSDP and other sharded models cannot be used: the step needs whole parameters; use DDP")
+
+
+_SHARDED = (
+    ("torch.distributed.fsdp", "FullyShardedDataParallel"),
+    ("torch.distributed.fsdp", "FSDPModule"),
+    ("torch.distributed.tensor", "DTensor"),
+)
+
+
+def check_batch(images: object, targets: object, table: Table, class_weights: Tensor | None) -> None:
+    """Check that a batch fits the table.
+
+    Raises:
+        ValueError: a closure was passed instead of a batch, or targets or class weights do not fit the table.
+    """
+    if not isinstance(table, Table):
+        raise ValueError(
+            f"table must be a Table, not {type(table).__name__}: pass method.table(class_counts, epoch, epochs)"
+        )
+    if callable(images) and not isinstance(images, Tensor):
+        raise ValueError("the step takes no closure: give it the batch, images and targets; it runs every pass itself")
+    if isinstance(targets, MixedTargets):
+        _check_mixed(targets)
+    elif not isinstance(targets, Tensor) or targets.ndim != 1 or targets.dtype != torch.int64:
+        raise ValueError(f"targets must be (B,) int64 classes, or MixedTargets for mixed images, not {_shown(targets)}")
+    classes = targets.classes if isinstance(targets, MixedTargets) else targets
+    if isinstance(images, Tensor) and len(images) != len(classes):
+        raise ValueError(f"there are {len(images)} images and {len(classes)} targets; give as many of both")
+    if classes.device != table.device:
+        raise ValueError(
+            f"the table is on {table.device}, the targets are on {classes.device}: build the table from "
+            "class counts on that device"
+        )
+    count = table.num_classes
+    if class_weights is not None and class_weights.shape != (count,):
+        raise ValueError(f"class_weights must be ({count},), as the table, not {tuple(class_weights.shape)}")
+    # Elsewhere the device itself fails on a class that does not exist; reading it here would make the host wait.
+    if classes.device.type == "cpu" and len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < count:
+        raise ValueError(
+            f"the labels run from {int(classes.min())} to {int(classes.max())}, the table has {count} classes: "
+            "build it from the class counts of the images that are trained on"
+        )
+
+
+def _check_mixed(targets: MixedTargets) -> None:
+    """Check the labels of mixed images.
+
+    Raises:
+        ValueError: classes or weights have the wrong shape or type, or weights are below 0 (found on CPUs).
+    """
+    classes, weights = targets.classes, targets.weights
+    if not isinstance(classes, Tensor) or classes.ndim != 2 or not classes.shape[1] or classes.dtype != torch.int64:
+        raise ValueError(f"the classes of MixedTargets must be (B, M) int64, not {_shown(classes)}")
+    if not isinstance(weights, Tensor) or weights.shape != classes.shape or not weights.is_floating_point():
+        raise ValueError(
+            f"the weights of MixedTargets must be {tuple(classes.shape)} floating-point, as the classes, "
+            f"not {_shown(weights)}"
+        )
+    if weights.device != classes.device:
+        raise ValueError(f"the weights of MixedTargets are on {weights.device}, the classes on {classes.device}")
+    if weights.device.type == "cpu" and len(weights):
+        least, most = float(weights.min()), float(weights.max())
+        if not 0 <= least <= most < math.inf:
+            raise ValueError(
+                f"the weights of MixedTargets must be finite and not below 0; they run from {least} to {most}"
+            )
+
+
+def _shown(value: object) -> str:
+    """Describe what was passed in place of a tensor."""
+    return f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def check_options(table: Table, options: StepOptions) -> None:
+    """Check that the options suit the table.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if table.direction != "gradient" and options.batchnorm == "clean":
+        raise ValueError(f"the direction {table.direction!r} has no pass at w; use batchnorm='all'")
+
+
+def check_criterion(criterion: object, options: StepOptions) -> None:
+    """Check that the criterion can be used with micro-batches and with several processes.
+
+    Raises:
+        ValueError: it compares images of the batch, or keeps state of a single process.
+    """
+    if getattr(criterion, "ties_images", False) and options.micro_batches > 1:
+        raise ValueError(
+            f"the loss compares the images of a batch, so {options.micro_batches} micro-batches would change it: "
+            "use micro_batches=1"
+        )
+    group = options.process_group
+    if getattr(criterion, "single_process", False) and group is not None and dist.get_world_size(group) > 1:
+        raise ValueError(f"the loss runs in one process alone, not in {dist.get_world_size(group)}: start one")
+
+
+def check_processes(model: nn.Module, table: Table, options: StepOptions, images: int) -> None:
+    """Check that processes that share a batch do the same.
+
+    Raises:
+        ValueError: their noise would differ, or SyncBatchNorm would wait for a micro-batch that is missing.
+    """
+    if table.direction != "gradient" and options.ascent == "averaged" and options.generator is None:
+        raise ValueError(
+            "processes that share their noise need a generator each, seeded alike: pass generator=, or ascent='local'"
+        )
+    if images < options.micro_batches and any(isinstance(part, nn.SyncBatchNorm) for part in model.modules()):
+        raise ValueError(
+            f"{options.micro_batches} micro-batches of {images} images: SyncBatchNorm needs as many in every process; "
+            "lower micro_batches"
+        )
+
+
+def check_parameters(parameters: Sequence[Tensor]) -> None:
+    """Check that there are parameters, and that their precision allows small steps.
+
+    Raises:
+        ValueError: there are none, or some are in float16.
+    """
+    if not parameters:
+        raise ValueError("the model has no trainable parameter")
+    if any(parameter.dtype == torch.float16 for parameter in parameters):
+        raise ValueError("parameters in float16 are too coarse to be perturbed: keep them in float32, and use autocast")
+
+
+def check_outputs(outputs: Any, table: Table, scaler: GradScaler | None, criterion: object) -> None:
+    """Check that the result of a forward pass has what the criterion asks for, and logits that fit the table.
+
+    Raises:
+        ValueError: outputs are missing; the logits cannot be differentiated or have other classes; or they are in
+            float16 without a loss scaler.
+    """
+    asks = getattr(criterion, "asks", ())
+    missing = sorted(name for name in asks if getattr(outputs, name, None) is None)
+    if missing:
+        raise ValueError(
+            f"the loss asks for {', '.join(missing)}, which the forward pass did not return: "
+            "return ltzoo.losses.Outputs with them"
+        )
+    logits = getattr(outputs, "logits", outputs)
+    if not isinstance(logits, Tensor):
+        return
+    if logits is not outputs and not callable(getattr(outputs, "float", None)):
+        raise ValueError(
+            f"{type(outputs).__name__} has logits and no float(), which would convert half precision: "
+            "return ltzoo.losses.Outputs"
+        )
+    classes = table.num_classes
+    if logits.ndim == 2 and logits.shape[1] != classes:
+        raise ValueError(
+            f"the model has {logits.shape[1]} classes, the table {classes}: build it from the class counts of the "
+            "images that are trained on"
+        )
+    if not logits.requires_grad:
+        raise ValueError("the logits do not depend on a trainable parameter: was the forward pass under no_grad?")
+    if torch.float16 in _precisions(logits) and (scaler is None or not scaler.is_enabled()):
+        raise ValueError("in float16 small gradients become 0: pass the loss scaler as scaler=, or use bfloat16")
+
+
+def _precisions(logits: Tensor) -> set[torch.dtype]:
+    """Return the dtypes of the logits before conversions at the very end: Accelerate converts them to float32."""
+    found, node = {logits.dtype}, logits.grad_fn
+    while node is not None and node.name() == "ToCopyBackward0":
+        node = node.next_functions[0][0]
+        if node is not None:
+            found.update(metadata.dtype for metadata in node._input_metadata)
+    return found
+
+
+def check_losses(losses: Tensor, targets: Tensor, criterion: Callable[[Any, Tensor], Tensor]) -> None:
+    """Check that a criterion returned one loss per image.
+
+    Raises:
+        ValueError: it returned something else.
+    """
+    if losses.shape != targets.shape:
+        hint = ": pass reduction='none'" if hasattr(criterion, "reduction") or losses.ndim == 0 else ""
+        raise ValueError(
+            f"criterion must return one loss per image, {tuple(targets.shape)}, not {tuple(losses.shape)}{hint}"
+        )
+
+
+def check_graph(losses: Tensor) -> None:
+    """Check, where a parameter got no gradient, that reentrant checkpointing is not the reason.
+
+    Raises:
+        ValueError: activations are checkpointed with `use_reentrant=True`, which hides parameters from autograd.
+    """
+    seen, ahead = set(), [losses.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "CheckpointFunctionBackward":
+            raise ValueError(
+                "activations are checkpointed with use_reentrant=True, which hides parameters: use use_reentrant=False"
+            )
+        seen.add(node)
+        ahead.extend(following for following, _ in node.next_functions)
