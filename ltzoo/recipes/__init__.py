@@ -4,7 +4,7 @@ A recipe's model is built by `ltzoo.recipes.model`, which is imported by itself 
 """
 
 from ltzoo.recipes.citations import CITATIONS
-from ltzoo.recipes.compose import compose
+from ltzoo.recipes.compose import compose, compose_second_stage
 from ltzoo.recipes.document import (
     differences,
     override,
@@ -55,6 +55,7 @@ __all__ = [
     "Trainable",
     "Weights",
     "compose",
+    "compose_second_stage",
     "differences",
     "get_recipe",
     "list_recipes",

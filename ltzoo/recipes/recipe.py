@@ -183,7 +183,7 @@ class Recipe:
             raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
         if len(self.views) != self.loss.views:
             raise ValueError(
-                f"the loss {self.loss.name} takes {self.loss.views} views per image, not {len(self.views)}"
+                f"views: the loss {self.loss.name} takes {self.loss.views} per image, not {len(self.views)}"
             )
         if self.loss.ties_images and self.micro_batches > 1:
             raise ValueError(f"the loss {self.loss.name} compares the images of a batch; set micro_batches to 1")

@@ -149,7 +149,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("head.name", "dense", "head.name must be one of linear, cosine, not 'dense'"),
         ("head", "linear", "head must be a mapping, not 'linear'"),
         ("start", {"name": "first_stage", "recipe": "x"}, "start.head is missing"),
-        ("views", [], "takes images of 1 view, not 0"),
+        ("views", [], "views: the loss ce takes 1 per image, not 0"),
         ("views.1.mixup", 0.2, "unknown key views.1.mixup"),
         ("classifier", "cosine", "unknown key classifier; there are .*head.name"),
         ("precision", "fp16", "precision must be one of float32, tf32, bfloat16, float16"),
