@@ -14,13 +14,13 @@ Reduction = Literal["batch", "group"]
 Scope = Literal["all", "classifier"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One term of the step's gradient: the gradient of one loss at the weights w + eps.
 
     Attributes:
         ascent: (C,) floating point, the class weights of the loss along whose gradient the parameters move to w + eps.
-            None, or ignored, where the radius is 0 or the table's direction is noise.
+            Not used, and None will do, if the radius is 0 or the table's direction is noise.
         descent: (C,) floating point, the class weights of the loss that the step descends, differentiated at w + eps.
         radius: rho, how far the parameters move, see `Table`. 0 stays at w.
         scope: the parameters that move: "all", or the model's "classifier" (`model.get_classifier()`, as in timm). The
@@ -34,9 +34,11 @@ class Row:
 
     def to(self, device: torch.device) -> "Row":
         """Move the class weights to a device."""
-        descent = self.descent.to(device)
-        same = self.ascent is self.descent
-        return replace(self, descent=descent, ascent=descent if same or self.ascent is None else self.ascent.to(device))
+        ascent, descent = self.ascent, self.descent.to(device)
+        if ascent is not None:
+            # One tensor is looked up once in each batch.
+            ascent = descent if ascent is self.descent else ascent.to(device)
+        return replace(self, ascent=ascent, descent=descent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Table:
     Rows whose descent has no weight on any class are left out.
 
     Attributes:
-        rows: at least one row; all have the same number of classes and lie on the same device.
+        rows: at least one row; all have the same number of classes, on the same device.
         reduction: what the sum of the weighted losses is divided by: "batch", the sum of the class weights over the
             whole batch, so that rows whose descents add up to 1 give the (weighted) mean loss; "group", the same sum,
             weighted by the row's own descent (or ascent), so that each row is a weighted mean of its own.
@@ -54,7 +56,7 @@ class Table:
             the move over all parameters of the scope together. "isotropic", Gaussian noise whose norm is the radius in
             the mean square. "filter", Gaussian noise of standard deviation radius * norm(filter) for each filter (a row
             of a weight; the whole of a vector).
-        parts: the batch runs in this many parts of equal size, each with its own noise; 1 for "gradient".
+        parts: the batch runs in this many parts of (nearly) equal size, each with its own noise; 1 for "gradient".
         reweights: whether the method weights classes anew, so that the descents need not add up to 1 for each class.
         device_radii: (K,) radii on the device, read in place of the rows' own, so that a captured CUDA step can follow
             a schedule; see `with_radii`.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from ltzoo.losses import LossModule
 from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, make_network, step
 
 WEIGHTS = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)
-CASES = METHODS | {"pgd": NOISE["pgd"]}
+CASES = {name: METHODS[name] for name in METHODS if name not in ("samext", "ssesam stage 2")} | {"pgd": NOISE["pgd"]}
+"""One method of each kind: those left out differ in their radii alone."""
 CUTS = {"even": 6, "uneven": 7, "tail in one alone": 8}
 """Where twelve images, the last four of them of tail classes, are cut in two."""
 
@@ -47,35 +49,30 @@ def same_everywhere(tensor: torch.Tensor) -> bool:
 def averaged(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
     """Distance of two processes' gradient from that of one process with all the images."""
     images, targets = batch()
-    found = {}
-    for name in CASES:
-        for cut, at in CUTS.items():
-            mine = slice(0, at) if rank == 0 else slice(at, 12)
-            for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
-                for pieces in (1, 2):
-                    options = {"class_weights": weights, "micro_batches": pieces}
-                    one = gradient(make_network(), images, targets, name, class_weights=weights)
-                    two = gradient(make_network(), images[mine], targets[mine], name, process_group=world, **options)
-                    found[f"{name}, {cut}, {weighted}, {pieces}"] = distance(one, two)
-    return found
+    return compare(rank, world, images, targets, None)
 
 
 def mixed(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
-    """As `averaged`, with three labels an image: the tail's are no longer in one process alone."""
+    """As `averaged`, with three labels per image: the tail's are no longer in one process alone."""
     images, targets = batch()
     labels = torch.stack([targets, targets.roll(1), targets.flip(0)], dim=1)
     share = torch.rand(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     share[:4] *= 0  # images that count nothing
+    return compare(rank, world, images, labels, share)
+
+
+def compare(rank, world, images, labels, share) -> dict[str, float]:
+    """Distance of two processes' gradient from one process's, for each method, cut, weighting and accumulation."""
     found = {}
     for name in CASES:
-        for cut, at in CUTS.items():
-            mine = slice(0, at) if rank == 0 else slice(at, 12)
-            for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
+        for weighted, weights in (("plain", None), ("weighted", WEIGHTS)):
+            options = {"class_weights": weights, "target_weights": share}
+            one = gradient(make_network(), images, labels, name, **options)
+            for cut, at in CUTS.items():
+                mine = slice(0, at) if rank == 0 else slice(at, 12)
+                options |= {"target_weights": None if share is None else share[mine], "process_group": world}
                 for pieces in (1, 2):
-                    whole = {"class_weights": weights, "target_weights": share}
-                    part = whole | {"target_weights": share[mine], "micro_batches": pieces}
-                    one = gradient(make_network(), images, labels, name, **whole)
-                    two = gradient(make_network(), images[mine], labels[mine], name, process_group=world, **part)
+                    two = gradient(make_network(), images[mine], labels[mine], name, micro_batches=pieces, **options)
                     found[f"{name}, {cut}, {weighted}, {pieces}"] = distance(one, two)
     return found
 
@@ -111,7 +108,7 @@ def local(rank: int, world: dist.ProcessGroup) -> dict[str, float]:
 
 
 def trained(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
-    """Whether five steps with momentum, BatchNorm in train mode, end bit-equal in both; and the same through DDP."""
+    """Whether three steps with momentum, BatchNorm in train mode, end bit-equal in both; and the same through DDP."""
     images, targets = batch()
     mine = slice(0, 7) if rank == 0 else slice(7, 12)
     found = {}
@@ -122,7 +119,7 @@ def trained(rank: int, world: dist.ProcessGroup) -> dict[str, bool]:
                 model = make_network()
                 passed = DistributedDataParallel(model) if wrapped else model
                 optimizer = torch.optim.SGD(passed.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-3)
-                for turn in range(5):
+                for turn in range(3):
                     options = {"ascent": ascent, "micro_batches": 2 if ascent == "micro_batch" else 1}
                     if not wrapped:
                         options["process_group"] = world
@@ -217,13 +214,23 @@ def refused(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
     return said
 
 
+def documented(folder: Path) -> dict[str, bool]:
+    """Whether docs/sharpness.md's example of several processes runs, with the same loss in both."""
+    end, dist.destroy_process_group = dist.destroy_process_group, lambda: None  # the other parts need the processes
+    sys.path.insert(0, str(folder))
+    loss = runpy.run_path(str(folder / "several.py"))["loss"]
+    dist.destroy_process_group = end
+    return {"finite": bool(loss.isfinite()), "same": same_everywhere(loss)}
+
+
 def main() -> None:
-    dist.init_process_group("gloo")
+    folder = Path(sys.argv[1])
     torch.set_num_threads(1)
+    found = {"documented": documented(folder)}
     rank, world = int(os.environ["RANK"]), dist.group.WORLD
-    parts = (averaged, mixed, local, trained, unused, overflow, calls, refused)
-    found = {part.__name__: part(rank, world) for part in parts}
-    Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(found))
+    for part in (averaged, mixed, local, trained, unused, overflow, calls, refused):
+        found[part.__name__] = part(rank, world)
+    Path(folder, f"{rank}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 
 
