@@ -1,6 +1,7 @@
 """A model zoo for long-tailed image classification: a name gives code, recipe, weights and a figure to trust."""
 
-from ltzoo.data import create_dataset, get_benchmark, list_benchmarks, make_groups
+from ltzoo.data import get_benchmark, list_benchmarks, make_groups
+from ltzoo.data.dataset import create_dataset
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, group_accuracy
 from ltzoo.hub import push_to_hub

@@ -11,11 +11,10 @@ from tqdm import tqdm
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.suggest import Suggestion, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS, NaturalBenchmark
-from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, open_files
-from ltzoo.data.files.names import shown
-from ltzoo.data.files.own import unread_lists
-from ltzoo.data.files.profile import FEW, Contents, Copy, Profile, profile_files
-from ltzoo.errors import InputError
+from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, open_files, profile_files
+from ltzoo.data.files.profile import FEW, Contents, Copy, Profile
+from ltzoo.data.files.splits import unread_lists
+from ltzoo.errors import InputError, printable
 from ltzoo.evaluate.counts_picture import draw_class_counts
 from ltzoo.whole_file import whole_file
 
@@ -68,15 +67,15 @@ def command(arguments: argparse.Namespace) -> None:
     words = ["python", "-m", "ltzoo", "train", "--recipe", suggestion.recipe.name]
     words += [word for part, _ in options for word in part]
     warnings = list_warnings(profile, label) + _warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
-    print(f"{shown(str(arguments.data_dir))}: {_number(len(train.class_names), 'class', 'classes')}")
+    print(f"{printable(str(arguments.data_dir))}: {_number(len(train.class_names), 'class', 'classes')}")
     print(describe(profile, label))
     print("".join(f"warning: {warning}\n" for warning in warnings))
-    print(f"suggested: {suggestion.recipe.name}, since {suggestion.reason}\n  {shown(shlex.join(words))}")
+    print(f"suggested: {suggestion.recipe.name}, since {suggestion.reason}\n  {printable(shlex.join(words))}")
     print("".join(f"    {shlex.join(part)}: {why}\n" for part, why in options if why), end="")
     if arguments.picture:
         by_count, thirds = profile.groups
         shaded = by_count if all(by_count.classes.values()) else thirds
-        title = f"{shown(arguments.data_dir.resolve().name)}: IF {profile.imbalance_factor:.3g}"
+        title = f"{printable(arguments.data_dir.resolve().name)}: IF {profile.imbalance_factor:.3g}"
         draw_class_counts(arguments.picture, title, profile.train_counts, profile.test_counts, shaded, label)
     if arguments.json:
         document = {
@@ -141,7 +140,7 @@ def describe(profile: Profile, test: str = "test") -> str:
     for label, counts in splits.items():
         most, fewest = max(counts), min(counts)
         factor = f"{most / fewest:,.1f}" if fewest else ""
-        ends = [f"{shown(profile.class_names[counts.index(n)])} {n:,}" for n in (most, fewest)]
+        ends = [f"{printable(profile.class_names[counts.index(n)])} {n:,}" for n in (most, fewest)]
         rows.append([label, f"{sum(counts):,}", f"{sum(n > 0 for n in counts):,}", factor, *ends])
     groups = [["groups", *(f"{name}: classes, images" for name in ("head", "mid", "tail"))]]
     for grouping in profile.groups:
@@ -160,7 +159,7 @@ def describe(profile: Profile, test: str = "test") -> str:
         split, name, width, height = profile.contents.smallest
         lines.append(
             f"median shorter side {profile.contents.shorter_side:g} pixels; the smallest image is {width} x {height} "
-            f"({split} {shown(name)})"
+            f"({split} {printable(name)})"
         )
     return "\n".join(lines)
 
@@ -207,7 +206,7 @@ def _warn_of_lists(
 
 
 def _warn_of_contents(contents: Contents, test: str) -> list[str]:
-    """Say what opening the images has shown."""
+    """Say what opening the images has printable."""
     found = []
     measured = "test" if test == "test" else "what is held out"
 
@@ -236,7 +235,7 @@ def _warn_of_contents(contents: Contents, test: str) -> list[str]:
 
 def _first(names: Sequence[str], joint: str = ", ") -> str:
     """Name the first three."""
-    return joint.join([*map(shown, names[:3]), *(["..."] if len(names) > 3 else [])])
+    return joint.join([*map(printable, names[:3]), *(["..."] if len(names) > 3 else [])])
 
 
 def _number(n: int, one: str, several: str | None = None) -> str:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo import hub
-from ltzoo.data import Pictures, make_groups
+from ltzoo.data import make_groups
+from ltzoo.data.batches import Images
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
 from ltzoo.recipes import PaperRule, build_model, model_arguments
 from ltzoo.train.facts import RunFacts
@@ -26,7 +27,7 @@ def finish_run(
     facts: RunFacts,
     weights: Mapping[str, Tensor],
     history: Sequence[Row],
-    images: Pictures,
+    images: Images,
     device: torch.device,
     workers: int,
 ) -> None:
@@ -70,7 +71,7 @@ class _Measure:
         workers: processes that decode images.
     """
 
-    def __init__(self, facts: RunFacts, images: Pictures, device: torch.device, workers: int) -> None:
+    def __init__(self, facts: RunFacts, images: Images, device: torch.device, workers: int) -> None:
         self.facts, self.images, self.device, self.workers = facts, images, device, workers
         self.measured: dict[tuple[int, bool], Figures] = {}
 

@@ -12,17 +12,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ltzoo.data import (
-    IMPORTED,
+from ltzoo.data import IMPORTED, make_groups, read_subset
+from ltzoo.data.batches import (
+    BatchSettings,
     Delivery,
     TrainLoader,
     batch_sizes,
     decodes,
     make_eval_batches,
-    make_groups,
     make_train_batches,
     mix,
-    read_subset,
 )
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
@@ -151,9 +150,8 @@ class _Training:
         self.workers = options.workers or 0
         processes = accelerator.process_index, accelerator.num_processes
         delivery = Delivery(device, channels_last, *processes, workers=self.workers)
-        self.batches = make_train_batches(
-            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, delivery, recipe.sampler
-        )
+        settings = BatchSettings(data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
+        self.batches = make_train_batches(images.train, settings, delivery)
         self.measured = images.measured
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
         self.groups = make_groups(recipe.groups, images.benchmark)

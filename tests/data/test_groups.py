@@ -11,7 +11,7 @@ from ltzoo.data import (
     GROUP_RULES,
     NATURAL_BENCHMARKS,
     Benchmark,
-    View,
+    ModelInput,
     all_groups,
     get_benchmark,
     make_groups,
@@ -71,11 +71,11 @@ def test_half_is_for_the_step_profile_and_mislas_is_not():
         make_groups("mislas", STEP)
 
 
-VIEW = View(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear")
+VIEW = ModelInput(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear")
 
 
 def natural(name, counts):
-    return NATURAL_BENCHMARKS[name].opened(counts, [f"c{j}" for j in range(len(counts))], VIEW)
+    return NATURAL_BENCHMARKS[name].with_counts(counts, [f"c{j}" for j in range(len(counts))], VIEW)
 
 
 def test_fixed_cuts_exist_for_named_data_sets_alone():

@@ -14,7 +14,8 @@ import publish
 from ltzoo import registry
 from ltzoo.cli import train as train_command
 from ltzoo.cli import validate as validate_command
-from ltzoo.data import EvalBatches, load_held_out, load_train
+from ltzoo.data.batches import EvalBatches
+from ltzoo.data.memory import load_held_out, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
 from ltzoo.hub import verify_checkpoint

@@ -48,7 +48,7 @@ def begin(recipe: Recipe, classes: tuple[str, ...] = ("ant", "bee", "cat")) -> B
     initial = find_initial(recipe)
     if recipe.natural:
         view = view_of(recipe, initial.cfg)
-        benchmark = NATURAL_BENCHMARKS[recipe.benchmark].opened(range(len(classes), 0, -1), classes, view)
+        benchmark = NATURAL_BENCHMARKS[recipe.benchmark].with_counts(range(len(classes), 0, -1), classes, view)
     else:
         benchmark = recipe.data
     torch.manual_seed(3)

@@ -10,10 +10,9 @@ from typing import BinaryIO
 import numpy as np
 
 from ltzoo.data.files.classes import label_classes, natural_key
-from ltzoo.data.files.folder import by_folder, image_suffixes, suffix
-from ltzoo.data.files.names import Names, shown
-from ltzoo.data.files.source import ImageFiles
-from ltzoo.errors import InputError, first_line
+from ltzoo.data.files.folders import by_folder, image_suffixes, suffix
+from ltzoo.data.files.image_files import ImageFiles, Names
+from ltzoo.errors import InputError, first_line, printable
 
 
 @dataclass(frozen=True)
@@ -116,14 +115,14 @@ def _shard(path: Path) -> tuple[list[_Member], list[str]]:
         kept = classes if kind.lower() == "cls" else images
         key = posixpath.join(folder, stem)
         if key in kept:
-            raise InputError(f"{path} has {shown(kept[key].name)} and {shown(member.name)}; remove one of them")
+            raise InputError(f"{path} has {printable(kept[key].name)} and {printable(member.name)}; remove one of them")
         kept[key] = member
     alone = next(
         (kept[key] for kept in (images, classes) for key in images.keys() ^ classes.keys() if key in kept), None
     )
     if alone is not None:
         needed = "image" if suffix(alone.name) == ".cls" else ".cls"
-        raise InputError(f"{path} has {shown(alone.name)}, but no {needed} of that key; write the shard anew")
+        raise InputError(f"{path} has {printable(alone.name)}, but no {needed} of that key; write the shard anew")
     try:
         with path.open("rb") as file:
             return list(images.values()), [_text(file, classes[key]) for key in images]
@@ -153,11 +152,11 @@ def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
                     continue
                 if not entry.isreg() or entry.issparse():
                     raise InputError(
-                        f"{shown(name)} of {path} is a link or has holes; pack the tar file anew with "
+                        f"{printable(name)} of {path} is a link or has holes; pack the tar file anew with "
                         "tar --dereference --hard-dereference"
                     )
                 if name in seen:
-                    raise InputError(f"{path} has {shown(name)} twice; pack the tar file anew")
+                    raise InputError(f"{path} has {printable(name)} twice; pack the tar file anew")
                 seen.add(name)
                 yield _Member(name, entry.offset_data, entry.size)
             # tarfile takes a damaged header for the end: the end is a block of zeros.

@@ -8,9 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ltzoo.data.files.names import some
-from ltzoo.data.files.source import ImageFiles
-from ltzoo.errors import InputError
+from ltzoo.data.files.image_files import ImageFiles
+from ltzoo.errors import InputError, first_few
 
 WHOLE = re.compile("-?[0-9]{1,18}")
 """A label that is a number."""
@@ -141,8 +140,8 @@ def _strangers(unknown: Sequence[str], class_names: Sequence[str]) -> str:
     twins = [_apart(name, known[_meant(name)]) for name in unknown if _meant(name) in known]
     if twins:
         pairs = [f"{one}, training has {two}" for one, two, _ in twins]
-        return f"{some(pairs)}: they differ only in {twins[0][2]}; write the class in one way"
-    return f"classes that training lacks: {some([repr(name) for name in unknown])}; remove them, or train on them too"
+        return f"{first_few(pairs)}: they differ only in {twins[0][2]}; write the class in one way"
+    return f"classes that training lacks: {first_few([*map(repr, unknown)])}; remove them, or train on them too"
 
 
 def _apart(one: str, two: str) -> tuple[str, str, str]:

@@ -14,10 +14,8 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from ltzoo.data.files.classes import check_names, label_classes
-from ltzoo.data.files.names import Names, some
-from ltzoo.data.files.place import Place
-from ltzoo.data.files.source import ImageFiles
-from ltzoo.errors import InputError, first_line
+from ltzoo.data.files.image_files import ImageFiles, Names, Place
+from ltzoo.errors import InputError, first_few, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -88,7 +86,7 @@ def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
         if split:
             splits[split] = partial(_files, rows, written, place)
     if not splits:
-        raise InputError(f"{place.data_dir} has the splits {some([*loaded])}, not train, validation, val or test")
+        raise InputError(f"{place.data_dir} has the splits {first_few([*loaded])}, not train, validation, val or test")
     return splits
 
 

@@ -1,10 +1,127 @@
-"""Lists of images: a line each, its path, whitespace, its label."""
+"""Lists and tables of images: text files with a path and a label per line, CSV files with a column of each."""
 
 import codecs
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ltzoo.data.files.entries import Entries, Listed
-from ltzoo.errors import InputError
+import numpy as np
+
+from ltzoo.data.files.classes import WHOLE, label_classes
+from ltzoo.data.files.image_files import ImageFiles, Names, PathImages
+from ltzoo.errors import InputError, first_line, printable
+
+SPLIT_COLUMN = "split"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a list or a table says.
+
+    Attributes:
+        names: (N,) the images.
+        codes: (N,) int64, which of the texts each one's label is.
+        texts: the labels, in the order in which they first appear.
+        lines: the line in which each text first appears, from 1.
+        origin: where the list lies.
+    """
+
+    names: Names
+    codes: np.ndarray
+    texts: tuple[str, ...]
+    lines: tuple[int, ...]
+    origin: str
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def labelled(self, root: Path) -> ImageFiles:
+        """Make a split of it in which a label may be any text; if all are whole numbers, they are sorted as such.
+
+        Args:
+            root: what the names are relative to.
+
+        Raises:
+            InputError: a label cannot be a class name, or two differ only in how they are written.
+        """
+        numbers, class_names = label_classes(self.texts, self.origin)
+        return self.files(root, numbers, class_names)
+
+    def numbers(self, num_classes: int) -> list[int]:
+        """Read each of the texts as a number from 0 to C - 1.
+
+        Raises:
+            InputError: one is none; its line is named.
+        """
+        for text, line in zip(self.texts, self.lines, strict=True):
+            if not (WHOLE.fullmatch(text) and 0 <= int(text) < num_classes):
+                raise InputError(
+                    f"{self.origin}, line {line}: the label {text[:40]!r} is no whole number from 0 to "
+                    f"{num_classes - 1}; mend the line, or see that it is the right list"
+                )
+        return [int(text) for text in self.texts]
+
+    def files(self, root: Path, numbers: Sequence[int] | np.ndarray, class_names: tuple[str, ...]) -> ImageFiles:
+        """Make a split of it.
+
+        Args:
+            root: what the names are relative to.
+            numbers: the class of each text.
+            class_names: what the classes are called.
+        """
+        labels = np.asarray(numbers, dtype=np.int64)[self.codes]
+        return ImageFiles(PathImages(str(root), self.names), np.arange(len(self)), labels, class_names, self.origin)
+
+
+class Entries:
+    """Gathers a list's entries; each is checked as it comes, so that its line can be named.
+
+    Args:
+        origin: where the list lies.
+    """
+
+    def __init__(self, origin: Path) -> None:
+        self._origin = origin
+        self._lines: dict[bytes, int] = {}
+        self._texts: dict[bytes, int] = {}
+        self._first_lines: list[int] = []
+        self._codes: list[int] = []
+
+    def add(self, name: bytes, label: bytes, line: int) -> None:
+        """Take an entry.
+
+        Args:
+            name: the image.
+            label: its label.
+            line: where it stands, from 1.
+
+        Raises:
+            InputError: the image has been named before.
+        """
+        if (b"./" in name or b"//" in name) and b".." not in name:
+            name = os.path.normpath(name)
+        first = self._lines.setdefault(name, line)
+        if first != line:
+            image = printable(name.decode("utf-8", "surrogateescape"))
+            raise InputError(f"{self._origin}, line {line}: line {first} names {image} already; remove one of the two")
+        code = self._texts.setdefault(label, len(self._texts))
+        if code == len(self._first_lines):
+            self._first_lines.append(line)
+        self._codes.append(code)
+
+    def listed(self) -> Listed:
+        """Return what there was.
+
+        Raises:
+            InputError: nothing, or a label is no UTF-8.
+        """
+        if not self._codes:
+            raise InputError(f"{self._origin} names no image; see that it is the right list")
+        texts = tuple(text.decode("utf-8", "surrogateescape") for text in self._texts)
+        codes = np.array(self._codes, dtype=np.int64)
+        return Listed(Names.of(self._lines), codes, texts, tuple(self._first_lines), str(self._origin))
 
 
 def read_list(path: Path) -> Listed:
@@ -32,3 +149,62 @@ def read_list(path: Path) -> Listed:
     except OSError as error:
         raise InputError(f"the list {path} cannot be read ({error.strerror}); see that it is there") from error
     return entries.listed()
+
+
+def read_table(path: Path, image_column: str, label_column: str) -> tuple[Listed, np.ndarray | None]:
+    """Read a table.
+
+    Args:
+        path: a CSV file in UTF-8; its first line names the columns.
+        image_column: the column of paths.
+        label_column: the column of labels, any text; space around it does not count.
+
+    Returns:
+        What it says, and the (N,) texts of the column `split`; None where there is no such column.
+
+    Raises:
+        InputError: it cannot be read, lacks a column or a cell, or names an image twice or none.
+    """
+    entries = Entries(path)
+    splits: list[str] = []
+    rows = _rows(path)
+    header = next(rows, (0, []))[1]
+    columns = _columns(path, header, image_column, label_column)
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise InputError(f"{path}, line {line} has {len(cells)} cells, not {len(header)}; mend the line")
+        image, label, *split = (cells[column] for column in columns)
+        label = label.strip()
+        if not (image and label) or "\0" in image:
+            raise InputError(f"{path}, line {line} has no {'label' if image else 'image'}; mend or remove the line")
+        entries.add(image.encode(), label.encode(), line)
+        splits += split
+    return entries.listed(), np.array(splits) if len(columns) == 3 else None
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the table's rows that are not blank, and the line in which each ends."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, skipinitialspace=True, strict=True)
+            for cells in reader:
+                if cells:
+                    yield reader.line_num, cells
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"the table {path} cannot be read ({first_line(error)[:80]}); see that it is CSV in UTF-8"
+        ) from error
+
+
+def _columns(path: Path, header: list[str], image_column: str, label_column: str) -> list[int]:
+    """Find the columns: image, label and, where there is one, split."""
+    names = [name.strip() for name in header]
+    for name, option in ((image_column, "--image-column"), (label_column, "--label-column")):
+        if names.count(name) != 1:
+            found = f"no column {name!r}" if name not in names else f"more than one column {name!r}"
+            raise InputError(f"{path} has {found}, its columns are {_listed(names)}; name one with {option}")
+    return [names.index(name) for name in (image_column, label_column, SPLIT_COLUMN) if name in names]
+
+
+def _listed(names: list[str]) -> str:
+    return printable(", ".join(repr(name[:40]) for name in names[:20]) or "none")

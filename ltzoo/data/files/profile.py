@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, NaturalBenchmark, View
-from ltzoo.data.files.coverage import check_each_class
-from ltzoo.data.files.scan import Tick, Unreadable, each_image
-from ltzoo.data.files.source import ImageFiles, reason
+from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, ModelInput, NaturalBenchmark
+from ltzoo.data.files.checks import Tick, Unreadable, check_each_class, each_image
+from ltzoo.data.files.image_files import ImageFiles, reason
 from ltzoo.data.groups import Groups, make_groups
 from ltzoo.errors import InputError
 
@@ -20,10 +19,10 @@ RULES = ("count", "thirds")
 """The grouping rules that say something about any class counts."""
 
 FEW = 20
-"""Below it paper B calls a class few."""
+"""Classes with fewer training images are few-shot in Lyu 2025."""
 
-_VIEW = View(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
-"""Grouping needs a benchmark, and a benchmark a view: any."""
+_ANY_INPUT = ModelInput(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
+"""Grouping needs a benchmark, and a benchmark a model input, which does not matter here."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def profile_files(
     """
     check_each_class(train, "training")
     names, counts = train.class_names, train.class_counts
-    opened = benchmark.opened(counts, names, _VIEW)
+    opened = benchmark.with_counts(counts, names, _ANY_INPUT)
     splits = {"train": train} | ({} if test is None else {"test": test})
     return Profile(
         class_names=names,
