@@ -1,4 +1,4 @@
-"""Images in files: found, read, split, checked."""
+"""Images in files: ImageNet-LT, iNaturalist 2018 and custom data sets; found, read, split and checked."""
 
 from ltzoo.data.files.checks import check_coverage, check_present, find_unreadable, without_unreadable
 from ltzoo.data.files.image_files import ImageFiles, Place, Reader

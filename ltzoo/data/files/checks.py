@@ -20,12 +20,12 @@ Tick = Callable[[], object]
 
 
 def check_present(files: ImageFiles) -> None:
-    """See that the files are there; images that lie in archives or data sets were seen when those were opened.
+    """Check that the files exist; images in archives and Hub data sets were checked when these were opened.
 
-    Every folder is listed once, since to ask for each file takes minutes where the disk is far away.
+    Every folder is listed once, since checking each file takes minutes on a network disk.
 
     Raises:
-        InputError: some are missing; the first of them is named.
+        InputError: some are missing; the first is named.
     """
     reader = files.reader
     if not isinstance(reader, PathImages):
@@ -36,7 +36,7 @@ def check_present(files: ImageFiles) -> None:
         folder, _, name = reader.path(place).rpartition("/")
         if folder not in listed:
             listed[folder] = _files_in(folder)
-        # Asked for by itself: some systems list a name in other letters than it can be opened by.
+        # Checked by itself: some file systems list a name in another Unicode form than it can be opened by.
         if name not in listed[folder] and not os.path.isfile(reader.path(place)):  # noqa: PTH113  as above
             missing.append(place)
     if missing:
@@ -47,7 +47,7 @@ def check_present(files: ImageFiles) -> None:
 
 
 def _files_in(folder: str) -> set[str]:
-    """List the files in a folder; none where it cannot be listed, its files are then asked for one by one."""
+    """List the files in a folder; none where it cannot be listed, so that its files are checked one by one."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if not entry.is_symlink() and entry.is_file()}
@@ -56,18 +56,18 @@ def _files_in(folder: str) -> set[str]:
 
 
 def check_coverage(train: ImageFiles | None, test: ImageFiles | None = None) -> None:
-    """See that there are classes to tell apart, that each has an image in each split, and that no file is in both.
+    """Check that there are several classes, that each has images in each split, and that no file is in both.
 
-    That the test split has no other class is seen as it is opened. That images are the same in other files is seen by
+    That the test split has no other class is checked when it is opened; copies of an image in other files are found by
     `profile_files`, which reads them.
 
     Args:
-        train: the training split; None where a model is measured that was trained on it.
-        test: the split that is measured on, its labels numbered as in training; None where there is none.
+        train: the training split; None where a trained model is evaluated.
+        test: the split to measure on, its labels numbered as in training; None where there is none.
 
     Raises:
-        InputError: there is one class, a split has no image of some class, the splits' classes differ, or both name the
-            same file; up to five classes are named.
+        InputError: there is one class only, a split has no image of some class, the classes of the splits differ, or
+            both have the same file; up to five classes are named.
     """
     if train is not None and test is not None and test.class_names != train.class_names:
         raise InputError(f"the classes of {test.origin} are not those of {train.origin}; open it with their names")
@@ -81,11 +81,11 @@ def check_coverage(train: ImageFiles | None, test: ImageFiles | None = None) -> 
 
 
 def check_each_class(files: ImageFiles, use: str) -> None:
-    """See that every class has an image in a split.
+    """Check that every class has an image in a split.
 
     Args:
         files: the split.
-        use: what it is for, in a word.
+        use: `training` or `test`, for the message.
 
     Raises:
         InputError: some have none; up to five are named.
@@ -125,12 +125,12 @@ def _check_apart(train: ImageFiles, test: ImageFiles) -> None:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An image that cannot be read, or that is no whole image.
+    """An image that cannot be read or is damaged.
 
     Attributes:
-        index: its place in the split.
-        name: what it is called.
-        reason: why, in words.
+        index: its index in the split.
+        name: its name.
+        reason: why, in a few words.
     """
 
     index: int
@@ -143,11 +143,11 @@ def find_unreadable(files: ImageFiles, threads: int | None = None, progress: Tic
 
     Args:
         files: the split.
-        threads: images decoded at once; None: some more than there are cores, since disks are waited for.
-        progress: is called after each image.
+        threads: images decoded at the same time; None: a few more than there are cores, since reading waits for disks.
+        progress: called after each image.
 
     Returns:
-        What cannot be read, in the split's order.
+        The images that cannot be read, in the order of the split.
     """
 
     def look(index: int) -> str | None:
@@ -168,17 +168,17 @@ def without_unreadable(
     threads: int | None = None,
     progress: Tick | None = None,
 ) -> ImageFiles:
-    """Leave the images out that cannot be read. A class may lose all that it has.
+    """Leave out the images that cannot be read. A class may lose all of its images.
 
     Args:
         files: the split.
         at_most: how many may be left out.
-        say: is told each that is, in a line.
+        say: called with one line for each image that is left out.
         threads: see `find_unreadable`.
         progress: see `find_unreadable`.
 
     Raises:
-        InputError: more than that cannot be read; the first are named.
+        InputError: more images cannot be read; the first are named.
     """
     found = find_unreadable(files, threads, progress)
     if len(found) > at_most:
@@ -196,16 +196,16 @@ def without_unreadable(
 def each_image(
     files: ImageFiles, look: Callable[[int], _Found], threads: int | None = None, progress: Tick | None = None
 ) -> Iterator[_Found]:
-    """Call a function with the index of each image, in several threads: Pillow decodes without Python's lock.
+    """Call a function with the index of each image, in several threads: Pillow releases Python's lock while it decodes.
 
     Args:
         files: the split.
-        look: what is done with an index.
+        look: the function.
         threads: see `find_unreadable`.
         progress: see `find_unreadable`.
 
     Yields:
-        What the function returned, in the split's order.
+        What the function returned, in the order of the split.
     """
     threads = threads or min(32, (os.cpu_count() or 1) + 4)
     waiting: deque[Future[_Found]] = deque()
@@ -213,7 +213,7 @@ def each_image(
         try:
             for index in range(len(files)):
                 waiting.append(pool.submit(look, index))
-                # Only so many wait, however many images there are; enough that one slow image holds up none.
+                # The queue is bounded, but long enough that one slow image does not stop the others.
                 if len(waiting) > 8 * threads:
                     yield _next(waiting, progress)
             while waiting:

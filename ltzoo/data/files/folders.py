@@ -12,31 +12,31 @@ from ltzoo.data.files.image_files import ImageFiles, Names, PathImages
 from ltzoo.errors import InputError, first_few, printable
 
 _MORE_SUFFIXES = {".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
-"""What torchvision reads beside timm's own."""
+"""Suffixes that torchvision reads in addition to timm's."""
 
 
 def image_suffixes() -> set[str]:
-    """List the suffixes of images, in lower case: timm's, to which its user may have added some, and torchvision's."""
+    """Return the suffixes of images, in lower case: those of timm, also ones that a user added, and torchvision's."""
     return get_img_extensions(as_set=True) | _MORE_SUFFIXES
 
 
 def suffix(name: str) -> str:
-    """Give a name's suffix in lower case."""
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122  a Path takes ten times as long
+    """Return the suffix of a name in lower case."""
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122  ten times as fast as a Path
 
 
 def read_folder(root: Path) -> ImageFiles:
-    """Find the images below a folder. As in timm, the innermost folder's name is the class, and names sort naturally.
+    """Find the images below a folder. As in timm, the innermost folder is the class, and names are sorted naturally.
 
-    timm's own reader is not asked: it passes in silence over folders that may not be listed and classes without images,
-    and takes cat/2019 and dog/2019 for one class 2019.
+    timm's own reader is not used: it silently skips unreadable folders and classes without images, and joins cat/2019
+    and dog/2019 into one class 2019.
 
     Args:
-        root: holds the class folders.
+        root: the folder of the class folders.
 
     Raises:
-        InputError: a folder cannot be listed, is reached twice, or is a class without an image; an image lies in no
-            class folder; two class folders have one name; class names cannot be used.
+        InputError: a folder cannot be listed, is reached twice, or is a class without images; an image is not in a
+            class folder; two class folders have the same name; a class name is invalid.
     """
 
     def refuse(error: OSError) -> None:
@@ -55,7 +55,7 @@ def read_folder(root: Path) -> ImageFiles:
         relative = "" if folder == str(root) else os.path.relpath(folder, root)
         images = [os.path.join(relative, name) for name in files if suffix(name) in suffixes]  # noqa: PTH118  as above
         found += images
-        if relative and not images and not below and not _aside(relative):
+        if relative and not images and not below and not _left_by_programs(relative):
             empty.append(relative)
     if not found:
         raise InputError(f"{root} holds no image ({', '.join(sorted(suffixes))}); name another folder with --data-dir")
@@ -70,18 +70,18 @@ def read_folder(root: Path) -> ImageFiles:
 
 
 def by_folder(paths: Sequence[str], origin: str) -> tuple[list[int], np.ndarray, tuple[str, ...]]:
-    """Sort images, and name each one's class after the folder that it lies in.
+    """Sort images, and take the innermost folder of each as its class.
 
     Args:
-        paths: (N,) the images, relative to what holds the class folders.
-        origin: what that is, for the message.
+        paths: (N,) the images, relative to the folder of the class folders.
+        origin: that folder, for the message.
 
     Returns:
-        The order in which the images are to stand; their labels in that order, (N,) int64; the class names.
+        The sorted order of the images; their labels in that order, (N,) int64; the class names.
 
     Raises:
-        InputError: an image lies in no class folder or in a hidden one, two class folders have one name, or class names
-            cannot be used.
+        InputError: an image is in no class folder or in a hidden one, two class folders have the same name, or a class
+            name is invalid.
     """
     order = sorted(range(len(paths)), key=lambda k: natural_key(paths[k]))
     classes = []
@@ -90,7 +90,7 @@ def by_folder(paths: Sequence[str], origin: str) -> tuple[list[int], np.ndarray,
         folder = os.path.dirname(paths[k])  # noqa: PTH120  as above
         if not folder:
             raise InputError(f"{printable(paths[k])} of {origin} lies in no class folder; move it into one, or away")
-        if _aside(folder):
+        if _left_by_programs(folder):
             raise InputError(f"{printable(folder)} of {origin} holds images and is no class; remove it")
         name = folder.rpartition("/")[2]
         if lies.setdefault(name, folder) != folder:
@@ -106,6 +106,6 @@ def by_folder(paths: Sequence[str], origin: str) -> tuple[list[int], np.ndarray,
     return order, np.fromiter((numbers[name] for name in classes), np.int64, len(classes)), class_names
 
 
-def _aside(folder: str) -> bool:
-    """Tell a folder that programs leave beside the data: hidden (.ipynb_checkpoints), or from a Mac's archive."""
+def _left_by_programs(folder: str) -> bool:
+    """Return whether a folder was left by a program: hidden (.ipynb_checkpoints), or from an archive made on a Mac."""
     return any(part.startswith(".") or part == "__MACOSX" for part in folder.split("/"))

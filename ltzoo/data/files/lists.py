@@ -18,14 +18,14 @@ SPLIT_COLUMN = "split"
 
 @dataclass(frozen=True)
 class Listed:
-    """What a list or a table says.
+    """The content of a list or a table.
 
     Attributes:
         names: (N,) the images.
-        codes: (N,) int64, which of the texts each one's label is.
-        texts: the labels, in the order in which they first appear.
+        codes: (N,) int64, the index of each image's label in `texts`.
+        texts: the different labels, in the order of their first appearance.
         lines: the line in which each text first appears, from 1.
-        origin: where the list lies.
+        origin: the path of the list.
     """
 
     names: Names
@@ -38,13 +38,13 @@ class Listed:
         return len(self.codes)
 
     def labelled(self, root: Path) -> ImageFiles:
-        """Make a split of it in which a label may be any text; if all are whole numbers, they are sorted as such.
+        """Make a split whose labels may be any text; whole numbers are sorted as numbers.
 
         Args:
-            root: what the names are relative to.
+            root: the folder that the names are relative to.
 
         Raises:
-            InputError: a label cannot be a class name, or two differ only in how they are written.
+            InputError: a label is not a valid class name, or two differ only in case or in their Unicode form.
         """
         numbers, class_names = label_classes(self.texts, self.origin)
         return self.files(root, numbers, class_names)
@@ -53,7 +53,7 @@ class Listed:
         """Read each of the texts as a number from 0 to C - 1.
 
         Raises:
-            InputError: one is none; its line is named.
+            InputError: a text is no such number; the message names its line.
         """
         for text, line in zip(self.texts, self.lines, strict=True):
             if not (WHOLE.fullmatch(text) and 0 <= int(text) < num_classes):
@@ -64,22 +64,22 @@ class Listed:
         return [int(text) for text in self.texts]
 
     def files(self, root: Path, numbers: Sequence[int] | np.ndarray, class_names: tuple[str, ...]) -> ImageFiles:
-        """Make a split of it.
+        """Make a split.
 
         Args:
-            root: what the names are relative to.
+            root: the folder that the names are relative to.
             numbers: the class of each text.
-            class_names: what the classes are called.
+            class_names: the names of the classes.
         """
         labels = np.asarray(numbers, dtype=np.int64)[self.codes]
         return ImageFiles(PathImages(str(root), self.names), np.arange(len(self)), labels, class_names, self.origin)
 
 
 class Entries:
-    """Gathers a list's entries; each is checked as it comes, so that its line can be named.
+    """Collects the entries of a list; each is checked when it is added, so that messages can name its line.
 
     Args:
-        origin: where the list lies.
+        origin: the path of the list.
     """
 
     def __init__(self, origin: Path) -> None:
@@ -90,15 +90,15 @@ class Entries:
         self._codes: list[int] = []
 
     def add(self, name: bytes, label: bytes, line: int) -> None:
-        """Take an entry.
+        """Add an entry.
 
         Args:
             name: the image.
             label: its label.
-            line: where it stands, from 1.
+            line: its line, from 1.
 
         Raises:
-            InputError: the image has been named before.
+            InputError: the image is in the list already.
         """
         if (b"./" in name or b"//" in name) and b".." not in name:
             name = os.path.normpath(name)
@@ -112,10 +112,10 @@ class Entries:
         self._codes.append(code)
 
     def listed(self) -> Listed:
-        """Return what there was.
+        """Return the content of the list.
 
         Raises:
-            InputError: nothing, or a label is no UTF-8.
+            InputError: there is no entry.
         """
         if not self._codes:
             raise InputError(f"{self._origin} names no image; see that it is the right list")
@@ -125,13 +125,13 @@ class Entries:
 
 
 def read_list(path: Path) -> Listed:
-    """Read a list. A line is parted at its last whitespace, so paths may hold some; blank lines do not count.
+    """Read a list. A line is split at its last whitespace, so paths may contain spaces; blank lines are skipped.
 
     Args:
         path: the list, in UTF-8; a path in it may be in any encoding.
 
     Raises:
-        InputError: it cannot be read, names no image or one twice, or a line has no label.
+        InputError: it cannot be read, has no image or one twice, or a line has no label.
     """
     entries = Entries(path)
     try:
@@ -157,13 +157,13 @@ def read_table(path: Path, image_column: str, label_column: str) -> tuple[Listed
     Args:
         path: a CSV file in UTF-8; its first line names the columns.
         image_column: the column of paths.
-        label_column: the column of labels, any text; space around it does not count.
+        label_column: the column of labels, any text; surrounding spaces are removed.
 
     Returns:
-        What it says, and the (N,) texts of the column `split`; None where there is no such column.
+        The content, and the (N,) texts of the column `split`; None where there is no such column.
 
     Raises:
-        InputError: it cannot be read, lacks a column or a cell, or names an image twice or none.
+        InputError: it cannot be read, a column or a cell is missing, or it has no image or one twice.
     """
     entries = Entries(path)
     splits: list[str] = []
@@ -183,7 +183,7 @@ def read_table(path: Path, image_column: str, label_column: str) -> tuple[Listed
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the table's rows that are not blank, and the line in which each ends."""
+    """Yield the rows that are not blank, with the line in which each ends."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)

@@ -1,4 +1,4 @@
-"""Large images made smaller before anything else, and kept so: to decode a photograph costs more than all the rest."""
+"""Images resized to a smaller size before anything else, and cached: decoding photographs is the slowest part."""
 
 import hashlib
 import io
@@ -14,15 +14,15 @@ from ltzoo.errors import InputError
 
 
 class ResizedImages:
-    """A split whose images have at most so many pixels on their shorter side.
+    """A split whose images are resized so that the shorter side has at most a given number of pixels.
 
-    What is kept is the smaller image as it is, without loss, so that an image is the same with and without the cache;
-    it is found by the content of the file that it was made of.
+    The cache stores the resized image without loss, so that images are the same with and without it; the key is the
+    content of the original file.
 
     Args:
         files: the split.
-        shorter_side: pixels; a smaller image stays as it is.
-        cache: the folder that keeps them, three bytes a pixel; None to make them anew each time.
+        shorter_side: pixels; a smaller image is not resized.
+        cache: the folder that stores them, three bytes per pixel; None to resize each time.
     """
 
     def __init__(self, files: ImageFiles, shorter_side: int, cache: Path | None) -> None:
@@ -39,21 +39,21 @@ class ResizedImages:
             InputError: it cannot be read, or the cache cannot be written.
         """
         if self.cache is None:
-            return self._shrink(self.files.image(index))
+            return self._resize(self.files.image(index))
         stored = self.files.content(index)
         key = hashlib.sha256(stored).hexdigest()
         kept = self.cache / f"shorter{self.shorter_side}" / key[:2] / f"{key}.npy"
         image = _read(kept)
         if image is None:
-            image = self._shrink(self.files.decoded(index, stored))
-            self._keep(image, kept)
+            image = self._resize(self.files.decoded(index, stored))
+            self._store(image, kept)
         return image
 
-    def _keep(self, image: Image.Image, kept: Path) -> None:
+    def _store(self, image: Image.Image, kept: Path) -> None:
         content = io.BytesIO()
         np.save(content, np.asarray(image))
-        # Workers, and runs on other machines, can meet one image at once; each writes a file of its own, and the last
-        # one stays.
+        # Several workers, or runs on other machines, may store one image at the same time: each writes its own file,
+        # and the last rename wins.
         fresh = kept.with_name(f".{kept.stem}.{secrets.token_hex(8)}")
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -67,16 +67,16 @@ class ResizedImages:
             with suppress(OSError):
                 fresh.unlink()
 
-    def _shrink(self, image: Image.Image) -> Image.Image:
+    def _resize(self, image: Image.Image) -> Image.Image:
         shorter = min(image.size)
         if shorter <= self.shorter_side:
             return image
         size = (max(self.shorter_side, round(side * self.shorter_side / shorter)) for side in image.size)
-        return image.resize(tuple(size), Image.Resampling.BICUBIC)  # type: ignore[arg-type]  # two of them
+        return image.resize(tuple(size), Image.Resampling.BICUBIC)  # type: ignore[arg-type]  # two numbers
 
 
 def _read(kept: Path) -> Image.Image | None:
-    """Read what is kept; None where nothing is, or not all of it, as after a power failure."""
+    """Read a cached image; None where there is none, or only a part of it, as after a power failure."""
     try:
         return Image.fromarray(np.load(kept))
     except (OSError, ValueError, EOFError, TypeError):

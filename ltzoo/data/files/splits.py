@@ -21,7 +21,7 @@ from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
 from ltzoo.errors import InputError, first_few, printable
 
 Splits = dict[str, Callable[[], ImageFiles]]
-"""What opens each of the splits `train`, `val` and `test` that there are."""
+"""From the name of each split that exists (`train`, `val`, `test`) to the function that opens it."""
 
 SPELLINGS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
 _MISSPELT = {"train", "training", "val", "valid", "validate", "validation", "test", "testing"}
@@ -35,22 +35,21 @@ def open_files(
     place: Place,
     class_names: Sequence[str] | None = None,
 ) -> ImageFiles | None:
-    """Find the images of a split and their classes. No image is opened, and none is asked for (see `check_present`).
+    """Find the images of a split and their classes. No image is opened or checked to exist (see `check_present`).
 
-    Of images of one's own, whichever of `val` and `test` is there serves as the other too.
+    If a custom data set has only one of `val` and `test`, it is used for both.
 
     Args:
-        benchmark: whose.
-        split: which.
-        place: where they lie.
-        class_names: those of the training split, whose order the labels follow; None for the training split itself.
+        benchmark: the benchmark.
+        split: the split.
+        place: where the images are.
+        class_names: those of the training split, which labels refer to; None for the training split itself.
 
     Returns:
-        The split; None where images of one's own have neither `val` nor `test`.
+        The split; None where a custom data set has neither `val` nor `test`.
 
     Raises:
-        InputError: nothing is there, or what is there cannot be used or contradicts itself, the benchmark or the
-            training split.
+        InputError: nothing is found, or it cannot be used or contradicts itself, the benchmark or the training split.
     """
     if place.image_root is not None and not place.image_root.is_dir():
         raise InputError(f"the folder {place.image_root} is not there; name what paths start from with --image-root")
@@ -76,19 +75,19 @@ def open_files(
 def hold_out_files(files: ImageFiles, amount: int | float) -> tuple[ImageFiles, ImageFiles]:
     """Hold images of each class out of a split.
 
-    They are drawn, since neighbours in a folder are alike; the generator starts at 0 whatever the run's seed, so every
-    run holds out the same.
+    They are drawn at random, since neighbours in a folder are similar; the generator is seeded with 0 whatever the
+    run's seed, so that every run holds out the same images.
 
     Args:
         files: the training split.
-        amount: a whole number from 1 on: so many of each class; a share between 0 and 1: that part of each class,
-            rounded, but at least one image.
+        amount: a whole number from 1 on: images per class; or a share between 0 and 1 of each class, rounded, but at
+            least one image.
 
     Returns:
-        What is kept and what is held out, each in the stored order.
+        The kept and the held-out images, each in the stored order.
 
     Raises:
-        InputError: the amount is neither, or a class would be left without a training image; up to five are named.
+        InputError: the amount is neither, or a class would have no training image left; up to five are named.
     """
     whole = isinstance(amount, int) and amount >= 1
     if not whole and not (isinstance(amount, float) and 0 < amount < 1):
@@ -112,38 +111,38 @@ def splits_of_file(place: Place) -> Splits:
     """Find the splits in a single list: a text file is the training split, a table may have a column of splits.
 
     Raises:
-        InputError: the file is no list, or a table that cannot be used.
+        InputError: the file is not a list, or a table that cannot be used.
     """
     path = place.data_dir
     if path.suffix.lower() not in _LISTS:
         raise InputError(f"{path} is neither a folder nor a list (.csv, .txt); name one with --data-dir")
     if path.suffix.lower() == ".txt":
         return {"train": partial(_list, path, place)}
-    files, said = _table(path, place)
-    if said is None:
+    files, given = _table(path, place)
+    if given is None:
         return {"train": lambda: files}
     splits: Splits = {}
     for split, spellings in SPELLINGS.items():
-        written = [spelling for spelling in spellings if spelling in said]
+        written = [spelling for spelling in spellings if spelling in given]
         if len(written) > 1:
             raise InputError(f"{path} writes the split {split} in two ways, {' and '.join(written)}; write it in one")
         if written:
-            splits[split] = partial(_part, files, np.flatnonzero(said == written[0]), f"{path}, split {split}")
+            splits[split] = partial(_part, files, np.flatnonzero(given == written[0]), f"{path}, split {split}")
     known = [spelling for spellings in SPELLINGS.values() for spelling in spellings]
-    wrong = np.flatnonzero(~np.isin(said, known))
+    wrong = np.flatnonzero(~np.isin(given, known))
     if len(wrong):
         raise InputError(
-            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(said[wrong[0]])!r}; "
+            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
             f"splits are called {', '.join(known)}"
         )
     return splits
 
 
 def splits_of_folder(place: Place) -> Splits:
-    """Find the splits in a folder: lists first, since whoever put one beside images means it; else folders or tars.
+    """Find the splits in a folder: lists take precedence over folders and tar files of the same split.
 
     Raises:
-        InputError: the folder cannot be listed, or holds nothing of the kind, a misspelt split, or one in two shapes.
+        InputError: the folder cannot be listed, or has no split, a misspelt one, or one in two forms.
     """
     folder = place.data_dir
     try:
@@ -154,7 +153,7 @@ def splits_of_folder(place: Place) -> Splits:
     _check_spelling(folder, below)
     splits: Splits = {}
     for split in SPELLINGS:
-        lists, others = _shapes(below, split, place)
+        lists, others = _forms(below, split, place)
         found = lists or others
         if len(found) > 1:
             raise InputError(
@@ -176,18 +175,18 @@ def splits_of_folder(place: Place) -> Splits:
 
 
 def unread_lists(files: ImageFiles) -> list[Path]:
-    """Find lists that lie beside class folders and are no split's: they may say what the folders do not."""
+    """Find lists beside class folders that belong to no split: they may have labels that the folders lack."""
     root = Path(files.origin)
     spellings = {spelling for split in SPELLINGS.values() for spelling in split}
     found: list[Path] = []
     for folder in (root, *([root.parent] if root.name in spellings else [])):
-        with suppress(OSError):  # it is a list or a tar file itself
+        with suppress(OSError):  # the split is a list or a tar file itself
             found += sorted(path for path in folder.iterdir() if path.suffix.lower() in _LISTS)
     return [path for path in found if path.stem not in spellings]
 
 
 def _check_spelling(folder: Path, below: dict[str, bool]) -> None:
-    """See that no split is missed for its name; beside class folders it would even be taken for a class."""
+    """Check that no split has a misspelt name; beside class folders it would be taken for a class."""
     spellings = [spelling for split in SPELLINGS.values() for spelling in split]
     for name, is_folder in below.items():
         stem = name if is_folder or Path(name).suffix.lower() not in (*_LISTS, ".tar") else Path(name).stem
@@ -195,8 +194,8 @@ def _check_spelling(folder: Path, below: dict[str, bool]) -> None:
             raise InputError(f"{folder} holds {name}, but splits are called {', '.join(spellings)}; rename it")
 
 
-def _shapes(below: dict[str, bool], split: str, place: Place) -> tuple[Splits, Splits]:
-    """Find a split's lists, and what else it may be, each by its name."""
+def _forms(below: dict[str, bool], split: str, place: Place) -> tuple[Splits, Splits]:
+    """Find the lists of a split, and its other forms, each by its name."""
     lists: Splits = {}
     others: Splits = {}
     shards: dict[str, list[Path]] = {}
@@ -225,25 +224,25 @@ def _list(path: Path, place: Place) -> ImageFiles:
 
 
 def _table(path: Path, place: Place) -> tuple[ImageFiles, np.ndarray | None]:
-    listed, said = read_table(path, place.image_column, place.label_column)
-    return listed.labelled(place.image_root or path.parent), said
+    listed, given = read_table(path, place.image_column, place.label_column)
+    return listed.labelled(place.image_root or path.parent), given
 
 
 def _list_of_split(path: Path, place: Place, split: str) -> ImageFiles:
-    """Read a list whose name says which split it is; a column of splits must say the same."""
+    """Read a list whose name is that of a split; a column of splits must agree."""
     if path.suffix.lower() == ".txt":
         return _list(path, place)
-    files, said = _table(path, place)
-    wrong = [] if said is None else np.flatnonzero(~np.isin(said, SPELLINGS[split])).tolist()
-    if said is not None and wrong:
+    files, given = _table(path, place)
+    wrong = [] if given is None else np.flatnonzero(~np.isin(given, SPELLINGS[split])).tolist()
+    if given is not None and wrong:
         raise InputError(
-            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(said[wrong[0]])!r}; "
+            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
             f"mend it, or name this one file with --data-dir"
         )
     return files
 
 
 def _part(files: ImageFiles, indices: np.ndarray, origin: str) -> ImageFiles:
-    """Keep one split of a table, and the classes that it has."""
+    """Keep one split of a table, with the classes that it has."""
     part = replace(files.chosen(indices), origin=origin)
     return aligned(part, [files.class_names[j] for j in np.unique(part.labels)])

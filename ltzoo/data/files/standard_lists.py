@@ -17,10 +17,10 @@ from ltzoo.errors import InputError, first_line, printable
 
 STANDARD_LISTS = {
     "imagenetlt": {split: f"ImageNet_LT_{split}.txt" for split in ("train", "val", "test")},
-    # It has no test split with labels: papers report the validation split.
+    # Its test split has no labels: papers report the validation split.
     "inat18": {"train": "iNaturalist18_train.txt", "val": "iNaturalist18_val.txt", "test": "iNaturalist18_val.txt"},
 }
-"""The lists by benchmark and split."""
+"""File names of the lists, by benchmark and split."""
 _ANNOTATIONS = {"inat18": {"train": "train2018.json", "val": "val2018.json", "test": "val2018.json"}}
 _USED = ("images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name")
 
@@ -28,13 +28,13 @@ _USED = ("images", "annotations", "categories", "id", "file_name", "image_id", "
 def open_standard(
     benchmark: NaturalBenchmark, split: str, place: Place, class_names: Sequence[str] | None = None
 ) -> ImageFiles:
-    """Open a split of a benchmark whose lists are fixed: from iNaturalist's own annotations, if its list is not there.
+    """Open a split of a benchmark with standard lists; for iNaturalist 2018 its own annotations serve in their place.
 
     Args:
         benchmark: one of `STANDARD_LISTS`.
         split: `train`, `val` or `test`.
-        place: its `data_dir` holds a folder of the benchmark's name with the lists in it.
-        class_names: what the training split's classes are called; None where that is to be found out.
+        place: `data_dir` has a folder of the benchmark's name with the lists in it.
+        class_names: the class names of the training split; None to derive them from this one.
 
     Raises:
         InputError: the list is missing, or contradicts the benchmark, the training split or itself.
@@ -64,7 +64,7 @@ def open_standard(
 
 
 def _folder_names(listed: Listed, numbers: list[int], num_classes: int) -> list[str] | None:
-    """Call classes by their folders (train/n01440764/x.JPEG), if each has one that is its own."""
+    """Name the classes after their folders (train/n01440764/x.JPEG); None unless each class has exactly one folder."""
     folders: dict[int, bytes] = {}
     for code, folder in zip(listed.codes.tolist(), listed.names.folders(), strict=True):
         if not folder or folders.setdefault(numbers[code], folder) != folder:
@@ -75,9 +75,9 @@ def _folder_names(listed: Listed, numbers: list[int], num_classes: int) -> list[
 
 
 def _check_folders(listed: Listed, numbers: list[int], class_names: Sequence[str]) -> None:
-    """See that no image lies in the folder of another class: lists of two makers may number the classes in two ways.
+    """Check that no image is in the folder of another class: lists from two sources may number the classes differently.
 
-    Where classes are called by their numbers, a folder that is a number may mean another thing.
+    Not checked where classes are named by their numbers: a folder whose name is a number may mean something else.
     """
     number = {name.encode("utf-8", "surrogateescape"): j for j, name in enumerate(class_names)}
     if [*number] == [str(j).encode() for j in range(len(class_names))]:
@@ -91,21 +91,21 @@ def _check_folders(listed: Listed, numbers: list[int], class_names: Sequence[str
 
 
 def _used(fields: dict[str, Any]) -> dict[str, Any]:
-    """Drop the licences, authors and sizes, two thirds of the memory."""
+    """Drop licences, authors and sizes, which take two thirds of the memory."""
     return {key: fields[key] for key in _USED if key in fields}
 
 
 def read_inat_json(path: Path, num_classes: int, root: Path) -> ImageFiles:
-    """Read an annotation file. A category's id is its class.
+    """Read an annotation file of iNaturalist (train2018.json). The id of a category is its class.
 
     Args:
         path: the file.
         num_classes: C.
-        root: what the paths in it are relative to.
+        root: the folder that the paths in it are relative to.
 
     Returns:
-        Its images in their order. Classes are called what the categories are, where those names are there and differ,
-        else by their numbers.
+        The images in the order of the file. Classes have the names of the categories, if all are present and different;
+        otherwise their numbers.
 
     Raises:
         InputError: it cannot be read, contradicts itself, or has categories other than 0 to C - 1.
@@ -134,7 +134,7 @@ def read_inat_json(path: Path, num_classes: int, root: Path) -> ImageFiles:
 
 
 def _fault(listed: list[tuple[Any, Any]], annotated: list[tuple[Any, Any]], num_classes: int) -> str | None:
-    """Say what contradicts what, if anything does."""
+    """Describe the first contradiction in the annotations; None if there is none."""
     if not listed:
         return "it names no image"
     for entries, what in (

@@ -76,7 +76,7 @@ def test_every_draw_gives_an_image_and_the_one_that_timm_gives_where_it_gives_on
         use_prefetcher=True,
     )
     compared, kept = 0, []
-    for number in range(200):
+    for number in range(80):
         seed(number)
         del bits[:]
         found = torch.as_tensor(ours(IMAGE))
@@ -90,7 +90,7 @@ def test_every_draw_gives_an_image_and_the_one_that_timm_gives_where_it_gives_on
             continue
         assert torch.equal(found, torch.as_tensor(expected))
         compared += 1
-    assert compared > 70
+    assert compared > 25
     assert kept and min(kept) >= 1
 
 
