@@ -1,4 +1,4 @@
-"""Draws that follow from whole numbers, and leave everybody else's as they are."""
+"""Generators seeded from whole numbers; the global generators go on as before."""
 
 import random
 from itertools import combinations
@@ -10,7 +10,7 @@ import torch
 from ltzoo.data import seed_torch, seeded_generator, temporary_seed
 
 
-def everybody() -> list[float]:
+def draw_from_each() -> list[float]:
     """Draw once from each of the three."""
     return [random.random(), float(np.random.rand()), float(torch.rand(1))]  # noqa: NPY002
 
@@ -38,29 +38,29 @@ def test_all_three_draw_from_the_numbers_for_a_while():
     found = []
     for seeds in ((1, 2), (1, 3), (1, 2)):
         with temporary_seed(*seeds):
-            found.append(everybody())
+            found.append(draw_from_each())
     assert found[0] == found[2]
     assert all(one != other for one, other in zip(found[0], found[1], strict=True))
 
 
 def test_what_others_draw_goes_on_as_if_nothing_had_been():
     start()
-    expected = [everybody(), everybody(), everybody()]
+    expected = [draw_from_each(), draw_from_each(), draw_from_each()]
     start()
-    found = [everybody()]
+    found = [draw_from_each()]
     with temporary_seed(1):
-        inner = everybody()
+        inner = draw_from_each()
         with temporary_seed(2):
-            everybody()
-        after = everybody()
-    found.append(everybody())
+            draw_from_each()
+        after = draw_from_each()
+    found.append(draw_from_each())
     with pytest.raises(ZeroDivisionError), temporary_seed(3):
-        everybody()
+        draw_from_each()
         raise ZeroDivisionError
-    found.append(everybody())
+    found.append(draw_from_each())
     assert found == expected
     with temporary_seed(1):
-        assert [everybody(), everybody()] == [inner, after]
+        assert [draw_from_each(), draw_from_each()] == [inner, after]
 
 
 def test_torch_draws_from_the_numbers_from_now_on():

@@ -27,8 +27,8 @@ from ltzoo.errors import InputError
 from tests.data.pictures import Made
 
 CPU = torch.device("cpu")
-VIEW = ModelInput(24, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), 0.875, "bicubic")
-DATA_SET = NATURAL_BENCHMARKS["imagefolder"].with_counts((4, 4, 3), ("a", "b", "c"), VIEW).data_set
+MODEL_INPUT = ModelInput(24, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), 0.875, "bicubic")
+DATA_SET = NATURAL_BENCHMARKS["imagefolder"].with_counts((4, 4, 3), ("a", "b", "c"), MODEL_INPUT).data_set
 DRAWN = Augmentation(0, True, min_scale=0.3, auto_augment="rand-m5")
 PLAIN = Augmentation(0, False)
 
@@ -172,7 +172,7 @@ class Broken(Made):
         return super().image(index)
 
 
-def test_an_image_that_cannot_be_decoded_is_one_line_whoever_decodes(impatient):
+def test_an_image_that_cannot_be_decoded_is_one_line_with_and_without_workers(impatient):
     for workers in (0, 1):
         delivery = Delivery(CPU, workers=workers)
         trained = make_train_batches(Broken(6), BatchSettings(DATA_SET, DRAWN, 2, 0), delivery).epoch(0)

@@ -106,7 +106,7 @@ def test_a_transform_can_be_sent_to_a_worker_and_leaves_timm_as_it_is():
         AugmentOp("PosterizeIncreasing", prob=1.0, magnitude=10)(IMAGE)
 
 
-def test_color_jitter_is_never_left_out_in_silence():
+def test_color_jitter_is_never_ignored_silently():
     """timm leaves it out beside all policies but `3a`."""
     with pytest.raises(
         ValueError, match=r"^with auto_augment v0 \(--aa\) timm leaves color_jitter 0.4 out; add --color-"

@@ -106,7 +106,7 @@ def test_a_damaged_tar_file_is_refused_wherever_it_is_damaged(tmp_path):
 
 
 def test_timm_reads_a_damaged_tar_file_as_a_shorter_one(tmp_path):
-    """Why timm's reader is not used: what comes behind the damaged place is missing, and nobody is told."""
+    """Why timm's reader is not used: what comes after the damaged header is missing, without an error."""
     path = pack(tmp_path / "train.tar", [f"cat/{k}.png" for k in range(6)])
     assert len(create_reader("", str(path))) == 6
     with tarfile.open(path) as archive:

@@ -83,7 +83,7 @@ def test_one_class_is_no_data_set(tmp_path, split_folder):
     profile_files(opened(tmp_path), None, quick=True)
 
 
-def test_a_list_of_one_class_is_none_either(tmp_path):
+def test_a_list_of_one_class_is_refused_too(tmp_path):
     (tmp_path / "list.txt").write_text("1.png cat\n2.png cat\n")
     refused(
         "list.txt has the one class 'cat', and nothing is to be told apart; bring",

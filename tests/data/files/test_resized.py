@@ -1,4 +1,4 @@
-"""Images made smaller: the same with a cache and without, found by content, whole whoever writes at once."""
+"""Resized images: the same with and without a cache, keyed by content, and complete with several writers at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
