@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ltzoo.cli.parser import Parser, run
-from ltzoo.data import Delivery, TrainBatches, load_train
+from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
+from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.hub import WEIGHTS
 from ltzoo.recipes import Recipe
@@ -128,9 +129,8 @@ def command(arguments: argparse.Namespace) -> None:
     first, *_ = recipes.values()
     images, _ = load_train(first.data, first.subset, arguments.data_dir)
     for network, recipe in recipes.items():
-        batches = TrainBatches(
-            images, recipe.data.data_set, recipe.augmentation, recipe.batch_size, 0, Delivery(torch.device("cpu"))
-        )
+        settings = BatchSettings(recipe.data.data_set, recipe.augmentation, recipe.batch_size, seed=0)
+        batches = TrainBatches(images, settings, Delivery(torch.device("cpu")))
         batch = next(batches.epoch(0))
         model = make_model(recipe)
         lines += rows(network, "initial", *weights_and_gradient(model, *batch))

@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ltzoo import hub
 from ltzoo.cli.parser import Parser, at_least_one, run
-from ltzoo.data import all_groups, load_train
+from ltzoo.data import all_groups
+from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.landscape.class_sets import parse_class_sets

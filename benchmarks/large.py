@@ -20,7 +20,8 @@ import torch
 
 from ltzoo.cli.parser import Parser, at_least_one, run
 from ltzoo.cli.train import add_precision_options
-from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, batch_sizes, exponential_counts
+from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, exponential_counts
+from ltzoo.data.batches import batch_sizes
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe, override
@@ -62,7 +63,7 @@ def simulated(recipe: Recipe) -> Benchmark:
     """Open a benchmark with made-up class counts: only how many classes there are, and which are tail, matters here."""
     natural = NATURAL_BENCHMARKS[recipe.benchmark]
     counts = exponential_counts(natural.num_classes or 0, 1280, 256)
-    return natural.opened(counts, tuple(map(str, range(len(counts)))), view_of(recipe))
+    return natural.with_counts(counts, tuple(map(str, range(len(counts)))), view_of(recipe))
 
 
 def kinds_of(recipe: Recipe, benchmark: Benchmark) -> list[Kind]:

@@ -18,7 +18,7 @@ import torch
 
 from ltzoo.cli.parser import Parser, add_data_options, add_files_options, at_least_one, held_out, not_below_zero, run
 from ltzoo.cli.train import add_field_options, add_precision_options, requested_recipe
-from ltzoo.data import Delivery, TrainLoader, make_train_batches, mix
+from ltzoo.data.batches import BatchSettings, Delivery, TrainLoader, make_train_batches, mix
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe
@@ -58,14 +58,9 @@ class Bench:
             InputError: the recipe's images are gathered in memory, without one.
         """
         recipe, channels_last = self.recipe, choose_channels_last(self.recipe.precision, self.device)
-        made = make_train_batches(
-            self.images.train,
-            self.images.benchmark.data_set,
-            recipe.augmentation,
-            recipe.batch_size,
-            0,
-            Delivery(self.device, channels_last, workers=workers),
-        )
+        settings = BatchSettings(self.images.benchmark.data_set, recipe.augmentation, recipe.batch_size, seed=0)
+        delivery = Delivery(self.device, channels_last, workers=workers)
+        made = make_train_batches(self.images.train, settings, delivery)
         if not isinstance(made, TrainLoader):
             raise InputError(f"{recipe.name} gathers its batches in memory; name a recipe of images in files")
         return made

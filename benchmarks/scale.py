@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ltzoo.cli.parser import Parser, at_least_one, run
-from ltzoo.data import NATURAL_BENCHMARKS, View, all_groups, make_groups
+from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, all_groups, make_groups
 from ltzoo.data.files import Place, open_files
 from ltzoo.evaluate import markdown_table, measure
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
@@ -196,8 +196,8 @@ def command(arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
     counts = natural_counts(arguments.images, arguments.classes)
     names = [str(label) for label in range(len(counts))]
-    view = View(size=224, mean=(0.5,) * 3, std=(0.5,) * 3, crop_pct=1.0, interpolation="bilinear")
-    benchmark = NATURAL_BENCHMARKS["inat18"].opened(counts, names, view)
+    view = ModelInput(size=224, mean=(0.5,) * 3, std=(0.5,) * 3, crop_pct=1.0, interpolation="bilinear")
+    benchmark = NATURAL_BENCHMARKS["inat18"].with_counts(counts, names, view)
     simulation = Simulation(benchmark, arguments.batch_size, arguments.repeats)
     print(
         f"{describe_machine(torch.device('cpu'))}; simulated: {sum(counts):,} images of {len(counts):,} classes, "

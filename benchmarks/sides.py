@@ -12,7 +12,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ltzoo.data import BenchmarkImages, Delivery, LabelledImages, Subset, TrainBatches
+from ltzoo.data import Subset
+from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
+from ltzoo.data.dataset import BenchmarkImages
+from ltzoo.data.memory import LabelledImages
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Quantile, tail_partition
@@ -187,9 +190,8 @@ class LtzooSide(Side):
         else:
             self.step_on = Step(recipe, counts, model, accelerator, 0, setting.compile_backend)
         augmentation, data_set = recipe.augmentation, recipe.data.data_set
-        batches = TrainBatches(
-            setting.images, data_set, augmentation, self.batch_size, 0, Delivery(self.device, setting.channels_last)
-        )
+        settings = BatchSettings(data_set, augmentation, self.batch_size, seed=0)
+        batches = TrainBatches(setting.images, settings, Delivery(self.device, setting.channels_last))
         self.epochs = self._endless(batches)
 
     def batches(self, count: int) -> Batches:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ltzoo.cli.parser import Parser, at_least_one, run, writable
-from ltzoo.data import load_train
+from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe
 from machine import DEVICES, choose_device, choose_threads, describe_machine

@@ -19,7 +19,8 @@ from collect import add_places, collect, read_run
 from interrupts import interrupts, stop
 from ltzoo.cli import parser as options
 from ltzoo.cli.parser import Parser, run
-from ltzoo.data import Subset, load_subset, pack
+from ltzoo.data import Subset
+from ltzoo.data.memory import load_subset, pack
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe, list_recipes

@@ -12,7 +12,8 @@ from urllib.parse import urlparse
 
 from collect import RESULTS
 from ltzoo.cli.parser import Parser, add_data_options, add_device_option, run
-from ltzoo.data import get_benchmark, load_test, make_groups
+from ltzoo.data import get_benchmark, make_groups
+from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import accuracy_table
 from ltzoo.report import Claim, check_name, is_there, load_weights, make_model, measure_entry, write_result

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ltzoo.register_with_timm import register_with_timm
 
 if TYPE_CHECKING:
-    from ltzoo.data import create_dataset, get_benchmark, list_benchmarks, make_groups
+    from ltzoo.data import get_benchmark, list_benchmarks, make_groups
+    from ltzoo.data.dataset import create_dataset
     from ltzoo.errors import InputError
     from ltzoo.evaluate import class_accuracy, group_accuracy
     from ltzoo.hub import push_to_hub
@@ -44,7 +45,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "data": ("create_dataset", "get_benchmark", "list_benchmarks", "make_groups"),
+    "data": ("get_benchmark", "list_benchmarks", "make_groups"),
+    "data.dataset": ("create_dataset",),
     "errors": ("InputError",),
     "evaluate": ("class_accuracy", "group_accuracy"),
     "hub": ("push_to_hub",),

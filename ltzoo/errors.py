@@ -1,4 +1,6 @@
-"""The error for bad input, and how other errors are quoted in one line."""
+"""The error for bad input, and how its one line quotes other texts."""
+
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -8,3 +10,13 @@ class InputError(ValueError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the error's type if it has no message."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def printable(text: str) -> str:
+    """Escape a text with line ends, control characters or undecodable bytes, so that it fits into one line."""
+    return text if text.isprintable() else repr(text)
+
+
+def first_few(items: Sequence[str]) -> str:
+    """Join up to five items; an ellipsis stands for the others."""
+    return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")

@@ -11,10 +11,9 @@ from ltzoo.cli.inspect_report import count, describe, list_warnings, warn_of_lis
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, open_files
-from ltzoo.data.files.names import shown
-from ltzoo.data.files.profile import Profile, profile_files
-from ltzoo.errors import InputError
+from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, open_files, profile_files
+from ltzoo.data.files.profile import Profile
+from ltzoo.errors import InputError, printable
 from ltzoo.evaluate.counts_picture import draw_class_counts
 from ltzoo.whole_file import whole_file
 
@@ -68,15 +67,15 @@ def command(arguments: argparse.Namespace) -> None:
     words = ["ltzoo", "train", "--recipe", suggestion.recipe.name]
     words += [word for part, _ in options for word in part]
     warnings = list_warnings(profile, label) + warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
-    print(f"{shown(str(arguments.data_dir))}: {count(len(train.class_names), 'class', 'classes')}")
+    print(f"{printable(str(arguments.data_dir))}: {count(len(train.class_names), 'class', 'classes')}")
     print(describe(profile, label))
     print("".join(f"warning: {warning}\n" for warning in warnings))
-    print(f"suggested: {suggestion.recipe.name}, since {suggestion.reason}\n  {shown(shlex.join(words))}")
+    print(f"suggested: {suggestion.recipe.name}, since {suggestion.reason}\n  {printable(shlex.join(words))}")
     print("".join(f"    {shlex.join(part)}: {why}\n" for part, why in options if why), end="")
     if arguments.picture:
         by_count, thirds = profile.groups
         shaded = by_count if all(by_count.classes.values()) else thirds
-        title = f"{shown(arguments.data_dir.resolve().name)}: IF {profile.imbalance_factor:.3g}"
+        title = f"{printable(arguments.data_dir.resolve().name)}: IF {profile.imbalance_factor:.3g}"
         draw_class_counts(arguments.picture, title, profile.train_counts, profile.test_counts, shaded, label)
     if arguments.json:
         document = {

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from ltzoo.data import NaturalBenchmark
 from ltzoo.data.files import ImageFiles
-from ltzoo.data.files.names import shown
-from ltzoo.data.files.own import unread_lists
 from ltzoo.data.files.profile import FEW, Contents, Copy, Profile
+from ltzoo.data.files.splits import unread_lists
+from ltzoo.errors import printable
 
 
 def describe(profile: Profile, test: str = "test") -> str:
@@ -21,7 +21,7 @@ def describe(profile: Profile, test: str = "test") -> str:
     for label, counts in splits.items():
         most, fewest = max(counts), min(counts)
         factor = f"{most / fewest:,.1f}" if fewest else ""
-        ends = [f"{shown(profile.class_names[counts.index(n)])} {n:,}" for n in (most, fewest)]
+        ends = [f"{printable(profile.class_names[counts.index(n)])} {n:,}" for n in (most, fewest)]
         rows.append([label, f"{sum(counts):,}", f"{sum(n > 0 for n in counts):,}", factor, *ends])
     groups = [["classes, images", "head (many-shot)", "mid (medium-shot)", "tail (few-shot)"]]
     for grouping in profile.groups:
@@ -40,7 +40,7 @@ def describe(profile: Profile, test: str = "test") -> str:
         split, name, width, height = profile.contents.smallest
         lines.append(
             f"median shorter side {profile.contents.shorter_side:g} pixels; the smallest image is {width} x {height} "
-            f"({split} {shown(name)})"
+            f"({split} {printable(name)})"
         )
     return "\n".join(lines)
 
@@ -119,7 +119,7 @@ def _warn_of_contents(contents: Contents, test: str) -> list[str]:
 
 def _first(names: Sequence[str], joint: str = ", ") -> str:
     """Join the first three names."""
-    return joint.join([*map(shown, names[:3]), *(["..."] if len(names) > 3 else [])])
+    return joint.join([*map(printable, names[:3]), *(["..."] if len(names) > 3 else [])])
 
 
 def count(n: int, one: str, several: str | None = None) -> str:

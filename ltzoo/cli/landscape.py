@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from ltzoo.cli.parser import Parser, add_data_options, add_device_option, at_least_one, run, seed
-from ltzoo.data import GROUP_RULES, load_train, make_groups, read_subset
+from ltzoo.data import GROUP_RULES, make_groups, read_subset
+from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.landscape import Analysis, Settings, parse_class_sets, pictures_of, ratio, read_subjects

@@ -11,25 +11,18 @@ from typing import Any
 from torch import nn
 
 from ltzoo import hub
-from ltzoo.data import (
-    HOLD_OUT,
-    NATURAL_BENCHMARKS,
-    Benchmark,
-    Groups,
-    Pictures,
-    all_groups,
-    load_test,
-    make_groups,
-)
+from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, Benchmark, Groups, all_groups, make_groups
+from ltzoo.data.batches import Images
 from ltzoo.data.files import (
     Place,
-    ShrunkImages,
+    ResizedImages,
     check_coverage,
     check_present,
     hold_out_files,
     open_files,
     without_unreadable,
 )
+from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     BINS,
@@ -95,7 +88,7 @@ def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> No
 
 def _test_images(
     arguments: argparse.Namespace, benchmark: Benchmark, recipe: Recipe, trained_layout: str | None
-) -> Pictures:
+) -> Images:
     """Load a benchmark's test images, or open them if they are files, prepared as in training."""
     if benchmark.profile != "natural":
         for flag, value in (("--hold-out", arguments.hold_out), ("--skip-unreadable", arguments.skip_unreadable)):
@@ -125,7 +118,7 @@ def _test_images(
         test = without_unreadable(test, arguments.skip_unreadable, partial(print, file=sys.stderr))
     check_coverage(None, test)
     shorter = recipe.input.shorter_side if recipe.input else None
-    return test if shorter is None else ShrunkImages(test, shorter, None)
+    return test if shorter is None else ResizedImages(test, shorter, None)
 
 
 def _write_files(

@@ -4,7 +4,8 @@ import argparse
 import json
 
 from ltzoo.cli.parser import Parser, add_data_options, run, writable
-from ltzoo.data import SUBSET_RULES, get_benchmark, load_subset
+from ltzoo.data import SUBSET_RULES, get_benchmark
+from ltzoo.data.memory import load_subset
 from ltzoo.whole_file import whole_file
 
 

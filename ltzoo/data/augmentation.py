@@ -1,26 +1,22 @@
-"""Random crop and flip of a whole batch at once."""
+"""How training images are augmented, as a record."""
 
 from dataclasses import dataclass
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a training image; all but the first two through timm.
+    """How a training image is augmented; all but the first two settings through timm.
 
     Attributes:
-        crop_padding: black pixels put around the image before a crop of its own size is taken at random; 0: no crop.
-        horizontal_flip: mirror every second image, at random.
-        min_scale: the smallest share of the image's area that a crop of random size and shape takes (timm's --scale);
-            None: no such crop.
-        color_jitter: how far brightness, contrast and saturation are changed, at random; 0: not at all.
-        auto_augment: a policy in timm's words (--aa), such as `rand-m9-mstd0.5`; None: none. With one, timm leaves
-            `color_jitter` out, unless it is a `3a`.
-        mixup: alpha of mixup (Zhang 2018); 0: none. With both, each batch gets one of the two. Each process mixes its
-            own share of the batch.
+        crop_padding: black pixels added on each side before a random crop of the original size; 0: no crop.
+        horizontal_flip: mirror each image with probability 1/2.
+        min_scale: the smallest share of the area for a crop of random size and shape (timm's --scale); None: no such
+            crop.
+        color_jitter: strength of random changes of brightness, contrast and saturation; 0: none.
+        auto_augment: a policy in timm's notation (--aa), such as `rand-m9-mstd0.5`; None: none. With a policy timm
+            ignores `color_jitter`, unless it is a `3a`.
+        mixup: alpha of mixup (Zhang 2018); 0: none. With both mixup and CutMix, each batch gets one of the two. Each
+            process mixes its own share of the batch.
         cutmix: alpha of CutMix (Yun 2019); 0: none.
     """
 
@@ -51,43 +47,5 @@ class Augmentation:
 
     @property
     def batched(self) -> bool:
-        """Whether all that happens to the pixels is a crop and a flip, which `crop_and_flip` does to a whole batch."""
+        """Whether crop and flip are all that is done to the pixels: these can be applied to a whole batch at once."""
         return self.min_scale is None and not self.color_jitter and self.auto_augment is None
-
-
-def pad(images: Tensor, padding: int) -> Tensor:
-    """Put `padding` black pixels on each side of (N, H, W, channels) images."""
-    return F.pad(images, (0, 0, padding, padding, padding, padding))
-
-
-def draw(count: int, augmentation: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw what happens to each of `count` images.
-
-    Returns:
-        Rows and columns at which the crops begin, (count,) int64 in 0 .. 2 * padding, and flips, (count,) bool. The
-        distribution is that of torchvision's `RandomCrop(size, padding)` and `RandomHorizontalFlip()`.
-    """
-    rows, columns = torch.randint(2 * augmentation.crop_padding + 1, (2, count), generator=generator)
-    flips = torch.rand(count, generator=generator) < 0.5
-    return rows, columns, flips if augmentation.horizontal_flip else torch.zeros_like(flips)
-
-
-def crop_and_flip(padded: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Crop and flip the chosen images in one gather.
-
-    Args:
-        padded: (N, H + 2p, W + 2p, channels) padded images.
-        chosen: (B,) their indices.
-        rows: (B,) first row of each crop.
-        columns: (B,) first column of each crop.
-        flips: (B,) bool.
-        size: height and width of the crops.
-
-    Returns:
-        (B, size, size, channels), in the dtype of `padded`.
-    """
-    steps = torch.arange(size, device=padded.device)
-    across = torch.where(flips[:, None], size - 1 - steps, steps)
-    y = rows[:, None] + steps
-    x = columns[:, None] + across
-    return padded[chosen[:, None, None], y[:, :, None], x[:, None, :]]

@@ -1,12 +1,83 @@
-"""Benchmarks: a data set and its imbalance profile."""
+"""Benchmarks: a data set and its imbalance profile, which says how many training images each class has."""
 
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ltzoo.data.datasets import DATASETS, DataSet
-from ltzoo.data.longtail import exponential_counts, step_counts
+from ltzoo.data.class_names import CIFAR10, CIFAR100, DIGITS
 from ltzoo.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set, and how its images reach a model.
+
+    Attributes:
+        name: `cifar10`, `cifar100`, `digits`, or that of a natural benchmark.
+        num_classes: number of classes, C.
+        n_max: training images per class of the balanced data set, by definition and not by counting; with a natural
+            profile, of the largest class.
+        image_size: height and width in pixels, as they reach the model.
+        channels: 3 for RGB, 1 for grey.
+        mean: mean of each channel that is subtracted, for images scaled to [0, 1].
+        std: standard deviation of each channel that they are divided by.
+        test_images: test images of each class; None where classes may differ.
+        count_cuts: (a, b) of the `count` grouping: head n > a, mid b <= n <= a, tail n < b.
+        class_names: what the labels mean.
+        hub_id: its name on the Hugging Face Hub; None where it is not there.
+        crop_pct: the share of the shorter side that is kept of a test image, as in timm.
+        interpolation: how an image in a file is resized, as in timm.
+    """
+
+    name: str
+    num_classes: int
+    n_max: int
+    image_size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    test_images: int | None
+    count_cuts: tuple[int, int]
+    class_names: tuple[str, ...]
+    hub_id: str | None
+    crop_pct: float = 1.0
+    interpolation: str = "bicubic"
+
+
+# Rangwani 2022 and Lyu 2025 normalise CIFAR-100 with CIFAR-10's statistics.
+_CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+DATASETS: dict[str, DataSet] = {
+    data_set.name: data_set
+    for data_set in (
+        DataSet("cifar10", 10, 5000, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 1000, (1000, 200), CIFAR10, "uoft-cs/cifar10"),
+        DataSet("cifar100", 100, 500, 32, 3, _CIFAR_MEAN, _CIFAR_STD, 100, (100, 20), CIFAR100, "uoft-cs/cifar100"),
+        DataSet("digits", 10, 130, 16, 1, (0.3071,), (0.3199,), 40, (100, 20), DIGITS, None),
+    )
+}
+
+
+def exponential_counts(num_classes: int, n_max: int, imbalance_factor: float) -> tuple[int, ...]:
+    """Compute the class counts of the exponential profile: n_j = int(n_max * (1 / IF)^(j / (C - 1))) (Cao 2019).
+
+    Args:
+        num_classes: C, at least 2.
+        n_max: images of class 0.
+        imbalance_factor: IF = n_max / n_min.
+    """
+    return tuple(int(n_max * (1 / imbalance_factor) ** (j / (num_classes - 1))) for j in range(num_classes))
+
+
+def step_counts(num_classes: int, n_max: int, imbalance_factor: float) -> tuple[int, ...]:
+    """Compute the class counts of the step profile: n_max in the first half of the classes, n_max / IF in the second.
+
+    Args:
+        num_classes: C, even.
+        n_max: images of each class of the first half.
+        imbalance_factor: IF = n_max / n_min.
+    """
+    half = num_classes // 2
+    return (n_max,) * half + (int(n_max / imbalance_factor),) * (num_classes - half)
 
 
 @dataclass(frozen=True)
@@ -14,9 +85,9 @@ class Benchmark:
     """A data set and its imbalance profile.
 
     Attributes:
-        name: as it stands in a recipe's name, `cifar100lt`; IF is 100 unless it says otherwise (`cifar100lt50`).
-        data_set: the data set it is cut from, or, with a natural profile, is.
-        profile: `exponential`, `step`, or `natural` where the images lie in files and are what they are.
+        name: as in a recipe's name, `cifar100lt`; IF is 100 unless the name says otherwise (`cifar100lt50`).
+        data_set: the data set that it is a subset of; with a natural profile, the whole of it.
+        profile: `exponential`, `step`, or `natural` for images in files, whose class counts are not chosen.
         imbalance_factor: IF = n_max / n_min.
         class_counts: n_j, training images of class j.
     """
@@ -29,13 +100,13 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class View:
-    """How a file's image reaches the model, in timm's terms.
+class ModelInput:
+    """How an image in a file reaches the model, in timm's terms.
 
     Attributes:
         size: height and width in pixels.
-        mean: of each channel, see `DataSet`.
-        std: of each channel.
+        mean: mean of each channel, see `DataSet`.
+        std: standard deviation of each channel.
         crop_pct: the share of the shorter side that is kept of a test image.
         interpolation: `bilinear` or `bicubic`.
     """
@@ -49,11 +120,11 @@ class View:
 
 @dataclass(frozen=True)
 class NaturalBenchmark:
-    """A benchmark whose class counts are known once its files are looked at.
+    """A benchmark whose images lie in files, so that its class counts are known only once these are found.
 
     Attributes:
-        name: as it stands in a recipe's name, `imagenetlt`.
-        num_classes: C where it is fixed; None where the files say.
+        name: as in a recipe's name, `imagenetlt`.
+        num_classes: C where it is fixed; None where the files decide.
         train_images: training images of the standard list; None where there is none.
         count_cuts: see `DataSet`.
         hub_id: see `DataSet`.
@@ -65,29 +136,31 @@ class NaturalBenchmark:
     count_cuts: tuple[int, int]
     hub_id: str | None = None
 
-    def opened(self, class_counts: Sequence[int], class_names: Sequence[str], view: View) -> Benchmark:
+    def with_counts(
+        self, class_counts: Sequence[int], class_names: Sequence[str], model_input: ModelInput
+    ) -> Benchmark:
         """Make the benchmark itself.
 
         Args:
             class_counts: n_j, training images of class j, at least 1 each.
             class_names: what the labels mean.
-            view: how its images reach the model.
+            model_input: how its images reach the model.
         """
         counts = tuple(class_counts)
         data_set = DataSet(
             name=self.name,
             num_classes=len(counts),
             n_max=max(counts),
-            image_size=view.size,
-            channels=len(view.mean),
-            mean=view.mean,
-            std=view.std,
+            image_size=model_input.size,
+            channels=len(model_input.mean),
+            mean=model_input.mean,
+            std=model_input.std,
             test_images=None,
             count_cuts=self.count_cuts,
             class_names=tuple(class_names),
             hub_id=self.hub_id,
-            crop_pct=view.crop_pct,
-            interpolation=view.interpolation,
+            crop_pct=model_input.crop_pct,
+            interpolation=model_input.interpolation,
         )
         return Benchmark(self.name, data_set, "natural", max(counts) / min(counts), counts)
 
@@ -123,11 +196,11 @@ NATURAL_BENCHMARKS = {
         NaturalBenchmark("imagefolder", None, None, (100, 20)),
     )
 }
-"""Benchmarks whose images lie in files: ImageNet-LT, iNaturalist 2018, and anybody's own."""
+"""Benchmarks whose images lie in files: ImageNet-LT, iNaturalist 2018, and custom data sets (`imagefolder`)."""
 
 
 def get_benchmark(name: str) -> Benchmark:
-    """Look a benchmark up whose class counts are known without its images.
+    """Look up a benchmark whose class counts are known without its images.
 
     Raises:
         InputError: no benchmark has that name, the nearest are named; or its class counts come with its files.

@@ -17,7 +17,7 @@ _MISLAS_CUTS = {
     "imagenetlt": (390, 835),
     "inat18": (842, 4543),
 }
-"""Where mid and tail begin, by data set. MiSLAS fixes the cuts; paper A's tables follow them."""
+"""Where mid and tail begin, by data set. MiSLAS fixes the cuts; the tables of Rangwani 2022 use them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Groups:
 
 
 def _mislas(benchmark: Benchmark) -> dict[str, Classes] | None:
-    """Cut the classes, sorted by count, at fixed places (paper A's tables)."""
+    """Cut the classes, sorted by count, at fixed places (the tables of Rangwani 2022)."""
     cuts = _MISLAS_CUTS.get(benchmark.data_set.name)
     if cuts is None or benchmark.profile == "step":
         return None
@@ -43,7 +43,7 @@ def _mislas(benchmark: Benchmark) -> dict[str, Classes] | None:
 
 
 def _count(benchmark: Benchmark) -> dict[str, Classes]:
-    """Group by n_j: head above the first cut, tail below the second (paper B's tables)."""
+    """Group by n_j: head above the first cut, tail below the second (the tables of Lyu 2025)."""
     high, low = benchmark.data_set.count_cuts
     counts = list(enumerate(benchmark.class_counts))
     return {
@@ -62,7 +62,7 @@ def _half(benchmark: Benchmark) -> dict[str, Classes] | None:
 
 
 def _thirds(benchmark: Benchmark) -> dict[str, Classes]:
-    """Three groups of as equal a number of classes as can be, by count."""
+    """Cut the classes, sorted by count, into three groups of nearly equal numbers of classes."""
     head, mid, tail = (tuple(part.tolist()) for part in np.array_split(_by_count(benchmark), 3))
     return {"head": head, "mid": mid, "tail": tail}
 
@@ -88,7 +88,7 @@ def make_groups(rule: str, benchmark: Benchmark) -> Groups:
         benchmark: the benchmark.
 
     Raises:
-        InputError: no such rule, or the rule says nothing about this benchmark.
+        InputError: no such rule, or the rule is not defined on this benchmark.
     """
     if rule not in GROUP_RULES:
         raise InputError(f"no grouping rule is called {rule!r}; there are {', '.join(GROUP_RULES)}")

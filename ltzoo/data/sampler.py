@@ -13,14 +13,14 @@ class Sampler(ABC):
     """Chooses the images of an epoch.
 
     Attributes:
-        name: the word that stands for it in a recipe.
+        name: its name in a recipe.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def length(self, images: int, batch_size: int) -> int:
-        """Say how many images make an epoch, M.
+        """Compute the number of images in an epoch, M.
 
         Args:
             images: number of training images, N.
@@ -58,16 +58,16 @@ class InstanceSampler(Sampler):
 
 @dataclass(frozen=True)
 class ClassAwareSampler(Sampler):
-    """Each class equally often (Kang 2020): classes are drawn in turn, and each gives several images in a row.
+    """Each class equally often (Kang 2020): classes are drawn in turn, and each provides several images in a row.
 
-    Classes come in passes over all of them, each pass in a new random order. A class takes its images from a shuffled
-    list of its own that is shuffled again whenever it is exhausted, so that a class with fewer than `per_class` images
-    repeats some. Consecutive images are therefore not independent. Passes and lists begin anew with each epoch.
+    Classes come in passes over all of them, each pass in a new random order. A class takes its images from its own
+    shuffled list, which is shuffled again whenever it is exhausted, so that a class with fewer than `per_class` images
+    repeats some. Consecutive images are therefore not independent. Passes and lists start again with each epoch.
 
     Attributes:
-        per_class: k, images that a drawn class gives in a row; Kang's code and MiSLAS's have 4.
-        epoch: how long an epoch is: as many draws as there are training `images`; or as many `whole_batches` as these
-            fill, without a smaller last one, as in Kang's code.
+        per_class: k, images in a row from a drawn class; the code of Kang and of MiSLAS has 4.
+        epoch: the length of an epoch: `images` for as many draws as training images; `whole_batches` for as many whole
+            batches as these fill, without a smaller last one, as in Kang's code.
     """
 
     per_class: int = 4

@@ -1,21 +1,23 @@
-"""Which images of a balanced data set form the long tail: chosen by a rule, or named by a file."""
+"""Which training images of a balanced data set a benchmark keeps, and which are held out; from labels alone."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ltzoo.data.files.names import some
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_few
 
 IMPORTED = "imported"
-"""Stands in a recipe in the place of a rule when a file names the images."""
+"""What a recipe has in the place of a subset rule when a file names the images."""
 
 WHOLE = "whole"
-"""The same where each image of the training split is taken, as with images in files."""
+"""What it has there when every image of the training split is used, as with images in files."""
+
+HOLD_OUT = "hold_out"
+"""The override of a run that measures on held-out images: [None, images per class, or their share]."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,9 @@ class Subset:
     """The training images that a benchmark keeps.
 
     Attributes:
-        rule: how they were chosen, a key of `SUBSET_RULES`, or whatever the file says that names them; and how many of
-            each class were held out of them.
-        layout: where the indices point into; the same rule picks other images from another order of the data set.
+        rule: how they were chosen: a key of `SUBSET_RULES`, or what a subset file says; and how many images per class
+            were held out.
+        layout: the stored order that the indices refer to; in another order the same rule picks other images.
         indices: (n,) int64 positions in the data set's stored order, class by class.
     """
 
@@ -39,14 +41,14 @@ class Subset:
         return hashlib.sha256(self.indices.astype("<i8").tobytes()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn the subset into what a subset file, JSON, holds."""
+        """Turn the subset into the content of a subset file (JSON)."""
         return {"rule": self.rule, "layout": self.layout, "sha256": self.sha256, "indices": self.indices.tolist()}
 
 
 def cao(of_class: list[np.ndarray], class_counts: tuple[int, ...]) -> list[np.ndarray]:
-    """Keep the first n_j of each class after one seeded shuffle a class, in class order (Cao 2019; paper A).
+    """Keep the first n_j of each class after one seeded shuffle per class, in class order (Cao 2019, Rangwani 2022).
 
-    Every run shares this subset: the generator starts at 0 whatever the run's seed.
+    Every run shares this subset: the generator is seeded with 0 whatever the run's seed.
     """
     generator = np.random.RandomState(0)
     kept = []
@@ -58,7 +60,7 @@ def cao(of_class: list[np.ndarray], class_counts: tuple[int, ...]) -> list[np.nd
 
 
 def first(of_class: list[np.ndarray], class_counts: tuple[int, ...]) -> list[np.ndarray]:
-    """Keep the first n_j of each class in the stored order (paper B's code)."""
+    """Keep the first n_j of each class in the stored order (the code of Lyu 2025)."""
     return [indices[:count] for indices, count in zip(of_class, class_counts, strict=True)]
 
 
@@ -72,10 +74,10 @@ def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str, 
         labels: (N,) classes in the data set's stored order.
         class_counts: n_j.
         rule: a key of `SUBSET_RULES`.
-        layout: names that order, see `Subset`.
+        layout: the name of that order, see `Subset`.
 
     Raises:
-        InputError: there is no such rule, or a class has fewer images than the benchmark wants.
+        InputError: there is no such rule, or a class has fewer images than the benchmark needs.
     """
     if rule == IMPORTED:
         raise InputError("the subset is an imported one; name its file with --subset")
@@ -89,16 +91,57 @@ def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str, 
     ]
     if short:
         raise InputError(
-            f"too few training images: {some(short)}; use the whole data set or a benchmark with fewer images"
+            f"too few training images: {first_few(short)}; use the whole data set or a benchmark with fewer images"
         )
     return Subset(rule, layout, np.concatenate(SUBSET_RULES[rule](of_class, class_counts)))
+
+
+def hold_out(labels: np.ndarray, subset: Subset, per_class: int) -> tuple[Subset, np.ndarray]:
+    """Hold the same number of images of each class out of the training split, so that settings can be chosen by them.
+
+    Images that are not in the subset are used first, in their stored order; only then images from the end of the
+    subset's own of that class. Nothing is random, so every run holds out the same images.
+
+    Args:
+        labels: (N,) classes of the whole training split in its stored order.
+        subset: the long-tailed training images.
+        per_class: images of each class to hold out, v >= 1.
+
+    Returns:
+        What is kept of the subset, in its order, and the (C * v,) int64 positions of the held-out images, class by
+        class. No image is in both.
+
+    Raises:
+        InputError: v is below 1, or a class would have no training image left.
+    """
+    if per_class < 1:
+        raise InputError(f"of each class at least 1 image is held out, not {per_class}")
+    unused = np.ones(len(labels), dtype=bool)
+    unused[subset.indices] = False
+    classes = labels[subset.indices]
+    kept = np.ones(len(classes), dtype=bool)
+    held_out = []
+    for j in np.unique(labels):
+        spare = np.flatnonzero(unused & (labels == j))[:per_class]
+        own = np.flatnonzero(classes == j)
+        missing = per_class - len(spare)
+        if missing >= len(own):
+            raise InputError(
+                f"class {j} has {int((labels == j).sum())} training images, {len(own)} of them in the subset: to hold "
+                f"{per_class} out would leave it none; hold out fewer"
+            )
+        given = own[len(own) - missing :]
+        kept[given] = False
+        held_out += [spare, subset.indices[given]]
+    rest = replace(subset, rule=f"{subset.rule}, {per_class} a class held out", indices=subset.indices[kept])
+    return rest, np.concatenate(held_out).astype(np.int64)
 
 
 def read_subset(path: Path) -> Subset:
     """Read a subset file, as `python -m ltzoo subset` and every run write it.
 
     Raises:
-        InputError: the file is missing or damaged, or its indices are not those that were hashed.
+        InputError: the file is missing or damaged, or its indices do not match their hash.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -115,16 +158,17 @@ def read_subset(path: Path) -> Subset:
 
 
 def check_subset(subset: Subset, labels: np.ndarray, class_counts: tuple[int, ...], layout: str) -> None:
-    """See that an imported subset fits the data set and the benchmark.
+    """Check that an imported subset fits the data set and the benchmark.
 
     Args:
         subset: the subset.
         labels: (N,) classes in the data set's stored order.
-        class_counts: n_j that the benchmark wants.
-        layout: names that order, see `Subset`.
+        class_counts: n_j of the benchmark.
+        layout: the name of that order, see `Subset`.
 
     Raises:
-        InputError: it points into another order, outside the data set or twice at an image, or has other class counts.
+        InputError: it refers to another order, to an image outside the data set or twice to one image, or it has other
+            class counts.
     """
     if subset.layout != layout:
         raise InputError(
@@ -142,4 +186,6 @@ def check_subset(subset: Subset, labels: np.ndarray, class_counts: tuple[int, ..
     counts = np.bincount(labels[indices], minlength=len(class_counts)).tolist()
     wrong = [f"class {j} has {n}, not {m}" for j, (n, m) in enumerate(zip(counts, class_counts, strict=True)) if n != m]
     if wrong:
-        raise InputError(f"the subset contradicts the benchmark's class counts: {some(wrong)}; use its own benchmark")
+        raise InputError(
+            f"the subset contradicts the benchmark's class counts: {first_few(wrong)}; use its own benchmark"
+        )

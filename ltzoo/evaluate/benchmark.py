@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from ltzoo.data import Benchmark, Delivery, Pictures, all_groups, make_eval_batches
+from ltzoo.data import Benchmark, all_groups
+from ltzoo.data.batches import Delivery, Images, make_eval_batches
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.precision import tf32
@@ -13,7 +14,7 @@ from ltzoo.evaluate.predict import Predictions, predict
 def predict_test(
     model: nn.Module,
     benchmark: Benchmark,
-    test: Pictures,
+    test: Images,
     *,
     device: torch.device,
     flip: bool = False,
@@ -49,7 +50,7 @@ def predict_test(
 def evaluate_model(
     model: nn.Module,
     benchmark: Benchmark,
-    test: Pictures,
+    test: Images,
     groups: str,
     rule: str,
     *,

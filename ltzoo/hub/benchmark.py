@@ -6,7 +6,7 @@ from typing import Any
 
 from torchvision.transforms import InterpolationMode
 
-from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, View
+from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, ModelInput
 from ltzoo.errors import InputError
 from ltzoo.hub.layout import CONFIG
 from ltzoo.recipes import Recipe
@@ -43,10 +43,10 @@ def benchmark_of(config: Mapping[str, Any], recipe: Recipe) -> Benchmark:
     view = read_view(config["pretrained_cfg"])
     if len(view.mean) != _RGB:
         raise InputError(f"{CONFIG} is damaged: images in files have {_RGB} channels, not {len(view.mean)}")
-    return natural.opened(counts, names, view)
+    return natural.with_counts(counts, names, view)
 
 
-def read_view(cfg: Mapping[str, Any]) -> View:
+def read_view(cfg: Mapping[str, Any]) -> ModelInput:
     """Read how images reach a model from its `pretrained_cfg`, with distrust.
 
     Args:
@@ -66,7 +66,7 @@ def read_view(cfg: Mapping[str, Any]) -> View:
         0 < size <= _LARGEST and channels == len(mean) == len(std) and min(std, default=0) > 0 and 0 < crop_pct <= 2
     ):
         raise InputError(f"{CONFIG} is damaged: images cannot reach the model as it says; fetch it again")
-    return View(size, mean, std, crop_pct, interpolation)
+    return ModelInput(size, mean, std, crop_pct, interpolation)
 
 
 def _numbers(values: Any, kind: type) -> tuple:

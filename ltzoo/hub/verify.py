@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from ltzoo.data import HOLD_OUT, load_test, make_groups
+from ltzoo.data import HOLD_OUT, make_groups
+from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import Figures, evaluate_model
 from ltzoo.hub.benchmark import benchmark_of

@@ -15,7 +15,9 @@ from filelock import FileLock, Timeout
 
 import ltzoo
 from ltzoo import hub
-from ltzoo.data import Augmentation, Delivery, Groups, LabelledImages, Subset, TrainBatches
+from ltzoo.data import Augmentation, Groups, Subset
+from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
+from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.landscape.class_sets import ClassSet
@@ -252,9 +254,8 @@ class Analysis:
             found["slice"] = {"lowest": plane.first, "highest": plane.second, "loss": plane.loss}
         if settings.escape:
             as_they_are = Augmentation(crop_padding=0, horizontal_flip=False)
-            whole = TrainBatches(
-                self.images, recipe.data.data_set, as_they_are, recipe.batch_size, settings.seed, Delivery(self.device)
-            )
+            batches = BatchSettings(recipe.data.data_set, as_they_are, recipe.batch_size, settings.seed)
+            whole = TrainBatches(self.images, batches, Delivery(self.device))
             tables = escape_tables(_siblings(recipe), recipe.data.class_counts, recipe.schedule.epochs)
             # Noise has no component of its own: that of the weights' gradient, and chance.
             tables = {name: table for name, table in tables.items() if table.direction == "gradient"}

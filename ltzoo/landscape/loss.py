@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltzoo.data import Augmentation, DataSet, Delivery, EvalBatches, LabelledImages, TrainBatches
+from ltzoo.data import Augmentation, DataSet
+from ltzoo.data.batches import BatchSettings, Delivery, EvalBatches, TrainBatches
+from ltzoo.data.memory import LabelledImages
 from ltzoo.landscape.settings import Settings
 from ltzoo.recipes import Recipe
 
@@ -56,7 +58,7 @@ class AugmentedBatches:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.batches = TrainBatches(images, data_set, augmentation, chunk, seed, Delivery(device))
+        self.batches = TrainBatches(images, BatchSettings(data_set, augmentation, chunk, seed), Delivery(device))
         self.times = 0
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

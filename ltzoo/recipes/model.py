@@ -7,14 +7,14 @@ import timm
 from timm.models import PretrainedCfg
 from torch import nn
 
-from ltzoo.data import NATURAL_BENCHMARKS, DataSet, View
+from ltzoo.data import NATURAL_BENCHMARKS, DataSet, ModelInput
 from ltzoo.errors import InputError
 from ltzoo.models import CosineClassifier  # this also registers our architectures with timm
 from ltzoo.models.classifier import classifier_of
 from ltzoo.recipes.recipe import Recipe
 
 
-def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> View:
+def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> ModelInput:
     """Return how images in files reach a recipe's model: its `input`, and timm's settings where that is None.
 
     Args:
@@ -31,7 +31,7 @@ def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> View:
     asked = recipe.input
     if asked is None:
         raise ValueError(f"{recipe.name} reads no files")
-    return View(
+    return ModelInput(
         size=asked.size or size,
         mean=asked.mean or tuple(found["mean"]),
         std=asked.std or tuple(found["std"]),
@@ -124,4 +124,4 @@ def _foreseen(recipe: Recipe, num_classes: int | None) -> DataSet:
     if not classes:
         raise InputError(f"the number of classes of {recipe.name} depends on its images; give num_classes")
     counts = (1,) * classes
-    return natural.opened(counts, tuple(map(str, range(classes))), view_of(recipe)).data_set
+    return natural.with_counts(counts, tuple(map(str, range(classes))), view_of(recipe)).data_set

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
-from ltzoo.data import Benchmark, LabelledImages
+from ltzoo.data import Benchmark
+from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import evaluate_model
 from ltzoo.report.result import Claim, Result

@@ -102,7 +102,7 @@ class Result:
         counts = self.figures["last"].class_counts
         if self.recipe is None or len(counts) != natural.num_classes:
             raise ValueError(f"no result can be of {self.benchmark} with {len(counts)} classes")
-        return natural.opened(counts, tuple(map(str, range(len(counts)))), view_of(self.recipe))
+        return natural.with_counts(counts, tuple(map(str, range(len(counts)))), view_of(self.recipe))
 
     def to_dict(self) -> dict[str, Any]:
         """Turn the result into what JSON holds."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo import hub
-from ltzoo.data import Pictures, make_groups
+from ltzoo.data import make_groups
+from ltzoo.data.batches import Images
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
 from ltzoo.recipes import PaperRule, Recipe, recipe_to_dict
@@ -96,7 +97,7 @@ class Evaluation:
     """
 
     record: RunRecord
-    images: Pictures
+    images: Images
     device: torch.device
     workers: int
     measured: dict[tuple[int, bool], Figures] = field(default_factory=dict)

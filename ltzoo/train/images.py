@@ -7,29 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ltzoo.data import (
-    HOLD_OUT,
-    IMPORTED,
-    NATURAL_BENCHMARKS,
-    WHOLE,
-    Benchmark,
-    Pictures,
-    Subset,
-    load_held_out,
-    load_subset,
-    load_test,
-    load_train,
-    read_subset,
-)
+from ltzoo.data import HOLD_OUT, IMPORTED, NATURAL_BENCHMARKS, WHOLE, Benchmark, Subset, read_subset
+from ltzoo.data.batches import Images
 from ltzoo.data.files import (
     ImageFiles,
-    ShrunkImages,
+    ResizedImages,
     check_coverage,
     check_present,
     hold_out_files,
     open_files,
     without_unreadable,
 )
+from ltzoo.data.memory import load_held_out, load_subset, load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import view_of
@@ -51,8 +40,8 @@ class RunImages:
     """
 
     benchmark: Benchmark
-    train: Pictures
-    measured: Pictures
+    train: Images
+    measured: Images
     subset: Subset
     overrides: Mapping[str, list[Any]]
     measured_layout: str | None = None
@@ -133,14 +122,14 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
         if (len(train), len(measured)) != before:
             overrides["skipped"] = [None, f"{skipped} of training, {before[1] - len(measured)} of what is measured"]
     check_coverage(train, measured)
-    benchmark = natural.opened(train.class_counts, train.class_names, view_of(recipe, start.cfg))
+    benchmark = natural.with_counts(train.class_counts, train.class_names, view_of(recipe, start.cfg))
     subset = Subset(rule, whole.layout, _positions(train, whole))
     shorter = recipe.input.shorter_side if recipe.input else None
     if shorter is None:
         if options.image_cache is not None:
             raise InputError("--image-cache keeps images of a shorter side; add --set input.shorter_side=256")
         return RunImages(benchmark, train, measured, subset, overrides, measured.layout)
-    small, small_measured = (ShrunkImages(files, shorter, options.image_cache) for files in (train, measured))
+    small, small_measured = (ResizedImages(files, shorter, options.image_cache) for files in (train, measured))
     return RunImages(benchmark, small, small_measured, subset, overrides, measured.layout)
 
 

@@ -12,17 +12,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ltzoo.data import (
-    IMPORTED,
+from ltzoo.data import IMPORTED, make_groups, read_subset
+from ltzoo.data.batches import (
+    BatchSettings,
     Delivery,
     TrainLoader,
     batch_sizes,
     decodes,
     make_eval_batches,
-    make_groups,
     make_train_batches,
     mix,
-    read_subset,
 )
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
@@ -184,9 +183,8 @@ class Run:
         data_set = images.benchmark.data_set
         processes = accelerator.process_index, accelerator.num_processes
         delivery = Delivery(accelerator.device, bool(options.channels_last), *processes, workers=options.workers or 0)
-        self.batches = make_train_batches(
-            images.train, data_set, recipe.augmentation, recipe.batch_size, options.seed, delivery, recipe.sampler
-        )
+        settings = BatchSettings(data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
+        self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
         self.groups = make_groups(recipe.groups, images.benchmark)
 

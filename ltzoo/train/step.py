@@ -9,7 +9,7 @@ from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ltzoo.data import draw_from, seeded_generator
+from ltzoo.data import seed_torch, seeded_generator
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
@@ -85,7 +85,7 @@ class Step:
         own = () if recipe.ascent == "averaged" else (self.process,)
         self.noise = seeded_generator(self.seed, epoch, 1, *own, device=self.device)
         # What the model itself draws (dropout): different in each process, and the same after a resume.
-        draw_from(self.seed, epoch, 2, self.process)
+        seed_torch(self.seed, epoch, 2, self.process)
         self.model.train()
         for module in self.modules_in_eval:
             module.eval()

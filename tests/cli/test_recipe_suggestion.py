@@ -3,18 +3,18 @@
 import pytest
 
 from ltzoo.cli.recipe_suggestion import suggest_groups, suggest_options, suggest_recipe
-from ltzoo.data import NATURAL_BENCHMARKS, View, make_groups
+from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, make_groups
+from ltzoo.data.files.checks import Unreadable
 from ltzoo.data.files.profile import Contents, Profile
-from ltzoo.data.files.scan import Unreadable
 from ltzoo.registry import get_recipe, list_recipes
 
-VIEW = View(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
+VIEW = ModelInput(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
 
 
 def profile(*counts, contents=None):
     """A profile of these class counts."""
     names = tuple(str(j) for j in range(len(counts)))
-    opened = NATURAL_BENCHMARKS["imagefolder"].opened(counts, names, VIEW)
+    opened = NATURAL_BENCHMARKS["imagefolder"].with_counts(counts, names, VIEW)
     return Profile(names, counts, counts, tuple(make_groups(rule, opened) for rule in ("count", "thirds")), contents)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ltzoo.cli.subset import main
-from ltzoo.data import create_dataset
+from ltzoo.data.dataset import create_dataset
 
 
 @pytest.mark.parametrize("rule", ["cao", "first"])

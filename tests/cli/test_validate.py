@@ -12,7 +12,8 @@ from PIL import Image
 from ltzoo import hub
 from ltzoo.cli import measure_checkpoint
 from ltzoo.cli.validate import main
-from ltzoo.data import EvalBatches, load_test
+from ltzoo.data.batches import EvalBatches
+from ltzoo.data.memory import load_test
 from ltzoo.evaluate import (
     Predictions,
     class_accuracy,

@@ -9,10 +9,16 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import PILToTensor
 
-from ltzoo.data import create_dataset, get_benchmark, load_test, load_train
+from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, get_benchmark
+from ltzoo.data.batches import Delivery, make_eval_batches
+from ltzoo.data.dataset import create_dataset
+from ltzoo.data.files import Place, open_files
+from ltzoo.data.memory import load_test, load_train
 from ltzoo.errors import InputError
+from tests.data.conftest import TINY, pixels, png
 
 DIGITS = get_benchmark("digitslt")
+CPU = torch.device("cpu")
 
 
 def test_the_training_set_is_the_benchmarks_subset(tmp_path):
@@ -22,9 +28,44 @@ def test_the_training_set_is_the_benchmarks_subset(tmp_path):
     assert found.class_counts == DIGITS.class_counts
     assert np.bincount(found.targets).tolist() == list(DIGITS.class_counts)
     assert found.subset.sha256 == subset.sha256
-    image, label = found[5]
+    assert found[5][1] == int(images.labels[5])
+
+
+def test_without_a_transform_images_are_pils(tmp_path):
+    images, _ = load_train(DIGITS, "cao", tmp_path)
+    image, label = create_dataset("digitslt", tmp_path, transform=None)[5]
     assert (image.size, image.mode, label) == ((16, 16), "L", int(images.labels[5]))
     assert np.array_equal(np.asarray(image), images.images[5, :, :, 0])
+
+
+def pixels_of(data):
+    images, labels = zip(*(data[k] for k in range(len(data))), strict=True)
+    return torch.stack(images), torch.tensor(labels)
+
+
+def of_batches(batches):
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return images, labels
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_digits_are_by_default_the_pixels_that_are_measured_on_bit_for_bit(split, tmp_path):
+    stored = load_test(DIGITS, tmp_path) if split == "test" else load_train(DIGITS, "cao", tmp_path)[0]
+    expected, labels = of_batches(make_eval_batches(stored, DIGITS.data_set, Delivery(CPU)))
+    found, targets = pixels_of(create_dataset("digitslt", tmp_path, split))
+    assert found.dtype == torch.float32
+    assert torch.equal(found, expected)
+    assert torch.equal(targets, labels)
+
+
+def test_cifars_are_by_default_the_pixels_that_are_measured_on_bit_for_bit(write_parquet, monkeypatch):
+    benchmark = TINY["cifar10"]
+    monkeypatch.setattr("ltzoo.data.dataset.get_benchmark", lambda name: benchmark)
+    folder = write_parquet([([png(image) for image in pixels(10)], list(range(10)))], split="test")
+    expected, _ = of_batches(make_eval_batches(load_test(benchmark, folder), benchmark.data_set, Delivery(CPU)))
+    found, _ = pixels_of(create_dataset("tiny_cifar10", folder, "test"))
+    assert found.shape == (10, 3, 32, 32)
+    assert torch.equal(found, expected)
 
 
 def test_a_loader_gives_the_test_set_in_order(tmp_path):
@@ -51,6 +92,8 @@ def test_the_images_can_be_named_by_a_file_or_by_another_rule(tmp_path):
         ({"split": "val"}, "the splits train and test, not 'val'"),
         ({"subset": "last"}, "no subset rule is called 'last'"),
         ({"subset": "none.json"}, "none.json is missing or no subset file"),
+        ({"transform": "train"}, "no transform is called 'train'; choose 'eval', None for PIL images, or a callable"),
+        ({"pretrained_cfg": {}}, "digitslt has its own image size and normalisation; leave pretrained_cfg out"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, found, tmp_path):
@@ -58,26 +101,67 @@ def test_bad_arguments_are_refused(arguments, found, tmp_path):
         create_dataset(**{"name": "digitslt", "root": tmp_path} | arguments)
 
 
-def test_images_in_files_are_a_data_set_too(tmp_path):
+@pytest.fixture
+def photos(tmp_path):
+    """Two classes in folders: 3 + 1 training and 1 + 2 validation images of several sizes."""
     for split, counts in (("train", {"ape": 3, "bee": 1}), ("val", {"ape": 1, "bee": 2})):
         for name, count in counts.items():
             (tmp_path / split / name).mkdir(parents=True)
             for number in range(count):
-                colour = (number, 7, len(name))
-                Image.new("RGB", (5, 4), colour).save(tmp_path / split / name / f"{number}.png")
-    train, test = (create_dataset("imagefolder", tmp_path, split) for split in ("train", "test"))
+                image = Image.fromarray(pixels(1, seed=number + len(split), side=40)[0][: 20 + 9 * number])
+                image.save(tmp_path / split / name / f"{number}.png")
+    return tmp_path
+
+
+CFG = {
+    "input_size": (3, 24, 24),
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+    "crop_pct": 0.9,
+    "interpolation": "bicubic",
+}
+
+
+def test_images_in_files_are_a_data_set_too(photos):
+    train, test = (create_dataset("imagefolder", photos, split, transform=None) for split in ("train", "test"))
     assert (train.targets, test.targets) == ([0, 0, 0, 1], [0, 1, 1])
     assert train.class_counts == test.class_counts == (3, 1)
     assert test.classes == ("ape", "bee")
-    assert test[2][0].getpixel((0, 0)) == (1, 7, 3)
-    sized = create_dataset("imagefolder", tmp_path, transform=lambda image: image.size)
-    assert sized[0] == ((5, 4), 0)
+    assert test[2][0].tobytes() == pixels(1, seed=4, side=40)[0][:29].tobytes()
+    sized = create_dataset("imagefolder", photos, transform=lambda image: image.size)
+    assert sized[0] == ((40, 20), 0)
+
+
+def test_images_in_files_are_the_pixels_that_are_measured_on_bit_for_bit(photos):
+    natural = NATURAL_BENCHMARKS["imagefolder"]
+    model_input = ModelInput(24, CFG["mean"], CFG["std"], CFG["crop_pct"], CFG["interpolation"])
+    benchmark = natural.with_counts((3, 1), ("ape", "bee"), model_input)
+    files = open_files(natural, "test", Place(photos), ("ape", "bee"))
+    expected, labels = of_batches(make_eval_batches(files, benchmark.data_set, Delivery(CPU)))
+    found, targets = pixels_of(create_dataset("imagefolder", photos, "test", pretrained_cfg=CFG))
+    assert found.shape == (3, 3, 24, 24)
+    assert torch.equal(found, expected)
+    assert torch.equal(targets, labels)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "found"),
+    [
+        (None, "the image size of imagefolder depends on the model; give pretrained_cfg=model.pretrained_cfg, or"),
+        ({}, "pretrained_cfg must have input_size, mean, std, crop_pct and interpolation, as that of a timm model has"),
+        (CFG | {"input_size": 24}, "pretrained_cfg must have input_size"),
+        (CFG | {"input_size": (1, 24, 24)}, "the model takes images of 1 channels; those in files are read as RGB"),
+    ],
+)
+def test_images_in_files_need_the_models_input(cfg, found, photos):
+    with pytest.raises(InputError, match=found):
+        create_dataset("imagefolder", photos, pretrained_cfg=cfg)
 
 
 def test_images_in_files_that_are_not_there(tmp_path):
     (tmp_path / "ape").mkdir()
     Image.new("RGB", (5, 4)).save(tmp_path / "ape" / "0.png")
     with pytest.raises(InputError, match="has no test images"):
-        create_dataset("imagefolder", tmp_path, "test")
+        create_dataset("imagefolder", tmp_path, "test", transform=None)
     with pytest.raises(InputError, match="none"):
-        create_dataset("imagefolder", tmp_path / "none")
+        create_dataset("imagefolder", tmp_path / "none", transform=None)

@@ -11,7 +11,7 @@ from ltzoo.data import (
     GROUP_RULES,
     NATURAL_BENCHMARKS,
     Benchmark,
-    View,
+    ModelInput,
     all_groups,
     get_benchmark,
     make_groups,
@@ -71,11 +71,11 @@ def test_half_is_for_the_step_profile_and_mislas_is_not():
         make_groups("mislas", STEP)
 
 
-VIEW = View(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear")
+MODEL_INPUT = ModelInput(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear")
 
 
 def natural(name, counts):
-    return NATURAL_BENCHMARKS[name].opened(counts, [f"c{j}" for j in range(len(counts))], VIEW)
+    return NATURAL_BENCHMARKS[name].with_counts(counts, [f"c{j}" for j in range(len(counts))], MODEL_INPUT)
 
 
 def test_fixed_cuts_exist_for_named_data_sets_alone():
@@ -85,9 +85,9 @@ def test_fixed_cuts_exist_for_named_data_sets_alone():
 
 @pytest.mark.parametrize(
     ("name", "classes", "expected"),
-    [("imagenetlt", 1000, [390, 445, 165]), ("inat18", 8142, [842, 3701, 3599])],  # paper A, Table 3
+    [("imagenetlt", 1000, [390, 445, 165]), ("inat18", 8142, [842, 3701, 3599])],  # Rangwani 2022, Table 3
 )
-def test_the_large_benchmarks_are_cut_where_paper_a_cuts_them(name, classes, expected):
+def test_the_large_benchmarks_have_the_group_sizes_of_rangwani_2022(name, classes, expected):
     counts = [1 + (j * 7919) % 1000 for j in range(classes)]
     groups = make_groups("mislas", natural(name, counts)).classes
     assert [len(group) for group in groups.values()] == expected

@@ -8,16 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ltzoo.data import (
-    Subset,
-    get_benchmark,
-    hold_out,
-    list_benchmarks,
-    load_held_out,
-    load_train,
-    read_subset,
-    select_subset,
-)
+from ltzoo.data import Subset, get_benchmark, hold_out, list_benchmarks, read_subset, select_subset
+from ltzoo.data.memory import load_held_out, load_train
 from ltzoo.errors import InputError
 from tests.data.conftest import TINY, pixels, png
 

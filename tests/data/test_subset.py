@@ -7,7 +7,8 @@ import struct
 import numpy as np
 import pytest
 
-from ltzoo.data import Subset, exponential_counts, get_benchmark, load_train, read_subset, select_subset
+from ltzoo.data import Subset, exponential_counts, get_benchmark, read_subset, select_subset
+from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 
 

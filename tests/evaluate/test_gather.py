@@ -8,7 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing
 from torch import nn
 
-from ltzoo.data import EvalBatches, LabelledImages, load_test
+from ltzoo.data.batches import EvalBatches
+from ltzoo.data.memory import LabelledImages, load_test
 from ltzoo.evaluate import class_accuracy, gather, predict, predict_classes
 from tests.evaluate.conftest import DIGITS
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ltzoo.data import EvalBatches, LabelledImages, all_groups, load_test
+from ltzoo.data import all_groups
+from ltzoo.data.batches import EvalBatches
+from ltzoo.data.memory import LabelledImages, load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Predictions, evaluate_model, measure, predict, predict_classes, predict_test
 from tests.evaluate.conftest import DIGITS

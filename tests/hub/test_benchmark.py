@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ltzoo.data import View, get_benchmark
+from ltzoo.data import ModelInput, get_benchmark
 from ltzoo.errors import InputError
 from ltzoo.hub import benchmark_of
 from ltzoo.hub.benchmark import read_view
@@ -136,4 +136,4 @@ def test_a_view_that_makes_no_sense_is_refused(cases, match):
 
 def test_the_view_of_a_grey_image_can_be_read():
     cfg = CFG | {"input_size": [1, 16, 16], "mean": [0.5], "std": [0.5]}
-    assert read_view(cfg) == View(16, (0.5,), (0.5,), 0.875, "bicubic")
+    assert read_view(cfg) == ModelInput(16, (0.5,), (0.5,), 0.875, "bicubic")

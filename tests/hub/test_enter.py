@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 import enter
-from ltzoo.data import get_benchmark, load_test
+from ltzoo.data import get_benchmark
+from ltzoo.data.memory import load_test
 from ltzoo.evaluate import evaluate_model
 from ltzoo.registry import create_model
 from ltzoo.report import Claim, read_results

@@ -8,7 +8,8 @@ import torch
 from filelock import FileLock
 
 from ltzoo import hub
-from ltzoo.data import Subset, load_train, make_groups
+from ltzoo.data import Subset, make_groups
+from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.landscape import Analysis, Curvature, Lanczos, Settings, parse_class_sets, read_subject
 from ltzoo.landscape.loss import AugmentedBatches, make_batches, make_criterion, of_classes

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from ltzoo.data import NATURAL_BENCHMARKS, View, exponential_counts, make_groups
+from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, exponential_counts, make_groups
 from ltzoo.recipes import Accuracy, shipped_recipes
 from tests.each import check_each
 
@@ -211,7 +211,9 @@ def opened(recipe):
         return recipe.data
     found = NATURAL_BENCHMARKS[recipe.benchmark]
     names = [str(j) for j in range(found.num_classes)]
-    return found.opened(range(found.num_classes, 0, -1), names, View(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear"))
+    return found.with_counts(
+        range(found.num_classes, 0, -1), names, ModelInput(224, (0.5,) * 3, (0.5,) * 3, 0.875, "bilinear")
+    )
 
 
 def test_every_table_has_its_groups_and_its_images():

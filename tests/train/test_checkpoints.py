@@ -10,7 +10,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from ltzoo import hub
-from ltzoo.data import EvalBatches, load_test
+from ltzoo.data.batches import EvalBatches
+from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
 from ltzoo.recipes import override

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import ltzoo
 from ltzoo import hub
 from ltzoo.cli import train as train_command
-from ltzoo.data import View
+from ltzoo.data import ModelInput
 from ltzoo.evaluate import pictures
 from ltzoo.recipes import override
 from ltzoo.recipes.model import build_model
@@ -72,12 +72,12 @@ def state_of(folder: RunFolder) -> dict[str, torch.Tensor]:
 def fresh(**settings: object) -> dict[str, torch.Tensor]:
     """The weights and statistics that a run of three classes begins with."""
     recipe = override(get_recipe(NAME), {"architecture": "test_resnet", **settings})
-    benchmark = ltzoo.data.NATURAL_BENCHMARKS["imagefolder"].opened((3, 2, 1), ("a", "b", "c"), VIEW)
+    benchmark = ltzoo.data.NATURAL_BENCHMARKS["imagefolder"].with_counts((3, 2, 1), ("a", "b", "c"), VIEW)
     torch.manual_seed(0)
     return build_model(recipe, data_set=benchmark.data_set).state_dict()
 
 
-VIEW = View(32, (0.5,) * 3, (0.2,) * 3, 0.9, "bicubic")
+VIEW = ModelInput(32, (0.5,) * 3, (0.2,) * 3, 0.9, "bicubic")
 
 
 def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:

@@ -13,7 +13,8 @@ import collect
 import publish
 from ltzoo.cli import validate as validate_command
 from ltzoo.cli.train_report import report
-from ltzoo.data import EvalBatches, load_held_out, load_train
+from ltzoo.data.batches import EvalBatches
+from ltzoo.data.memory import load_held_out, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
 from ltzoo.hub import verify_checkpoint

@@ -12,7 +12,8 @@ from accelerate import Accelerator, tracking
 from safetensors.torch import load_file
 
 from ltzoo import hub
-from ltzoo.data import EvalBatches, load_test, load_train
+from ltzoo.data.batches import EvalBatches
+from ltzoo.data.memory import load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict, predict_classes
 from ltzoo.recipes import override, read_recipe

@@ -51,7 +51,7 @@ def begin(recipe: Recipe, classes: tuple[str, ...] = ("ant", "bee", "cat")) -> B
     start = find_start(recipe, OPTIONS)
     if recipe.natural:
         view = view_of(recipe, start.cfg)
-        benchmark = NATURAL_BENCHMARKS[recipe.benchmark].opened(range(len(classes), 0, -1), classes, view)
+        benchmark = NATURAL_BENCHMARKS[recipe.benchmark].with_counts(range(len(classes), 0, -1), classes, view)
     else:
         benchmark = recipe.data
     torch.manual_seed(3)

@@ -1,22 +1,21 @@
-"""Images that lie in files: found, read, split, checked."""
+"""Images in files: ImageNet-LT, iNaturalist 2018 and custom data sets; found, read, split and checked."""
 
-from ltzoo.data.files.coverage import check_coverage
-from ltzoo.data.files.heldout import hold_out_files
-from ltzoo.data.files.opening import open_files
-from ltzoo.data.files.paths import check_present
-from ltzoo.data.files.place import Place
-from ltzoo.data.files.scan import without_unreadable
-from ltzoo.data.files.shrunk import ShrunkImages
-from ltzoo.data.files.source import ImageFiles, Reader
+from ltzoo.data.files.checks import check_coverage, check_present, find_unreadable, without_unreadable
+from ltzoo.data.files.image_files import ImageFiles, Place, Reader
+from ltzoo.data.files.profile import profile_files
+from ltzoo.data.files.resized import ResizedImages
+from ltzoo.data.files.splits import hold_out_files, open_files
 
 __all__ = [
     "ImageFiles",
     "Place",
     "Reader",
-    "ShrunkImages",
+    "ResizedImages",
     "check_coverage",
     "check_present",
+    "find_unreadable",
     "hold_out_files",
     "open_files",
+    "profile_files",
     "without_unreadable",
 ]

@@ -1,4 +1,4 @@
-"""Images in tar files, read where they lie: tars of class folders, and webdataset's shards."""
+"""Images in tar files, read without unpacking: tar files of class folders, and WebDataset shards."""
 
 import posixpath
 import tarfile
@@ -10,22 +10,21 @@ from typing import BinaryIO
 import numpy as np
 
 from ltzoo.data.files.classes import label_classes, natural_key
-from ltzoo.data.files.folder import by_folder, image_suffixes, suffix
-from ltzoo.data.files.names import Names, shown
-from ltzoo.data.files.source import ImageFiles
-from ltzoo.errors import InputError, first_line
+from ltzoo.data.files.folders import by_folder, image_suffixes, suffix
+from ltzoo.data.files.image_files import ImageFiles, Names
+from ltzoo.errors import InputError, first_line, printable
 
 
 @dataclass(frozen=True)
 class TarImages:
-    """Reads members of tar files, each found once; a file is opened for each image, so workers share no position.
+    """Reads members of tar files at known offsets; a file is opened for each image, so that workers share no position.
 
     Attributes:
         tars: the tar files.
-        tar: (N,) int64, which of them each image is in.
-        offsets: (N,) int64, where in it the image begins.
-        sizes: (N,) int64, its bytes.
-        names: its path in the tar; in one of several, behind the tar's own name.
+        tar: (N,) int64, the index of the tar file of each image.
+        offsets: (N,) int64, the byte at which the image begins.
+        sizes: (N,) int64, its size in bytes.
+        names: its path in the tar file; of several tar files, preceded by the name of the tar file.
     """
 
     tars: tuple[str, ...]
@@ -58,15 +57,14 @@ class _Member:
 def read_tar(path: Path) -> ImageFiles:
     """Find the images in a tar file of class folders; classes and order are those of `read_folder`.
 
-    timm's own reader is not asked: it keeps a kilobyte an image, which it cannot send to workers, and passes in silence
-    over links and over all that comes behind a damaged place.
+    timm's own reader is not used: it silently skips links and everything after a damaged header (see its test), and
+    keeps a kilobyte per image, which cannot be pickled to workers.
 
     Args:
         path: the tar file, not compressed.
 
     Raises:
-        InputError: it cannot be read, holds no image or one twice, or one in no class folder; class names cannot be
-            used.
+        InputError: it cannot be read, has no image, one twice or one in no class folder, or a class name is invalid.
     """
     suffixes = image_suffixes()
     members = {member.name: member for member in _members(path, suffixes)}
@@ -79,16 +77,16 @@ def read_tar(path: Path) -> ImageFiles:
 
 
 def read_shards(paths: Sequence[Path]) -> ImageFiles:
-    """Find the images in webdataset's shards: of one key, an image and a `.cls` whose text is its class.
+    """Find the images in WebDataset shards: under each key an image and a `.cls` whose text is its class.
 
-    Members of other kinds are passed over. Images keep their order within a shard; classes sort as those of lists do.
+    Other members are skipped. Images keep their order within a shard; classes are sorted as those of lists.
 
     Args:
-        paths: the shards, in one folder, tar files that are not compressed.
+        paths: the shards, uncompressed tar files in one folder.
 
     Raises:
-        InputError: one cannot be read; a key has two images, an image no class or a class no image; class names cannot
-            be used.
+        InputError: one cannot be read; a key has two images, an image no class or a class no image; a class name is
+            invalid.
     """
     paths = sorted(paths, key=lambda path: natural_key(path.name))
     origin = str(paths[0].parent / f"{paths[0].name.partition('-')[0]}-*.tar")
@@ -105,25 +103,25 @@ def read_shards(paths: Sequence[Path]) -> ImageFiles:
 
 
 def _shard(path: Path) -> tuple[list[_Member], list[str]]:
-    """Find a shard's images, and the class of each."""
+    """Find the images of a shard, and the class of each."""
     images: dict[str, _Member] = {}
     classes: dict[str, _Member] = {}
     for member in _members(path, image_suffixes() | {".cls"}):
         folder, name = posixpath.split(member.name)
         stem, _, kind = name.partition(".")
-        if not stem or "." in kind:  # a part of its own to webdataset: KEY.mask.png is no image of KEY
+        if not stem or "." in kind:  # WebDataset: KEY.mask.png is not the image of KEY
             continue
         kept = classes if kind.lower() == "cls" else images
         key = posixpath.join(folder, stem)
         if key in kept:
-            raise InputError(f"{path} has {shown(kept[key].name)} and {shown(member.name)}; remove one of them")
+            raise InputError(f"{path} has {printable(kept[key].name)} and {printable(member.name)}; remove one of them")
         kept[key] = member
     alone = next(
         (kept[key] for kept in (images, classes) for key in images.keys() ^ classes.keys() if key in kept), None
     )
     if alone is not None:
         needed = "image" if suffix(alone.name) == ".cls" else ".cls"
-        raise InputError(f"{path} has {shown(alone.name)}, but no {needed} of that key; write the shard anew")
+        raise InputError(f"{path} has {printable(alone.name)}, but no {needed} of that key; write the shard anew")
     try:
         with path.open("rb") as file:
             return list(images.values()), [_text(file, classes[key]) for key in images]
@@ -137,30 +135,30 @@ def _text(file: BinaryIO, member: _Member) -> str:
 
 
 def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
-    """Yield a tar file's members of these suffixes.
+    """Yield the members of a tar file that have these suffixes.
 
     Raises:
-        InputError: the file cannot be read, is compressed, damaged or cut short, or such a member is a link, or there
+        InputError: the file cannot be read, is compressed, damaged or truncated, or such a member is a link or there
             twice.
     """
     seen = set()
     try:
         with tarfile.open(path, "r:") as archive:
             while (entry := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
+                archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member
                 name = posixpath.normpath(entry.name)
                 if entry.isdir() or suffix(name) not in suffixes:
                     continue
                 if not entry.isreg() or entry.issparse():
                     raise InputError(
-                        f"{shown(name)} of {path} is a link or has holes; pack the tar file anew with "
+                        f"{printable(name)} of {path} is a link or has holes; pack the tar file anew with "
                         "tar --dereference --hard-dereference"
                     )
                 if name in seen:
-                    raise InputError(f"{path} has {shown(name)} twice; pack the tar file anew")
+                    raise InputError(f"{path} has {printable(name)} twice; pack the tar file anew")
                 seen.add(name)
                 yield _Member(name, entry.offset_data, entry.size)
-            # tarfile takes a damaged header for the end: the end is a block of zeros.
+            # tarfile takes a damaged header for the end of the file; the real end is a block of zeros.
             archive.fileobj.seek(archive.offset)
             whole = archive.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     except (OSError, tarfile.TarError) as error:

@@ -1,4 +1,4 @@
-"""Class names: their order, which are no names, and which cannot be told apart."""
+"""Class names: their order, invalid names, and names that are too similar."""
 
 import re
 import unicodedata
@@ -8,34 +8,34 @@ from itertools import pairwise
 
 import numpy as np
 
-from ltzoo.data.files.names import some
-from ltzoo.data.files.source import ImageFiles
-from ltzoo.errors import InputError
+from ltzoo.data.files.image_files import ImageFiles
+from ltzoo.errors import InputError, first_few
 
 WHOLE = re.compile("-?[0-9]{1,18}")
 """A label that is a number."""
 _LONGEST = 255
-"""Characters of a class name: what a folder's can have. A longer one is a list that was read in the wrong way."""
+"""Characters in a class name, as in the name of a folder; a longer one means that a list was misread."""
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
-    """Sort as timm does, numbers within a text as numbers and letters without their case; what is equal then, by code.
+    """Return timm's sort key: numbers within a text as numbers, letters without case; ties are sorted by code point.
 
-    timm leaves `1` and `01`, and `A` and `a`, in whatever order they come; it does not read a digit such as `²`.
+    timm leaves ties such as `1` and `01`, or `A` and `a`, in the order of the file system, and fails on digits such as
+    `²`.
     """
-    parts = re.split(r"(\d{1,255})", text.lower())  # Python converts no number of thousands of digits
+    parts = re.split(r"(\d{1,255})", text.lower())  # Python does not convert numbers with thousands of digits
     return [int(part) if k % 2 else part for k, part in enumerate(parts)], text
 
 
 def by_label(texts: Iterable[str], origin: str) -> list[str]:
-    """Sort labels: as numbers where all are whole numbers, else as timm sorts folders.
+    """Sort labels: as numbers if all are whole numbers, else as timm sorts folders.
 
     Args:
         texts: labels, each once.
-        origin: where they stand, for the message.
+        origin: where they were found, for the message.
 
     Raises:
-        InputError: two of the numbers are the same one.
+        InputError: two texts are the same number.
     """
     texts = list(texts)
     if not all(WHOLE.fullmatch(text) for text in texts):
@@ -48,17 +48,17 @@ def by_label(texts: Iterable[str], origin: str) -> list[str]:
 
 
 def label_classes(texts: Sequence[str], origin: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Make classes of labels that are texts.
+    """Turn labels that are texts into classes.
 
     Args:
         texts: (N,) labels.
-        origin: where they stand, for the message.
+        origin: where they were found, for the message.
 
     Returns:
-        The class of each, (N,) int64, and what the classes are called, in the order of `by_label`.
+        The class of each label, (N,) int64, and the class names, in the order of `by_label`.
 
     Raises:
-        InputError: a label cannot be a class name, or two differ only in how they are written.
+        InputError: a label is not a valid class name, or two differ only in case or in their Unicode form.
     """
     class_names = tuple(by_label(dict.fromkeys(texts), origin))
     check_names(class_names, origin)
@@ -74,10 +74,10 @@ def label_classes(texts: Sequence[str], origin: str) -> tuple[np.ndarray, tuple[
 
 
 def check_names(names: Iterable[str], origin: str) -> None:
-    """See that class names are text that a file or a table can hold.
+    """Check that class names can be written to a file or a table.
 
     Raises:
-        InputError: one is empty, too long, no UTF-8 or has control characters.
+        InputError: a name is empty, too long, not valid UTF-8 or has control characters.
     """
     for name in names:
         wrong = next((fault for fault in map(_fault, name) if fault), None)
@@ -92,10 +92,10 @@ def _fault(letter: str) -> str | None:
 
 
 def check_folders(names: Iterable[str], origin: str) -> None:
-    """See that class folders stay apart on any file system.
+    """Check that class folders have different names on every file system.
 
     Raises:
-        InputError: two names differ in nothing but case or the way in which Unicode writes them.
+        InputError: two names differ only in case or in their Unicode form.
     """
     twins = _twins(names)
     if twins:
@@ -107,56 +107,56 @@ def check_folders(names: Iterable[str], origin: str) -> None:
 
 
 def _twins(names: Iterable[str]) -> tuple[str, str, str] | None:
-    """Find two names that differ in nothing but case or Unicode's forms, as `_apart` writes them; None if none do."""
+    """Find two names that differ only in case or in their Unicode form, as `_difference` returns them; else None."""
     folded: dict[str, str] = {}
     for name in names:
         twin = folded.setdefault(_folded(name), name)
         if twin != name:
-            return _apart(twin, name)
+            return _difference(twin, name)
     return None
 
 
 def aligned(files: ImageFiles, class_names: Sequence[str]) -> ImageFiles:
-    """Number the classes of a split as the training split does.
+    """Number the classes of a split as in the training split.
 
     Args:
-        files: the split, with class names of its own.
+        files: the split, with its own class names.
         class_names: those of the training split.
 
     Raises:
-        InputError: it has images of a class that training lacks.
+        InputError: it has images of a class that the training split does not have.
     """
     numbers = {name: j for j, name in enumerate(class_names)}
     own = [files.class_names[j] for j in np.unique(files.labels).tolist()]
     unknown = [name for name in own if name not in numbers]
     if unknown:
-        raise InputError(f"{files.origin} has {_strangers(unknown, class_names)}")
+        raise InputError(f"{files.origin} has {_unknown_classes(unknown, class_names)}")
     number = np.array([numbers.get(name, -1) for name in files.class_names], dtype=np.int64)
     return replace(files, labels=number[files.labels], class_names=tuple(class_names))
 
 
-def _strangers(unknown: Sequence[str], class_names: Sequence[str]) -> str:
-    """Say which classes the training split lacks, and which of its own are meant if that can be seen."""
-    known = {_meant(name): name for name in class_names}
-    twins = [_apart(name, known[_meant(name)]) for name in unknown if _meant(name) in known]
+def _unknown_classes(unknown: Sequence[str], class_names: Sequence[str]) -> str:
+    """Describe the classes that the training split does not have, and the similar names that it has."""
+    known = {_canonical(name): name for name in class_names}
+    twins = [_difference(name, known[_canonical(name)]) for name in unknown if _canonical(name) in known]
     if twins:
         pairs = [f"{one}, training has {two}" for one, two, _ in twins]
-        return f"{some(pairs)}: they differ only in {twins[0][2]}; write the class in one way"
-    return f"classes that training lacks: {some([repr(name) for name in unknown])}; remove them, or train on them too"
+        return f"{first_few(pairs)}: they differ only in {twins[0][2]}; write the class in one way"
+    return f"classes that training lacks: {first_few([*map(repr, unknown)])}; remove them, or train on them too"
 
 
-def _apart(one: str, two: str) -> tuple[str, str, str]:
-    """Write two names so that they can be told apart, and say what they differ in."""
+def _difference(one: str, two: str) -> tuple[str, str, str]:
+    """Write two similar names so that the difference is visible, and say what it is."""
     if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", two):
         return ascii(one), ascii(two), "the way Unicode writes them"
     return repr(one), repr(two), "zeros or sign" if WHOLE.fullmatch(one) else "case"
 
 
 def _folded(name: str) -> str:
-    """What is left of a name on a file system that knows neither case nor Unicode's forms."""
+    """Reduce a name to what a file system compares that ignores case and Unicode forms."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _meant(name: str) -> str:
-    """What is left of a name once its writing is looked over: `01` and `1` are alike too."""
+def _canonical(name: str) -> str:
+    """Reduce a name further: `01` and `1` are the same, too."""
     return str(int(name)) if WHOLE.fullmatch(name) else _folded(name)

@@ -14,10 +14,8 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from ltzoo.data.files.classes import check_names, label_classes
-from ltzoo.data.files.names import Names, some
-from ltzoo.data.files.place import Place
-from ltzoo.data.files.source import ImageFiles
-from ltzoo.errors import InputError, first_line
+from ltzoo.data.files.image_files import ImageFiles, Names, Place
+from ltzoo.errors import InputError, first_few, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,19 +23,19 @@ if TYPE_CHECKING:
 _PREFIX = "hfds"
 _TEXTS = ("string", "large_string")
 _DAMAGED = (ValueError, SystemError, pa.ArrowException)
-"""What comes of rows that are damaged: arrow checks little of what it maps into memory."""
+"""What damaged rows raise: arrow hardly checks the files that it maps into memory."""
 _SPLITS = {"train": "train", "validation": "val", "val": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
 class HubImages:
-    """Reads rows of a data set as they are stored; to a worker only the names of the data set's own files are sent.
+    """Reads rows of a data set as they are stored; only the names of its files are pickled to a worker.
 
     Attributes:
         rows: the data set, of one column, not decoded.
         column: that column.
-        split: the Hub's name of the split.
-        names: (N,) what each image's file was called, empty where nobody says.
+        split: the name of the split on the Hub.
+        names: (N,) the original file name of each image, empty where it is unknown.
     """
 
     rows: "Dataset"
@@ -56,24 +54,27 @@ class HubImages:
             raise OSError(first_line(error)) from error
 
     def name(self, place: int) -> str:
-        """Name an image by its row, and its file where that is known, see `Reader`."""
+        """Name an image by its row, and by its file where that is known, see `Reader`."""
         return f"{self.split}/{place}" + (f"/{self.names[place]}" if self.names[place] else "")
 
 
 def is_hub(path: Path) -> bool:
-    """Tell whether a place means a data set of the Hub: timm's prefix, and no folder of that name is there."""
+    """Return whether a path means a data set of the Hub: it has timm's prefix, and is no existing folder."""
     return path.parts[:1] == (_PREFIX,) and len(path.parts) > 1 and not path.exists()
 
 
 def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
-    """Load a data set, and find the splits that it has.
+    """Load a data set, and find its splits.
+
+    timm's own reader is not used: it returns text labels as texts and hidden labels as -1 (see its test), and downloads
+    without being asked.
 
     Args:
-        place: its `data_dir` is `hfds/USER/NAME`, perhaps with `@REVISION`; or `hfds//path/to/a/copy`, which a `Path`
-            writes with one slash: a folder that is there comes before a name on the Hub.
+        place: `data_dir` is `hfds/USER/NAME`, optionally with `@REVISION`; or `hfds//path/to/a/copy`, which a `Path`
+            writes with one slash: an existing folder takes precedence over a name on the Hub.
 
     Raises:
-        InputError: `datasets` is not installed, the data set is not there, cannot be read or has no known split.
+        InputError: `datasets` is not installed, or the data set is missing, unreadable or without a known split.
     """
     if place.image_root is not None:
         raise InputError(
@@ -88,7 +89,7 @@ def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
         if split:
             splits[split] = partial(_files, rows, written, place)
     if not splits:
-        raise InputError(f"{place.data_dir} has the splits {some([*loaded])}, not train, validation, val or test")
+        raise InputError(f"{place.data_dir} has the splits {first_few([*loaded])}, not train, validation, val or test")
     return splits
 
 
@@ -109,8 +110,8 @@ def _load(place: Place) -> "dict[str, Dataset]":
             loaded = datasets.load_from_disk(str(copy))
         else:
             loaded = datasets.load_dataset(str(copy))
-    # The Hub's client raises OSError, HTTPError where it is not reached, and ValueError where a name is none; a saved
-    # split without rows is a LookupError.
+    # The client of the Hub raises OSError, HTTPError where the Hub is not reached, and ValueError for an invalid name;
+    # a saved split without rows raises LookupError.
     except (
         OSError,
         HTTPError,
@@ -125,7 +126,7 @@ def _load(place: Place) -> "dict[str, Dataset]":
     ) as error:
         generating = isinstance(error, datasets.exceptions.DatasetGenerationError)
         reason = error.__cause__ if generating and error.__cause__ else error
-        said = " ".join(str(reason).split())[:240]  # what it was often stands in the second line
+        said = " ".join(str(reason).split())[:240]  # the cause is often in the second line
         raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy, error)}") from error
     return dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
 
@@ -139,9 +140,9 @@ def _mend(place: Place, copy: Path | None, error: Exception) -> str:
 
 
 def _from_hub(name: str, revision: str, download: bool) -> "dict[str, Dataset]":
-    """Load a data set from the Hub, or what was fetched of it before.
+    """Load a data set from the Hub or from the cache.
 
-    `datasets` takes whatever it fetched last where it does not reach the Hub, so the commit is looked at.
+    Without the Hub, `datasets` takes whatever it downloaded last, so the commit is checked.
     """
     import datasets
 
@@ -163,7 +164,7 @@ def _from_hub(name: str, revision: str, download: bool) -> "dict[str, Dataset]":
 
 
 def _commit_before(name: str, revision: str) -> str:
-    """Say which commit a branch or tag was when the data set was fetched."""
+    """Return the commit of a branch or tag when the data set was downloaded."""
     if re.fullmatch("[0-9a-f]{40}", revision):
         return revision
     card = try_to_load_from_cache(name, "README.md", revision=revision, repo_type="dataset")
@@ -173,7 +174,7 @@ def _commit_before(name: str, revision: str) -> str:
 
 
 def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
-    """Make a split of one of a data set's."""
+    """Make the split from the rows of one."""
     import datasets
 
     origin = f"{place.data_dir}, split {written}"
@@ -188,7 +189,9 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
     labels, class_names = _labels(rows.select_columns([place.label_column]), place.label_column, origin)
     feature = rows.features[place.image_column]
     try:
-        if getattr(feature, "dtype", "") in _TEXTS:  # to datasets, paths from wherever the program was started
+        if (
+            getattr(feature, "dtype", "") in _TEXTS
+        ):  # `datasets` takes texts for paths relative to the working directory
             raise TypeError("text")
         images = rows.select_columns([place.image_column]).cast_column(place.image_column, datasets.Image(decode=False))
         paths = images.flatten().select_columns([f"{place.image_column}.path"])
@@ -198,14 +201,14 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
             f"{str(feature)[:80]}; name another with --image-column"
         ) from error
     called = _values(paths, f"{place.image_column}.path", origin)
-    names = Names.of_texts(os.path.basename(path or "") for path in called)  # noqa: PTH119  a Path takes ten times as long
+    names = Names.of_texts(os.path.basename(path or "") for path in called)  # noqa: PTH119  ten times as fast as a Path
     return ImageFiles(
         HubImages(images, place.image_column, written, names), np.arange(len(rows)), labels, class_names, origin
     )
 
 
 def _labels(rows: "Dataset", column: str, origin: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read the labels: numbers of classes that the data set names, or else whole numbers or texts as those of lists."""
+    """Read the labels: class numbers if the data set names the classes, else whole numbers or texts as in lists."""
     feature = rows.features[column]
     named: list[str] | None = getattr(feature, "names", None)
     kind = getattr(feature, "dtype", "")
@@ -220,7 +223,7 @@ def _labels(rows: "Dataset", column: str, origin: str) -> tuple[np.ndarray, tupl
             raise InputError(f"{origin} has no label in row {row}, but {value}; use a split with labels")
     if not named:
         return label_classes([str(value).strip() for value in values], origin)
-    check_names(named, origin)  # names that differ in case alone are meant: the data set numbers them
+    check_names(named, origin)  # names that differ only in case are intended: the data set numbers them
     return np.array(values, dtype=np.int64), tuple(named)
 
 

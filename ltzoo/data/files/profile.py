@@ -1,4 +1,4 @@
-"""What a data set in files is like before anything is trained on it: counts, groups, sizes, copies, damage."""
+"""A summary of a data set in files before training: class counts, groups, image sizes, copies, damaged images."""
 
 import hashlib
 import itertools
@@ -9,30 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, NaturalBenchmark, View
-from ltzoo.data.files.coverage import check_each_class
-from ltzoo.data.files.scan import Tick, Unreadable, each_image
-from ltzoo.data.files.source import ImageFiles, reason
+from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, ModelInput, NaturalBenchmark
+from ltzoo.data.files.checks import Tick, Unreadable, check_each_class, each_image
+from ltzoo.data.files.image_files import ImageFiles, reason
 from ltzoo.data.groups import Groups, make_groups
 from ltzoo.errors import InputError
 
 RULES = ("count", "thirds")
-"""The grouping rules that say something about any class counts."""
+"""The grouping rules that are defined for any class counts."""
 
 FEW = 20
-"""Below it paper B calls a class few."""
+"""Classes with fewer training images are few-shot in Lyu 2025."""
 
-_VIEW = View(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
-"""Grouping needs a benchmark, and a benchmark a view: any."""
+_ANY_INPUT = ModelInput(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
+"""Grouping needs a benchmark, and a benchmark a model input, which does not matter here."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One of several images that are the same, byte for byte.
+    """One of several identical images, byte for byte.
 
     Attributes:
         split: `train` or `test`.
-        name: what it is called.
+        name: its name.
         class_name: its label.
     """
 
@@ -43,14 +42,14 @@ class Copy:
 
 @dataclass(frozen=True)
 class Contents:
-    """What opening every image showed.
+    """What was found by opening every image.
 
     Attributes:
-        unreadable: `train` and, where there is one, `test` to the images that cannot be read.
-        repeated: images that are the same, in their splits' order; those that cannot be read are not among them.
+        unreadable: from `train` and, where there is one, `test` to the images that cannot be read.
+        repeated: groups of identical images, in the order of the splits, without unreadable ones.
         shorter_side: median of the shorter sides in pixels, over all splits; None where no image can be read.
-        smallest: split, name, width and height of the image with the shortest side; None likewise.
-        emptied: names of the classes of whose training images none can be read.
+        smallest: split, name, width and height of the image with the shortest side; None where no image can be read.
+        emptied: names of the classes without a readable training image.
     """
 
     unreadable: Mapping[str, tuple[Unreadable, ...]]
@@ -61,21 +60,21 @@ class Contents:
 
     @property
     def leaked(self) -> tuple[tuple[Copy, ...], ...]:
-        """The images that are in train and in test."""
+        """The identical images that are in both train and test."""
         return tuple(copies for copies in self.repeated if len({copy.split for copy in copies}) > 1)
 
     @property
     def contradictory(self) -> tuple[tuple[Copy, ...], ...]:
-        """The images that have two labels, or more."""
+        """The identical images with different labels."""
         return tuple(copies for copies in self.repeated if len({copy.class_name for copy in copies}) > 1)
 
     def repeated_in(self, split: str) -> tuple[tuple[Copy, ...], ...]:
-        """Find the images that stand in a split more than once; only the copies in it."""
+        """Find the images that are in a split more than once; only the copies in that split."""
         within = (tuple(copy for copy in copies if copy.split == split) for copies in self.repeated)
         return tuple(copies for copies in within if len(copies) > 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn it into what JSON can hold."""
+        """Turn it into JSON values."""
         smallest = (
             dict(zip(("split", "name", "width", "height"), self.smallest, strict=True)) if self.smallest else None
         )
@@ -97,14 +96,14 @@ class Contents:
 
 @dataclass(frozen=True)
 class Profile:
-    """A data set in files at a glance. Counts are of files, readable or not.
+    """A summary of a data set in files. Counts include unreadable files.
 
     Attributes:
         class_names: C names.
         train_counts: (C,) training images of each class, at least one.
         test_counts: (C,) test images of each class; None where there is no test split.
         groups: the classes grouped by each rule of `RULES`.
-        contents: what opening the images showed; None where they were not opened.
+        contents: what was found by opening the images; None where they were not opened.
     """
 
     class_names: tuple[str, ...]
@@ -130,7 +129,7 @@ class Profile:
 
     @property
     def largest_tenth(self) -> tuple[int, float]:
-        """How many classes the largest tenth is, rounded up, and the share of the training images that it holds."""
+        """The number of classes in the largest tenth, rounded up, and its share of the training images."""
         tenth = -(-len(self.train_counts) // 10)
         held = sum(sorted(self.train_counts, reverse=True)[:tenth])
         return tenth, held / sum(self.train_counts)
@@ -154,7 +153,7 @@ class Profile:
         return tuple(itertools.compress(self.class_names, chosen))
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn the profile into what JSON can hold; groups hold classes by their places in `class_names`."""
+        """Turn the profile into JSON values; groups have the indices of the classes in `class_names`."""
         tenth, share = self.largest_tenth
         return {
             "class_names": list(self.class_names),
@@ -181,14 +180,14 @@ def profile_files(
     benchmark: NaturalBenchmark = NATURAL_BENCHMARKS["imagefolder"],
     quick: bool = False,
 ) -> Profile:
-    """Look at a data set in files.
+    """Summarise a data set in files.
 
     Args:
         train: the training split.
         test: the test split, of the same classes; None where there is none.
-        threads: images opened at once, see `find_unreadable`.
-        progress: is called after each image.
-        benchmark: which of the natural benchmarks it is: it says what the groups by count are.
+        threads: images opened at the same time, see `find_unreadable`.
+        progress: called after each image.
+        benchmark: the natural benchmark, which defines the groups by count.
         quick: open no image.
 
     Raises:
@@ -196,7 +195,7 @@ def profile_files(
     """
     check_each_class(train, "training")
     names, counts = train.class_names, train.class_counts
-    opened = benchmark.opened(counts, names, _VIEW)
+    opened = benchmark.with_counts(counts, names, _ANY_INPUT)
     splits = {"train": train} | ({} if test is None else {"test": test})
     return Profile(
         class_names=names,
@@ -208,7 +207,7 @@ def profile_files(
 
 
 def _look(files: ImageFiles, index: int) -> tuple[bytes, int, int] | str:
-    """Read and decode an image: the SHA-256 of how it is stored, width and height; why not, if it cannot be."""
+    """Read and decode an image: the SHA-256 of the stored file, width and height; or why it cannot be read."""
     try:
         content = files.content(index)
         width, height = files.decoded(index, content).size
@@ -218,7 +217,7 @@ def _look(files: ImageFiles, index: int) -> tuple[bytes, int, int] | str:
 
 
 def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: Tick | None) -> Contents:
-    """Look at each image of all splits, which lie one behind the other in what follows."""
+    """Open each image of all splits; positions run through the splits one after the other."""
     begins = dict(zip(splits, itertools.accumulate(map(len, splits.values()), initial=0), strict=False))
     images = sum(map(len, splits.values()))
     digests, sizes = np.zeros(images, "S32"), np.zeros((images, 2), np.int64)
@@ -256,7 +255,7 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
 
 
 def _same(digests: np.ndarray, whole: np.ndarray) -> list[list[int]]:
-    """Find the places, of those given, whose digests are the same."""
+    """Group the given positions by digest; only groups of several."""
     _, kinds, copies = np.unique(digests[whole], return_inverse=True, return_counts=True)
     found: dict[int, list[int]] = {}
     for position in np.flatnonzero(copies[kinds] > 1).tolist():

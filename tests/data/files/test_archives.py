@@ -8,7 +8,7 @@ from timm.data.readers import create_reader
 
 from ltzoo.data.files import check_coverage, check_present
 from ltzoo.data.files.archives import read_shards, read_tar
-from tests.data.files.test_folder import TREE
+from tests.data.files.test_folders import TREE
 from tests.data.files.trees import check_reader, content_of, encoded, opened, refused
 
 
@@ -103,6 +103,26 @@ def test_a_damaged_tar_file_is_refused_wherever_it_is_damaged(tmp_path):
     with tarfile.open(path, "w:gz"):
         pass
     refused("cannot be read as a tar file without compression .*; fetch or pack it anew", read_tar, path)
+
+
+def test_timm_reads_a_damaged_tar_file_as_a_shorter_one(tmp_path):
+    """Why timm's reader is not used: what comes after the damaged header is missing, without an error."""
+    path = pack(tmp_path / "train.tar", [f"cat/{k}.png" for k in range(6)])
+    assert len(create_reader("", str(path))) == 6
+    with tarfile.open(path) as archive:
+        offset = archive.getmembers()[3].offset
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\1" * 300)
+    assert len(create_reader("", str(path))) == 3
+    refused("train.tar is damaged or cut short at byte", read_tar, path)
+
+
+def test_timm_takes_a_shard_for_images_without_classes(tmp_path):
+    """Why timm's tar reader is not used for WebDataset; its WebDataset reader cannot read by index."""
+    path = pack(tmp_path / "train-0.tar", {"a.png": None, "a.cls": b"1", "b.png": None, "b.cls": b"0"})
+    assert create_reader("", str(path)).targets.tolist() == [0, 0]
+    assert read_shards([path]).labels.tolist() == [1, 0]
 
 
 def test_an_image_behind_the_end_of_a_file_that_has_shrunk_is_named(tmp_path):

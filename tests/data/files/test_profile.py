@@ -1,17 +1,14 @@
 """A data set at a glance: counts, groups, sizes, damage and copies, each image read once."""
 
 import json
-import os
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-from ltzoo.data import NATURAL_BENCHMARKS, get_benchmark, load_test
-from ltzoo.data.files.profile import Copy, profile_files
-from ltzoo.data.files.source import ImageFiles
+from ltzoo.data import NATURAL_BENCHMARKS
+from ltzoo.data.files import ImageFiles, profile_files
+from ltzoo.data.files.profile import Copy
 from ltzoo.errors import InputError
 from tests.data.conftest import pixels, png
 
@@ -190,26 +187,3 @@ def test_the_benchmark_says_what_its_groups_are():
     train = split(numbered({"a": 3, "b": 1}), ["a", "b"])
     profile = profile_files(train, None, benchmark=NATURAL_BENCHMARKS["inat18"], quick=True)
     assert [groups.rule for groups in profile.groups] == ["count", "thirds"]
-
-
-def test_cifar_100_repeats_itself():
-    """Copies by the stored bytes are those by the pixels, which are told apart in another way here."""
-    folder = os.environ.get("LTZOO_DATA")
-    files = sorted(Path(folder or "").glob("cifar100/test-*.parquet"))
-    if not folder or not files:
-        pytest.skip("LTZOO_DATA names no folder with CIFAR-100 as parquet files")
-    rows = [row for file in files for row in pq.read_table(file, columns=["img", "fine_label"]).to_pylist()]
-    images = {f"{row['fine_label']}/{k}": row["img"]["bytes"] for k, row in enumerate(rows)}
-    profile = profile_files(split(images, [str(j) for j in range(100)]), None)
-    assert profile.train_counts == (100,) * 100
-    assert profile.imbalance_factor == 1
-    assert profile.contents.unreadable == {"train": ()}
-    assert profile.contents.shorter_side == 32
-    decoded = load_test(get_benchmark("cifar100lt"), Path(folder)).images.flatten(1).numpy()
-    found: dict[bytes, list[int]] = {}
-    for k, image in enumerate(decoded):
-        found.setdefault(image.tobytes(), []).append(k)
-    expected = {tuple(places) for places in found.values() if len(places) > 1}
-    copies = [[int(copy.name.split("/")[1]) for copy in copies] for copies in profile.contents.repeated]
-    assert set(map(tuple, copies)) == expected
-    assert expected

@@ -1,0 +1,25 @@
+"""Batches for training and evaluation, of images in memory and of images in files."""
+
+from ltzoo.data.batches.decoded import EvalLoader, TrainLoader
+from ltzoo.data.batches.in_memory import EvalBatches, TrainBatches
+from ltzoo.data.batches.make import decodes, make_eval_batches, make_train_batches
+from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
+from ltzoo.data.batches.transforms import EvalTransform, crop_to_size, mix, train_transform
+
+__all__ = [
+    "BatchSettings",
+    "Delivery",
+    "EvalBatches",
+    "EvalLoader",
+    "EvalTransform",
+    "Images",
+    "TrainBatches",
+    "TrainLoader",
+    "batch_sizes",
+    "crop_to_size",
+    "decodes",
+    "make_eval_batches",
+    "make_train_batches",
+    "mix",
+    "train_transform",
+]

@@ -1,0 +1,203 @@
+"""Batches of images that worker processes decode and transform, sent to the device ahead of time."""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from timm.data.loader import PrefetchLoader, fast_collate
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
+from ltzoo.data.batches.transforms import Transform, crop_to_size, train_transform
+from ltzoo.data.benchmarks import DataSet
+from ltzoo.data.seeding import seeded_generator, temporary_seed
+from ltzoo.errors import InputError, first_line
+
+_SHARED_MEMORY = Path("/dev/shm")
+"""Where Linux keeps the memory that processes share."""
+_PREFETCHED = 2
+"""Batches that each worker makes ahead of time."""
+
+Key = tuple[int, int]
+"""An epoch, from 0, and the index of an image."""
+
+
+class _Transformed(Dataset):
+    """The data set of the workers: decodes and transforms one image.
+
+    Args:
+        images: the images.
+        transform: from a PIL image to pixels.
+        seed: together with epoch and index it determines the random draws, whichever worker draws; None where the
+            transform is not random.
+    """
+
+    def __init__(self, images: Images, transform: Transform, seed: int | None) -> None:
+        self.images, self.transform, self.seed = images, transform, seed
+        self.labels = np.asarray(images.labels)
+
+    def __getitem__(self, key: Key) -> tuple[np.ndarray | Tensor, np.ndarray]:
+        """Return the pixels, and the label together with the microseconds spent."""
+        (epoch, index), began = key, time.perf_counter()
+        image = self.images.image(index)
+        if self.seed is None:
+            pixels = self.transform(image)
+        else:
+            with temporary_seed(self.seed, epoch, 4, index):
+                pixels = self.transform(image)
+        spent = round(1e6 * (time.perf_counter() - began))
+        return pixels, np.array([self.labels[index], spent])
+
+
+class _Order:
+    """The batches of an epoch, replaced in place: the workers persist from one epoch to the next."""
+
+    def __init__(self) -> None:
+        self.batches: Sequence[Sequence[Key]] = ()
+
+    def __iter__(self) -> Iterator[Sequence[Key]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Loader:
+    """Decodes batches of keys, normalises them on the device, and measures the time spent."""
+
+    def __init__(
+        self,
+        images: Images,
+        data_set: DataSet,
+        transform: Transform,
+        seed: int | None,
+        delivery: Delivery,
+    ) -> None:
+        self.order, self.workers, self.data_set = _Order(), delivery.workers, data_set
+        loader = DataLoader(
+            _Transformed(images, transform, seed),
+            batch_sampler=self.order,  # type: ignore[arg-type]  # any iterable of lists
+            num_workers=delivery.workers,
+            collate_fn=fast_collate,
+            pin_memory=delivery.device.type == "cuda",
+            # Evaluation workers end with each evaluation: they would take memory from the training workers.
+            persistent_workers=delivery.workers > 0 and seed is not None,
+            # The loader draws its workers' seeds, which we do not use; the draw must not touch the global generator.
+            generator=torch.Generator(),
+        )
+        self.loader = PrefetchLoader(loader, data_set.mean, data_set.std, data_set.channels, delivery.device)
+        self.memory_format = delivery.memory_format
+        self.decoded = self.microseconds = 0
+
+    def batches(self, order: Sequence[Sequence[Key]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, channels, H, W) float32 and labels (B,) int64, on the device.
+
+        Raises:
+            InputError: an image cannot be decoded, the system killed a worker, or there is too little shared memory.
+        """
+        self.order.batches = order
+        self._check_shared_memory(max(map(len, order), default=0))
+        spent = []
+        for pixels, facts in self._loaded():
+            spent.append(facts[:, 1])
+            yield pixels.contiguous(memory_format=self.memory_format), facts[:, 0]
+        self.decoded = sum(map(len, order))
+        # Read once, at the end, so that no step waits for the device.
+        self.microseconds = int(torch.cat(spent).sum()) if spent else 0
+
+    def _check_shared_memory(self, images: int) -> None:
+        """Check that prefetched batches fit into shared memory: a worker would wait for space forever."""
+        if not self.workers or not _SHARED_MEMORY.is_dir():
+            return
+        needed = self.workers * _PREFETCHED * images * self.data_set.channels * self.data_set.image_size**2
+        free = shutil.disk_usage(_SHARED_MEMORY).free
+        if needed > free:
+            raise InputError(
+                f"{self.workers} processes that decode leave {needed >> 20} MiB of batches in {_SHARED_MEMORY}, which "
+                f"has {free >> 20} MiB free; ask for fewer with --workers, or give it more (docker run --shm-size)"
+            )
+
+    def _loaded(self) -> Iterator[tuple[Tensor, Tensor]]:
+        try:
+            yield from self.loader
+        except InputError as error:
+            # A worker's error comes wrapped in its traceback, which ends with the message.
+            prefix = f"{InputError.__module__}.{InputError.__name__}: "
+            raise InputError(str(error).rpartition(prefix)[2].strip()) from error
+        except RuntimeError as error:
+            if not first_line(error).startswith("DataLoader worker ("):
+                raise
+            raise InputError(
+                f"a process that decodes images was ended by the system ({first_line(error)[:120]}); "
+                "ask for fewer with --workers, or give them more memory (/dev/shm too)"
+            ) from error
+
+    @property
+    def rate(self) -> float:
+        """Images per second that the workers can deliver, by the time that the last epoch's images took."""
+        return 1e6 * self.decoded * max(1, self.workers) / max(1, self.microseconds)
+
+
+class TrainLoader:
+    """Shuffled, augmented batches of images that workers decode.
+
+    The order is that of `TrainBatches`; a small last batch joins the one before it, see `batch_sizes`. The random draws
+    of an image depend on seed, epoch and index alone, not on the number of workers or processes.
+
+    Attributes:
+        labels: (N,) int64.
+        sizes: number of images in each batch of an epoch, over all processes.
+
+    Args:
+        images: the training images.
+        settings: what describes the batches.
+        delivery: where the batches go.
+    """
+
+    def __init__(self, images: Images, settings: BatchSettings, delivery: Delivery) -> None:
+        self.labels = torch.as_tensor(images.labels)
+        self.settings, self.delivery = settings, delivery
+        count = settings.sampler.length(len(self.labels), settings.batch_size)
+        self.sizes = batch_sizes(count, settings.batch_size, joined=True)
+        transform = train_transform(settings.data_set, settings.augmentation)
+        self.loader = _Loader(images, settings.data_set, transform, settings.seed, delivery)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of one epoch, from 0."""
+        settings = self.settings
+        generator = seeded_generator(settings.seed, epoch)
+        order = settings.sampler.order(self.labels, settings.batch_size, generator)
+        shares = [batch[self.delivery.process :: self.delivery.processes].tolist() for batch in order.split(self.sizes)]
+        return self.loader.batches([[(epoch, index) for index in share] for share in shares])
+
+    @property
+    def rate(self) -> float:
+        """Images per second that this process's workers can deliver."""
+        return self.loader.rate
+
+
+class EvalLoader:
+    """The images in their stored order, decoded by workers.
+
+    Args:
+        images: the images.
+        data_set: size and normalisation.
+        batch_size: images per batch.
+        delivery: where the batches go; each image goes to one process, once.
+    """
+
+    def __init__(self, images: Images, data_set: DataSet, batch_size: int, delivery: Delivery) -> None:
+        own = range(delivery.process, len(images.labels), delivery.processes)
+        keys = [(0, index) for index in own]
+        self.order = [keys[begin : begin + batch_size] for begin in range(0, len(keys), batch_size)]
+        self.loader = _Loader(images, data_set, crop_to_size(data_set), None, delivery)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.loader.batches(self.order)

@@ -1,0 +1,144 @@
+"""Batches of images in memory: whole batches of uint8 images are cropped and flipped on the device, without workers."""
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ltzoo.data.augmentation import Augmentation
+from ltzoo.data.batches.settings import BatchSettings, Delivery, batch_sizes
+from ltzoo.data.benchmarks import DataSet
+from ltzoo.data.memory import LabelledImages
+from ltzoo.data.seeding import seeded_generator
+
+
+def pad(images: Tensor, padding: int) -> Tensor:
+    """Add `padding` black pixels on each side of (N, H, W, channels) images."""
+    return F.pad(images, (0, 0, padding, padding, padding, padding))
+
+
+def draw_crops(count: int, augmentation: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw the crops and flips of `count` images.
+
+    Returns:
+        First rows and columns of the crops, (count,) int64 in 0 .. 2 * padding, and flips, (count,) bool. The
+        distribution is that of torchvision's `RandomCrop(size, padding)` and `RandomHorizontalFlip()`.
+    """
+    rows, columns = torch.randint(2 * augmentation.crop_padding + 1, (2, count), generator=generator)
+    flips = torch.rand(count, generator=generator) < 0.5
+    return rows, columns, flips if augmentation.horizontal_flip else torch.zeros_like(flips)
+
+
+def crop_and_flip(padded: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, size: int) -> Tensor:
+    """Crop and flip the chosen images in one gather.
+
+    Args:
+        padded: (N, H + 2p, W + 2p, channels) padded images.
+        chosen: (B,) their indices.
+        rows: (B,) first row of each crop.
+        columns: (B,) first column of each crop.
+        flips: (B,) bool.
+        size: height and width of the crops.
+
+    Returns:
+        (B, size, size, channels), in the dtype of `padded`.
+    """
+    steps = torch.arange(size, device=padded.device)
+    across = torch.where(flips[:, None], size - 1 - steps, steps)
+    y = rows[:, None] + steps
+    x = columns[:, None] + across
+    return padded[chosen[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+class Normalizer:
+    """uint8 (B, H, W, channels) to normalised float32 (B, channels, H, W)."""
+
+    def __init__(self, data_set: DataSet, device: torch.device, channels_last: bool = False) -> None:
+        self.mean = torch.tensor(data_set.mean, device=device) * 255
+        self.std = torch.tensor(data_set.std, device=device) * 255
+        self.channels_last = channels_last
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise a batch."""
+        normalized = ((images - self.mean) / self.std).permute(0, 3, 1, 2)
+        return normalized if self.channels_last else normalized.contiguous()
+
+
+class TrainBatches:
+    """Shuffled, augmented batches. The last, smaller batch of an epoch is kept.
+
+    Attributes:
+        labels: (N,) int64, on the device.
+        sizes: number of images in each batch of an epoch, over all processes.
+
+    Args:
+        data: the training images.
+        settings: what describes the batches; of the augmentation, crop and flip are applied.
+        delivery: where the batches go; the images are kept there too.
+    """
+
+    def __init__(self, data: LabelledImages, settings: BatchSettings, delivery: Delivery) -> None:
+        device = delivery.device
+        self.padded = pad(data.images, settings.augmentation.crop_padding).to(device)
+        self.labels = data.labels.to(device)
+        self.classes = data.labels
+        images = settings.sampler.length(len(self.labels), settings.batch_size)
+        self.sizes = batch_sizes(images, settings.batch_size, joined=False)
+        self.settings, self.delivery = settings, delivery
+        self.normalize = Normalizer(settings.data_set, device, delivery.channels_last)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of one epoch.
+
+        Args:
+            epoch: from 0.
+
+        Yields:
+            Images (B, channels, H, W) float32 and labels (B,) int64, on the device.
+        """
+        settings = self.settings
+        generator = seeded_generator(settings.seed, epoch)
+        order = settings.sampler.order(self.classes, settings.batch_size, generator)
+        crops = draw_crops(len(order), settings.augmentation, generator)
+        order, rows, columns, flips = (tensor.to(self.delivery.device) for tensor in (order, *crops))
+        size = settings.data_set.image_size
+        for end, count in zip(accumulate(self.sizes), self.sizes, strict=True):
+            part = slice(end - count + self.delivery.process, end, self.delivery.processes)
+            images = crop_and_flip(self.padded, order[part], rows[part], columns[part], flips[part], size)
+            yield self.normalize(images), self.labels[order[part]]
+
+
+class EvalBatches:
+    """The images in their stored order, not augmented.
+
+    Args:
+        data: the images.
+        data_set: normalisation.
+        batch_size: images per batch.
+        device: where the images are kept; the CPU unless given.
+        channels_last: memory format of the batches.
+    """
+
+    def __init__(
+        self,
+        data: LabelledImages,
+        data_set: DataSet,
+        batch_size: int = 500,
+        device: torch.device | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.images = data.images.to(self.device)
+        self.labels = data.labels.to(self.device)
+        self.batch_size = batch_size
+        self.normalize = Normalizer(data_set, self.device, channels_last)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for begin in range(0, len(self.labels), self.batch_size):
+            part = slice(begin, begin + self.batch_size)
+            yield self.normalize(self.images[part]), self.labels[part]

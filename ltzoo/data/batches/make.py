@@ -1,0 +1,35 @@
+"""Make the batches that fit the images: gathered in memory, or decoded one image at a time."""
+
+from ltzoo.data.augmentation import Augmentation
+from ltzoo.data.batches.decoded import EvalLoader, TrainLoader
+from ltzoo.data.batches.in_memory import EvalBatches, TrainBatches
+from ltzoo.data.batches.settings import BatchSettings, Delivery, Images
+from ltzoo.data.benchmarks import DataSet
+from ltzoo.data.memory import LabelledImages
+
+_EVAL_BATCH_SIZE = 128
+"""Images per evaluation batch where they are decoded."""
+
+
+def decodes(images: Images, augmentation: Augmentation) -> bool:
+    """Return whether images are decoded or augmented one at a time; otherwise whole batches are gathered in memory."""
+    return not (isinstance(images, LabelledImages) and augmentation.batched)
+
+
+def make_train_batches(images: Images, settings: BatchSettings, delivery: Delivery) -> TrainBatches | TrainLoader:
+    """Make the batches of a training run, see `TrainBatches` and `TrainLoader`.
+
+    Images in memory are cropped and flipped a whole batch at a time, if that is all of their augmentation.
+    """
+    if isinstance(images, LabelledImages) and settings.augmentation.batched:
+        return TrainBatches(images, settings, delivery)
+    return TrainLoader(images, settings, delivery)
+
+
+def make_eval_batches(images: Images, data_set: DataSet, delivery: Delivery) -> EvalBatches | EvalLoader:
+    """Make the batches of images to measure on; each image goes to one process."""
+    if isinstance(images, LabelledImages):
+        part = slice(delivery.process, None, delivery.processes)
+        own = LabelledImages(images.images[part], images.labels[part])
+        return EvalBatches(own, data_set, device=delivery.device, channels_last=delivery.channels_last)
+    return EvalLoader(images, data_set, _EVAL_BATCH_SIZE, delivery)

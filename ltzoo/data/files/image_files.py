@@ -1,0 +1,225 @@
+"""Images in files: where they are, which class each is of, and how one is read and decoded."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ltzoo.errors import InputError, first_line, printable
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the images of a data set are.
+
+    Attributes:
+        data_dir: for ImageNet-LT and iNaturalist 2018 the folder that holds `imagenetlt/` or `inat18/`; for a custom
+            data set its folder, a list (.csv, .txt) or a Hub data set: `hfds/USER/NAME[@REVISION]`,
+            `hfds//path/to/a/copy`.
+        image_root: the folder that paths in lists are relative to; None: the list's own folder.
+        image_column: the column of images in a table or a Hub data set; timm's `--input-key`.
+        label_column: the column of labels; timm's `--target-key`.
+        download: download a Hub data set that is not in the cache of `datasets`.
+    """
+
+    data_dir: Path
+    image_root: Path | None = None
+    image_column: str = "image"
+    label_column: str = "label"
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names in one block of bytes: without an object per name, forked workers share the memory and never copy it.
+
+    Attributes:
+        block: all names in UTF-8, one after the other; bytes that are not valid UTF-8 are kept.
+        ends: (N,) int64, where each name ends.
+    """
+
+    block: bytes
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, names: Iterable[bytes]) -> "Names":
+        """Collect names, each in UTF-8."""
+        names = list(names)
+        return cls(b"".join(names), np.cumsum(np.fromiter(map(len, names), np.int64, len(names))))
+
+    @classmethod
+    def of_texts(cls, texts: Iterable[str]) -> "Names":
+        """Collect names, each as returned by `os.listdir`."""
+        return cls.of(text.encode("utf-8", "surrogateescape") for text in texts)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: int) -> str:
+        """Return a name, as `os.listdir` would."""
+        begin = self.ends[index - 1] if index else 0
+        return self.block[begin : self.ends[index]].decode("utf-8", "surrogateescape")
+
+    def folders(self) -> Iterator[bytes]:
+        """Yield the innermost folder of each name; empty where it has none."""
+        begin = 0
+        for end in self.ends.tolist():
+            yield self.block[begin:end].rpartition(b"/")[0].rpartition(b"/")[2]
+            begin = end
+
+
+class Reader(Protocol):
+    """Reads one image of many. It is pickled to the workers of the loader, so it opens files only when it reads."""
+
+    def read(self, place: int) -> bytes:
+        """Read an image as it is stored, encoded.
+
+        Raises:
+            OSError: it is missing or cannot be read.
+        """
+
+    def name(self, place: int) -> str:
+        """Return the name of an image, relative to the data set: the same on every machine."""
+
+
+@dataclass(frozen=True)
+class PathImages:
+    """Reads image files.
+
+    Attributes:
+        root: the folder that the names are relative to.
+        names: their names.
+    """
+
+    root: str
+    names: Names
+
+    def path(self, place: int) -> str:
+        """Return the path of a file."""
+        return os.path.join(self.root, self.names[place])  # noqa: PTH118  six times as fast as a Path
+
+    def read(self, place: int) -> bytes:
+        """Read a file, see `Reader`."""
+        return Path(self.path(place)).read_bytes()
+
+    def name(self, place: int) -> str:
+        """Return a file's name, see `Reader`."""
+        return self.names[place]
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """One split of a data set in files.
+
+    Attributes:
+        reader: reads the images.
+        places: (N,) int64, the position of each image in the reader.
+        labels: (N,) int64, from 0 to C - 1.
+        class_names: C names, what the labels mean.
+        origin: where the split was found, for messages.
+    """
+
+    reader: Reader
+    places: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    origin: str
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The number of images of each class."""
+        return tuple(np.bincount(self.labels, minlength=len(self.class_names)).tolist())
+
+    @cached_property
+    def layout(self) -> str:
+        """SHA-256 over names, classes and order: copies of a data set with the same hash are interchangeable."""
+        digest = hashlib.sha256()
+        for place, label in zip(self.places.tolist(), self.labels.tolist(), strict=True):
+            digest.update(f"{self.reader.name(place)}\0{self.class_names[label]}\n".encode("utf-8", "surrogateescape"))
+        return f"files:{digest.hexdigest()}"
+
+    def name(self, index: int) -> str:
+        """Return the name of the image at an index."""
+        return self.reader.name(int(self.places[index]))
+
+    def chosen(self, indices: np.ndarray) -> "ImageFiles":
+        """Return the split with the images at these indices, in this order."""
+        return replace(self, places=self.places[indices], labels=self.labels[indices])
+
+    def content(self, index: int) -> bytes:
+        """Read an image as it is stored.
+
+        Raises:
+            InputError: it cannot be read; the message names it.
+        """
+        try:
+            return self.reader.read(int(self.places[index]))
+        except OSError as error:
+            raise InputError(
+                f"{printable(self.name(index))} of {self.origin} cannot be read ({_reason(error)}); see that it is "
+                "there"
+            ) from error
+
+    def image(self, index: int) -> Image.Image:
+        """Read and decode an image, see `content` and `decoded`."""
+        return self.decoded(index, self.content(index))
+
+    def decoded(self, index: int, content: bytes) -> Image.Image:
+        """Decode an image that has been read, as RGB; transparency is dropped, as in timm.
+
+        Raises:
+            InputError: it is damaged, or its pixels have neither 8 nor 16 bits; the message names it.
+        """
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                return _as_rgb(image)
+        except _DeepError as error:
+            raise InputError(
+                f"{printable(self.name(index))} of {self.origin} has {error}; convert it to 8 bits, or add "
+                "--skip-unreadable"
+            ) from error
+        # For damaged files Pillow passes on whatever the decoder of the format raises, even AttributeError.
+        except Exception as error:
+            raise InputError(
+                f"{printable(self.name(index))} of {self.origin} is no whole image ({_reason(error)}); "
+                "mend or remove it, or add --skip-unreadable"
+            ) from error
+
+
+class _DeepError(ValueError):
+    """The pixels have a type for which no value is defined as white."""
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image as Pillow does, except that 16-bit grey is scaled; Pillow would clip it at 255."""
+    image.load()
+    image.info.pop("transparency", None)  # Pillow would drop it too, with warnings for some
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales a PGM to 16 bits
+        pixels = np.asarray(image).astype(np.uint32)
+        image = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise _DeepError(f"pixels of neither 8 nor 16 bits, Pillow's mode {image.mode}")
+    return image.convert("RGB")
+
+
+def reason(error: InputError) -> str:
+    """Return in a few words why an image could not be read, from the error that `ImageFiles` raised."""
+    return _reason(error.__cause__ or error)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no image that Pillow knows"  # its own message has an address in memory
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return first_line(error)[:80]

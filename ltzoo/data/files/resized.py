@@ -1,0 +1,83 @@
+"""Images resized to a smaller size before anything else, and cached: decoding photographs is the slowest part."""
+
+import hashlib
+import io
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ltzoo.data.files.image_files import ImageFiles
+from ltzoo.errors import InputError
+
+
+class ResizedImages:
+    """A split whose images are resized so that the shorter side has at most a given number of pixels.
+
+    The cache stores the resized image without loss, so that images are the same with and without it; the key is the
+    content of the original file.
+
+    Args:
+        files: the split.
+        shorter_side: pixels; a smaller image is not resized.
+        cache: the folder that stores them, three bytes per pixel; None to resize each time.
+    """
+
+    def __init__(self, files: ImageFiles, shorter_side: int, cache: Path | None) -> None:
+        self.files, self.shorter_side, self.cache = files, shorter_side, cache
+        self.labels = files.labels
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def image(self, index: int) -> Image.Image:
+        """Decode an image, see `ImageFiles.image`.
+
+        Raises:
+            InputError: it cannot be read, or the cache cannot be written.
+        """
+        if self.cache is None:
+            return self._resize(self.files.image(index))
+        stored = self.files.content(index)
+        key = hashlib.sha256(stored).hexdigest()
+        kept = self.cache / f"shorter{self.shorter_side}" / key[:2] / f"{key}.npy"
+        image = _read(kept)
+        if image is None:
+            image = self._resize(self.files.decoded(index, stored))
+            self._store(image, kept)
+        return image
+
+    def _store(self, image: Image.Image, kept: Path) -> None:
+        content = io.BytesIO()
+        np.save(content, np.asarray(image))
+        # Several workers, or runs on other machines, may store one image at the same time: each writes its own file,
+        # and the last rename wins.
+        fresh = kept.with_name(f".{kept.stem}.{secrets.token_hex(8)}")
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(content.getvalue())
+            fresh.replace(kept)
+        except OSError as error:
+            raise InputError(
+                f"the image cache {self.cache} cannot be written ({error.strerror}); make room, or name another folder"
+            ) from error
+        finally:
+            with suppress(OSError):
+                fresh.unlink()
+
+    def _resize(self, image: Image.Image) -> Image.Image:
+        shorter = min(image.size)
+        if shorter <= self.shorter_side:
+            return image
+        size = (max(self.shorter_side, round(side * self.shorter_side / shorter)) for side in image.size)
+        return image.resize(tuple(size), Image.Resampling.BICUBIC)  # type: ignore[arg-type]  # two numbers
+
+
+def _read(kept: Path) -> Image.Image | None:
+    """Read a cached image; None where there is none, or only a part of it, as after a power failure."""
+    try:
+        return Image.fromarray(np.load(kept))
+    except (OSError, ValueError, EOFError, TypeError):
+        return None

@@ -1,0 +1,248 @@
+"""The splits of a data set in files: found in whatever form it comes, opened, and divided into kept and held out."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ltzoo.data.benchmarks import NaturalBenchmark
+from ltzoo.data.files.archives import read_shards, read_tar
+from ltzoo.data.files.classes import aligned
+from ltzoo.data.files.folders import read_folder
+from ltzoo.data.files.hub_dataset import is_hub, splits_of_hub
+from ltzoo.data.files.image_files import ImageFiles, Place
+from ltzoo.data.files.lists import read_list, read_table
+from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
+from ltzoo.errors import InputError, first_few, printable
+
+Splits = dict[str, Callable[[], ImageFiles]]
+"""From the name of each split that exists (`train`, `val`, `test`) to the function that opens it."""
+
+SPELLINGS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
+_MISSPELT = {"train", "training", "val", "valid", "validate", "validation", "test", "testing"}
+_LISTS = (".csv", ".txt")
+_INSTEAD = {"val": "test", "test": "val"}
+
+
+def open_files(
+    benchmark: NaturalBenchmark,
+    split: Literal["train", "val", "test"],
+    place: Place,
+    class_names: Sequence[str] | None = None,
+) -> ImageFiles | None:
+    """Find the images of a split and their classes. No image is opened or checked to exist (see `check_present`).
+
+    If a custom data set has only one of `val` and `test`, it is used for both.
+
+    Args:
+        benchmark: the benchmark.
+        split: the split.
+        place: where the images are.
+        class_names: those of the training split, which labels refer to; None for the training split itself.
+
+    Returns:
+        The split; None where a custom data set has neither `val` nor `test`.
+
+    Raises:
+        InputError: nothing is found, or it cannot be used or contradicts itself, the benchmark or the training split.
+    """
+    if place.image_root is not None and not place.image_root.is_dir():
+        raise InputError(f"the folder {place.image_root} is not there; name what paths start from with --image-root")
+    if benchmark.name in STANDARD_LISTS:
+        return open_standard(benchmark, split, place, class_names)
+    if is_hub(place.data_dir):
+        splits = splits_of_hub(place)
+    elif place.data_dir.is_dir():
+        splits = splits_of_folder(place)
+    elif place.data_dir.exists():
+        splits = splits_of_file(place)
+    else:
+        raise InputError(f"{place.data_dir} does not exist; name a folder or a list with --data-dir")
+    chosen = split if split in splits else _INSTEAD.get(split)
+    if chosen not in splits:
+        if split == "train":
+            raise InputError(f"{place.data_dir} has no split train, only {' and '.join(splits)}; name one that has")
+        return None
+    files = splits[chosen]()
+    return files if class_names is None else aligned(files, class_names)
+
+
+def hold_out_files(files: ImageFiles, amount: int | float) -> tuple[ImageFiles, ImageFiles]:
+    """Hold images of each class out of a split.
+
+    They are drawn at random, since neighbours in a folder are similar; the generator is seeded with 0 whatever the
+    run's seed, so that every run holds out the same images.
+
+    Args:
+        files: the training split.
+        amount: a whole number from 1 on: images per class; or a share between 0 and 1 of each class, rounded, but at
+            least one image.
+
+    Returns:
+        The kept and the held-out images, each in the stored order.
+
+    Raises:
+        InputError: the amount is neither, or a class would have no training image left; up to five are named.
+    """
+    whole = isinstance(amount, int) and amount >= 1
+    if not whole and not (isinstance(amount, float) and 0 < amount < 1):
+        raise InputError(f"held out is a whole number of images from 1 on or a share between 0 and 1, not {amount!r}")
+    counts = np.array(files.class_counts)
+    held = np.full_like(counts, amount) if whole else np.maximum(1, np.rint(counts * amount)).astype(np.int64)
+    short = [repr(files.class_names[j]) for j in np.flatnonzero(held >= counts)]
+    if short:
+        raise InputError(
+            f"to hold {amount} of each class out of {files.origin} would leave {len(short)} classes without a training "
+            f"image: {first_few(short)}; hold fewer out, add images, or bring a test split"
+        )
+    generator = np.random.RandomState(0)
+    mask = np.zeros(len(files), dtype=bool)
+    for j, count in enumerate(held.tolist()):
+        mask[generator.permutation(np.flatnonzero(files.labels == j))[:count]] = True
+    return files.chosen(np.flatnonzero(~mask)), files.chosen(np.flatnonzero(mask))
+
+
+def splits_of_file(place: Place) -> Splits:
+    """Find the splits in a single list: a text file is the training split, a table may have a column of splits.
+
+    Raises:
+        InputError: the file is not a list, or a table that cannot be used.
+    """
+    path = place.data_dir
+    if path.suffix.lower() not in _LISTS:
+        raise InputError(f"{path} is neither a folder nor a list (.csv, .txt); name one with --data-dir")
+    if path.suffix.lower() == ".txt":
+        return {"train": partial(_list, path, place)}
+    files, given = _table(path, place)
+    if given is None:
+        return {"train": lambda: files}
+    splits: Splits = {}
+    for split, spellings in SPELLINGS.items():
+        written = [spelling for spelling in spellings if spelling in given]
+        if len(written) > 1:
+            raise InputError(f"{path} writes the split {split} in two ways, {' and '.join(written)}; write it in one")
+        if written:
+            splits[split] = partial(_part, files, np.flatnonzero(given == written[0]), f"{path}, split {split}")
+    known = [spelling for spellings in SPELLINGS.values() for spelling in spellings]
+    wrong = np.flatnonzero(~np.isin(given, known))
+    if len(wrong):
+        raise InputError(
+            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
+            f"splits are called {', '.join(known)}"
+        )
+    return splits
+
+
+def splits_of_folder(place: Place) -> Splits:
+    """Find the splits in a folder: lists take precedence over folders and tar files of the same split.
+
+    Raises:
+        InputError: the folder cannot be listed, or has no split, a misspelt one, or one in two forms.
+    """
+    folder = place.data_dir
+    try:
+        with os.scandir(folder) as entries:
+            below = {entry.name: entry.is_dir() for entry in entries}
+    except OSError as error:
+        raise InputError(f"{folder} cannot be listed ({error.strerror}); name another with --data-dir") from error
+    _check_spelling(folder, below)
+    splits: Splits = {}
+    for split in SPELLINGS:
+        lists, others = _forms(below, split, place)
+        found = lists or others
+        if len(found) > 1:
+            raise InputError(
+                f"{folder} holds {' and '.join(sorted(found))}, which are one split; move one of them away"
+            )
+        if found:
+            splits[split] = next(iter(found.values()))
+        if others and not lists:
+            _check_no_root(place, folder / next(iter(others)))
+    if not splits:
+        if not any(below.values()):
+            raise InputError(
+                f"{folder} holds neither train/, train.csv, train.txt, train.tar or train-*.tar nor class folders; "
+                "name another with --data-dir"
+            )
+        _check_no_root(place, folder)
+        splits["train"] = partial(read_folder, folder)
+    return splits
+
+
+def unread_lists(files: ImageFiles) -> list[Path]:
+    """Find lists beside class folders that belong to no split: they may have labels that the folders lack."""
+    root = Path(files.origin)
+    spellings = {spelling for split in SPELLINGS.values() for spelling in split}
+    found: list[Path] = []
+    for folder in (root, *([root.parent] if root.name in spellings else [])):
+        with suppress(OSError):  # the split is a list or a tar file itself
+            found += sorted(path for path in folder.iterdir() if path.suffix.lower() in _LISTS)
+    return [path for path in found if path.stem not in spellings]
+
+
+def _check_spelling(folder: Path, below: dict[str, bool]) -> None:
+    """Check that no split has a misspelt name; beside class folders it would be taken for a class."""
+    spellings = [spelling for split in SPELLINGS.values() for spelling in split]
+    for name, is_folder in below.items():
+        stem = name if is_folder or Path(name).suffix.lower() not in (*_LISTS, ".tar") else Path(name).stem
+        if stem.lower() in _MISSPELT and stem not in spellings:
+            raise InputError(f"{folder} holds {name}, but splits are called {', '.join(spellings)}; rename it")
+
+
+def _forms(below: dict[str, bool], split: str, place: Place) -> tuple[Splits, Splits]:
+    """Find the lists of a split, and its other forms, each by its name."""
+    lists: Splits = {}
+    others: Splits = {}
+    shards: dict[str, list[Path]] = {}
+    for name, is_folder in below.items():
+        path = place.data_dir / name
+        kind = "folder" if is_folder else path.suffix.lower()
+        spelling, dash, _ = path.stem.partition("-")
+        if name in SPELLINGS[split] and is_folder:
+            others[f"{name}/"] = partial(read_folder, path)
+        elif path.stem in SPELLINGS[split] and kind in _LISTS:
+            lists[name] = partial(_list_of_split, path, place, split)
+        elif path.stem in SPELLINGS[split] and kind == ".tar":
+            others[name] = partial(read_tar, path)
+        elif spelling in SPELLINGS[split] and dash and kind == ".tar":
+            shards.setdefault(f"{spelling}-*.tar", []).append(path)
+    return lists, others | {name: partial(read_shards, paths) for name, paths in shards.items()}
+
+
+def _check_no_root(place: Place, path: Path) -> None:
+    if place.image_root is not None:
+        raise InputError(f"{path} is no list, and --image-root is what paths in lists are relative to; leave it away")
+
+
+def _list(path: Path, place: Place) -> ImageFiles:
+    return read_list(path).labelled(place.image_root or path.parent)
+
+
+def _table(path: Path, place: Place) -> tuple[ImageFiles, np.ndarray | None]:
+    listed, given = read_table(path, place.image_column, place.label_column)
+    return listed.labelled(place.image_root or path.parent), given
+
+
+def _list_of_split(path: Path, place: Place, split: str) -> ImageFiles:
+    """Read a list whose name is that of a split; a column of splits must agree."""
+    if path.suffix.lower() == ".txt":
+        return _list(path, place)
+    files, given = _table(path, place)
+    wrong = [] if given is None else np.flatnonzero(~np.isin(given, SPELLINGS[split])).tolist()
+    if given is not None and wrong:
+        raise InputError(
+            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
+            f"mend it, or name this one file with --data-dir"
+        )
+    return files
+
+
+def _part(files: ImageFiles, indices: np.ndarray, origin: str) -> ImageFiles:
+    """Keep one split of a table, with the classes that it has."""
+    part = replace(files.chosen(indices), origin=origin)
+    return aligned(part, [files.class_names[j] for j in np.unique(part.labels)])
