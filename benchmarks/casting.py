@@ -18,10 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ltzoo.checkpoints import WEIGHTS
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import Delivery, TrainBatches, load_train
 from ltzoo.errors import InputError
-from ltzoo.hub import WEIGHTS
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe
 from machine import choose_threads

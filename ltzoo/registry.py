@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ltzoo import hub as checkpoints
+from ltzoo import checkpoints
 from ltzoo.errors import InputError
 from ltzoo.recipes import PROTOCOLS, Recipe, build_model, shipped_recipes
 

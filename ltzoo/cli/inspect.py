@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.suggest import Suggestion, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS, NaturalBenchmark
@@ -17,7 +18,6 @@ from ltzoo.data.files.own import unread_lists
 from ltzoo.data.files.profile import FEW, Contents, Copy, Profile, profile_files
 from ltzoo.errors import InputError
 from ltzoo.evaluate.counts_picture import draw_class_counts
-from ltzoo.whole_file import whole_file
 
 _SHARE = 0.1
 """What is suggested to be held out."""
@@ -87,7 +87,7 @@ def command(arguments: argparse.Namespace) -> None:
             "warnings": warnings,
             "suggestion": {"recipe": suggestion.recipe.name, "reason": suggestion.reason, "command": words},
         }
-        with whole_file(arguments.json) as fresh:
+        with atomic_write(arguments.json) as fresh:
             fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

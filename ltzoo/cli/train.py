@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.cli.parser import (
     Parser,
     add_data_options,
@@ -232,7 +232,8 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     return (
         f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
         f"{accuracy_table(rows)}\n"
-        f"pictures:   {folder.checkpoint / hub.CLASSES_PICTURE}  {folder.checkpoint / hub.CURVES_PICTURE}\n"
+        f"pictures:   {folder.checkpoint / checkpoints.CLASSES_PICTURE}  "
+        f"{folder.checkpoint / checkpoints.CURVES_PICTURE}\n"
         f"checkpoint: {folder.checkpoint}\n"
         f"load it:    ltzoo.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
     )

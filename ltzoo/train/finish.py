@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data import Pictures, make_groups
 from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
 from ltzoo.recipes import PaperRule, build_model, model_arguments
@@ -45,18 +45,20 @@ def finish_run(
     measure = _Measure(facts, images, device, workers)
     model = build_model(recipe, data_set=facts.benchmark.data_set)
     model.load_state_dict(weights)
-    with hub.new_checkpoint(folder.checkpoint) as fresh:
+    with checkpoints.new_checkpoint(folder.checkpoint) as fresh:
         last = _write_weights(fresh, model, facts, measure)
         metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
         metrics |= _selected(folder, model, facts, measure)
         summary = {"rule": last.rule, "overall": last.overall, "groups": last.groups}
-        hub.describe(fresh, description(facts, metrics=summary))
+        checkpoints.update_config(fresh, description(facts, metrics=summary))
         text = json.dumps(metrics, indent=1) + "\n"
-        write_text(fresh / hub.METRICS, text)
-        shutil.copyfile(folder.summary, fresh / hub.SUMMARY)
-        draw_classes(fresh / hub.CLASSES_PICTURE, facts.title, last, make_groups(recipe.groups, facts.benchmark))
-        draw_curves(fresh / hub.CURVES_PICTURE, facts.title, history, "held-out" if facts.held_out else "test")
-        hub.write_card(fresh)
+        write_text(fresh / checkpoints.METRICS, text)
+        shutil.copyfile(folder.summary, fresh / checkpoints.SUMMARY)
+        draw_classes(
+            fresh / checkpoints.CLASSES_PICTURE, facts.title, last, make_groups(recipe.groups, facts.benchmark)
+        )
+        draw_curves(fresh / checkpoints.CURVES_PICTURE, facts.title, history, "held-out" if facts.held_out else "test")
+        checkpoints.write_card(fresh)
     write_text(folder.metrics, text)
 
 
@@ -97,12 +99,12 @@ def _write_weights(fresh: Path, model: nn.Module, facts: RunFacts, measure: _Mea
     arguments = model_arguments(facts.recipe, facts.benchmark.data_set)
     rule = "last epoch on held-out images" if facts.held_out else "last epoch"
     full = measure(model, epoch, False, rule)
-    hub.write_model(fresh, model, arguments, half=True)
+    checkpoints.write_model(fresh, model, arguments, half=True)
     measure.measured.clear()
-    half = measure(hub.load_checkpoint(fresh), epoch, False, rule)
+    half = measure(checkpoints.load_checkpoint(fresh), epoch, False, rule)
     if half.per_class == full.per_class:
         return half
-    hub.write_model(fresh, model, arguments)
+    checkpoints.write_model(fresh, model, arguments)
     measure.measured[epoch, False] = full
     return full
 

@@ -13,10 +13,10 @@ from huggingface_hub.errors import HTTPError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from ltzoo import hub
+from ltzoo import checkpoints
+from ltzoo.checkpoints.config import read_view
 from ltzoo.data import DataSet
 from ltzoo.errors import InputError, first_line
-from ltzoo.hub.benchmark import read_view
 from ltzoo.recipes import Pretrained, Recipe, Weights, model_arguments
 from ltzoo.registry import find_checkpoint
 
@@ -67,7 +67,7 @@ def find_initial(recipe: Recipe) -> Initial:
             raise InputError(f"the weights {name} are not there; check the path")
         return Initial(recipe, None, (), None)
     folder = find_checkpoint(name)
-    config = hub.read_config(folder)
+    config = checkpoints.read_config(folder)
     if config["architecture"] != recipe.architecture.split(".")[0]:
         raise InputError(
             f"{name} holds a {config['architecture']}, not a {recipe.architecture}; add --arch {config['architecture']}"
@@ -78,7 +78,7 @@ def find_initial(recipe: Recipe) -> Initial:
     known = isinstance(names, list) and len(names) == config["num_classes"]
     if known and all(str(name).isdecimal() for name in names):
         # Numbers are nobody's names: other images of one's own can have the same.
-        known = (config.get(hub.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
+        known = (config.get(checkpoints.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
     return Initial(recipe, config["pretrained_cfg"], tuple(map(str, names)) if known else (), folder)
 
 
@@ -107,7 +107,9 @@ def load_initial(model: nn.Module, initial: Initial, data_set: DataSet) -> str |
             keeps_classifier = start.head == "kept"
         if keeps_classifier and initial.class_names != data_set.class_names:
             raise InputError(f"the classifier of {name} cannot be kept: it is of other classes; set start.head=fresh")
-        found = _read(Path(name)) if initial.folder is None else hub.load_checkpoint(initial.folder).state_dict()
+        found = (
+            _read(Path(name)) if initial.folder is None else checkpoints.load_checkpoint(initial.folder).state_dict()
+        )
     else:
         return None
     fresh = () if keeps_classifier else _classifier(model)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data import make_groups
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, build_model, model_arguments, recipe_to_dict
@@ -88,10 +88,10 @@ def keep_epoch(folder: RunFolder, facts: RunFacts, weights: Mapping[str, Tensor]
     if place.exists():
         return
     # Models are built, which draws: the training that goes on must not see that.
-    with torch.random.fork_rng(devices=[]), hub.new_checkpoint(place) as fresh:
+    with torch.random.fork_rng(devices=[]), checkpoints.new_checkpoint(place) as fresh:
         data_set = facts.benchmark.data_set
         model = build_model(facts.recipe, data_set=data_set)
         model.load_state_dict(weights)
-        hub.write_model(fresh, model, model_arguments(facts.recipe, data_set))
-        hub.describe(fresh, description(facts, epoch=epoch))
-        hub.write_card(fresh)
+        checkpoints.write_model(fresh, model, model_arguments(facts.recipe, data_set))
+        checkpoints.update_config(fresh, description(facts, epoch=epoch))
+        checkpoints.write_card(fresh)

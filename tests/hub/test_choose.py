@@ -49,7 +49,7 @@ def test_every_combination_is_trained_once_and_the_best_is_named(run_choose, tmp
         assert [line.endswith(" | 2 |") for line in shown.splitlines() if line.startswith(row)] == [True], shown
     assert len(set(means.values())) == 2
     best = max(means, key=means.__getitem__)
-    assert "accuracy in per cent on 5 held-out images a class, last epoch\n| optimizer.lr | overall |" in shown
+    assert "accuracy in per cent on 5 held-out images per class, last epoch\n| optimizer.lr | overall |" in shown
     assert shown.endswith(f"best overall: --set optimizer.lr={best}\n")
     document = json.loads(file.read_text())
     assert document["best"] == {"optimizer.lr": float(best)}

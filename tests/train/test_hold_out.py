@@ -12,12 +12,12 @@ from accelerate.state import AcceleratorState
 import collect
 import publish
 from ltzoo import registry
+from ltzoo.checkpoints import verify_checkpoint
 from ltzoo.cli import train as train_command
 from ltzoo.cli import validate as validate_command
 from ltzoo.data import EvalBatches, load_held_out, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
-from ltzoo.hub import verify_checkpoint
 from ltzoo.recipes import PaperRule
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, images, train
