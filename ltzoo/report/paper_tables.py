@@ -1,5 +1,6 @@
 """The papers' tables: published figures beside ours, row by row, and how far they differ."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -140,7 +141,11 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
                 row.measured.precisions if row.measured else "",
             ]
         )
-    found = [f"- `{row.recipe.name}`: {notes[row.recipe.name]}" for row in table.rows if row.recipe.name in notes]
+    found = [
+        textwrap.fill(f"- `{name}`: {notes[name]}", 120, subsequent_indent="  ", break_on_hyphens=False)
+        for name in (row.recipe.name for row in table.rows)
+        if name in notes
+    ]
     return "\n".join([markdown_table(header, rows), *(["", *found] if found else [])])
 
 
