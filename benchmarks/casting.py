@@ -18,11 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ltzoo.checkpoints import WEIGHTS
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
-from ltzoo.hub import WEIGHTS
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe
 from machine import choose_threads

@@ -17,7 +17,7 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.cli.parser import Parser, at_least_one, run
 from ltzoo.data import all_groups
 from ltzoo.data.memory import load_train
@@ -166,9 +166,9 @@ def command(arguments: argparse.Namespace) -> None:
         raise InputError(f"--class {word} means {1 + len(others)} spectra; name one class, a group, or all")
     images, _ = load_train(recipe.data, recipe.subset, arguments.data_dir)
     own, settings = of_classes(images, chosen.classes), Settings(chunk=arguments.chunk)
-    trained = (hub.PACKAGED / recipe.name).is_dir()
+    trained = (checkpoints.PACKAGED / recipe.name).is_dir()
     torch.manual_seed(0)
-    model = create_model(recipe.name, pretrained=trained, hub=str(hub.PACKAGED) if trained else None).to(device)
+    model = create_model(recipe.name, pretrained=trained, hub=str(checkpoints.PACKAGED) if trained else None).to(device)
     criterion, class_weights = make_criterion(recipe, recipe.schedule.epochs, settings, device)
     curvature = Curvature(model, criterion, make_batches(own, recipe, settings, device), class_weights)
     count = len(own.labels)

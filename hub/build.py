@@ -1,7 +1,7 @@
-"""Train what the zoo lacks, most important first, several at once, inside a time budget.
+"""Train the missing runs of the zoo, most important first, several at once, within a time budget.
 
 `python hub/build.py [PATTERN ...] [--seeds 0 1 2] [--time-budget MINUTES] [--data-dir DIR]`. Runs are resumable: the
-same command goes on where the one before stopped. `--pack DIR` writes the images that a machine without the data needs.
+same command continues where the last one stopped. `--pack DIR` writes the images that a machine without the data needs.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import get_args, get_type_hints
 
 import torch
 
-from collect import add_places, collect, read_run
+from collect import add_zoo_options, collect, read_run
 from interrupts import interrupts, stop
 from ltzoo.cli import parser as options
 from ltzoo.cli.parser import Parser, run
@@ -24,43 +24,48 @@ from ltzoo.data.memory import load_subset, pack
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe, list_recipes
-from ltzoo.report import is_there, read_results
+from ltzoo.report import has_result, read_results
 from ltzoo.train import RunFolder
 from ltzoo.train.checkpoints import check_saved_epochs
 from ltzoo.train.device import cores
-from order import Job, in_order
+from training_order import Job, in_order
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
 _CLOSING = 20.0
-"""Seconds before the budget's end at which runs are told to stop: an epoch that is not done by then is lost."""
+"""Seconds before the end of the budget at which runs are stopped; an unfinished epoch is lost."""
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="build.py", description="Train what the zoo lacks, most important first.")
+    parser = Parser(prog="build.py", description="Train the missing runs of the zoo, most important first.")
     parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN", help="recipes, as wildcards (all)")
     parser.add_argument(
         "--seeds", type=options.seed, nargs="+", default=[0, 1, 2], metavar="N", help="in this order (0 1 2)"
     )
-    parser.add_argument("--time-budget", type=_minutes, metavar="MINUTES", help="stop by then; go on later (none)")
+    parser.add_argument(
+        "--time-budget", type=_minutes, metavar="MINUTES", help="stop by then and continue later (no limit)"
+    )
     parser.add_argument(
         "--jobs",
         type=options.at_least_one,
         metavar="N",
-        help="runs at once: processes on CPUs (one a core), side by side in one process on CUDA (4)",
+        help="runs at once: processes on CPUs (one per core), side by side in one process on CUDA (4)",
     )
     parser.add_argument(
-        "--threads", type=options.at_least_one, default=1, metavar="N", help="CPU threads a run (%(default)s)"
+        "--threads", type=options.at_least_one, default=1, metavar="N", help="CPU threads per run (%(default)s)"
     )
     parser.add_argument("--precision", choices=_PRECISIONS, help="of all runs (each recipe's own)")
     options.add_data_options(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the runs (output)")
     options.add_save_epochs(parser)
-    parser.add_argument("--pack", type=Path, metavar="DIR", help="train nothing; write the images that these runs need")
+    parser.add_argument("--pack", type=Path, metavar="DIR", help="only write the images that these runs need")
     parser.add_argument(
-        "--hold-out", type=options.at_least_one, metavar="N", help="pack N more of each class, for hub/choose.py"
+        "--hold-out",
+        type=options.at_least_one,
+        metavar="N",
+        help="also pack N held-out images per class, for hub/choose.py",
     )
-    add_places(parser)
+    add_zoo_options(parser)
     return parser
 
 
@@ -70,9 +75,9 @@ class _Worker:
 
     Attributes:
         process: `python -m ltzoo train`.
-        jobs: what it trains.
-        log: what it says, after what others said before.
-        begins: where in the log its own words begin.
+        jobs: the runs that it trains.
+        log: its output, after that of earlier workers.
+        begins: offset of its own output in the log.
     """
 
     process: subprocess.Popen
@@ -82,13 +87,13 @@ class _Worker:
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Train or pack; 1 if a run failed."""
+    """Train or pack; return 1 if a run failed."""
     if arguments.hold_out and not arguments.pack:
-        raise InputError("--hold-out says how much more --pack writes; hub/choose.py trains with held-out images")
+        raise InputError("--hold-out belongs to --pack; hub/choose.py trains with held-out images")
     recipes = [get_recipe(name) for pattern in arguments.patterns for name in _matching(pattern)]
-    there = {(result.model, result.seed) for result in read_results(arguments.results)}
+    finished = {(result.model, result.seed) for result in read_results(arguments.results)}
     seeds = list(dict.fromkeys(arguments.seeds))
-    jobs = [job for job in in_order(dict.fromkeys(recipes), seeds) if (job[0].name, job[1]) not in there]
+    jobs = [job for job in in_order(dict.fromkeys(recipes), seeds) if (job[0].name, job[1]) not in finished]
     if arguments.pack:
         _pack([recipe for recipe, _ in jobs], arguments)
         return 0
@@ -96,21 +101,21 @@ def command(arguments: argparse.Namespace) -> int:
         check_saved_epochs(arguments.save_epochs, recipe)
     print(f"{len(jobs)} runs are missing", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
-        _subset(recipe, arguments)  # or bad news now, and not from every run
+        _subset(recipe, arguments)  # missing data fail here once, not in every run
     with interrupts():
         return _Build(arguments, jobs).work() if jobs else 0
 
 
 def _matching(pattern: str) -> list[str]:
     if not set(pattern) & set("*?["):
-        recipe = get_recipe(pattern)  # or the nearest are named
+        recipe = get_recipe(pattern)  # an unknown name raises and suggests the nearest
         if recipe.benchmark == "imagefolder":
-            raise InputError(f"{pattern} is for images of one's own, which have no place in the zoo; use train.py")
+            raise InputError(f"{pattern} is for your own images, which are not part of the zoo; use train.py")
         return [recipe.name]
-    # Images in files are not at hand everywhere: what is trained on them is asked for by its whole name.
+    # Few machines have the image files of these benchmarks: their recipes must be named in full.
     names = [name for name in list_recipes(pattern) if not get_recipe(name).natural]
     if not names:
-        raise InputError(f"no recipe matches {pattern!r}; python -m ltzoo list shows all")
+        raise InputError(f"no recipe matches {pattern!r}; ltzoo list shows all")
     return names
 
 
@@ -129,22 +134,22 @@ def _minutes(text: str) -> float:
 
 
 def _pack(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
-    """Write the images of the recipes' benchmarks: those that a subset keeps, and the test set."""
+    """Write the images of the recipes' benchmarks: the training subsets and the test set."""
     wanted: dict[str, dict[tuple[str, str], Recipe]] = {}
     for recipe in recipes:
         if recipe.natural:
             raise InputError(f"the images of {recipe.benchmark} are too many to pack; copy its folder")
-        if recipe.data.data_set.name != "digits":  # scikit-learn has them
+        if recipe.data.data_set.name != "digits":  # comes with scikit-learn
             wanted.setdefault(recipe.data.data_set.name, {})[recipe.benchmark, recipe.subset] = recipe
     if not wanted:
-        raise InputError("no run is missing that wants images; name other recipes or seeds")
+        raise InputError("no missing run needs images; give other recipes or seeds")
     subsets = {
         data_set: [_subset(recipe, arguments) for recipe in of_subset.values()]
         for data_set, of_subset in wanted.items()
     }
-    there = [str(arguments.pack / data_set) for data_set in wanted if (arguments.pack / data_set).exists()]
-    if there:
-        raise InputError(f"{', '.join(there)} exists; remove it, or pack into another folder")
+    existing = [str(arguments.pack / data_set) for data_set in wanted if (arguments.pack / data_set).exists()]
+    if existing:
+        raise InputError(f"{', '.join(existing)} exists; remove it, or pack into another folder")
     for data_set, of_subset in wanted.items():
         size = pack(data_set, subsets[data_set], arguments.data_dir, arguments.pack, arguments.hold_out)
         needed = ", ".join(sorted({benchmark for benchmark, _ in of_subset}))
@@ -152,18 +157,18 @@ def _pack(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
 
 
 class _Build:
-    """Trains jobs in their order, some at once, until they are done or the time is up.
+    """Trains jobs in order, several at once, until they are done or the time is up.
 
     Args:
-        arguments: of the command.
-        jobs: what is missing.
+        arguments: the arguments of the command.
+        jobs: the missing runs.
     """
 
     def __init__(self, arguments: argparse.Namespace, jobs: list[Job]) -> None:
         cuda = torch.cuda.is_available()
         at_once = arguments.jobs or (4 if cuda else cores())
         self.arguments, self.waiting = arguments, list(jobs)
-        # Side by side in one process kernels overlap; processes of their own would take turns on the device.
+        # In one process, kernels of several runs overlap; separate processes would take turns on the device.
         self.workers: int = 1 if cuda else at_once
         self.runs_each: int = at_once if cuda else 1
         budget = arguments.time_budget
@@ -171,7 +176,7 @@ class _Build:
         self.finished = self.failed = 0
 
     def work(self) -> int:
-        """Train; the exit code."""
+        """Train all jobs; return the exit code."""
         self.collect_finished()
         running: list[_Worker] = []
         before = {self.folder(job).path: self.epochs(job) for job in self.waiting}
@@ -198,29 +203,29 @@ class _Build:
         return int(self.failed > 0)
 
     def collect_finished(self) -> None:
-        """Collect what was finished before: by a build that was killed, or by train.py."""
+        """Collect runs that a killed build or train.py finished earlier."""
         for job in [job for job in self.waiting if self.folder(job).metrics.exists()]:
             self.waiting.remove(job)
             self.collect(job)
 
     def is_over(self) -> bool:
-        """Say whether the time is up."""
+        """Return whether the time is up."""
         return self.end is not None and time.monotonic() > self.end - min(_CLOSING, 6 * self.arguments.time_budget)
 
     def folder(self, job: Job) -> RunFolder:
-        """Say where a job is trained."""
+        """Return the run folder of a job."""
         recipe, seed = job
         return RunFolder(self.arguments.output / recipe.name / f"seed{seed}")
 
     def epochs(self, job: Job) -> int:
-        """Count the epochs that are kept of a job."""
+        """Count the finished epochs of a job."""
         try:
             return len(self.folder(job).read_history(job[0].schedule.epochs))
-        except InputError:  # the run itself will say so
+        except InputError:  # the run itself will report it
             return 0
 
     def start(self) -> _Worker:
-        """Start the next jobs: those at the head of the queue that can be trained by one command."""
+        """Start the first jobs of the queue that one command can train: same seed and precision."""
         first, seed = self.waiting[0]
         alike = [job for job in self.waiting if (job[0].precision, job[1]) == (first.precision, seed)]
         jobs = alike[: self.runs_each]
@@ -236,19 +241,19 @@ class _Build:
         line += [word for module in self.arguments.modules for word in ("--import", module)]
         line += ["--set", f"precision={self.arguments.precision}"] if self.arguments.precision else []
         with log.open("a", encoding="utf-8") as file:
-            # In a session of its own, so that an interrupt reaches it through us alone.
+            # In its own session, so that only this process sends it an interrupt.
             process = subprocess.Popen(line, stdout=file, stderr=file, start_new_session=True)
             worker = _Worker(process, jobs, log, file.tell())
         print(f"begun: {', '.join(names)}, seed {seed} (log: {log})", flush=True)
         return worker
 
     def close(self, worker: _Worker, stopped: bool = False) -> None:
-        """Collect the runs that a worker finished, and say what became of the others."""
+        """Collect the runs that a worker finished, and report the others."""
         code = worker.process.returncode
         for job in worker.jobs:
             recipe, seed = job
             folder = self.folder(job)
-            # One of several runs can be finished though the command failed.
+            # The command can fail although one of its runs is finished.
             if folder.metrics.exists() and (code == 0 or len(worker.jobs) > 1 or stopped):
                 self.collect(job)
             elif stopped:
@@ -256,19 +261,19 @@ class _Build:
                 print(f"stopped: {recipe.name}, seed {seed}: {kept} of {epochs} epochs are kept in {folder.path}")
             else:
                 said = worker.log.read_bytes()[worker.begins :].decode("utf-8", "replace").split("\n")
-                last = next((text for text in reversed(said) if text), "it said nothing")
+                last = next((text for text in reversed(said) if text), "it printed nothing")
                 self.fail(job, f"killed by {signal.Signals(-code).name}" if code < 0 else last)
 
     def fail(self, job: Job, why: str) -> None:
-        """Count a failure and say why."""
+        """Count a failure and print the reason."""
         self.failed += 1
         print(f"failed: {job[0].name}, seed {job[1]}: {why}", flush=True)
 
     def collect(self, job: Job) -> None:
-        """Collect a finished run, with those of the recipe's other seeds that have a result: one may be the median."""
+        """Collect a finished run, with the recipe's other collected runs: one of them may be the median."""
         own = self.folder(job).path
         try:
-            others = [path for path in sorted(own.parent.glob("seed*")) if path != own and self.has_result(path)]
+            others = [path for path in sorted(own.parent.glob("seed*")) if path != own and self.is_collected(path)]
             (line,) = collect([own, *others], self.arguments.zoo, self.arguments.results)
         except InputError as error:
             self.fail(job, str(error))
@@ -276,11 +281,11 @@ class _Build:
         self.finished += 1
         print(f"finished: {job[0].name}, seed {job[1]}; {line}", flush=True)
 
-    def has_result(self, run_folder: Path) -> bool:
-        """Say whether a folder holds the run that a result is of."""
+    def is_collected(self, run_folder: Path) -> bool:
+        """Return whether a run is collected already."""
         try:
-            return is_there(self.arguments.results, read_run(run_folder))
-        except InputError:  # unfinished, or another run than the result's
+            return has_result(self.arguments.results, read_run(run_folder))
+        except InputError:  # unfinished, or different from the result
             return False
 
 

@@ -1,7 +1,7 @@
-"""Choose settings of a recipe on images held out of the training split, never on the test set.
+"""Choose settings of a recipe by their accuracy on images held out of the training split, never on the test set.
 
 `python hub/choose.py NAME --vary KEY=V1,V2 [--vary KEY2=...] --hold-out N [--seeds 0 1]` trains every combination of
-the values with every seed. What is finished is not trained again, so the same command goes on where it stopped.
+the values with every seed. Finished runs are not repeated, so the same command continues where it stopped.
 """
 
 import argparse
@@ -27,11 +27,11 @@ _ACCURACIES = ("overall", "head", "mid", "tail")
 
 @dataclass(frozen=True)
 class Varied:
-    """What is tried.
+    """Values to try for a field, or for several fields with one common value.
 
     Attributes:
-        keys: dotted keys of the recipe that share one value.
-        values: the values, as YAML has them.
+        keys: dotted keys of the recipe.
+        values: the values, as YAML reads them.
     """
 
     keys: tuple[str, ...]
@@ -62,28 +62,28 @@ def build_parser() -> Parser:
         type=Path,
         default=Path("output") / "choose",
         metavar="DIR",
-        help="holds a folder a combination, with run folders in it (%(default)s)",
+        help="holds one folder of runs per combination (%(default)s)",
     )
-    parser.add_argument("--json", type=writable, metavar="FILE", help="write the figures")
+    parser.add_argument("--json", type=writable, metavar="FILE", help="write the accuracies")
     add_precision_options(add_field_options(parser))
     return parser
 
 
 def read_varied(text: str) -> Varied:
-    """Read `KEY=V1,V2`, or `KEY=KEY2=V1,V2` for keys that share their value; a value is YAML.
+    """Parse `KEY=V1,V2`, or `KEY=KEY2=V1,V2` for keys with a common value; values are YAML.
 
     Raises:
-        InputError: a key or the values are missing, or are no YAML.
+        InputError: a key or the values are missing, or are not YAML.
     """
     *keys, values = text.split("=")
     if not (keys and all(keys) and values):
-        raise InputError(f"--vary wants KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not {text!r}")
+        raise InputError(f"--vary must be KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not {text!r}")
     _, found = parse_setting(f"{keys[0]}=[{values}]", "--vary")
     return Varied(tuple(keys), tuple(found))
 
 
 def command(arguments: argparse.Namespace) -> None:
-    """Train every combination, print a row of each, and name the best."""
+    """Train every combination, print one row for each, and name the best."""
     recipe = requested_recipe(arguments.name, arguments)
     varied = [read_varied(text) for text in arguments.vary]
     keys = [key for each in varied for key in each.keys]
@@ -109,7 +109,7 @@ def command(arguments: argparse.Namespace) -> None:
         {"values": settings, **summarize_runs(runs[seeds * k : seeds * (k + 1)])[0]} for k, settings in enumerate(tried)
     ]
     best = max(records, key=lambda record: record["overall"]["mean"])
-    print(f"{recipe.name}: accuracy in per cent on {arguments.hold_out} held-out images a class, last epoch")
+    print(f"{recipe.name}: accuracy in per cent on {arguments.hold_out} held-out images per class, last epoch")
     print(table(varied, records))
     print(f"best overall: {shlex.join(part for key, value in best['values'].items() for part in _set(key, value))}")
     if arguments.json:
@@ -118,10 +118,10 @@ def command(arguments: argparse.Namespace) -> None:
 
 
 def table(varied: Sequence[Varied], records: Sequence[Mapping[str, Any]]) -> str:
-    """Lay out a row a combination: values, mean ± standard deviation of each accuracy, n."""
+    """Format one row per combination: values, mean ± standard deviation of each accuracy, n."""
     rows = [
         [
-            *(in_words(record["values"][each.keys[0]]) for each in varied),
+            *(as_text(record["values"][each.keys[0]]) for each in varied),
             *(str(Spread(**record[key])) if key in record else "" for key in _ACCURACIES),
             str(record["n"]),
         ]
@@ -131,17 +131,17 @@ def table(varied: Sequence[Varied], records: Sequence[Mapping[str, Any]]) -> str
 
 
 def folder_name(settings: Mapping[str, Any]) -> str:
-    """Name a combination's folder."""
-    return re.sub(r"[^\w.,=+-]+", "_", ",".join(f"{key}={in_words(value)}" for key, value in settings.items()))
+    """Return the folder name of a combination."""
+    return re.sub(r"[^\w.,=+-]+", "_", ",".join(f"{key}={as_text(value)}" for key, value in settings.items()))
 
 
-def in_words(value: Any) -> str:
-    """Write a value as `--set` takes it."""
+def as_text(value: Any) -> str:
+    """Format a value for `--set`."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _set(key: str, value: Any) -> tuple[str, str]:
-    return "--set", f"{key}={in_words(value)}"
+    return "--set", f"{key}={as_text(value)}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Interrupts: taken from whoever wants a build to end, and handed on to what it started."""
+"""Stop a build: treat termination signals as an interrupt, and pass the interrupt on to the workers."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Take being terminated or hung up on for an interrupt, and an interrupt for one though a shell had it ignored."""
+    """Raise KeyboardInterrupt for SIGINT, SIGTERM and SIGHUP, even if the parent process ignored them."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.default_int_handler) for number in signals]
     try:
@@ -20,7 +20,10 @@ def interrupts() -> Iterator[None]:
 
 
 def stop(processes: Sequence[subprocess.Popen]) -> None:
-    """Interrupt workers until they have stopped: an import can swallow one interrupt. In the end, end them."""
+    """Interrupt workers every five seconds until they stop; after a minute, terminate and then kill them.
+
+    One interrupt is not enough, because a module that is being imported can swallow it.
+    """
     for number in (*[signal.SIGINT] * 12, signal.SIGTERM, signal.SIGKILL):
         running = [process for process in processes if process.poll() is None]
         for process in running:

@@ -1,16 +1,16 @@
 """Publish checkpoints on the Hugging Face Hub, each as ORG/NAME.
 
 `python hub/publish.py NAME|--all --org ORG [--private] [--dry-run] [--collection] [--data-dir DIR]`. A publication that
-failed is repeated: what is there already is not sent again.
+failed can be repeated: unchanged files are not sent again.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from ltzoo.checkpoints import PACKAGED, add_to_collection, list_folder, push_checkpoint, read_config, verify_checkpoint
 from ltzoo.cli.parser import Parser, add_device_option, run
 from ltzoo.errors import InputError
-from ltzoo.hub import PACKAGED, gather, list_folder, push_checkpoint, read_config, verify_checkpoint
 from ltzoo.recipes import differences, recipe_from_dict
 from ltzoo.registry import get_recipe
 
@@ -21,26 +21,30 @@ def build_parser() -> Parser:
     """Make the parser."""
     parser = Parser(prog="publish.py", description="Publish checkpoints on the Hugging Face Hub.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="a recipe's name, or one with a seed (NAME.seed1)")
-    parser.add_argument("--all", action="store_true", help="every checkpoint of the folder")
+    parser.add_argument("--all", action="store_true", help="every checkpoint in the folder")
     parser.add_argument("--org", required=True, help="the Hub organisation or user to publish under")
     parser.add_argument(
-        "--zoo", type=Path, default=PACKAGED, metavar="DIR", help="holds a checkpoint a folder (hub/zoo)"
+        "--zoo", type=Path, default=PACKAGED, metavar="DIR", help="holds one folder per checkpoint (hub/zoo)"
     )
     parser.add_argument("--private", action="store_true", help="make the repositories private")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
-    parser.add_argument("--collection", action="store_true", help=f"gather them in the collection {COLLECTION!r}")
-    parser.add_argument("--data-dir", type=Path, help="measure each again on these data first, and refuse what differs")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be sent, and send nothing")
+    parser.add_argument(
+        "--collection", action="store_true", help=f"add_to_collection them in the collection {COLLECTION!r}"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="first measure each again on these data, and refuse one that differs"
+    )
     add_device_option(parser)
     return parser
 
 
 def command(arguments: argparse.Namespace) -> None:
-    """Check all, then publish one after the other."""
+    """Check all checkpoints, then publish them one by one."""
     if arguments.all == bool(arguments.names):
-        raise InputError("say which checkpoints: names or --all, not both")
+        raise InputError("give names of checkpoints or --all, not both")
     names = arguments.names or list_folder(arguments.zoo)
     if not names:
-        raise InputError(f"{arguments.zoo} holds no checkpoint; name another --zoo")
+        raise InputError(f"{arguments.zoo} has no checkpoints; give another --zoo")
     for name in names:
         check(arguments.zoo / name, name, arguments)
     for name in names:
@@ -51,21 +55,21 @@ def command(arguments: argparse.Namespace) -> None:
         files = f"{len(done.sent)} files {verb} ({', '.join(done.sent)})" if done.sent else "unchanged"
         print(f"{done.repository}: {files}{f', now {done.version}' if done.version else ''}")
     if arguments.collection and not arguments.dry_run:
-        print(f"collection: {gather(arguments.org, names, COLLECTION, arguments.private)}")
+        print(f"collection: {add_to_collection(arguments.org, names, COLLECTION, arguments.private)}")
 
 
 def check(folder: Path, name: str, arguments: argparse.Namespace) -> None:
-    """See that a checkpoint may be published under a recipe's name.
+    """Check that a checkpoint may be published under a recipe's name.
 
     Raises:
-        InputError: it differs from its manifest or its figures, or was trained otherwise than the recipe says.
+        InputError: it differs from its manifest or its figures, or was not trained by the recipe as registered.
     """
     recipe, config = get_recipe(name), read_config(folder)
     _, _, seed = name.partition(".seed")
     if seed and config.get("seed") != int(seed):
         raise InputError(f"{folder} holds the run of seed {config.get('seed')}, not {seed}; rename it")
     if "recipe" not in config:
-        raise InputError(f"{folder} names no recipe; publish a model of your own with ltzoo.push_to_hub")
+        raise InputError(f"{folder} has no recipe; publish your own model with ltzoo.push_to_hub")
     if config.get("overrides"):
         changed = ", ".join(config["overrides"])
         raise InputError(f"{folder} was trained with overrides ({changed}); publish it with ltzoo.push_to_hub")
@@ -74,7 +78,7 @@ def check(folder: Path, name: str, arguments: argparse.Namespace) -> None:
         raise InputError(f"{folder} was not trained by the recipe {name}: it differs in {', '.join(other)}")
     verdict = verify_checkpoint(folder, arguments.data_dir or Path("data"), arguments.device)
     if verdict.differences:
-        raise InputError(f"{folder} is not what it says: {'; '.join(verdict.differences)}")
+        raise InputError(f"{folder} differs from its claims: {'; '.join(verdict.differences)}")
     if arguments.data_dir and verdict.accuracy is None:
         raise InputError(f"{folder} cannot be measured again: {verdict.unmeasured}")
 

@@ -1,4 +1,4 @@
-"""Turn results/ into tables, pictures and the leaderboard's page. Run twice, it changes nothing.
+"""Turn results/ into tables, plots and the leaderboard page. A second run changes nothing.
 
 `python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/index.html, docs/images/, results/results-*.csv.
 """
@@ -12,108 +12,111 @@ from pathlib import Path
 import yaml
 
 from collect import RESULTS, ZOO
+from ltzoo.atomic_write import atomic_write
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import (
-    Standing,
+    ModelResults,
+    available_plots,
     benchmark_table,
-    by_benchmark,
     contradictions,
     count_text,
     csv_text,
-    leaderboard_document,
+    group_by_benchmark,
+    group_by_model,
+    leaderboard_data,
     leaderboard_page,
     measured_text,
     paper_tables,
-    pictures_of,
-    place_of,
     read_results,
-    standings,
     table_text,
+    zoo_path,
 )
-from ltzoo.whole_file import whole_file
 
 ROOT = Path(__file__).parents[1]
 SHOWN = 5
-"""Models of a benchmark that README.md shows."""
+"""Number of models per benchmark in README.md."""
 
 NOTES = "notes.yaml"
-"""Beside the results: a recipe's name to what is known of why it differs from what was published."""
+"""A file beside the results: name of a recipe to a remark on why its figures differ from the published ones."""
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="report.py", description="Turn results into tables, pictures and the leaderboard's page.")
+    parser = Parser(prog="report.py", description="Turn results into tables, plots and the leaderboard page.")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
     parser.add_argument("--zoo", type=Path, default=ZOO, metavar="DIR", help="where checkpoints are kept (hub/zoo)")
     parser.add_argument(
         "--root", type=Path, default=ROOT, metavar="DIR", help="holds README.md and docs/ (the checkout)"
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where something is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if something is out of date")
     return parser
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Write everything, or with `--check` see that every text is what it would be."""
+    """Write everything, or with `--check` compare every text with the file."""
     results = read_results(arguments.results)
     if not results:
         raise InputError(f"{arguments.results} holds no result; hub/build.py or hub/collect.py writes some")
-    wrong = contradictions(results, arguments.zoo, place_of(arguments.zoo, arguments.results))
+    wrong = contradictions(results, arguments.zoo, zoo_path(arguments.zoo, arguments.results))
     if wrong:
         named = [f"{name}: {fault}" for name, fault in wrong.items()]
         more = f"; {len(named) - 3} more" if len(named) > 3 else ""
         raise InputError(f"{'; '.join(named[:3])}{more}")
-    found = standings(results)
+    found = group_by_model(results)
     texts = compose(found, _read_notes(arguments.results / NOTES, found), arguments.root, arguments.results)
-    images, pictures = arguments.root / "docs" / "images", pictures_of(found)
+    images, plots = arguments.root / "docs" / "images", available_plots(found)
     drawn = [path for kind in ("radius", "epochs") for path in sorted(images.glob(f"{kind}_*.png"))]
     stray = [path for path in sorted(arguments.results.glob("results-*.csv")) if path not in texts]
-    stray += [path for path in drawn if path.name not in pictures]
+    stray += [path for path in drawn if path.name not in plots]
     if arguments.check:
         stale = [path for path, text in texts.items() if not path.is_file() or path.read_text("utf-8") != text]
-        stale += [images / name for name in pictures if not (images / name).is_file()]
+        stale += [images / name for name in plots if not (images / name).is_file()]
         for path in [*stale, *stray]:
-            print(f"{path} is not what the results say; run hub/report.py")
+            print(f"{path} is out of date; run hub/report.py")
         return int(bool(stale or stray))
     for path in stray:
         path.unlink()
     images.mkdir(exist_ok=True)
     for path, text in texts.items():
-        with whole_file(path) as fresh:
+        with atomic_write(path) as fresh:
             fresh.write_text(text, encoding="utf-8")
-    for name, draw in pictures.items():
+    for name, draw in plots.items():
         draw(images / name)
-    print(f"{len(results)} results of {len(found)} models: {len(texts)} texts and {len(pictures)} pictures written")
+    print(f"{len(results)} results of {len(found)} models: {len(texts)} texts and {len(plots)} plots written")
     return 0
 
 
-def compose(found: Mapping[str, Standing], notes: Mapping[str, str], root: Path, results: Path) -> dict[Path, str]:
-    """Write every text: its file to what is in it.
+def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: Path, results: Path) -> dict[Path, str]:
+    """Compose all texts.
 
     Args:
-        found: a model's name to its results.
-        notes: a model's name to what is to be said of it.
-        root: holds README.md and docs/.
-        results: holds the results.
+        found: the results by `Result.key`.
+        notes: remarks by the same keys.
+        root: the folder with README.md and docs/.
+        results: the folder of all results.
+
+    Returns:
+        File to its text.
 
     Raises:
-        InputError: a document lacks the lines between which its tables stand.
+        InputError: a document lacks the lines that mark the place of a table.
     """
     recipes = [get_recipe(name) for name in list_recipes()]
     tables = paper_tables(recipes, found)
-    benchmarks = by_benchmark(found)
+    benchmarks = group_by_benchmark(found)
     of_papers = [f"### {table.title}\n\n{table_text(table, notes)}" for table in tables]
     of_benchmarks = [f"### {name}\n\n{benchmark_table(members)}" for name, members in benchmarks.items()]
     kept = {name: [s for s in members if any(r.weights for r in s.results)] for name, members in benchmarks.items()}
     shown = [f"{name}:\n\n{benchmark_table(members[:SHOWN])}" for name, members in kept.items() if members]
-    page = leaderboard_page(leaderboard_document(recipes, found, notes))
+    page = leaderboard_page(leaderboard_data(recipes, found, notes))
     reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
     text = _filled(
         reproduction.read_text("utf-8"), "counts", f"{measured_text(tables)}\n\n{count_text(tables)}", reproduction
     )
     text = _filled(text, "benchmarks", "\n\n".join(of_benchmarks), reproduction)
-    images = [f"![{name.removesuffix('.png').replace('_', ' ')}](images/{name})" for name in pictures_of(found)]
+    images = [f"![{name.removesuffix('.png').replace('_', ' ')}](images/{name})" for name in available_plots(found)]
     text = _filled(text, "pictures", "\n".join(images), reproduction)
     text = _filled(text, "papers", "\n\n".join(of_papers), reproduction)
     return {
@@ -125,16 +128,16 @@ def compose(found: Mapping[str, Standing], notes: Mapping[str, str], root: Path,
 
 
 def _filled(text: str, name: str, content: str, path: Path) -> str:
-    """Put a table between the two lines of a document that name it."""
+    """Replace the text between the two marker lines of a table."""
     begin, end = f"<!-- report: {name} -->", f"<!-- end of {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        raise InputError(f"{path} must hold the lines {begin} and {end} once, between which a table stands")
+        raise InputError(f"{path} must have the lines {begin} and {end} once, around a table")
     return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
 
 
-def _read_notes(path: Path, found: Mapping[str, Standing]) -> dict[str, str]:
-    """Read what is known of why figures differ."""
+def _read_notes(path: Path, found: Mapping[str, ModelResults]) -> dict[str, str]:
+    """Read the remarks on why figures differ."""
     if not path.is_file():
         return {}
     try:
@@ -142,9 +145,9 @@ def _read_notes(path: Path, found: Mapping[str, Standing]) -> dict[str, str]:
         stray = [name for name in notes if name not in found]
         read = {name: " ".join(text.split()) for name, text in notes.items()}
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path} must be YAML, a model's name to a text") from error
+        raise InputError(f"{path} must be YAML that maps names of models to texts") from error
     if stray:
-        raise InputError(f"{path} has notes on {', '.join(stray)}, of which there is no result; take them out")
+        raise InputError(f"{path} has notes on {', '.join(stray)}, which have no result; remove them")
     return read
 
 

@@ -1,7 +1,7 @@
-"""Verify checkpoints: hash, card, round trip, and accuracy where their data are at hand. Exit code 1 where one differs.
+"""Verify checkpoints: hashes, card, example output, and accuracy if the data are available. Exit code 1 if one differs.
 
-`python hub/verify.py [NAME ...] [--data-dir DIR]`; all that come with the package unless named, which are held against
-results/ too.
+`python hub/verify.py [NAME ...] [--data-dir DIR]`. Without names, all checkpoints of the package are verified; they are
+also compared with results/.
 """
 
 import argparse
@@ -9,31 +9,31 @@ import sys
 from pathlib import Path
 
 from collect import RESULTS
+from ltzoo.checkpoints import PACKAGED, list_folder, verify_checkpoint
 from ltzoo.cli.parser import Parser, add_device_option, run
 from ltzoo.errors import InputError
-from ltzoo.hub import PACKAGED, list_folder, verify_checkpoint
 from ltzoo.registry import find_checkpoint
-from ltzoo.report import contradictions, place_of, read_results
+from ltzoo.report import contradictions, read_results, zoo_path
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="verify.py", description="Verify checkpoints; exit code 1 where one is not what it says.")
+    parser = Parser(prog="verify.py", description="Verify checkpoints; exit code 1 if one differs from its claims.")
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help="a recipe's name, hf-hub:user/repo[@revision] or local-dir:path (all that come with the package)",
+        help="a recipe's name, hf-hub:user/repo[@revision] or local-dir:path (all of the package)",
     )
     parser.add_argument("--hub", help="where to look for names first: a folder, or a Hub user or organisation")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="holds a folder a data set (data)")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="holds one folder per data set (data)")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
     add_device_option(parser)
     return parser
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Verify and print a line a checkpoint; 1 if one differs."""
+    """Verify, print one line per checkpoint, and return 1 if one differs."""
     names = arguments.names or list_folder(PACKAGED)
     if not names:
         raise InputError("no checkpoint comes with the package; name one")
@@ -51,15 +51,15 @@ def command(arguments: argparse.Namespace) -> int:
             different += 1
             print(f"{name}: DIFFERS: {'; '.join(found)}")
         elif verdict.accuracy is None:
-            print(f"{name}: hash, card and round trip hold; accuracy not measured: {verdict.unmeasured}")
+            print(f"{name}: hashes, card and example match; accuracy not measured: {verdict.unmeasured}")
         else:
-            print(f"{name}: hash, card and round trip hold; accuracy differs by {verdict.accuracy:.1f}")
-    print(f"{len(names) + len(missing)} checkpoints looked at, {different} different")
+            print(f"{name}: hashes, card and example match; accuracy differs by {verdict.accuracy:.1f}")
+    print(f"{len(names) + len(missing)} checkpoints verified, {different} different")
     return int(different > 0)
 
 
 def _contradictions(results: Path) -> dict[str, str]:
-    return contradictions(read_results(results), PACKAGED, place_of(PACKAGED, results))
+    return contradictions(read_results(results), PACKAGED, zoo_path(PACKAGED, results))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ltzoo.register_with_timm import register_with_timm
 
 if TYPE_CHECKING:
+    from ltzoo.checkpoints import push_to_hub
     from ltzoo.data import get_benchmark, list_benchmarks, make_groups
     from ltzoo.data.dataset import create_dataset
     from ltzoo.errors import InputError
     from ltzoo.evaluate import class_accuracy, group_accuracy
-    from ltzoo.hub import push_to_hub
     from ltzoo.losses import create_loss, register_loss
     from ltzoo.recipes import Recipe, get_recipe, list_recipes, register_recipe
     from ltzoo.registry import create_model, list_models, list_pretrained
@@ -49,7 +49,7 @@ _HOMES = {
     "data.dataset": ("create_dataset",),
     "errors": ("InputError",),
     "evaluate": ("class_accuracy", "group_accuracy"),
-    "hub": ("push_to_hub",),
+    "checkpoints": ("push_to_hub",),
     "losses": ("create_loss", "register_loss"),
     "models": (),
     "recipes": ("Recipe", "get_recipe", "list_recipes", "register_recipe"),

@@ -40,14 +40,14 @@ def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> P
     if scheme == "local-dir":
         return Path(rest)
     if scheme == "hf-hub":
-        from ltzoo import hub as checkpoints
+        from ltzoo import checkpoints as checkpoints
 
         repository, _, revision = rest.partition("@")
         return checkpoints.fetch(repository, revision or None, whole)
     if "/" in name:
         raise InputError(f"{name!r} is no recipe's name; write local-dir:{name} or hf-hub:{name}")
     get_recipe(name)
-    from ltzoo import hub as checkpoints
+    from ltzoo import checkpoints as checkpoints
 
     return checkpoints.find_checkpoint(name, hub, whole)
 
@@ -74,7 +74,7 @@ def create_model(
 
         return build_model(recipe, num_classes, **kwargs)
     folder = find_checkpoint(name, hub)
-    from ltzoo import hub as checkpoints
+    from ltzoo import checkpoints as checkpoints
 
     return checkpoints.load_checkpoint(folder, pretrained, num_classes, **kwargs)
 
@@ -100,7 +100,7 @@ def list_pretrained(filter: str = "", *, hub: str | None = None) -> dict[str, st
     Returns:
         Names in alphabetical order, each with a folder, or the `hf-hub:ORG/NAME` of a repository.
     """
-    from ltzoo import hub as checkpoints
+    from ltzoo import checkpoints as checkpoints
 
     found, recipes = checkpoints.list_checkpoints(hub), set(list_recipes())
     return {

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.hub.session import ENVIRONMENT
+from tests.checkpoints.hub_session import ENVIRONMENT
 
 # First of all: the Hub's client reads its environment at its import.
 os.environ |= ENVIRONMENT

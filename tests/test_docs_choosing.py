@@ -9,7 +9,7 @@ import pytest
 import choose
 from ltzoo.errors import InputError
 
-PAGE = (Path(__file__).parents[1] / "docs" / "choosing.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "choosing.md").read_text(encoding="utf-8").replace("\\\n", "")
 (LOSSES,) = set(re.findall(r"^for loss in (.*); do$", PAGE, re.M))
 COMMANDS = [
     line.strip().replace("${loss}", loss)

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import ltzoo
-from ltzoo.hub import layout
-from tests.hub.faults import table
+from ltzoo.checkpoints import files
+from tests.checkpoints.faults import table
 
 PAGE = (Path(__file__).parents[1] / "docs" / "hub.md").read_text(encoding="utf-8")
 
@@ -23,7 +23,7 @@ def test_the_table_of_faults_is_that_of_the_tests():
 
 
 def test_every_file_of_the_layout_is_explained():
-    assert all(f"`{name}`" in PAGE for name in (*layout.FILES, layout.MANIFEST))
+    assert all(f"`{name}`" in PAGE for name in (*files.FILES, files.MANIFEST))
 
 
 def test_the_zoo_comes_with_the_package():

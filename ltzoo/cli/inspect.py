@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.cli.inspect_report import count, describe, list_warnings, warn_of_lists
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
@@ -15,7 +16,6 @@ from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, o
 from ltzoo.data.files.profile import Profile
 from ltzoo.errors import InputError, printable
 from ltzoo.evaluate.counts_picture import draw_class_counts
-from ltzoo.whole_file import whole_file
 
 _SHARE = 0.1
 """The share of each class that is suggested to be held out."""
@@ -86,7 +86,7 @@ def command(arguments: argparse.Namespace) -> None:
             "warnings": warnings,
             "suggestion": {"recipe": suggestion.recipe.name, "reason": suggestion.reason, "command": words},
         }
-        with whole_file(arguments.json) as fresh:
+        with atomic_write(arguments.json) as fresh:
             fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

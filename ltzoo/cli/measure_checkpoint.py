@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, Benchmark, Groups, all_groups, make_groups
 from ltzoo.data.batches import Images
 from ltzoo.data.files import (
@@ -54,15 +54,15 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
         arguments: those of `ltzoo validate`.
         folder: the checkpoint.
     """
-    config, recipe = hub.read_config(folder), hub.read_recipe(folder)
-    benchmark = hub.benchmark_of(config, recipe)
+    config, recipe = checkpoints.read_config(folder), checkpoints.read_recipe(folder)
+    benchmark = checkpoints.benchmark_of(config, recipe)
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
     if recipe.natural:
         _check_held_out(arguments.hold_out, config)
     test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
-    rule = f"epoch {config[hub.EPOCH]}" if hub.EPOCH in config else "last epoch"
+    rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
     rule += " on held-out images" if arguments.hold_out else ""
     rule += ", logits averaged with those of the mirror image" if flip else ""
     scale = recipe.loss.logit_scale

@@ -3,10 +3,10 @@
 import argparse
 import json
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.cli.parser import Parser, add_data_options, run, writable
 from ltzoo.data import SUBSET_RULES, get_benchmark
 from ltzoo.data.memory import load_subset
-from ltzoo.whole_file import whole_file
 
 
 def build_parser(prog: str) -> Parser:
@@ -29,7 +29,7 @@ def command(arguments: argparse.Namespace) -> None:
     """Write the file; print the number of images and the hash of their indices."""
     benchmark = get_benchmark(arguments.benchmark)
     subset = load_subset(benchmark, arguments.rule, arguments.data_dir, arguments.download)
-    with whole_file(arguments.output) as fresh:
+    with atomic_write(arguments.output) as fresh:
         fresh.write_text(json.dumps(subset.to_dict()) + "\n", encoding="utf-8")
     print(f"{len(subset.indices)} images in the order {subset.layout!r}, sha256 {subset.sha256}")
 

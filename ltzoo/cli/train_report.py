@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data import HOLD_OUT
 from ltzoo.evaluate import Figures, accuracy_table
 from ltzoo.recipes import Recipe
@@ -33,7 +33,8 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
         f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
         f"{accuracy_table(rows)}\n"
         "head: many-shot classes, mid: medium-shot, tail: few-shot\n"
-        f"pictures:   {folder.checkpoint / hub.CLASSES_PICTURE}  {folder.checkpoint / hub.CURVES_PICTURE}\n"
+        f"pictures:   {folder.checkpoint / checkpoints.CLASSES_PICTURE}  "
+        f"{folder.checkpoint / checkpoints.CURVES_PICTURE}\n"
         f"checkpoint: {folder.checkpoint}\n"
         f"load it:    ltzoo.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.evaluate.predict import Predictions
-from ltzoo.whole_file import whole_file
 
 
 def confusion_matrix(predictions: Predictions) -> Tensor:
@@ -31,7 +31,7 @@ def write_confusion(path: Path, matrix: Tensor) -> None:
         path: the file; it is replaced as a whole.
         matrix: (C, C) counts, as `confusion_matrix` gives them.
     """
-    with whole_file(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["label", *range(len(matrix))])
         writer.writerows([label, *row.tolist()] for label, row in enumerate(matrix))

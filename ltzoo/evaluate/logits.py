@@ -11,11 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.data import Groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate.accuracy import group_accuracy
 from ltzoo.evaluate.predict import Predictions
-from ltzoo.whole_file import whole_file
 
 _KIND = "ltzoo test logits, version 1"
 _NORMS, _BIAS = "classifier.weight_norms", "classifier.bias"
@@ -93,7 +93,7 @@ def write_logits(path: Path, stored: StoredLogits) -> None:
     groupings = {groups.rule: {name: list(js) for name, js in groups.classes.items()} for groups in stored.groupings}
     metadata = {key: getattr(stored, key) for key in _TEXTS}
     metadata |= {"kind": _KIND, "groups": stored.groupings[0].rule, "groupings": json.dumps(groupings)}
-    with whole_file(path) as fresh:
+    with atomic_write(path) as fresh:
         # save_file would leave a file that nobody else may read.
         fresh.write_bytes(save({key: value.contiguous() for key, value in tensors.items()}, metadata))
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.data import Groups
 from ltzoo.evaluate.calibration import Calibration
 from ltzoo.evaluate.figures import Figures
-from ltzoo.whole_file import whole_file
 
 COLOURS = {"head": "#0072b2", "mid": "#009e73", "tail": "#d55e00"}
 """Okabe and Ito's palette: told apart with any colour vision."""
@@ -146,5 +146,5 @@ def _by_count(class_counts: Sequence[int]) -> list[int]:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG without pyplot, so that no display and no global state is touched."""
     FigureCanvasAgg(figure)
-    with whole_file(path) as fresh:
+    with atomic_write(path) as fresh:
         figure.savefig(fresh, format="png", dpi=120, metadata={"Software": None})

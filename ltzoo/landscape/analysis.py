@@ -14,7 +14,8 @@ import torch
 from filelock import FileLock, Timeout
 
 import ltzoo
-from ltzoo import hub
+from ltzoo import checkpoints
+from ltzoo.atomic_write import atomic_write
 from ltzoo.data import Augmentation, Groups, Subset
 from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
 from ltzoo.data.memory import LabelledImages
@@ -35,7 +36,6 @@ from ltzoo.landscape.subject import Subject
 from ltzoo.recipes import Recipe, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import NoPerturbation, Perturbation
-from ltzoo.whole_file import whole_file
 
 DOCUMENT = "landscape.json"
 """The file that holds an analysis."""
@@ -158,7 +158,7 @@ class Analysis:
     def _analyse(self, subject: Subject, sets: Sequence[ClassSet], progress: Progress) -> None:
         """Measure the spectra of one checkpoint."""
         settings, recipe, dtype = self.settings, subject.recipe, getattr(torch, self.settings.precision)
-        model = hub.load_checkpoint(subject.folder).to(self.device, dtype)
+        model = checkpoints.load_checkpoint(subject.folder).to(self.device, dtype)
         criterion, class_weights = make_criterion(recipe, subject.epoch, settings, self.device)
         size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         progress.say(f"{subject.label}: {check_memory(size, dtype, settings.most_steps, self.device)}")
@@ -267,7 +267,7 @@ class Analysis:
 
     def _write(self) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
-        with whole_file(self.output / DOCUMENT) as fresh:
+        with atomic_write(self.output / DOCUMENT) as fresh:
             fresh.write_text(json.dumps(self.document, indent=1) + "\n", encoding="utf-8")
 
 

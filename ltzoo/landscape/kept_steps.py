@@ -8,9 +8,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError
 from ltzoo.landscape.lanczos import Lanczos
-from ltzoo.whole_file import whole_file
 
 
 class KeptSteps:
@@ -63,7 +63,7 @@ class KeptSteps:
             if not path.exists():
                 numbers = {"alpha": repr(run.alphas[m]), "beta": repr(run.betas[m])}
                 try:
-                    with whole_file(path) as fresh:
+                    with atomic_write(path) as fresh:
                         save_file({"vector": run.basis[m].cpu().contiguous()}, fresh, numbers)
                 except SafetensorError as error:
                     raise InputError(f"{path} cannot be written ({error}); make room, then --resume") from error

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.registry import find_checkpoint
@@ -56,9 +56,9 @@ def read_subject(name: str) -> Subject:
         InputError: it is missing or damaged, no run of a recipe wrote it, or its model has other classes.
     """
     folder = find_checkpoint(f"local-dir:{name}" if ":" not in name and Path(name).is_dir() else name)
-    config, recipe = hub.read_config(folder), hub.read_recipe(folder)
-    weights = (hub.read_manifest(folder) or {}).get(hub.WEIGHTS)
-    epochs, classes = recipe.schedule.epochs, hub.benchmark_of(config, recipe).data_set.num_classes
+    config, recipe = checkpoints.read_config(folder), checkpoints.read_recipe(folder)
+    weights = (checkpoints.read_manifest(folder) or {}).get(checkpoints.WEIGHTS)
+    epochs, classes = recipe.schedule.epochs, checkpoints.benchmark_of(config, recipe).data_set.num_classes
     wanted = {"seed": int, "subset_sha256": str, "overrides": dict, "run": dict, "versions": dict}
     missing = [key for key, kind in wanted.items() if not isinstance(config.get(key), kind)]
     if missing or weights is None:
@@ -68,7 +68,7 @@ def read_subject(name: str) -> Subject:
             f"{folder} holds a model of {config['num_classes']} classes, and {recipe.benchmark} has {classes}; "
             "analyse the model that the recipe trained"
         )
-    epoch = config.get(hub.EPOCH, epochs)
+    epoch = config.get(checkpoints.EPOCH, epochs)
     if not 1 <= epoch <= epochs:
         raise InputError(f"{folder} says epoch {epoch} of {epochs}, and there is no such; fetch or train it again")
     return Subject(

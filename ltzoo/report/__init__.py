@@ -1,41 +1,40 @@
-"""The report: results of runs, held against their checkpoints, beside what papers printed; tables, pictures, a page."""
+"""The report: results compared with their checkpoints and with published figures; tables, plots and a web page."""
 
-from ltzoo.report.document import leaderboard_document
-from ltzoo.report.entry import load_weights, make_model, measure_entry
-from ltzoo.report.kept import contradictions, place_of, weights_in
-from ltzoo.report.leaderboard import leaderboard_page
+from ltzoo.report.benchmark_tables import benchmark_table, csv_text, group_by_benchmark
+from ltzoo.report.external_model import load_weights, make_model, measure_external_model
+from ltzoo.report.leaderboard import leaderboard_data, leaderboard_page
+from ltzoo.report.model_results import ModelResults, group_by_model
 from ltzoo.report.paper_tables import count_text, measured_text, paper_tables, table_text
-from ltzoo.report.pictures import pictures_of
+from ltzoo.report.recipe_plots import available_plots
 from ltzoo.report.result import RULES, Claim, Result, check_name
-from ltzoo.report.result_files import is_there, read_results, result_of, write_result
-from ltzoo.report.standing import Standing, standings
-from ltzoo.report.tables import benchmark_table, by_benchmark, csv_text
+from ltzoo.report.result_files import has_result, read_results, result_from_checkpoint, write_result
+from ltzoo.report.zoo_check import contradictions, zoo_path, zoo_weights
 
 __all__ = [
     "RULES",
     "Claim",
+    "ModelResults",
     "Result",
-    "Standing",
+    "available_plots",
     "benchmark_table",
-    "by_benchmark",
     "check_name",
     "contradictions",
     "count_text",
     "csv_text",
-    "is_there",
-    "leaderboard_document",
+    "group_by_benchmark",
+    "group_by_model",
+    "has_result",
+    "leaderboard_data",
     "leaderboard_page",
     "load_weights",
     "make_model",
-    "measure_entry",
+    "measure_external_model",
     "measured_text",
     "paper_tables",
-    "pictures_of",
-    "place_of",
     "read_results",
-    "result_of",
-    "standings",
+    "result_from_checkpoint",
     "table_text",
-    "weights_in",
     "write_result",
+    "zoo_path",
+    "zoo_weights",
 ]

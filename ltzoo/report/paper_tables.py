@@ -1,14 +1,59 @@
-"""The papers' tables, row by row: what was printed, and what our runs give."""
+"""The papers' tables: published figures beside ours, row by row, and how far they differ."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ltzoo.evaluate import Spread, markdown_table
 from ltzoo.recipes import Accuracy, Published, Recipe
-from ltzoo.report.standing import COLUMNS, Difference, Standing, difference
+from ltzoo.report.model_results import COLUMNS, ModelResults
+
+POINTS = 1.5
+"""The largest difference, in percentage points, that counts as reproduced if no standard deviation was published."""
+
+DEVIATIONS = 2.0
+"""The largest difference that counts as reproduced, in published standard deviations."""
 
 _PASSES = {"sgd": 3.0, "sam": 6.0, "imbsam": 8.0, "samext": 11.0, "ssesam": 10.1, "pgd": 3.0, "lpfsgd": 3.0}
-"""What an image costs a method in a whole run, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7."""
+"""Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference between a measured mean and a published figure.
+
+    Attributes:
+        points: measured minus published, in percentage points, as rounded to one decimal.
+        outside: it is larger than `limit`, so the figure is not reproduced.
+    """
+
+    points: float
+    outside: bool
+
+
+def difference(column: str, measured: Spread, published: Published) -> Difference | None:
+    """Compare a measured mean with a published figure.
+
+    Args:
+        column: one of `COLUMNS`.
+        measured: mean and standard deviation of our runs.
+        published: the paper's row.
+
+    Returns:
+        The difference; None if the paper printed no figure in this column.
+    """
+    printed = getattr(published.mean, column)
+    if printed is None:
+        return None
+    # Of the rounded figures, so that readers find the same difference.
+    points = round(round(measured.mean, 1) - printed, 1)
+    return Difference(points, abs(points) > limit(column, published))
+
+
+def limit(column: str, published: Published) -> float:
+    """Return the largest difference, in percentage points, that counts as reproduced."""
+    std = getattr(published.std, column) if published.std else None
+    return POINTS if std is None else round(DEVIATIONS * std, 6)
 
 
 @dataclass(frozen=True)
@@ -17,13 +62,13 @@ class Row:
 
     Attributes:
         recipe: the recipe of the row.
-        published: what was printed.
-        standing: our runs; None where there are none.
+        published: the published figures.
+        measured: our runs; None without any.
     """
 
     recipe: Recipe
     published: Published
-    standing: Standing | None
+    measured: ModelResults | None
 
 
 @dataclass(frozen=True)
@@ -31,8 +76,8 @@ class PaperTable:
     """A table of a paper on one benchmark.
 
     Attributes:
-        paper: its key in `ltzoo.recipes.citations`.
-        table: as the paper calls it.
+        paper: the citation key.
+        table: the name in the paper, such as `Table 1`.
         benchmark: the benchmark's name.
         rows: in the order of the registry.
     """
@@ -44,31 +89,31 @@ class PaperTable:
 
     @property
     def title(self) -> str:
-        """Name paper, table and benchmark."""
+        """Paper, table and benchmark."""
         return f"{self.paper}, {self.table}: {self.benchmark}"
 
 
-def paper_tables(recipes: Sequence[Recipe], standings: Mapping[str, Standing]) -> list[PaperTable]:
-    """Gather the recipes that papers printed figures for, a table and benchmark each, in alphabetical order.
+def paper_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults]) -> list[PaperTable]:
+    """Arrange the recipes with published figures, one table per paper, table and benchmark, in alphabetical order.
 
     Args:
         recipes: all recipes.
-        standings: a recipe's name to our runs.
+        models: the results by `Result.key`.
     """
     gathered: dict[tuple[str, str, str], list[Row]] = {}
     for recipe in recipes:
         for figure in recipe.published:
             rows = gathered.setdefault((figure.paper, figure.table, recipe.benchmark), [])
-            rows.append(Row(recipe, figure, standings.get(recipe.name)))
+            rows.append(Row(recipe, figure, models.get(recipe.name)))
     return [PaperTable(*key, tuple(rows)) for key, rows in sorted(gathered.items())]
 
 
 def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
-    """Lay a table out as Markdown: each cell is overall / head / mid / tail; what is outside is bold.
+    """Format a table as Markdown: cells hold overall / head / mid / tail; differences above the limit are bold.
 
     Args:
         table: the table.
-        notes: a recipe's name to what is known of why it differs.
+        notes: name of a recipe to a remark on why its figures differ.
     """
     header = [
         "row",
@@ -82,8 +127,8 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
     ]
     rows = []
     for row in table.rows:
-        last = row.standing.spreads("last") if row.standing else {}
-        paper = row.standing.spreads("paper") if row.standing else {}
+        last = row.measured.spreads("last") if row.measured else {}
+        paper = row.measured.spreads("paper") if row.measured else {}
         rows.append(
             [
                 row.published.row,
@@ -92,11 +137,15 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
                 _measured(last),
                 _differences(last, row.published),
                 _measured(paper),
-                str(len(row.standing.results)) if row.standing else "",
-                row.standing.precisions if row.standing else "",
+                str(len(row.measured.results)) if row.measured else "",
+                row.measured.precisions if row.measured else "",
             ]
         )
-    found = [f"- `{row.recipe.name}`: {notes[row.recipe.name]}" for row in table.rows if row.recipe.name in notes]
+    found = [
+        textwrap.fill(f"- `{name}`: {notes[name]}", 120, subsequent_indent="  ", break_on_hyphens=False)
+        for name in (row.recipe.name for row in table.rows)
+        if name in notes
+    ]
     return "\n".join([markdown_table(header, rows), *(["", *found] if found else [])])
 
 
@@ -119,43 +168,43 @@ def _differences(spreads: Mapping[str, Spread], published: Published) -> str:
 
 
 def measured_text(tables: Sequence[PaperTable]) -> str:
-    """Say in a sentence how many of the papers' cells have runs of ours."""
+    """Return a sentence on how many cells of the papers' tables have been trained."""
     rows = [row for table in tables for row in table.rows]
-    measured = sum(row.standing is not None for row in rows)
+    measured = sum(row.measured is not None for row in rows)
     trained = f"{measured or 'none'} {'has' if measured == 1 else 'have'} been trained here so far"
     return f"Of the {len(rows)} cells of the papers' tables, {trained}."
 
 
 def count_text(tables: Sequence[PaperTable]) -> str:
-    """Count, table by table, the rows that our runs have measured and those that they reproduce.
+    """Count measured and reproduced rows of each table, as Markdown.
 
-    A row is judged by the first column that the paper prints, overall accuracy wherever there is one.
+    A row is compared by its first published column: overall accuracy, unless the paper prints none.
     """
     counted: dict[tuple[str, str], list[Row]] = {}
     for table in tables:
         counted.setdefault((table.paper, table.table), []).extend(table.rows)
     rows = []
     for (paper, name), of_table in counted.items():
-        found = [_judged(row.standing, row.published) for row in of_table if row.standing]
-        inside = sum(not judged.outside for judged in found)
+        found = [_compared(row.measured, row.published) for row in of_table if row.measured]
+        inside = sum(not each.outside for each in found)
         rows.append([f"{paper}, {name}", str(len(of_table)), str(len(found)), str(inside), _cost(of_table)])
     return markdown_table(["paper, table", "cells", "measured", "reproduced", "minutes of a cell, of the table"], rows)
 
 
-def _judged(standing: Standing, published: Published) -> Difference:
-    spreads = standing.spreads()
+def _compared(model: ModelResults, published: Published) -> Difference:
+    spreads = model.spreads()
     found = (difference(column, spreads[column], published) for column in COLUMNS if column in spreads)
     return next(difference for difference in found if difference is not None)
 
 
 def _cost(rows: Sequence[Row]) -> str:
-    """Say what a cell took, and what the whole table would: by passes, with as many seeds as the paper has."""
-    measured = [row for row in rows if row.standing]
+    """Format the minutes of one cell, and of the whole table, estimated by passes and the paper's seeds."""
+    measured = [row for row in rows if row.measured]
     if not measured:
         return ""
     first = measured[0]
-    assert first.standing is not None
-    minutes = first.standing.minutes / _PASSES[first.recipe.perturbation.name]
+    assert first.measured is not None
+    minutes = first.measured.minutes / _PASSES[first.recipe.perturbation.name]
     whole = sum(minutes * _PASSES[row.recipe.perturbation.name] * (row.published.n or 1) for row in rows)
-    name, machines = first.recipe.name, first.standing.machines
-    return f"{first.standing.minutes:.0f} (`{name}`, {first.standing.precisions}, {machines}); {whole:.0f} by passes"
+    name, machines = first.recipe.name, first.measured.machines
+    return f"{first.measured.minutes:.0f} (`{name}`, {first.measured.precisions}, {machines}); {whole:.0f} by passes"

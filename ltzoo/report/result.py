@@ -1,4 +1,4 @@
-"""A result: what one run was measured to do, or one model from elsewhere."""
+"""A result: the measured figures of one run or of one external model, with how it was trained."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from ltzoo.recipes.model import view_of
 from ltzoo.registry import list_recipes
 
 RULES = {"last": "last epoch", "best": "best epoch on the test set", "paper": "the paper's own rule"}
-"""Which epoch a figure is of, and how it is measured. The first is ours."""
+"""Evaluation rules: which epoch is measured, and how. The first one is ltzoo's."""
 
-_ROUNDING = 1e-6
+_TOLERANCE = 1e-6
 
 CURVE = ("epoch", "train_loss", "overall", "head", "mid", "tail")
-"""Columns of `summary.csv` that a result keeps."""
+"""Columns of `summary.csv` that a result contains."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What somebody says of a model.
+    """A claim about an external model.
 
     Attributes:
-        overall: accuracy in per cent.
-        source: where it is said, a URL.
+        overall: overall accuracy in per cent.
+        source: the URL of the claim.
     """
 
     overall: float
@@ -36,24 +36,24 @@ class Claim:
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured, of what, and how it was trained.
+    """The result of a run or of an external model.
 
     Attributes:
-        model: the recipe's name, or what a model from elsewhere is called.
+        model: name of the recipe or of the external model.
         benchmark: name of the benchmark.
-        architecture: a name that timm knows, or the function that makes the model.
-        seed: the run's; None for a model from elsewhere.
-        recipe: what was trained, with the precision that the run chose; None for a model from elsewhere.
-        figures: `last` to what was measured, and `best` and `paper` where there are such epochs.
-        epochs: the keys of `figures` to the epoch, from 0.
-        curve: a column of `CURVE` to a value an epoch; empty for a model from elsewhere.
-        run: device, machine, threads and the like; `seconds` of training and `eval_seconds` altogether.
-        versions: of the packages that computed.
-        subset_layout: the order of the training images that the subset points into.
-        subset_sha256: of the training images' indices.
-        weights_sha256: of `model.safetensors`, or of the file that a model from elsewhere was loaded from.
-        weights: where the weights are kept; None where they are not.
-        claim: what is said of a model from elsewhere.
+        architecture: a name known to timm, or `MODULE:FUNCTION` of an external model.
+        seed: seed of the run; None for an external model.
+        recipe: the recipe, with the precision of the run; None for an external model.
+        figures: evaluation rule to figures: `last`, and `best` and `paper` if there are such epochs.
+        epochs: evaluation rule to its epoch, from 0.
+        curve: column of `CURVE` to one value per epoch; empty for an external model.
+        run: device, machine, threads and so on; total `seconds` of training and `eval_seconds`.
+        versions: versions of the packages.
+        subset_layout: the order of the training images that the indices of the subset refer to.
+        subset_sha256: SHA-256 of these indices.
+        weights_sha256: SHA-256 of `model.safetensors`, or of an external model's file.
+        weights: the folder that keeps the weights, see `zoo_path`; None if they are not kept.
+        claim: the claim about an external model; None for a run.
     """
 
     model: str
@@ -73,7 +73,7 @@ class Result:
     claim: Claim | None
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         """The result's file, relative to the folder of all results."""
         if self.seed is None:
             return Path("entries") / f"{self.benchmark}_{file_name(self.model)}.json"
@@ -81,20 +81,20 @@ class Result:
 
     @property
     def key(self) -> str:
-        """What results over several seeds share: the recipe's name; of a model from elsewhere also the benchmark."""
-        return self.place.stem if self.seed is None else self.model
+        """The key that all seeds of a model share: the recipe's name; for an external model, benchmark and name."""
+        return self.path.stem if self.seed is None else self.model
 
     @property
     def groups(self) -> str:
-        """The rule of the groups that come first."""
+        """The rule of the first grouping, the protocol's own."""
         return next(iter(self.figures["last"].groups))
 
     @property
-    def opened(self) -> Benchmark:
-        """The benchmark itself; where its images lie in files, with the class counts that were measured.
+    def resolved_benchmark(self) -> Benchmark:
+        """The benchmark; for one of image files, with the class counts in the figures.
 
         Raises:
-            ValueError, LookupError: there is no such benchmark, or it is none that results can be compared on.
+            ValueError, LookupError: there is no such benchmark, or it has no fixed number of classes.
         """
         natural = NATURAL_BENCHMARKS.get(self.benchmark)
         if natural is None:
@@ -105,7 +105,7 @@ class Result:
         return natural.with_counts(counts, tuple(map(str, range(len(counts)))), view_of(self.recipe))
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn the result into what JSON holds."""
+        """Convert the result to plain data for JSON."""
         document = {key: getattr(self, key) for key in self.__dataclass_fields__}
         epochs, figures = document.pop("epochs"), document.pop("figures")
         measured = {
@@ -119,10 +119,10 @@ class Result:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Result":
-        """Read a result back, with distrust: it may come from anybody.
+        """Read and validate a result from plain data.
 
         Raises:
-            LookupError, TypeError, ValueError, AttributeError, RecursionError: it is none, or contradicts itself.
+            LookupError, TypeError, ValueError, AttributeError, RecursionError: it is not a result, or is inconsistent.
         """
         figures = document["figures"]
         if not {"last"} <= set(figures) <= set(RULES):
@@ -142,29 +142,29 @@ class Result:
 
 
 def file_name(model: str) -> str:
-    """Write a model's name so that it can be a file's."""
+    """Return a model's name in characters that a file name can have."""
     return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in model).strip("-.")
 
 
 def check_name(model: str) -> None:
-    """See that a model from elsewhere can be called so, in tables and as a file.
+    """Check the name of an external model, which appears in tables and as a file name.
 
     Raises:
-        ValueError: it is empty, a recipe's name, or holds what tables and pages mean something by.
+        ValueError: it is empty, the name of a recipe, or has characters with a meaning in Markdown or HTML.
     """
     if not file_name(model) or not model.isprintable() or set(model) & set("|<>`[]\\"):
         raise ValueError(f"a model's name must be one line of text without | < > ` [ ] \\, not {model!r}")
     if model in list_recipes():
-        raise ValueError(f"{model!r} is a recipe's name; call the model otherwise")
+        raise ValueError(f"{model!r} is the name of a recipe; choose another one")
 
 
 def _check(result: Result) -> None:
-    """See that the parts of a result fit one another: what can be computed from others is what they say.
+    """Check that the parts of a result are consistent: overall and group accuracies follow from the classes'.
 
     Raises:
-        ValueError, TypeError, LookupError: they do not.
+        ValueError, TypeError, LookupError: they are not.
     """
-    benchmark, recipe = result.opened, result.recipe
+    benchmark, recipe = result.resolved_benchmark, result.recipe
     if recipe is None:
         check_name(result.model)
     elif (recipe.name, recipe.benchmark, recipe.architecture) != (result.model, result.benchmark, result.architecture):
@@ -179,11 +179,11 @@ def _check(result: Result) -> None:
         if not all(0 <= value <= 100 for value in (*found.per_class, found.top5)):
             raise ValueError(f"the accuracies of {rule} must lie between 0 and 100")
         computed = {groups.rule: group_accuracy(found.per_class, groups) for groups in all_groups(benchmark)}
-        # The test sets are balanced, so that the mean over the classes is that over the images.
-        near = abs(found.overall - sum(found.per_class) / len(found.per_class)) < _ROUNDING
+        # The test sets are balanced, so the mean over the classes is the mean over the images.
+        near = abs(found.overall - sum(found.per_class) / len(found.per_class)) < _TOLERANCE
         if not near or _flat(found.groups).keys() != _flat(computed).keys():
             raise ValueError(f"overall accuracy and groups of {rule} must follow from the classes'")
-        if any(abs(value - _flat(computed)[key]) >= _ROUNDING for key, value in _flat(found.groups).items()):
+        if any(abs(value - _flat(computed)[key]) >= _TOLERANCE for key, value in _flat(found.groups).items()):
             raise ValueError(f"the accuracies of the groups of {rule} must follow from the classes'")
     lengths = {len(values) for values in result.curve.values()}
     if recipe is not None and (set(result.curve) != set(CURVE) or len(lengths) != 1):

@@ -1,28 +1,27 @@
-"""Results as JSON files, one a run: gathered from a checkpoint, written, and read back."""
+"""JSON files of results, one per run: created from a checkpoint, written and read."""
 
 import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
+from ltzoo.atomic_write import atomic_write
+from ltzoo.checkpoints import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures
-from ltzoo.hub import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest
 from ltzoo.recipes import differences, recipe_from_dict
 from ltzoo.registry import get_recipe
 from ltzoo.report.result import CURVE, RULES, Result
-from ltzoo.whole_file import whole_file
 
 
-def result_of(checkpoint: Path) -> Result:
-    """Gather the result that a run's checkpoint holds.
+def result_from_checkpoint(checkpoint: Path) -> Result:
+    """Create the result of a run from its checkpoint.
 
     Args:
-        checkpoint: the folder; its files are held against their hashes.
+        checkpoint: the folder; the hashes of its files are checked.
 
     Raises:
-        InputError: it is damaged, was trained with overrides or otherwise than its recipe says, or lacks what a run
-            writes.
+        InputError: it is damaged or incomplete, was trained with overrides, or the recipe has changed.
     """
     config = read_config(checkpoint)
     if config.get("overrides"):
@@ -64,10 +63,10 @@ def result_of(checkpoint: Path) -> Result:
 
 
 def check_recipe(result: Result, origin: str) -> None:
-    """See that a result was trained as its recipe says today.
+    """Check that a result was trained by the recipe as it is registered now.
 
     Raises:
-        InputError: no recipe has its name, or the recipe says otherwise.
+        InputError: there is no recipe of this name, or it differs.
     """
     if result.recipe is None:
         return
@@ -77,15 +76,14 @@ def check_recipe(result: Result, origin: str) -> None:
 
 
 def read_results(folder: Path, pattern: str = "*") -> list[Result]:
-    """Read results, by name and seed.
+    """Read results, sorted by name and seed.
 
     Args:
         folder: the folder of all results.
-        pattern: a wildcard pattern of the folders in it.
+        pattern: a wildcard pattern for the folders in it.
 
     Raises:
-        InputError: a file holds no result, one that belongs in another place (so that a recipe and seed would have
-            two), or one of a recipe that says otherwise today.
+        InputError: a file is not a result, has the wrong path for its result, or its recipe has changed.
     """
     results = []
     for path in sorted(folder.glob(f"{pattern}/*.json")):
@@ -95,41 +93,49 @@ def read_results(folder: Path, pattern: str = "*") -> list[Result]:
             raise InputError(
                 f"{path} holds no result ({type(error).__name__}: {error}); collect the run again"
             ) from error
-        if folder / result.place != path:
+        if folder / result.path != path:
             raise InputError(
-                f"{path} holds the result of {result.place.with_suffix('')}: that run would have two; remove this file"
+                f"{path} holds the result of {result.path.with_suffix('')}: that run would have two; remove this file"
             )
         check_recipe(result, str(path))
         results.append(result)
     return sorted(results, key=lambda result: (result.model, result.seed or 0))
 
 
-def is_there(folder: Path, result: Result) -> bool:
-    """Say whether a folder of results has this one, whatever took how long to compute it.
+def has_result(folder: Path, result: Result) -> bool:
+    """Return whether a folder of results has this result; machine, versions, times and curve are not compared.
 
     Raises:
-        InputError: it has another of the same recipe and seed.
+        InputError: it has another result of the same recipe and seed.
     """
-    path = folder / result.place
-    for there in read_results(folder, path.parent.name):
-        if there.place == result.place:
-            same = replace(result, weights=there.weights, run=there.run, versions=there.versions, curve=there.curve)
-            other = [key for key in Result.__dataclass_fields__ if getattr(there, key) != getattr(same, key)]
+    path = folder / result.path
+    for found in read_results(folder, path.parent.name):
+        if found.path == result.path:
+            same = replace(result, weights=found.weights, run=found.run, versions=found.versions, curve=found.curve)
+            other = [key for key in Result.__dataclass_fields__ if getattr(found, key) != getattr(same, key)]
             if other:
                 raise InputError(
-                    f"{path} is another result of that run (overall {there.figures['last'].overall:.2f}, here "
-                    f"{result.figures['last'].overall:.2f}; it differs in {', '.join(other)}); keep it, or remove it "
-                    "first: a run, or a model from elsewhere, has one result"
+                    f"{path} is another result of that run (overall {found.figures['last'].overall:.2f}, here "
+                    f"{result.figures['last'].overall:.2f}; it differs in {', '.join(other)}); remove it "
+                    "first to replace it"
                 )
             return True
     return False
 
 
 def write_result(folder: Path, result: Result) -> Path:
-    """Write a result, a line a key, in its place in the folder of all results; returns its file."""
-    path = folder / result.place
+    """Write a result as JSON, one line per key.
+
+    Args:
+        folder: the folder of all results.
+        result: the result.
+
+    Returns:
+        The file.
+    """
+    path = folder / result.path
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in result.to_dict().items()]
-    with whole_file(path) as fresh:
+    with atomic_write(path) as fresh:
         fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     return path

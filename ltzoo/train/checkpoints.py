@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data import make_groups
 from ltzoo.data.batches import Images
 from ltzoo.errors import InputError
@@ -75,13 +75,13 @@ def save_epoch(folder: RunFolder, record: RunRecord, weights: Mapping[str, Tenso
     if path.exists():
         return
     # Building a model draws random numbers, which must not shift those of the training.
-    with torch.random.fork_rng(devices=[]), hub.new_checkpoint(path) as fresh:
+    with torch.random.fork_rng(devices=[]), checkpoints.new_checkpoint(path) as fresh:
         data_set = record.benchmark.data_set
         model = build_model(record.recipe, data_set=data_set)
         model.load_state_dict(weights)
-        hub.write_model(fresh, model, model_arguments(record.recipe, data_set))
-        hub.describe(fresh, _description(record, epoch=epoch))
-        hub.write_card(fresh)
+        checkpoints.write_model(fresh, model, model_arguments(record.recipe, data_set))
+        checkpoints.update_config(fresh, _description(record, epoch=epoch))
+        checkpoints.write_card(fresh)
 
 
 @dataclass
@@ -142,18 +142,22 @@ def write_final_checkpoint(
     recipe, origin = record.recipe, record.origin() | {"overrides": dict(record.overrides)}
     model = build_model(recipe, data_set=record.benchmark.data_set)
     model.load_state_dict(weights)
-    with hub.new_checkpoint(folder.checkpoint) as fresh:
+    with checkpoints.new_checkpoint(folder.checkpoint) as fresh:
         last = _write_weights(fresh, model, evaluation)
         metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
         metrics |= _selected(folder, model, evaluation)
         summary = {"rule": last.rule, "overall": last.overall, "groups": last.groups}
-        hub.describe(fresh, _description(record, metrics=summary))
+        checkpoints.update_config(fresh, _description(record, metrics=summary))
         text = json.dumps(metrics, indent=1) + "\n"
-        write_text(fresh / hub.METRICS, text)
-        shutil.copyfile(folder.summary, fresh / hub.SUMMARY)
-        draw_classes(fresh / hub.CLASSES_PICTURE, record.title, last, make_groups(recipe.groups, record.benchmark))
-        draw_curves(fresh / hub.CURVES_PICTURE, record.title, history, "held-out" if record.held_out else "test")
-        hub.write_card(fresh)
+        write_text(fresh / checkpoints.METRICS, text)
+        shutil.copyfile(folder.summary, fresh / checkpoints.SUMMARY)
+        draw_classes(
+            fresh / checkpoints.CLASSES_PICTURE, record.title, last, make_groups(recipe.groups, record.benchmark)
+        )
+        draw_curves(
+            fresh / checkpoints.CURVES_PICTURE, record.title, history, "held-out" if record.held_out else "test"
+        )
+        checkpoints.write_card(fresh)
     write_text(folder.metrics, text)
 
 
@@ -181,12 +185,12 @@ def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Fig
     arguments = model_arguments(record.recipe, record.benchmark.data_set)
     rule = "last epoch on held-out images" if record.held_out else "last epoch"
     full = evaluation.figures(model, epoch, rule)
-    hub.write_model(fresh, model, arguments, half=True)
+    checkpoints.write_model(fresh, model, arguments, half=True)
     evaluation.measured.clear()
-    half = evaluation.figures(hub.load_checkpoint(fresh), epoch, rule)
+    half = evaluation.figures(checkpoints.load_checkpoint(fresh), epoch, rule)
     if half.per_class == full.per_class:
         return half
-    hub.write_model(fresh, model, arguments)
+    checkpoints.write_model(fresh, model, arguments)
     evaluation.measured[epoch, False] = full
     return full
 

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
-from ltzoo.whole_file import whole_file
 
 SUMMARY_COLUMNS = (
     "epoch",
@@ -202,7 +202,7 @@ def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
 
 def write_text(path: Path, text: str) -> None:
     """Write a file as a whole or not at all."""
-    with whole_file(path) as fresh:
+    with atomic_write(path) as fresh:
         fresh.write_text(text, encoding="utf-8")
 
 

@@ -13,11 +13,11 @@ from huggingface_hub.errors import HTTPError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from ltzoo import hub
+from ltzoo import checkpoints
+from ltzoo.checkpoints.config import read_view
+from ltzoo.checkpoints.find import search_path
 from ltzoo.data import HOLD_OUT, DataSet
 from ltzoo.errors import InputError, first_line
-from ltzoo.hub.benchmark import read_view
-from ltzoo.hub.places import places
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
 from ltzoo.recipes.model import model_arguments
 from ltzoo.registry import find_checkpoint, get_recipe
@@ -81,7 +81,7 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     if isinstance(start, FirstStage):
         folder = find_first_stage(recipe, start.recipe, options)
         found = _checkpoint(recipe, f"{start.recipe}, seed {options.seed}", folder)
-        config = hub.read_config(folder)
+        config = checkpoints.read_config(folder)
         # `hold_out` is an override of the second stage as well, which must hold out the same images.
         changed = [key for key in config["overrides"] if key != HOLD_OUT]
         overrides = {"first_stage": [None, ", ".join(changed)]} if changed else {}
@@ -110,9 +110,11 @@ def find_first_stage(recipe: Recipe, first: str, options: TrainOptions) -> Path:
     if run.metrics.exists():
         return run.checkpoint
     # Folders alone: nothing is fetched unless it is asked for.
-    for place in [place for place in places() if isinstance(place, Path)]:
+    for place in [place for place in search_path() if isinstance(place, Path)]:
         for name in (f"{first}.seed{options.seed}", first):
-            if (place / name / hub.CONFIG).is_file() and hub.read_config(place / name).get("seed") == options.seed:
+            if (place / name / checkpoints.CONFIG).is_file() and checkpoints.read_config(place / name).get(
+                "seed"
+            ) == options.seed:
                 return place / name
     raise InputError(
         f"{recipe.name} begins with {first}, seed {options.seed}, which has no finished run in {options.output} and no "
@@ -135,7 +137,7 @@ def _pretrained(recipe: Recipe) -> StartWeights:
 
 
 def _checkpoint(recipe: Recipe, origin: str, folder: Path) -> StartWeights:
-    config = hub.read_config(folder)
+    config = checkpoints.read_config(folder)
     if config["architecture"] != recipe.architecture.split(".")[0]:
         raise InputError(
             f"{origin} is a {config['architecture']}, not a {recipe.architecture}; add --arch {config['architecture']}"
@@ -146,7 +148,7 @@ def _checkpoint(recipe: Recipe, origin: str, folder: Path) -> StartWeights:
     known = isinstance(names, list) and len(names) == config["num_classes"]
     if known and all(str(name).isdecimal() for name in names):
         # Numbers as names say nothing: a custom data set can have the same.
-        known = (config.get(hub.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
+        known = (config.get(checkpoints.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
     names = tuple(map(str, names)) if known else ()
     return StartWeights(recipe, origin, config["pretrained_cfg"], names, folder)
 
@@ -171,7 +173,7 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
     if isinstance(recipe.start, Pretrained):
         found = _fetch_timm_weights(recipe, arguments)
     elif start.folder is not None:
-        found = hub.load_checkpoint(start.folder).state_dict()
+        found = checkpoints.load_checkpoint(start.folder).state_dict()
     elif isinstance(recipe.start, Weights):
         found = _read_file(Path(recipe.start.of))
     else:

@@ -13,16 +13,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError
 from ltzoo.losses import LossModule
 from ltzoo.train.step import Step
-from ltzoo.whole_file import whole_file
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, whatever their memory format, replacing the file at once."""
     kept = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
-    with whole_file(path) as fresh:
+    with atomic_write(path) as fresh:
         save_file(kept, fresh, dict(metadata or {}))
 
 

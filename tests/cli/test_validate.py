@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ltzoo import hub
+from ltzoo import checkpoints
+from ltzoo.checkpoints.files import write_manifest
 from ltzoo.cli import measure_checkpoint
 from ltzoo.cli.validate import main
 from ltzoo.data.batches import EvalBatches
@@ -22,11 +23,10 @@ from ltzoo.evaluate import (
     predict,
     read_logits,
 )
-from ltzoo.hub.manifest import write_manifest
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.registry import create_model, get_recipe
-from tests.hub.checkpoints import change_config
+from tests.checkpoints.changes import change_config
 
 
 def model_of(run) -> str:
@@ -96,9 +96,9 @@ def test_logits_and_counts_are_those_of_the_figures(finished_run, tmp_path):
 def test_a_cosine_classifier_leaves_norms_and_bias_out_and_its_cosines_are_scaled(tmp_path):
     recipe = get_recipe("resnet20_digitslt_ldam_sgd")
     folder = tmp_path / "checkpoint"
-    with hub.new_checkpoint(folder) as fresh:
-        hub.write_model(fresh, build_model(recipe), model_arguments(recipe))
-        hub.describe(fresh, {"recipe": recipe_to_dict(recipe)})
+    with checkpoints.new_checkpoint(folder) as fresh:
+        checkpoints.write_model(fresh, build_model(recipe), model_arguments(recipe))
+        checkpoints.update_config(fresh, {"recipe": recipe_to_dict(recipe)})
     files = ["--logits", str(tmp_path / "l.safetensors"), "--json", str(tmp_path / "f.json")]
     assert main(["--model", f"local-dir:{folder}", *files]) == 0
     stored = read_logits(tmp_path / "l.safetensors")

@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState
 from ltzoo.cli.validate import main
 from ltzoo.evaluate import pictures, read_logits
 from ltzoo.train import RunFolder
+from tests.checkpoints.changes import change_config
 from tests.data.files.trees import plant as plant_names
-from tests.hub.checkpoints import change_config
 from tests.train.folders import figures, plant, plant_splits, run
 
 

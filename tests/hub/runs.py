@@ -4,9 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-from ltzoo.hub import write_card
-from ltzoo.hub.manifest import write_manifest
-from tests.hub.checkpoints import NAME, change_config
+from ltzoo.checkpoints import write_card
+from ltzoo.checkpoints.files import write_manifest
+from tests.checkpoints.changes import NAME, change_config
 
 
 def runs_of(checkpoint: Path, output: Path, accuracies: list[float], name: str = NAME) -> list[str]:

@@ -1,5 +1,7 @@
-"""What the zoo lacks is trained in its order, inside a budget, and collected; what stops goes on."""
+"""hub/build.py: missing runs are trained in order, within a budget, and collected; stopped ones are resumable."""
 
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -12,15 +14,18 @@ from pathlib import Path
 import pytest
 
 import build
+import interrupts
+from ltzoo import registry
+from ltzoo.__main__ import main as ltzoo_main
 from ltzoo.errors import InputError
-from ltzoo.recipes import registry
+from ltzoo.evaluate import pictures
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results, write_result
 from ltzoo.train import RunFolder
-from order import in_order
-from tests.hub.checkpoints import NAME, change_config
+from tests.checkpoints.changes import NAME, change_config
 from tests.hub.runs import runs_of
 from tests.report.results import result
+from training_order import in_order
 
 ROOT = Path(__file__).parents[2]
 ONE, MANY = "resnet20_digitslt_one_sgd", "resnet20_digitslt_many_sgd"
@@ -65,7 +70,7 @@ def test_the_next_seed_comes_after_all_of_the_first():
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    """Recipes of a step an epoch, and the options that keep a build in its own folder."""
+    """Recipes with one step per epoch, and the options that keep a build in its own folder."""
     (tmp_path / "short_recipes.py").write_text(SHORT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -76,7 +81,24 @@ def folders(tmp_path, monkeypatch):
     return ["--import", "short_recipes", "--seeds", "0", *places]
 
 
-def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folders, tmp_path, capsys):
+class InProcess:
+    """Stands for a worker: runs its command in this process when it is first looked at."""
+
+    def __init__(self, line, stdout, stderr, start_new_session):
+        assert line[:3] == [sys.executable, "-m", "ltzoo"]
+        assert (stdout, start_new_session) == (stderr, True)
+        self.arguments, self.log, self.returncode = line[3:], Path(stdout.name), None
+
+    def poll(self):
+        if self.returncode is None:
+            with self.log.open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                self.returncode = ltzoo_main(self.arguments)
+        return self.returncode
+
+
+def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(build.subprocess, "Popen", InProcess)
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
     stray = tmp_path / "output" / MANY / "seed0" / "stray"
     stray.parent.mkdir(parents=True)
     stray.touch()
@@ -93,6 +115,49 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert capsys.readouterr().out == "0 runs are missing\n"
 
 
+STUBBORN = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print(flush=True); time.sleep(60)"
+OBEDIENT = "import time; print(flush=True); time.sleep(60)"
+
+
+def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypatch):
+    lines = [[sys.executable, "-c", code] for code in (OBEDIENT, STUBBORN)]
+    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for line in lines]
+    for process in processes:
+        process.stdout.readline()  # it sleeps from now on
+    clock = iter(range(0, 10_000, 5))
+    # No time passes before the first has stopped, and then five seconds with each look at the clock.
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: 0 if processes[0].poll() is None else next(clock))
+    interrupts.stop(processes)
+    assert [process.wait(10) for process in processes] == [-signal.SIGINT, -signal.SIGKILL]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_request_to_end_interrupts_a_build_also_if_it_was_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts.interrupts():
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, tmp_path, monkeypatch, capsys):
+    def start(self):
+        worker = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        worker.stdout.readline()
+        return build._Worker(worker, [self.waiting.pop(0)], tmp_path / "log", 0)
+
+    monkeypatch.setattr(build._Build, "start", start)
+    looks = iter([lambda: False, lambda: os.kill(os.getpid(), signal.SIGTERM)])
+    monkeypatch.setattr(build._Build, "is_over", lambda self: next(looks)())
+    assert build.main([MANY, *folders]) == 130
+    shown = capsys.readouterr()
+    assert f"stopped: {MANY}, seed 0: 0 of 2000 epochs are kept in" in shown.out
+    assert shown.err == "build.py: interrupted\n"
+
+
 def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, capsys):
     def start(self):
         idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -104,6 +169,7 @@ def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, ca
     assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is_up(
     folders, tmp_path, monkeypatch, capsys
 ):
@@ -151,7 +217,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
         ([NAME, "--precision", "float8"], "invalid choice: 'float8'"),
         (["resnet32_cifar100lt_ce_sgd", "--pack", "packed", "--data-dir", "nowhere"], "nowhere does not exist"),
         ([NAME, "--jobs", "0"], "must be at least 1, not 0"),
-        ([NAME, "--hold-out", "2"], "--hold-out says how much more --pack writes"),
+        ([NAME, "--hold-out", "2"], "--hold-out belongs to --pack"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(arguments, match, folders, capsys, tmp_path):

@@ -20,10 +20,10 @@ def unpainted(monkeypatch):
 
 @pytest.fixture
 def run_choose(tmp_path):
-    """Runs the script on the digits, two epochs, five images a class held out."""
+    """Runs the script on the digits: one epoch, five held-out images per class."""
 
     def run(*argv: str) -> int:
-        shared = ["--hold-out", "5", "--epochs", "2", "--output", str(tmp_path / "chosen")]
+        shared = ["--hold-out", "5", "--epochs", "1", "--output", str(tmp_path / "chosen")]
         return choose.main([NAME, *shared, *argv])
 
     return run
@@ -49,7 +49,7 @@ def test_every_combination_is_trained_once_and_the_best_is_named(run_choose, tmp
         assert [line.endswith(" | 2 |") for line in shown.splitlines() if line.startswith(row)] == [True], shown
     assert len(set(means.values())) == 2
     best = max(means, key=means.__getitem__)
-    assert "accuracy in per cent on 5 held-out images a class, last epoch\n| optimizer.lr | overall |" in shown
+    assert "accuracy in per cent on 5 held-out images per class, last epoch\n| optimizer.lr | overall |" in shown
     assert shown.endswith(f"best overall: --set optimizer.lr={best}\n")
     document = json.loads(file.read_text())
     assert document["best"] == {"optimizer.lr": float(best)}
@@ -69,7 +69,7 @@ def test_every_combination_is_trained_once_and_the_best_is_named(run_choose, tmp
 
 def test_of_equal_ones_the_first_is_named(run_choose, capsys):
     # Limits that no gradient reaches, so that the runs are the same.
-    assert run_choose("--vary", "optimizer.clip_grad=2000000,1000000", "--epochs", "1") == 0
+    assert run_choose("--vary", "optimizer.clip_grad=2000000,1000000") == 0
     shown = capsys.readouterr().out
     rows = [line.split("|")[2:] for line in shown.splitlines() if "000000 |" in line]
     assert rows[0] == rows[1]
@@ -121,9 +121,9 @@ def test_a_record_is_a_value_and_names_a_folder():
 @pytest.mark.parametrize(
     ("argv", "found"),
     [
-        (["--vary", "optimizer.lr"], "--vary wants KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not"),
-        (["--vary", "optimizer.lr="], "--vary wants KEY=V1,V2"),
-        (["--vary", "=0.1"], "--vary wants KEY=V1,V2"),
+        (["--vary", "optimizer.lr"], "--vary must be KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not"),
+        (["--vary", "optimizer.lr="], "--vary must be KEY=V1,V2"),
+        (["--vary", "=0.1"], "--vary must be KEY=V1,V2"),
         (["--vary", "optimizer.lr=[0.1"], "--vary optimizer.lr: '[[0.1]' is not a value"),
         (["--vary", "optimizer.lr=0.1,many"], "optimizer.lr must be a number, not 'many'"),
         (["--vary", "perturbation.rho=0.1"], "unknown key perturbation.rho; there are"),

@@ -1,4 +1,4 @@
-"""Finished runs become results, and the median run of a recipe the zoo's checkpoint."""
+"""hub/collect.py: finished runs become results, and the median run of a recipe the zoo's checkpoint."""
 
 import json
 import shutil
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import collect
-from ltzoo.hub import read_config
+from ltzoo.checkpoints import read_config
 from ltzoo.report import contradictions, read_results
-from tests.hub.checkpoints import NAME, change_config, flip_bit
+from tests.checkpoints.changes import NAME, change_config, flip_bit
 from tests.hub.runs import runs_of
 
 PLACE = "zoo-of-the-package"
@@ -63,7 +63,7 @@ def test_what_is_kept_gives_way_to_the_median_of_more_runs_only(checkpoint, tmp_
     others = runs_of(checkpoint, tmp_path / "more", [0.0, 0.0, 0.0, 1.0, 2.0])
     capsys.readouterr()
     assert collected(others[3:], places) == 0  # the median of five is seed 0, whose run is gone
-    assert "its checkpoint is not at hand, so the zoo stays as it is" in capsys.readouterr().out
+    assert "its run is not among these, so the zoo stays as it is" in capsys.readouterr().out
     assert kept(places) == (2, [2])
 
 
@@ -72,7 +72,7 @@ def test_a_checkpoint_without_a_result_is_not_replaced(checkpoint, tmp_path, pla
     assert collected(runs, places) == 0
     other = tmp_path / "other-results"
     assert collect.main([runs[0], "--zoo", str(places[0]), "--results", str(other)]) == 2
-    assert "holds a checkpoint of which" in capsys.readouterr().err
+    assert "holds a checkpoint without a result in" in capsys.readouterr().err
     assert not other.exists()
     assert kept(places) == (2, [2])
 
@@ -105,7 +105,7 @@ def test_large_weights_are_not_kept_in_the_package(checkpoint, tmp_path, places,
     monkeypatch.setattr(collect, "LARGEST", 1000)
     runs = runs_of(checkpoint, tmp_path / "output", [70.0])
     assert collected(runs, places) == 0
-    assert "too large for the package, --zoo DIR keeps them elsewhere" in capsys.readouterr().out
+    assert "too large for the package; keep them elsewhere with --zoo DIR" in capsys.readouterr().out
     assert not places[0].exists()
     assert [result.weights for result in read_results(places[1])] == [None]
     assert collect.main([*runs, "--zoo", str(tmp_path / "other"), "--results", str(places[1])]) == 0
@@ -151,4 +151,4 @@ def test_another_run_of_a_seed_that_has_a_result_is_refused(checkpoint, tmp_path
 def test_a_file_in_the_place_of_a_folder_is_refused(checkpoint, tmp_path, places, capsys):
     places[1].write_text(json.dumps({}))
     assert collected(runs_of(checkpoint, tmp_path / "output", [50.0]), places) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""results/ becomes tables, pictures and a page; twice the same; what contradicts is refused."""
+"""hub/report.py: results become tables, plots and a page; a second run changes nothing; contradictions are refused."""
 
 import shutil
 from pathlib import Path
@@ -41,7 +41,7 @@ def written(root):
 
 def test_everything_is_written_and_written_the_same_again(root, capsys):
     assert reported(root) == 0
-    assert "3 results of 2 models: 4 texts and 1 pictures written" in capsys.readouterr().out
+    assert "3 results of 2 models: 4 texts and 1 plots written" in capsys.readouterr().out
     files = written(root)
     assert set(files) == {
         "README.md",
@@ -66,8 +66,8 @@ def test_check_says_what_is_stale_and_writes_nothing(root, capsys):
     capsys.readouterr()
     assert reported(root, "--check") == 1
     said = capsys.readouterr().out
-    assert "reproduction.md is not what the results say; run hub/report.py" in said
-    assert "index.html is not what" in said
+    assert "reproduction.md is out of date; run hub/report.py" in said
+    assert "index.html is out of date" in said
     assert written(root) == before
 
 
@@ -77,8 +77,8 @@ def test_pictures_are_missed_and_those_of_nobody_removed(root, capsys):
     stray = picture.rename(picture.with_name("epochs_resnet20_digitslt_xy.png"))
     assert reported(root, "--check") == 1
     said = capsys.readouterr().out
-    assert f"{picture} is not what" in said
-    assert f"{stray} is not what" in said
+    assert f"{picture} is out of date" in said
+    assert f"{stray} is out of date" in said
     assert reported(root) == 0
     assert picture.is_file()
     assert not stray.exists()
@@ -89,7 +89,7 @@ def test_a_table_of_no_results_any_more_is_found_and_removed(root, capsys):
     stray = root / "results" / "results-cifar10lt.csv"
     stray.touch()
     assert reported(root, "--check") == 1
-    assert "results-cifar10lt.csv is not what the results say" in capsys.readouterr().out
+    assert "results-cifar10lt.csv is out of date" in capsys.readouterr().out
     assert reported(root) == 0
     assert not stray.exists()
 
@@ -102,7 +102,7 @@ def test_notes_stand_below_their_table(root, capsys):
     assert f"- `{name}`: in bfloat16, on other images\n" in (root / "docs" / "reproduction.md").read_text()
     (root / "results" / "notes.yaml").write_text("resnet32_cifar100lt_vs_sgd: nobody ran it")
     assert reported(root) == 2
-    assert "has notes on resnet32_cifar100lt_vs_sgd, of which there is no result" in capsys.readouterr().err
+    assert "has notes on resnet32_cifar100lt_vs_sgd, which have no result" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_notes_stand_below_their_table(root, capsys):
         ),
         (
             lambda root: (root / "README.md").write_text("no table"),
-            "README.md must hold the lines <!-- report: zoo --> and <!-- end of zoo --> once",
+            "README.md must have the lines <!-- report: zoo --> and <!-- end of zoo --> once",
         ),
         (lambda root: (root / "results" / "notes.yaml").write_text("- a\n- b"), "notes.yaml must be YAML"),
         (lambda root: (root / "results" / "notes.yaml").write_text("{"), "notes.yaml must be YAML"),

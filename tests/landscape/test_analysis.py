@@ -7,7 +7,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data import Subset, make_groups
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
@@ -37,7 +37,7 @@ def test_a_row_says_what_was_measured(tmp_path, digits):
     document = analyse(tmp_path / "out", digits, ["9"], Settings(probes=2))
     (row,) = document["spectra"]
     images, labels = next(iter(make_batches(of_classes(digits[0], (9,)), RECIPE, QUICK, CPU)))
-    model = hub.load_checkpoint(read_subject(NAME).folder).eval()
+    model = checkpoints.load_checkpoint(read_subject(NAME).folder).eval()
     loss = torch.nn.functional.cross_entropy(model(images), labels)
     gradient = torch.autograd.grad(loss, list(model.parameters()))
     norm = torch.nn.utils.get_total_norm(gradient)

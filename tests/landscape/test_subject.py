@@ -5,9 +5,9 @@ import pytest
 import timm
 import torch
 
-from ltzoo import hub
+from ltzoo import checkpoints
+from ltzoo.checkpoints import PACKAGED
 from ltzoo.errors import InputError
-from ltzoo.hub import PACKAGED
 from ltzoo.landscape import read_subject, read_subjects
 from ltzoo.landscape.subject import Subject
 
@@ -20,7 +20,7 @@ def changed(tmp_path):
 
     def make(name="copy", **changes):
         folder = tmp_path / name
-        with hub.new_checkpoint(folder) as fresh:
+        with checkpoints.new_checkpoint(folder) as fresh:
             for file in ("model.safetensors", "config.json"):
                 (fresh / file).write_bytes((PACKAGED / SGD / file).read_bytes())
             config = json.loads((fresh / "config.json").read_text()) | changes
@@ -35,7 +35,7 @@ def test_a_name_is_the_run_that_the_zoo_keeps():
     subject = read_subject(SGD)
     assert (subject.recipe.name, subject.epoch) == (SGD, 40)
     assert subject.label == f"{SGD}.seed{subject.seed} after epoch 40"
-    assert subject.weights_sha256 == hub.read_manifest(PACKAGED / SGD)["model.safetensors"]
+    assert subject.weights_sha256 == checkpoints.read_manifest(PACKAGED / SGD)["model.safetensors"]
 
 
 def test_a_folder_goes_with_and_without_its_scheme(changed):
@@ -63,7 +63,7 @@ def test_what_no_run_wrote_is_refused(changed, changes, said):
 
 def test_a_checkpoint_of_timms_own_is_refused(tmp_path):
     torch.manual_seed(0)
-    hub.save_checkpoint(tmp_path / "plain", timm.create_model("resnet20_cifar"))
+    checkpoints.save_checkpoint(tmp_path / "plain", timm.create_model("resnet20_cifar"))
     with pytest.raises(InputError, match="names no recipe"):
         read_subject(str(tmp_path / "plain"))
 

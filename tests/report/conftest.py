@@ -1,5 +1,5 @@
 """The checkpoint of a finished run, as tests/hub has it."""
 
-from tests.hub.conftest import as_recipe, checkpoint
+from tests.checkpoints.conftest import as_recipe, checkpoint
 
 __all__ = ["as_recipe", "checkpoint"]

@@ -7,20 +7,28 @@ from dataclasses import replace
 import pytest
 
 from collect import RESULTS
-from ltzoo.hub import PACKAGED, write_card
-from ltzoo.hub.manifest import write_manifest
+from ltzoo.checkpoints import PACKAGED, write_card
+from ltzoo.checkpoints.files import write_manifest
 from ltzoo.registry import list_recipes
-from ltzoo.report import contradictions, is_there, place_of, read_results, result_of, weights_in, write_result
-from tests.hub.checkpoints import NAME, change_config, change_weights, flip_bit, refused
+from ltzoo.report import (
+    contradictions,
+    has_result,
+    read_results,
+    result_from_checkpoint,
+    write_result,
+    zoo_path,
+    zoo_weights,
+)
+from tests.checkpoints.changes import NAME, change_config, change_weights, flip_bit, refused
 from tests.report.results import entry, result
 
 PLACE = "hub/zoo"
 
 
 def test_a_checkpoint_gives_figures_curve_seconds_machine_and_hashes(as_recipe, finished_run):
-    found = result_of(as_recipe)
+    found = result_from_checkpoint(as_recipe)
     assert (found.model, found.seed, found.benchmark, found.architecture) == (NAME, 0, "digitslt", "resnet20_cifar")
-    assert found.place.as_posix() == f"{NAME}/seed0.json"
+    assert found.path.as_posix() == f"{NAME}/seed0.json"
     metrics = json.loads((as_recipe / "metrics.json").read_text())
     assert {rule: figures.overall for rule, figures in found.figures.items()} == {
         rule: metrics[rule]["overall"] for rule in ("last", "best")
@@ -33,7 +41,7 @@ def test_a_checkpoint_gives_figures_curve_seconds_machine_and_hashes(as_recipe, 
     assert found.run["machine"]
     assert found.run["device"] == "cpu"
     assert found.subset_sha256 == metrics["subset_sha256"]
-    assert found.weights_sha256 == weights_in(as_recipe.parent, NAME)
+    assert found.weights_sha256 == zoo_weights(as_recipe.parent, NAME)
 
 
 @pytest.mark.parametrize(
@@ -43,10 +51,10 @@ def test_a_checkpoint_gives_figures_curve_seconds_machine_and_hashes(as_recipe, 
 )
 def test_a_result_is_read_back_as_it_was_written(found, tmp_path):
     path = write_result(tmp_path, found)
-    assert path == tmp_path / found.place
+    assert path == tmp_path / found.path
     assert read_results(tmp_path) == [found]
-    assert is_there(tmp_path, found)
-    assert is_there(tmp_path, replace(found, weights="elsewhere", run=found.run | {"seconds": 1.0}, versions={}))
+    assert has_result(tmp_path, found)
+    assert has_result(tmp_path, replace(found, weights="elsewhere", run=found.run | {"seconds": 1.0}, versions={}))
     first = path.read_bytes()
     write_result(tmp_path, found)
     assert path.read_bytes() == first
@@ -56,11 +64,11 @@ def test_a_result_is_read_back_as_it_was_written(found, tmp_path):
 def test_names_that_tables_would_read_otherwise_are_refused(name, tmp_path):
     path = write_result(tmp_path, entry())
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model": name}))
-    refused(lambda: read_results(tmp_path), "a model's name must be one line of text|is a recipe's name")
+    refused(lambda: read_results(tmp_path), "a model's name must be one line of text|is the name of a recipe")
 
 
 def test_a_name_that_is_no_files_stays_in_its_folder():
-    place = entry(model="../../a b:c/ü").place
+    place = entry(model="../../a b:c/ü").path
     assert place.parent.as_posix() == "entries"
     assert "/" not in place.name
     assert " " not in place.name
@@ -69,11 +77,11 @@ def test_a_name_that_is_no_files_stays_in_its_folder():
 def test_a_recipe_and_seed_have_one_result(tmp_path):
     write_result(tmp_path, result(accuracy=50.0))
     refused(
-        lambda: is_there(tmp_path, result(accuracy=51.0)),
+        lambda: has_result(tmp_path, result(accuracy=51.0)),
         r"another result of that run .overall 50.00, here 51.00; it differs in figures.",
     )
-    assert not is_there(tmp_path, result(seed=1, accuracy=51.0))
-    path = tmp_path / result().place
+    assert not has_result(tmp_path, result(seed=1, accuracy=51.0))
+    path = tmp_path / result().path
     shutil.copyfile(path, path.with_name("seed1.json"))
     refused(lambda: read_results(tmp_path), r"seed1.json holds the result of .*ce_sgd/seed0: that run would have two")
 
@@ -142,17 +150,17 @@ def test_files_that_hold_something_else_are_named(text, tmp_path):
 )
 def test_a_checkpoint_without_a_result_is_named(damage, match, checkpoint):
     damage(checkpoint)
-    refused(lambda: result_of(checkpoint), match)
+    refused(lambda: result_from_checkpoint(checkpoint), match)
 
 
 def test_precision_is_no_other_recipe(checkpoint):
     recipe = json.loads((checkpoint / "config.json").read_text())["recipe"]
     change_config(checkpoint, recipe=recipe | {"precision": "bfloat16"})
-    assert result_of(checkpoint).recipe.precision == "bfloat16"
+    assert result_from_checkpoint(checkpoint).recipe.precision == "bfloat16"
 
 
 def kept(checkpoint):
-    return replace(result_of(checkpoint), weights=PLACE)
+    return replace(result_from_checkpoint(checkpoint), weights=PLACE)
 
 
 def test_what_is_kept_is_what_was_measured(checkpoint):
@@ -162,7 +170,9 @@ def test_what_is_kept_is_what_was_measured(checkpoint):
     assert "no result says that its weights" in contradictions([other], zoo, PLACE)[NAME]
     assert "2 results say" in contradictions([measured, replace(other, weights=PLACE)], zoo, PLACE)[NAME]
     better = replace(measured.figures["last"], overall=99.0)
-    assert "says otherwise than" in contradictions([replace(measured, figures={"last": better})], zoo, PLACE)[NAME]
+    assert (
+        "differs from the checkpoint" in contradictions([replace(measured, figures={"last": better})], zoo, PLACE)[NAME]
+    )
     missing = replace(result("resnet20_digitslt_ce_sam"), weights=PLACE)
     assert "where there is none" in contradictions([measured, missing], zoo, PLACE)["resnet20_digitslt_ce_sam"]
 
@@ -172,7 +182,7 @@ def test_other_weights_and_damage_are_contradictions(checkpoint):
     change_weights(checkpoint, lambda weights: weights["fc.weight"].neg_())
     write_card(checkpoint)
     write_manifest(checkpoint)
-    assert "of other weights" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
+    assert "measured on other weights" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     flip_bit(checkpoint / "model.safetensors")
     assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     (checkpoint / "model.safetensors").unlink()
@@ -182,13 +192,13 @@ def test_other_weights_and_damage_are_contradictions(checkpoint):
 def test_a_place_is_a_path_from_where_the_results_are(tmp_path):
     (tmp_path / "hub" / "zoo").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "hub" / "zoo")
-    assert place_of(tmp_path / "hub" / "zoo", tmp_path / "results") == PLACE
-    assert place_of(tmp_path / "link", tmp_path / "results") == PLACE
-    assert place_of(PACKAGED, RESULTS) == PLACE
+    assert zoo_path(tmp_path / "hub" / "zoo", tmp_path / "results") == PLACE
+    assert zoo_path(tmp_path / "link", tmp_path / "results") == PLACE
+    assert zoo_path(PACKAGED, RESULTS) == PLACE
 
 
 def test_the_zoo_and_the_results_that_come_with_the_package_agree():
     results = read_results(RESULTS)
-    assert contradictions(results, PACKAGED, place_of(PACKAGED, RESULTS)) == {}
+    assert contradictions(results, PACKAGED, zoo_path(PACKAGED, RESULTS)) == {}
     trained = set(list_recipes("resnet20_digitslt_*"))
     assert {found.model for found in results if found.weights} >= trained

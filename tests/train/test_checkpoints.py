@@ -9,7 +9,7 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data.batches import EvalBatches
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
@@ -86,14 +86,14 @@ def test_a_kept_checkpoint_is_whole_and_has_no_figures(run):
             "model.safetensors",
             "test/rand_tensors.safetensors",
         }
-        assert hub.damaged_files(folder) == []
+        assert checkpoints.damaged_files(folder) == []
 
 
 def test_its_description_is_that_of_the_last_with_an_epoch_and_without_figures(run):
     last = json.loads((run.checkpoint / "config.json").read_text())
     expected = {key: value for key, value in last.items() if key != "metrics"}
     for epoch in (1, 2):
-        assert hub.read_config(run.saved_epoch(epoch, 2)) == expected | {"epoch": epoch}
+        assert checkpoints.read_config(run.saved_epoch(epoch, 2)) == expected | {"epoch": epoch}
         card = (run.saved_epoch(epoch, 2) / "README.md").read_text()
         assert f"\nEpoch {epoch} of 2, seed 0; " in card
         assert "Last epoch" not in card

@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 import ltzoo
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.cli import train as train_command
 from ltzoo.data import ModelInput
 from ltzoo.evaluate import pictures
@@ -96,7 +96,7 @@ def test_the_run_folder_holds_everything(trained):
 
 
 def test_the_checkpoint_says_which_classes_there_were_and_how_images_reach_it(trained):
-    config = hub.read_config(trained.checkpoint)
+    config = checkpoints.read_config(trained.checkpoint)
     assert config["label_names"] == ["ant", "bee", "cat"]
     assert config["class_counts"] == [9, 5, 3]
     assert config["groups"] == {"count": {"head": [], "mid": [], "tail": [0, 1, 2]}}
@@ -131,7 +131,7 @@ def test_ltzoo_and_timm_load_it(trained):
     one, other = (model.eval()(images) for model in models)
     assert torch.equal(one, other) and one.shape == (2, 3)
     assert ltzoo.create_model(name, pretrained=True, num_classes=7).eval()(images).shape == (2, 7)
-    verdict = hub.verify_checkpoint(trained.checkpoint, Path("data"), torch.device("cpu"))
+    verdict = checkpoints.verify_checkpoint(trained.checkpoint, Path("data"), torch.device("cpu"))
     assert (verdict.differences, verdict.unmeasured[:24]) == ((), "its images lie in files;")
 
 
@@ -161,7 +161,7 @@ def test_everything_at_once_moves_every_weight_and_keeps_the_average(data, tmp_p
     plain, average = ({k: v for k, v in state.items() if k.startswith(part)} for part in ("model.", "ema."))
     assert len(plain) == len(average) > 50
     assert moved({k.removeprefix("ema."): v for k, v in average.items()}, state_of(folder))
-    kept = load_file(folder.checkpoint / hub.WEIGHTS)
+    kept = load_file(folder.checkpoint / checkpoints.WEIGHTS)
     assert all(torch.equal(value, average[f"ema.{key}"].to(value.dtype)) for key, value in kept.items())
     overrides = yaml.safe_load(folder.recipe.read_text())["overrides"]
     assert overrides["optimizer.kind"] == ["sgd", "adamw"] and overrides["views.0.mixup"] == [0.0, 0.2]
@@ -182,7 +182,7 @@ def test_held_out_images_are_measured_and_not_trained_on(amount, counts, images,
     folder = run(data / "train", tmp_path, "--hold-out", amount)  # no test split is needed
     metrics, subset = json.loads(folder.metrics.read_text()), json.loads(folder.subset.read_text())
     assert (metrics["last"]["class_counts"], metrics["last"]["images"]) == (counts, images)
-    assert hub.read_config(folder.checkpoint)["class_counts"] == counts
+    assert checkpoints.read_config(folder.checkpoint)["class_counts"] == counts
     assert metrics["last"]["rule"] == "last epoch on held-out images"
     assert metrics["overrides"]["hold_out"] == [None, json.loads(amount)]
     assert (subset["rule"], len(subset["indices"])) == (f"whole, {amount} held out", sum(counts))
@@ -229,7 +229,7 @@ def test_groups_can_be_thirds(data, tmp_path):
     last = json.loads(folder.metrics.read_text())["last"]
     assert list(last["groups"]) == ["thirds", "count"]
     assert list(last["groups"]["thirds"].values()) == last["per_class"]
-    assert hub.read_config(folder.checkpoint)["groups"] == {"thirds": {"head": [0], "mid": [1], "tail": [2]}}
+    assert checkpoints.read_config(folder.checkpoint)["groups"] == {"thirds": {"head": [0], "mid": [1], "tail": [2]}}
 
 
 @pytest.mark.parametrize("method", ["sgd", "ssesam"])
@@ -253,7 +253,7 @@ def test_frozen_batchnorm_leaves_the_statistics_and_trains_the_weights(method, d
 
 def test_a_vit_sees_images_of_another_size(data, tmp_path):
     folder = run(data, tmp_path, "--arch", "test_vit", "--img-size", "48", "--epochs", "1")
-    config = hub.read_config(folder.checkpoint)
+    config = checkpoints.read_config(folder.checkpoint)
     assert config["model_args"]["img_size"] == [48, 48] and config["pretrained_cfg"]["input_size"] == [3, 48, 48]
     name = f"local-dir:{folder.checkpoint}"
     for create in (ltzoo.create_model, timm.create_model):

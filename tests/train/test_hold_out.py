@@ -11,13 +11,13 @@ from accelerate.state import AcceleratorState
 
 import collect
 import publish
+from ltzoo.checkpoints import verify_checkpoint
 from ltzoo.cli import validate as validate_command
 from ltzoo.cli.train_report import report
 from ltzoo.data.batches import EvalBatches
 from ltzoo.data.memory import load_held_out, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import pictures, predict
-from ltzoo.hub import verify_checkpoint
 from ltzoo.recipes import PaperRule, registry
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, images, train

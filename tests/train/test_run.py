@@ -11,7 +11,7 @@ import yaml
 from accelerate import Accelerator, tracking
 from safetensors.torch import load_file
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data.batches import EvalBatches
 from ltzoo.data.memory import load_test, load_train
 from ltzoo.errors import InputError
@@ -201,7 +201,7 @@ def test_the_file_of_the_rules_own_images_is_no_override(tmp_path, finished_run)
 
 
 def test_the_checkpoint_says_what_it_is(finished_run):
-    config = hub.read_config(finished_run.checkpoint)
+    config = checkpoints.read_config(finished_run.checkpoint)
     assert config["recipe"]["name"] == "resnet20_digitslt_ce_sgd"
     assert config["class_counts"][0] == 130
     assert config["groups"]["mislas"]["tail"] == [7, 8, 9]

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFound
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ltzoo import hub
+from ltzoo import checkpoints
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, override
@@ -25,8 +25,8 @@ from ltzoo.recipes.model import build_model, view_of
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions
 from ltzoo.train.start import find_start, load_start
+from tests.checkpoints.changes import change_config
 from tests.each import check_each
-from tests.hub.checkpoints import change_config
 from tests.train.folders import files_of, plant_splits, refused, run
 
 RGB, GREY = "resnet32_cifar100lt_ce_sgd", "resnet20_digitslt_ce_sgd"
@@ -114,7 +114,7 @@ def test_the_classifier_of_the_very_same_classes_is_kept(name):
 
 
 def test_the_classifier_of_a_folder_with_the_checkpoints_classes_is_kept():
-    names = tuple(hub.read_config(hub.PACKAGED / RGB)["label_names"])
+    names = tuple(checkpoints.read_config(checkpoints.PACKAGED / RGB)["label_names"])
     same, reordered = begin(from_(RGB), names), begin(from_(RGB), (*names[1:], names[0]))
     check(same.weights, stored())
     check(reordered.weights, stored(), reordered.fresh)
@@ -172,7 +172,7 @@ class Code:
 def test_files_that_hold_no_weights_are_one_line_and_run_nothing(tmp_path):
     buffer = io.BytesIO()
     torch.save(stored(), buffer)
-    good = {".pth": buffer.getvalue(), ".safetensors": (hub.PACKAGED / RGB / hub.WEIGHTS).read_bytes()}
+    good = {".pth": buffer.getvalue(), ".safetensors": (checkpoints.PACKAGED / RGB / checkpoints.WEIGHTS).read_bytes()}
     code = Code(tmp_path / "ran")
     contents = [(suffix, content[:keep]) for suffix, content in good.items() for keep in (0, 9, 1000, -100)]
     contents += [(".pth", good[".safetensors"]), (".safetensors", good[".pth"]), (".pth.tar", b"text")]
@@ -230,10 +230,10 @@ def test_weights_that_are_not_there_are_one_line(initial, match, tmp_path, monke
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path):
-    folder = shutil.copytree(hub.PACKAGED / RGB, tmp_path / "checkpoint")
-    (folder / hub.WEIGHTS).write_bytes((folder / hub.WEIGHTS).read_bytes()[:-1])
+    folder = shutil.copytree(checkpoints.PACKAGED / RGB, tmp_path / "checkpoint")
+    (folder / checkpoints.WEIGHTS).write_bytes((folder / checkpoints.WEIGHTS).read_bytes()[:-1])
     one_line("model.safetensors is damaged", begin, from_(f"local-dir:{folder}"))
-    cfg = hub.read_config(hub.PACKAGED / RGB)["pretrained_cfg"]
+    cfg = checkpoints.read_config(checkpoints.PACKAGED / RGB)["pretrained_cfg"]
     changes = [{"mean": None}, {"std": [1, 1, 0]}, {"input_size": [3, None, 32]}, {"crop_pct": "x"}]
 
     def check_cfg(change):
@@ -307,8 +307,8 @@ def test_pretrained_weights_are_taken_and_seen_as_timm_saw_them(monkeypatch):
 
 
 def test_images_are_seen_as_the_checkpoint_saw_them_unless_the_recipe_says_otherwise(tmp_path):
-    folder = shutil.copytree(hub.PACKAGED / RGB, tmp_path / "checkpoint")
-    cfg = hub.read_config(folder)["pretrained_cfg"]
+    folder = shutil.copytree(checkpoints.PACKAGED / RGB, tmp_path / "checkpoint")
+    cfg = checkpoints.read_config(folder)["pretrained_cfg"]
     cfg |= {"input_size": [3, 40, 40], "mean": [0.4, 0.5, 0.6], "std": [0.3, 0.2, 0.1], "crop_pct": 0.8}
     change_config(folder, pretrained_cfg=cfg)
     initial = f"local-dir:{folder}"
@@ -334,8 +334,8 @@ def test_images_are_seen_as_the_checkpoint_saw_them_unless_the_recipe_says_other
 def test_a_vits_weights_are_brought_to_another_image_size(of_file, size, tmp_path):
     torch.manual_seed(0)
     model = timm.create_model("test_vit", img_size=32, num_classes=5)
-    hub.save_checkpoint(tmp_path / "checkpoint", model, {"img_size": 32})
-    weights = tmp_path / "checkpoint" / hub.WEIGHTS
+    checkpoints.save_checkpoint(tmp_path / "checkpoint", model, {"img_size": 32})
+    weights = tmp_path / "checkpoint" / checkpoints.WEIGHTS
     initial = weights if of_file else f"local-dir:{tmp_path / 'checkpoint'}"
     begun = begin(from_(initial, "test_vit", size=size))
     fitted = timm.models.vision_transformer.checkpoint_filter_fn(

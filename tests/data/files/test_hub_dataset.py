@@ -12,9 +12,9 @@ import pytest
 from timm.data.readers import create_reader
 
 from ltzoo.data.files import check_coverage, check_present
+from tests.checkpoints.hub_session import HUB
 from tests.data.files.dataset_hub import NAME, DataSetHub
 from tests.data.files.trees import check_reader, content_of, encoded, opened, plant, refused
-from tests.hub.session import HUB
 
 datasets = pytest.importorskip("datasets")
 

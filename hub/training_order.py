@@ -1,0 +1,56 @@
+"""The order in which the zoo is trained: the papers' main tables first."""
+
+from collections.abc import Iterable, Sequence
+
+from ltzoo.recipes import Recipe
+
+Job = tuple[Recipe, int]
+"""A recipe and a seed."""
+
+_LOSSES = ("vs", "la", "ldam_drw", "ce_drw", "ce")
+_PERTURBATIONS = ("ssesam", "sam", "imbsam", "sgd")
+_MAIN = ("cifar100lt", "cifar10lt")
+
+
+def in_order(recipes: Iterable[Recipe], seeds: Sequence[int]) -> list[Job]:
+    """Order runs, most important first.
+
+    ResNet-32 on the two benchmarks with IF 100, by loss and then by perturbation; the other rows of Rangwani 2022;
+    ResNet-34 with IF 100 (Lyu 2025); step imbalance; IF 50; all others. Then the same for the next seed.
+
+    Args:
+        recipes: the recipes to train.
+        seeds: the seeds, in this order.
+    """
+    ranked = sorted(recipes, key=_rank)
+    return [(recipe, seed) for seed in seeds for recipe in ranked]
+
+
+def _rank(recipe: Recipe) -> tuple[int, int, int, int]:
+    """Return the sort key of a recipe: stage, loss, benchmark, perturbation; equal ones keep the registry's order."""
+    words = recipe.name.split("_")  # a custom recipe has at least two
+    architecture, benchmark, loss, perturbation = words[0], words[1], "_".join(words[2:-1]), words[-1]
+    return (
+        _stage(recipe, architecture, benchmark, loss, perturbation),
+        _index(_LOSSES, loss),
+        _index(_MAIN, benchmark),
+        _index(_PERTURBATIONS, perturbation),
+    )
+
+
+def _stage(recipe: Recipe, architecture: str, benchmark: str, loss: str, perturbation: str) -> int:
+    if architecture == "resnet32" and benchmark in _MAIN and loss in _LOSSES and perturbation in _PERTURBATIONS:
+        return 0
+    if architecture == "resnet32" and benchmark in _MAIN:
+        return 1 if recipe.published else 6
+    if architecture == "resnet34" and benchmark in _MAIN:
+        return 2
+    if benchmark.endswith("step"):
+        return 3
+    if benchmark.endswith("lt50"):
+        return 4
+    return 5 if recipe.protocol == "digits" else 6
+
+
+def _index(order: Sequence[str], word: str) -> int:
+    return order.index(word) if word in order else len(order)

@@ -1,0 +1,128 @@
+"""The files of a checkpoint: their names, and the manifest with their SHA-256 hashes."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from ltzoo.atomic_write import atomic_write
+from ltzoo.errors import InputError
+
+CONFIG = "config.json"
+"""What timm needs to build the model, with recipe, class names and counts, groups, metrics, subset and versions.
+For weights of an earlier epoch, also the number of epochs that they were trained."""
+
+WEIGHTS = "model.safetensors"
+"""The state dict. The last epoch's is in float16 if that changes no class's accuracy, every other one in float32."""
+
+METRICS = "metrics.json"
+"""All figures."""
+
+SUMMARY = "summary.csv"
+"""The training curve, one row per epoch."""
+
+CLASSES_PICTURE, CURVES_PICTURE = "classes.png", "curves.png"
+"""Accuracy of each class over its number of training images; the training curves."""
+
+EXAMPLE = "test/rand_tensors.safetensors"
+"""An `input`, and the `output` of the stored weights for it, computed in float32 on a CPU."""
+
+CARD = "README.md"
+"""The model card."""
+
+MANIFEST = "SHA256SUMS"
+"""The SHA-256 of every other file, in the format of `sha256sum --check`."""
+
+FILES = (CONFIG, WEIGHTS, METRICS, SUMMARY, CLASSES_PICTURE, CURVES_PICTURE, EXAMPLE, CARD)
+"""The files that the manifest covers. Other files beside them, such as a licence on the Hub, are ignored."""
+
+_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+_MEGABYTE = 2**20
+
+
+class DamagedError(InputError):
+    """A file of a checkpoint is missing or has another content than was written."""
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the manifest of a checkpoint's files."""
+    present = [name for name in FILES if (folder / name).is_file()]
+    lines = [f"{_sha256((folder / name).read_bytes())}  {name}\n" for name in sorted(present)]
+    with atomic_write(folder / MANIFEST) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, str] | None:
+    """Read a checkpoint's manifest.
+
+    Returns:
+        File name to SHA-256; None without a manifest, as in timm's own checkpoints.
+
+    Raises:
+        DamagedError: the file is not a manifest.
+        InputError: it is too long, or names a file outside the folder.
+    """
+    if not (folder / MANIFEST).is_file():
+        return None
+    lines = _read(folder, MANIFEST, _MEGABYTE).decode("utf-8", "replace").splitlines()
+    listed = {match[2]: match[1] for match in map(_LINE.fullmatch, lines) if match}
+    if not listed or len(listed) != len(lines):
+        raise DamagedError(f"{folder / MANIFEST} is damaged; fetch the checkpoint again")
+    for name in listed:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in name:
+            raise InputError(f"{folder / MANIFEST} names {name!r}, outside the checkpoint; do not use this checkpoint")
+    return listed
+
+
+def read_file(folder: Path, name: str, megabytes: int | None = None) -> bytes:
+    """Read a file of a checkpoint and compare its hash with the manifest, if there is one.
+
+    Args:
+        folder: the checkpoint.
+        name: the file's path in the folder.
+        megabytes: the largest size allowed; None for no limit.
+
+    Raises:
+        DamagedError: the file is missing, unreadable, or not the one in the manifest.
+        InputError: it is too long.
+    """
+    content = _read(folder, name, megabytes and megabytes * _MEGABYTE)
+    manifest = read_manifest(folder)
+    if manifest is not None and manifest.get(name) != _sha256(content):
+        raise DamagedError(f"{folder / name} is damaged: it is not the file that {MANIFEST} lists; fetch it again")
+    return content
+
+
+def damaged_files(folder: Path, names: Iterable[str] | None = None) -> list[str]:
+    """List the files that are missing or differ from the manifest.
+
+    Args:
+        folder: a checkpoint with a manifest.
+        names: the files to check; None for every file that is listed or belongs to a checkpoint.
+    """
+    listed = read_manifest(folder) or {}
+    checked = {*listed, *(name for name in FILES if (folder / name).is_file())} if names is None else set(names)
+    return sorted(name for name in checked if not _matches(folder, name, listed.get(name)))
+
+
+def _matches(folder: Path, name: str, expected: str | None) -> bool:
+    try:
+        return _sha256(_read(folder, name, None)) == expected
+    except DamagedError:
+        return False
+
+
+def _read(folder: Path, name: str, at_most: int | None) -> bytes:
+    path = folder / name
+    try:
+        size = path.stat().st_size
+        if at_most is not None and size > at_most:
+            raise InputError(f"{path} has {size / _MEGABYTE:.1f} MiB, too many for a checkpoint of timm or ltzoo")
+        return path.read_bytes()
+    except OSError as error:
+        raise DamagedError(f"{path} is missing or cannot be read ({error.strerror}); a checkpoint has it") from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

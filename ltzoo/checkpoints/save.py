@@ -1,0 +1,151 @@
+"""Save a model as a checkpoint, replacing the folder as a whole."""
+
+import copy
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from timm.models import save_for_hf
+from torch import Tensor, nn
+
+from ltzoo.checkpoints.card import write_card
+from ltzoo.checkpoints.config import WRITER
+from ltzoo.checkpoints.files import CONFIG, EXAMPLE, read_file, write_manifest
+from ltzoo.checkpoints.load import load_checkpoint
+from ltzoo.errors import InputError
+
+_ROUNDING = 1e-3
+"""Tolerance between two outputs, relative to the largest absolute value."""
+
+
+def save_checkpoint(folder: Path, model: nn.Module, model_args: Mapping[str, Any] | None = None) -> None:
+    """Save a model as a checkpoint without figures.
+
+    Args:
+        folder: where to write; an existing checkpoint is replaced as a whole.
+        model: a timm model.
+        model_args: arguments that `timm.create_model` needs to build the model again.
+
+    Raises:
+        InputError: it is not a timm model, or timm cannot build it again.
+    """
+    with new_checkpoint(folder) as fresh:
+        write_model(fresh, model, model_args)
+        write_card(fresh)
+
+
+@contextmanager
+def new_checkpoint(folder: Path) -> Iterator[Path]:
+    """Write a checkpoint into a temporary folder that finally gets its manifest and replaces `folder`.
+
+    After an error the old checkpoint stays. A folder cannot be replaced by one rename, so the old one is first renamed
+    to `.NAME.old`; if the process is killed in between, the next call puts it back.
+
+    Args:
+        folder: the checkpoint to write or to replace.
+
+    Yields:
+        An empty folder to write to.
+    """
+    fresh, old = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
+    _restore(folder, old)
+    for left_over in (fresh, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        write_manifest(fresh)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        _restore(folder, old)
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _restore(folder: Path, old: Path) -> None:
+    """Put back a checkpoint that was moved away and not replaced."""
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+
+
+def write_model(
+    folder: Path, model: nn.Module, model_args: Mapping[str, Any] | None = None, half: bool = False
+) -> None:
+    """Write weights, `config.json`, and an example input with the output of the stored weights.
+
+    The model is then built again from these files, and its output compared.
+
+    Args:
+        folder: an empty folder, or one with an earlier attempt.
+        model: a timm model.
+        model_args: arguments that `timm.create_model` needs to build the model again.
+        half: store the weights in float16.
+
+    Raises:
+        InputError: it is not a timm model, or timm cannot build it again.
+    """
+    if not isinstance(getattr(model, "pretrained_cfg", None), dict):
+        raise InputError(f"a checkpoint holds a model made by timm.create_model, not {type(model).__name__}")
+    stored = copy.deepcopy(model).cpu()
+    stored = stored.half() if half else stored.float()
+    try:
+        save_for_hf(stored, str(folder), dict(WRITER), dict(model_args or {}), safe_serialization=True)
+    except ValueError as error:
+        raise InputError(f"the model cannot be described: {error}") from error
+    write_manifest(folder)
+    again = "pass the arguments of timm.create_model as model_args, and change nothing in a model but its weights"
+    try:
+        built = load_checkpoint(folder)
+    except InputError as error:
+        raise InputError(f"timm cannot build the model again ({error}); {again}") from error
+    size = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["pretrained_cfg"]["input_size"]
+    images = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
+    output, expected = run_on_cpu(built, images), run_on_cpu(stored, images)
+    if not same_output(output, expected):
+        raise InputError(f"timm builds another model from what is stored: its output differs; {again}")
+    (folder / EXAMPLE).parent.mkdir(exist_ok=True)
+    save_file({"input": images, "output": output}, folder / EXAMPLE)
+
+
+def run_on_cpu(model: nn.Module, images: Tensor) -> Tensor:
+    """Compute a model's output in evaluation mode, in float32 on a CPU."""
+    with torch.no_grad():
+        return model.cpu().float().eval()(images)
+
+
+def same_output(output: Tensor, expected: Tensor) -> bool:
+    """Return whether two outputs are equal up to the rounding of another processor or memory format."""
+    largest = float(expected.abs().max()) if expected.numel() else 0.0
+    return output.shape == expected.shape and torch.allclose(
+        output, expected, rtol=0, atol=_ROUNDING * largest, equal_nan=True
+    )
+
+
+def read_example(folder: Path) -> tuple[Tensor, Tensor]:
+    """Read a checkpoint's example.
+
+    Returns:
+        An input batch, and the output of the stored weights for it.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        tensors = load(read_file(folder, EXAMPLE))
+        return tensors["input"], tensors["output"]
+    except (SafetensorError, KeyError) as error:
+        raise InputError(f"{folder / EXAMPLE} is damaged; fetch the checkpoint again") from error
+
+
+def update_config(folder: Path, values: Mapping[str, Any]) -> None:
+    """Set top-level keys of a checkpoint's `config.json`."""
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8")) | values
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

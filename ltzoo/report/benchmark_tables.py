@@ -1,0 +1,98 @@
+"""Tables of all results of a benchmark: Markdown, and CSV with timm's columns."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from ltzoo.checkpoints import COLUMN_TITLES
+from ltzoo.evaluate import RESULT_COLUMNS, markdown_table
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.model import build_model
+from ltzoo.report.model_results import COLUMNS, ModelResults
+
+CSV_COLUMNS = (
+    *RESULT_COLUMNS,
+    "groups",
+    "n",
+    "top1_std",
+    "head_std",
+    "mid_std",
+    "tail_std",
+    "precision",
+    "published_top1",
+)
+"""`RESULT_COLUMNS` of the last epoch, as means over the seeds; standard deviations; the published accuracy."""
+
+
+def group_by_benchmark(models: Mapping[str, ModelResults]) -> dict[str, list[ModelResults]]:
+    """Group models by benchmark, sorted by overall accuracy, the highest first."""
+    gathered: dict[str, list[ModelResults]] = {}
+    for model in models.values():
+        gathered.setdefault(model.results[0].benchmark, []).append(model)
+    return {
+        benchmark: sorted(found, key=lambda s: (-s.spreads()["overall"].mean, s.name))
+        for benchmark, found in sorted(gathered.items())
+    }
+
+
+def benchmark_table(models: Sequence[ModelResults]) -> str:
+    """Format mean and standard deviation of the last epoch beside the published overall accuracy, as Markdown."""
+    rows = []
+    for model in models:
+        spreads, result = model.spreads(), model.results[0]
+        rows.append(
+            [
+                f"`{model.name}`" if result.recipe else f"`{model.name}` (external)",
+                *(str(spreads[column]) if column in spreads else "" for column in COLUMNS),
+                result.groups,
+                str(len(model.results)),
+                model.precisions,
+                _printed(model),
+            ]
+        )
+    return markdown_table(["recipe", *COLUMN_TITLES.values(), "groups", "n", "precision", "published or claimed"], rows)
+
+
+def _printed(model: ModelResults) -> str:
+    result = model.results[0]
+    if result.claim:
+        return f"[{result.claim.overall:.1f}]({result.claim.source})"
+    found = [figure for figure in (result.recipe.published if result.recipe else ()) if figure.mean.overall is not None]
+    return ", ".join(f"{figure.mean.overall:.1f} ({figure.paper}, {figure.table})" for figure in found)
+
+
+def csv_text(models: Sequence[ModelResults]) -> str:
+    """Format the models of a benchmark as CSV, one row each."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows(_cells(model) for model in models)
+    return file.getvalue()
+
+
+def _cells(model: ModelResults) -> list[str]:
+    spreads, result = model.spreads(), model.results[0]
+    top5 = sum(result.figures["last"].top5 for result in model.results) / len(model.results)
+    groups = [column for column in COLUMNS if column != "overall"]
+    published = [f.mean.overall for f in (result.recipe.published if result.recipe else ()) if f.mean.overall]
+    overall = spreads["overall"]
+    cells: list[str | float | int | None] = [
+        model.name,
+        result.resolved_benchmark.data_set.image_size,
+        overall.mean,
+        100 - overall.mean,
+        top5,
+        100 - top5,
+        _millions(result.recipe),
+        *(spreads[group].mean if group in spreads else None for group in groups),
+        result.groups,
+        len(model.results),
+        *(spreads[column].std if column in spreads else None for column in COLUMNS),
+        model.precisions,
+        result.claim.overall if result.claim else published[0] if published else None,
+    ]
+    return ["" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
+
+
+def _millions(recipe: Recipe | None) -> float | None:
+    return sum(parameter.numel() for parameter in build_model(recipe).parameters()) / 1e6 if recipe else None

@@ -1,0 +1,145 @@
+"""Plots across recipes: accuracy over SAM's radius, and accuracy of each group over the epochs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS, save_figure, spread
+from ltzoo.recipes import Recipe
+from ltzoo.report.model_results import ModelResults
+from ltzoo.sharpness import SAM
+
+_LINES = {
+    "sgd": ":",
+    "sam": "--",
+    "imbsam": "-.",
+    "samext": (0, (3, 1, 1, 1)),
+    "ssesam": "-",
+}
+"""Line style of each perturbation."""
+
+_FEWEST_RADII = 3
+
+
+def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[Path], None]]:
+    """Find the plots for which there are enough results.
+
+    Recipes that differ in their perturbation alone share a plot.
+
+    Args:
+        models: the results by `Result.key`.
+
+    Returns:
+        File name, in alphabetical order, to a function that draws the plot to a path.
+    """
+    families: dict[str, list[ModelResults]] = {}
+    for model in models.values():
+        if model.results[0].recipe:
+            families.setdefault(model.name.rpartition("_")[0], []).append(model)
+    found = {}
+    for family, members in families.items():
+        if len(_radii(members)) >= _FEWEST_RADII:
+            found[f"radius_{family}.png"] = partial(draw_radius, family=family, models=members)
+        if len(_perturbations(members)) > 1:
+            found[f"epochs_{family}.png"] = partial(draw_epochs, family=family, models=members)
+    return dict(sorted(found.items()))
+
+
+def draw_radius(path: Path, family: str, models: Sequence[ModelResults]) -> None:
+    """Draw accuracy over SAM's radius, with SGD at radius 0 (Rangwani 2022, Figure 4).
+
+    Args:
+        path: PNG to write.
+        family: the common part of the recipes' names, used as the title.
+        models: recipes with SGD, and with SAM at different radii.
+    """
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    radii = sorted(_radii(models).items())
+    spreads = [model.spreads() for _, model in radii]
+    for column, colour in {"overall": "black", **COLOURS}.items():
+        points = [(rho, found[column]) for (rho, _), found in zip(radii, spreads, strict=True) if column in found]
+        if points:
+            xs, means = [rho for rho, _ in points], [found.mean for _, found in points]
+            bars = [found.std or 0.0 for _, found in points]
+            axes.errorbar(xs, means, bars, color=colour, marker="o", capsize=3, label=column)
+    axes.set(xlabel="rho of SAM (0: SGD)", ylabel="test accuracy (%)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    axes.set_title(f"{family}: last epoch, {_runs(model for _, model in radii)}", fontsize=10)
+    save_figure(figure, path)
+
+
+def draw_epochs(path: Path, family: str, models: Sequence[ModelResults]) -> None:
+    """Draw accuracy of each group over the epochs, one line per perturbation (Lyu 2025, Figure 3).
+
+    Args:
+        path: PNG to write.
+        family: the common part of the recipes' names, used as the title.
+        models: recipes with different perturbations.
+    """
+    members = _perturbations(models)
+    columns = [column for column in ("head", "mid", "tail") if any(_curve(s, column) for s in members.values())]
+    figure = Figure(figsize=(4 * len(columns), 3.4), layout="constrained")
+    for position, column in enumerate(columns):
+        axes = figure.add_subplot(1, len(columns), position + 1)
+        for word, model in members.items():
+            colour, line = PERTURBATION_COLOURS[word], _LINES[word]
+            points = _curve(model, column)
+            axes.plot([x for x, _ in points], [y for _, y in points], color=colour, ls=line, lw=1.2, label=word)
+        _finish(axes, column)
+    figure.suptitle(f"{family}: mean of {_runs(members.values())}", fontsize=10)
+    save_figure(figure, path)
+
+
+def _finish(axes: Axes, column: str) -> None:
+    axes.set(xlabel="epochs", ylabel=f"{column} accuracy (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _perturbations(models: Sequence[ModelResults]) -> dict[str, ModelResults]:
+    """Return the recipes with their protocol's radii, by perturbation."""
+    by_word = {model.name.rpartition("_")[2]: model for model in models}
+    return {word: by_word[word] for word in _LINES if word in by_word}
+
+
+def _radii(models: Iterable[ModelResults]) -> dict[float, ModelResults]:
+    """Return the recipes with one constant radius for all classes, by radius; SGD has radius 0."""
+    found = {}
+    for model in models:
+        recipe = model.results[0].recipe
+        radius = None if recipe is None else _radius(recipe)
+        if radius is not None:
+            found[radius] = model
+    return found
+
+
+def _radius(recipe: Recipe) -> float | None:
+    perturbation = recipe.perturbation
+    if perturbation.name == "sgd":
+        return 0.0
+    if perturbation.name == "sam" and isinstance(perturbation, SAM) and isinstance(perturbation.rho, float):
+        return perturbation.rho
+    return None
+
+
+def _curve(model: ModelResults, column: str) -> list[tuple[int, float]]:
+    """Return (epoch from 1, mean accuracy) of the epochs that were measured in every seed."""
+    by_epoch: dict[int, list[float]] = {}
+    for result in model.results:
+        for epoch, value in zip(result.curve["epoch"], result.curve[column], strict=True):
+            if epoch is not None and value is not None:
+                by_epoch.setdefault(int(epoch) + 1, []).append(value)
+    whole = len(model.results)
+    return [(epoch, spread(values).mean) for epoch, values in sorted(by_epoch.items()) if len(values) == whole]
+
+
+def _runs(models: Iterable[ModelResults]) -> str:
+    counts = sorted({len(model.results) for model in models})
+    return f"{' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} runs"

@@ -1,0 +1,72 @@
+"""Plots across recipes: which ones there are, and what they show."""
+
+from dataclasses import replace
+
+import pytest
+from matplotlib.figure import Figure
+
+from ltzoo.report import available_plots, group_by_model, recipe_plots
+from tests.report.results import entry, result
+
+FAMILY = "resnet32_cifar10lt_ce_drw"
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> dict[str, Figure]:
+    """Figures by name, composed and not painted."""
+    found: dict[str, Figure] = {}
+    monkeypatch.setattr(recipe_plots, "save_figure", lambda figure, path: found.update({path.name: figure}))
+    return found
+
+
+def draw(results, folder):
+    for name, drawing in available_plots(group_by_model(results)).items():
+        drawing(folder / name)
+
+
+def test_accuracy_is_drawn_over_the_radius_from_three_on(drawn, tmp_path):
+    radii = [result(f"{FAMILY}_{word}", accuracy=a) for word, a in (("sam05", 60.0), ("sgd", 50.0), ("sam", 70.0))]
+    draw(radii[:2], tmp_path)
+    assert f"radius_{FAMILY}.png" not in drawn
+    draw([*radii, result(f"{FAMILY}_sam", seed=1, accuracy=72.0), result(f"{FAMILY}_imbsam")], tmp_path)
+    (axes,) = drawn[f"radius_{FAMILY}.png"].axes
+    lines = {container.get_label(): container.lines[0] for container in axes.containers}
+    assert lines["tail"].get_xdata().tolist() == [0.0, 0.05, 0.5]
+    assert lines["tail"].get_ydata().tolist() == [50.0, 60.0, 71.0]
+    assert "1 to 2 runs" in axes.get_title()
+
+
+def test_each_group_is_drawn_over_the_epochs_a_line_a_perturbation(drawn, tmp_path):
+    runs = [
+        result("resnet20_digitslt_ce_sgd", accuracy=50.0),
+        result("resnet20_digitslt_ce_sgd", seed=1, accuracy=60.0),
+    ]
+    draw(runs, tmp_path)
+    assert drawn == {}
+    shorter = result("resnet20_digitslt_ce_ssesam", seed=1, accuracy=80.0)
+    shorter = replace(shorter, curve={key: values[:1] for key, values in shorter.curve.items()})
+    draw([*runs, result("resnet20_digitslt_ce_ssesam", accuracy=70.0), shorter, entry()], tmp_path)
+    head, mid, tail = drawn["epochs_resnet20_digitslt_ce.png"].axes
+    assert [axes.get_ylabel() for axes in (head, mid, tail)] == [f"{g} accuracy (%)" for g in ("head", "mid", "tail")]
+    sgd, ssesam = tail.lines
+    assert (sgd.get_label(), ssesam.get_label()) == ("sgd", "ssesam")
+    assert (list(sgd.get_xdata()), list(sgd.get_ydata())) == ([1, 2], [10.0, 55.0])
+    assert (list(ssesam.get_xdata()), list(ssesam.get_ydata())) == ([1], [10.0])  # epochs that every seed has
+
+
+def test_the_step_profile_has_two_groups(drawn, tmp_path):
+    draw([result(f"resnet32_cifar10step_ce_{word}") for word in ("sgd", "sam")], tmp_path)
+    rows = drawn["epochs_resnet32_cifar10step_ce.png"].axes
+    assert [axes.get_ylabel() for axes in rows] == ["head accuracy (%)", "tail accuracy (%)"]
+
+
+def test_a_picture_is_painted_the_same_twice(tmp_path):
+    found = group_by_model(
+        [result(f"resnet20_digitslt_ce_{word}", accuracy=a) for word, a in (("sgd", 50.0), ("sam", 70.0))]
+    )
+    ((name, drawing),) = available_plots(found).items()
+    drawing(tmp_path / name)
+    first = (tmp_path / name).read_bytes()
+    drawing(tmp_path / name)
+    assert first.startswith(b"\x89PNG")
+    assert (tmp_path / name).read_bytes() == first
