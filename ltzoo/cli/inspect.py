@@ -16,7 +16,7 @@ from ltzoo.data.files.names import shown
 from ltzoo.data.files.own import unread_lists
 from ltzoo.data.files.profile import FEW, Contents, Copy, Profile, profile_files
 from ltzoo.errors import InputError
-from ltzoo.evaluate.counts_picture import draw_class_counts
+from ltzoo.evaluate import draw_class_counts
 from ltzoo.whole_file import whole_file
 
 _SHARE = 0.1

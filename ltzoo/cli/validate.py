@@ -45,6 +45,7 @@ from ltzoo.data.files import (
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     BINS,
+    EvalOptions,
     Figures,
     Predictions,
     StoredLogits,
@@ -132,9 +133,8 @@ def command(arguments: argparse.Namespace) -> None:
     rule += " on held-out images" if arguments.hold_out else ""
     rule += ", logits averaged with those of the mirror image" if flip else ""
     scale = recipe.loss.logit_scale
-    predictions = predict_test(
-        model, benchmark, test, device=arguments.device, flip=flip, logit_scale=scale, workers=arguments.workers
-    )
+    options = EvalOptions(arguments.device, flip, scale, arguments.workers)
+    predictions = predict_test(model, benchmark, test, options)
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
     print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")

@@ -11,7 +11,7 @@ import torch
 
 from ltzoo.data import HOLD_OUT, load_test, make_groups
 from ltzoo.errors import InputError, first_line
-from ltzoo.evaluate import Figures, evaluate_model
+from ltzoo.evaluate import EvalOptions, Figures, evaluate_model
 from ltzoo.hub.benchmark import benchmark_of
 from ltzoo.hub.card import card_data, figures_table, read_card_data
 from ltzoo.hub.config import RECIPE, read_config
@@ -80,7 +80,7 @@ def verify_checkpoint(folder: Path, data_dir: Path, device: torch.device) -> Ver
     except InputError as error:
         return Verdict(tuple(differences), unmeasured=str(error))
     model = load_checkpoint(folder)
-    figures = evaluate_model(model, recipe.data, test, recipe.groups, recorded.rule, device=device)
+    figures = evaluate_model(model, recipe.data, test, recipe.groups, recorded.rule, EvalOptions(device))
     again, before = _accuracies(figures), _accuracies(recorded)
     accuracy = max(abs(again.get(key, math.inf) - value) for key, value in before.items())
     if accuracy >= ACCURACY:

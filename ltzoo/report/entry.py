@@ -13,7 +13,7 @@ from torch import nn
 
 from ltzoo.data import Benchmark, LabelledImages
 from ltzoo.errors import InputError, first_line
-from ltzoo.evaluate import evaluate_model
+from ltzoo.evaluate import EvalOptions, evaluate_model
 from ltzoo.report.result import Claim, Result
 
 
@@ -93,7 +93,9 @@ def measure_entry(
         architecture=type(model).__name__,
         seed=None,
         recipe=None,
-        figures={"last": evaluate_model(outputs, benchmark, test, groups, "as it was given", device=device)},
+        figures={
+            "last": evaluate_model(outputs, benchmark, test, groups, "as it was given", EvalOptions(device)),
+        },
         epochs={},
         curve={},
         run={},

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ltzoo import hub
 from ltzoo.data import Pictures, make_groups
-from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
+from ltzoo.evaluate import EvalOptions, Figures, draw_classes, draw_curves, evaluate_model
 from ltzoo.recipes import PaperRule, build_model, model_arguments
 from ltzoo.train.facts import RunFacts
 from ltzoo.train.keep import description
@@ -83,10 +83,7 @@ class _Measure:
                 self.images,
                 recipe.groups,
                 rule,
-                device=self.device,
-                flip=flip,
-                logit_scale=recipe.loss.logit_scale,
-                workers=self.workers,
+                EvalOptions(self.device, flip, recipe.loss.logit_scale, self.workers),
             )
         return replace(self.measured[epoch, flip], rule=rule)
 

@@ -16,7 +16,7 @@ from ltzoo.cli import train as train_command
 from ltzoo.cli import validate as validate_command
 from ltzoo.data import EvalBatches, load_held_out, load_train
 from ltzoo.errors import InputError
-from ltzoo.evaluate import pictures, predict
+from ltzoo.evaluate import plots, predict
 from ltzoo.hub import verify_checkpoint
 from ltzoo.recipes import PaperRule
 from ltzoo.registry import create_model, get_recipe
@@ -45,7 +45,7 @@ def painted():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry._RECIPES, NAME, RECIPE)
         patch.setattr(images, "load_test", load_test)
-        patch.setattr(pictures, "save_figure", save)
+        patch.setattr(plots, "save_figure", save)
         yield axes
 
 
