@@ -7,7 +7,7 @@ from ltzoo.cli.parser import Parser, add_data_options, add_device_option, at_lea
 from ltzoo.data import GROUP_RULES, load_train, make_groups, read_subset
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
-from ltzoo.landscape import Analysis, Settings, parse_class_sets, pictures_of, ratio, read_subjects
+from ltzoo.landscape import Analysis, Settings, parse_class_sets, plots_of, ratio, read_checkpoints
 
 
 def build_parser(prog: str) -> Parser:
@@ -52,7 +52,9 @@ def build_parser(prog: str) -> Parser:
         default="ce",
         help="cross-entropy, or the recipe's own loss with its class weights (%(default)s)",
     )
-    how.add_argument("--augment", action="store_true", help="crop and flip anew for each product, as paper A's script")
+    how.add_argument(
+        "--augment", action="store_true", help="crop and flip anew for each product, as the code of rangwani2022 does"
+    )
     how.add_argument("--precision", choices=["float32", "float64"], default="float32", help="(%(default)s)")
     how.add_argument("--probes", type=at_least_one, default=3, metavar="N", help="random vectors (%(default)s)")
     how.add_argument(
@@ -105,8 +107,8 @@ def command(arguments: argparse.Namespace) -> None:
     )
     if not (arguments.model or arguments.checkpoints):
         raise InputError("nothing to analyse; name a --model, or --checkpoints that were kept on the way")
-    subjects = read_subjects(arguments.model, arguments.checkpoints)
-    recipe = subjects[0].recipe
+    checkpoints = read_checkpoints(arguments.model, arguments.checkpoints)
+    recipe = checkpoints[0].recipe
     if recipe.natural:
         raise InputError(f"landscape holds its images in memory, and those of {recipe.benchmark} lie in files")
     groups = make_groups(arguments.groups or recipe.groups, recipe.data)
@@ -114,8 +116,8 @@ def command(arguments: argparse.Namespace) -> None:
     wanted = recipe.subset if arguments.subset is None else read_subset(arguments.subset)
     images, subset = load_train(recipe.data, wanted, arguments.data_dir, arguments.download)
     analysis = Analysis(arguments.output, recipe, groups, images, subset, settings, arguments.device, arguments.resume)
-    document = analysis.run(subjects, sets)
-    pictures = pictures_of(document)
+    document = analysis.run(checkpoints, sets)
+    pictures = plots_of(document)
     for name, draw in pictures.items():
         draw(arguments.output / name)
     print(_table(document))
