@@ -49,7 +49,7 @@ class Settings:
                 f"a slice needs an odd number of points along each axis, at least 3, not {self.slice_points}"
             )
         if self.slice_reach is not None and self.augment:
-            raise InputError("a slice is measured without augmentation; omit --augment or --slice")
+            raise InputError("a slice is measured without augmentation; leave --augment out, or --slice")
         if self.slice_reach is not None and not 0 < self.slice_reach < math.inf:
             raise InputError(f"the distance of a slice must be finite and above 0, not {self.slice_reach}")
 

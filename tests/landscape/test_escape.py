@@ -1,4 +1,4 @@
-"""The component along negative curvature: paper A's Theorem 2 as an identity, and what each method adds to it."""
+"""The component along negative curvature: Theorem 2 of Rangwani 2022 as an identity, and each method's component."""
 
 import copy
 import math
