@@ -1,9 +1,9 @@
-"""What is left of a perturbation after weights are cast: `python benchmarks/casting.py --data-dir data`.
+"""How much of a perturbation survives reduced precision: `python benchmarks/casting.py --data-dir data`.
 
-A pass in reduced precision does not see w + eps but cast(w + eps). Beside cast(w), that is another move than eps: the
-smaller eps, the more of it is lost in rounding. Here eps = rho * g / norm(g), g being the gradient of cross-entropy on
-a batch of CIFAR-100-LT, and the two moves are compared over the weights of convolutions and linear layers, which are
-what autocast casts.
+A forward pass in reduced precision uses cast(w + eps) instead of w + eps. The effective perturbation is
+cast(w + eps) - cast(w); the smaller eps, the more of it is lost in rounding. Here eps = rho * g / norm(g), with g the
+gradient of cross-entropy on a batch of CIFAR-100-LT. Both are compared over the weights of convolutions and linear
+layers, which are the ones that autocast casts.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from comparison import NETWORKS
 from ltzoo.checkpoints import WEIGHTS
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
@@ -26,7 +27,6 @@ from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe
 from machine import choose_threads
-from sides import NETWORKS
 
 RHOS = (0.05, 0.5)
 _TF32_DROPPED = 13
@@ -36,7 +36,7 @@ _TF32_DROPPED = 13
 def to_tf32(values: Tensor) -> Tensor:
     """Round float32 to TF32's ten bits of mantissa, to nearest, ties to even.
 
-    Hardware may round otherwise (ties away from zero, or towards zero), so this is an emulation of its format.
+    This emulates the format; hardware may round differently (ties away from zero, or towards zero).
 
     Args:
         values: float32, of any shape.
@@ -54,7 +54,7 @@ CASTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def effective_move(weights: Tensor, eps: Tensor, cast: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+def effective_perturbation(weights: Tensor, eps: Tensor, cast: Callable[[Tensor], Tensor]) -> tuple[float, float]:
     """Compare cast(w + eps) - cast(w) with eps.
 
     Args:
@@ -63,7 +63,7 @@ def effective_move(weights: Tensor, eps: Tensor, cast: Callable[[Tensor], Tensor
         cast: to the reduced precision.
 
     Returns:
-        Cosine of the two, and the norm of the first over that of the second.
+        Their cosine, and the ratio of their norms, effective over intended.
     """
     moved = cast(weights + eps).double() - cast(weights).double()
     intended = eps.double()
@@ -72,7 +72,7 @@ def effective_move(weights: Tensor, eps: Tensor, cast: Callable[[Tensor], Tensor
 
 
 def weights_and_gradient(model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Take the cast weights, flat, and their part of the gradient, whose norm over all parameters is made 1."""
+    """Return the weights that autocast casts, flat, and their part of the gradient, which has norm 1 as a whole."""
     model.train()
     parameters = list(model.parameters())
     gradient = torch.autograd.grad(F.cross_entropy(model(images), targets), parameters)
@@ -89,7 +89,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         path: a checkpoint folder, or a safetensors file: a state dict, or a run's `state/last.safetensors`.
 
     Raises:
-        InputError: it is missing or damaged.
+        InputError: the file is missing or damaged.
     """
     file = path / WEIGHTS if path.is_dir() else path
     try:
@@ -101,13 +101,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fits(model: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    """Say whether weights have the names and shapes of a model's."""
+    """Whether weights have the names and shapes of a model's."""
     wanted = {key: value.shape for key, value in model.state_dict().items()}
     return wanted == {key: value.shape for key, value in weights.items()}
 
 
 def make_model(recipe: Recipe) -> nn.Module:
-    """Build a recipe's network with the weights that seed 0 gives."""
+    """Build a recipe's network, initialised with seed 0."""
     torch.manual_seed(0)
     return timm.create_model(recipe.architecture, num_classes=recipe.data.data_set.num_classes)
 
@@ -141,21 +141,26 @@ def command(arguments: argparse.Namespace) -> None:
 
 
 def rows(network: str, origin: str, weights: Tensor, direction: Tensor) -> list[str]:
-    """Write the table's rows of one set of weights."""
+    """Format the table rows for one set of weights."""
     made = []
     for rho in RHOS:
         for name, cast in CASTS.items():
-            cosine, ratio = effective_move(weights, rho * direction, cast)
+            cosine, ratio = effective_perturbation(weights, rho * direction, cast)
             made.append(f"| {network} | {origin} | {rho} | {name} | {cosine:.4f} | {ratio:.4f} |")
     return made
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="casting.py", description="Measure a perturbation after its weights are cast.")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
+    parser = Parser(prog="casting.py", description="Measure how much of a perturbation survives reduced precision.")
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="PATH", help="trained weights too: a checkpoint folder, or safetensors"
+        "--data-dir", type=Path, default=Path("data"), metavar="DIR", help="folder with CIFAR (%(default)s)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="PATH",
+        help="also measure these trained weights: a checkpoint folder or a safetensors file",
     )
     return parser
 

@@ -1,8 +1,8 @@
-"""Cost of a Hessian-vector product and of a class's spectrum: `python benchmarks/landscape.py --device cpu`.
+"""Cost of a Hessian-vector product and of a spectrum: `python benchmarks/landscape.py --device cpu`.
 
-Forward pass, gradient and products take turns on the training images of one class, so that a machine that slows down
-slows all. A product differentiates the gradient once more. Counted, it costs three gradients; two where the gradient is
-kept with its graph, as an analysis does where the memory suffices.
+Forward pass, gradient and products are timed alternately on the training images of one class, so that a slowdown of the
+machine affects all of them. A product differentiates the gradient again. In floating-point operations it costs three
+gradients, or two if the gradient's graph is kept, as an analysis does where the memory suffices.
 """
 
 import argparse
@@ -23,44 +23,42 @@ from ltzoo.data import all_groups
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
-from ltzoo.landscape.class_sets import parse_class_sets
 from ltzoo.landscape.curvature import Curvature
-from ltzoo.landscape.lanczos import Lanczos
+from ltzoo.landscape.lanczos import Lanczos, free_memory
 from ltzoo.landscape.loss import make_batches, make_criterion, of_classes
-from ltzoo.landscape.memory import free_memory
-from ltzoo.landscape.settings import Settings
+from ltzoo.landscape.settings import Settings, parse_class_sets
 from ltzoo.registry import create_model, get_recipe
 from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
 
-UNITS = ("forward pass", "gradient", "product", "product of kept gradients")
+UNITS = ("forward pass", "gradient", "product", "product, gradient graphs kept")
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What each of `UNITS` costs. Times are paired: entry i of all was measured in turn i.
+    """Cost of each of `UNITS`. Times are paired: entry i of every unit was measured in round i.
 
     Attributes:
-        flops: counted floating-point operations of convolutions and matrix products, a unit each.
-        seconds: of each turn, a unit each.
+        flops: counted floating-point operations of convolutions and matrix products, for each unit.
+        seconds: seconds of every round, for each unit.
     """
 
     flops: Sequence[int]
     seconds: Sequence[Sequence[float]]
 
     def ratios(self, unit: int, to: int) -> list[float]:
-        """Time of a unit over that of another, turn by turn."""
+        """Ratio of the times of two units, for each round."""
         return [ours / theirs for ours, theirs in zip(self.seconds[unit], self.seconds[to], strict=True)]
 
 
 def measure(curvature: Curvature, repeats: int) -> Costs:
-    """Count and time forward pass, gradient and products over all images, in turns.
+    """Count operations and measure times of forward pass, gradient and products over all images.
 
     Args:
-        curvature: of the images.
-        repeats: turns.
+        curvature: the loss over the images.
+        repeats: rounds.
 
     Raises:
-        InputError: the memory does not suffice to keep the gradients.
+        InputError: the memory does not suffice to keep the gradient graphs.
     """
     vector, keeping = random_vector(curvature), copy.copy(curvature)
     units: list[Callable[[], object]] = [
@@ -71,9 +69,11 @@ def measure(curvature: Curvature, repeats: int) -> Costs:
     ]
     with keeping.gradients_kept(free_memory(curvature.device) // 2) as kept:
         if not kept:
-            raise InputError("the memory does not suffice to keep this class's gradients; name a smaller --class")
+            raise InputError(
+                "the memory does not suffice to keep the gradient graphs of this class; choose a smaller --class"
+            )
         flops = []
-        for unit in units:  # which also warms up
+        for unit in units:  # also the warm-up
             with FlopCounterMode(display=False) as counter:
                 unit()
             flops.append(counter.get_total_flops())
@@ -85,7 +85,7 @@ def measure(curvature: Curvature, repeats: int) -> Costs:
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Time some work on a device, in seconds."""
+    """Time a function on a device, in seconds."""
     synchronize(device)
     began = time.perf_counter()
     work()
@@ -94,14 +94,15 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def table(costs: Costs, images: int) -> str:
-    """Write the costs as Markdown.
+    """Format the costs as Markdown.
 
     Args:
-        costs: over all images.
-        images: how many they are.
+        costs: costs over all images.
+        images: number of images.
     """
     lines = [
-        "| | MFLOP an image | counted in forward passes | in gradients | ms | timed in forward passes | in gradients |",
+        "| | MFLOP per image | counted in forward passes | in gradients | ms | timed in forward passes "
+        "| in gradients |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for unit, name in enumerate(UNITS):
@@ -118,14 +119,14 @@ def _spread(ratios: Sequence[float]) -> str:
 
 
 def spectrum_seconds(curvature: Curvature, steps: int) -> tuple[int, float, float]:
-    """Take Lanczos steps from one vector, whether or not they converge before, and ask after each.
+    """Run Lanczos steps from one vector, with a convergence check after each, without stopping early.
 
     Args:
-        curvature: of the images.
-        steps: so many, or fewer if the space closes.
+        curvature: the loss over the images.
+        steps: number of steps; fewer if the Krylov space is exhausted.
 
     Returns:
-        Steps, seconds of all, seconds of the products.
+        Number of steps, total seconds, seconds spent in products.
     """
     spent = []
 
@@ -150,7 +151,7 @@ def spectrum_seconds(curvature: Curvature, steps: int) -> tuple[int, float, floa
 
 
 def random_vector(curvature: Curvature) -> torch.Tensor:
-    """Draw a vector as the products take it."""
+    """Draw a random vector with the shape, dtype and device of the weights."""
     return torch.randn(curvature.size, dtype=curvature.dtype).to(curvature.device)
 
 
@@ -163,7 +164,7 @@ def command(arguments: argparse.Namespace) -> None:
     word = str(counts.index(max(counts))) if arguments.label is None else arguments.label
     chosen, *others = parse_class_sets([word], recipe.data, all_groups(recipe.data, recipe.groups)[0])
     if others:
-        raise InputError(f"--class {word} means {1 + len(others)} spectra; name one class, a group, or all")
+        raise InputError(f"--class {word} means {1 + len(others)} spectra; choose one class, a group, or all")
     images, _ = load_train(recipe.data, recipe.subset, arguments.data_dir)
     own, settings = of_classes(images, chosen.classes), Settings(chunk=arguments.chunk)
     trained = (checkpoints.PACKAGED / recipe.name).is_dir()
@@ -174,31 +175,36 @@ def command(arguments: argparse.Namespace) -> None:
     count = len(own.labels)
     print(
         f"{recipe.name}, {'trained' if trained else 'fresh'} weights ({curvature.size:,}), on "
-        f"{describe_machine(device)}; float32 NCHW; class {chosen.label}, {count} images, {arguments.chunk} a chunk; "
-        f"{arguments.repeats} turns, medians (range)\n",
+        f"{describe_machine(device)}; float32 NCHW; class {chosen.label}, {count} images, {arguments.chunk} per chunk; "
+        f"{arguments.repeats} rounds, medians (range)\n",
         flush=True,
     )
     with tf32(False):
         print(f"{table(measure(curvature, arguments.repeats), count)}\n", flush=True)
         steps, seconds, products = spectrum_seconds(curvature, arguments.steps)
-    print(f"a spectrum of {steps} Lanczos steps, one probe: {seconds:.3g} s, {products:.3g} s of them in products")
+    print(f"a spectrum of {steps} Lanczos steps, one probe: {seconds:.3g} s, of which {products:.3g} s in products")
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="landscape.py", description="Measure a Hessian-vector product and a class's spectrum.")
+    parser = Parser(prog="landscape.py", description="Measure the cost of a Hessian-vector product and of a spectrum.")
     parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
     parser.add_argument(
-        "--recipe", default="resnet20_digitslt_ce_sgd", metavar="NAME", help="whose network and images (%(default)s)"
+        "--recipe",
+        default="resnet20_digitslt_ce_sgd",
+        metavar="NAME",
+        help="recipe with network and images (%(default)s)",
     )
-    parser.add_argument("--class", dest="label", metavar="CLASS", help="which images (those of the largest class)")
+    parser.add_argument("--class", dest="label", metavar="CLASS", help="class whose images are used (the largest one)")
     parser.add_argument("--steps", type=at_least_one, default=60, metavar="N", help="Lanczos steps (%(default)s)")
     parser.add_argument(
-        "--chunk", type=at_least_one, default=Settings.chunk, metavar="N", help="images at once (%(default)s)"
+        "--chunk", type=at_least_one, default=Settings.chunk, metavar="N", help="images per chunk (%(default)s)"
     )
-    parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads (one a core)")
-    parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="turns of each (%(default)s)")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads (one per core)")
+    parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="rounds (%(default)s)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path("data"), metavar="DIR", help="folder with CIFAR (%(default)s)"
+    )
     return parser
 
 

@@ -1,9 +1,9 @@
-"""Device-hours and bytes of the large recipes, from measured steps: `python benchmarks/large.py --device cpu`.
+"""Estimate device-hours and memory of the large recipes from a few steps: `python benchmarks/large.py --device cpu`.
 
-Recipes of ImageNet-LT and iNaturalist 2018 are made of a few kinds of steps: which groups stay at w and which leave it.
-Each kind is timed on random images, of which there are as many as the benchmark has for the whole recipe; the loader,
-evaluation and several processes are not in it. A step's memory grows with the batch by so much an image, so that two
-small batches tell that of the recipe's own.
+Recipes of ImageNet-LT and iNaturalist 2018 consist of a few kinds of steps, which differ in the groups that are
+perturbed. Each kind is timed on random images and extrapolated to the number of steps of the whole recipe. Data
+loading, evaluation and multiple processes are not included. Memory is linear in the batch size, so two small batches
+determine that of the recipe's own.
 """
 
 import argparse
@@ -30,44 +30,43 @@ from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import Table
 from ltzoo.train.device import choose_channels_last, make_accelerator
 from ltzoo.train.step import Step
-from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize
-from memory import peak_bytes
+from machine import DEVICES, choose_device, choose_threads, describe_machine, peak_bytes, synchronize
 
 IMAGES = {key: found.train_images for key, found in NATURAL_BENCHMARKS.items() if found.train_images}
 """Training images of the standard lists."""
 
 Kind = tuple[bool, ...]
-"""For each group, whether it leaves w."""
+"""For each group, whether it is perturbed."""
 
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a kind of step takes.
+    """Time and memory of one kind of step.
 
     Attributes:
-        seconds: an image, a measured step each.
-        fixed: bytes whatever the batch.
-        an_image: bytes more for each image of it.
-        parameters: of the model.
+        seconds: seconds per image of each measured step.
+        fixed: bytes independent of the batch size.
+        per_image: additional bytes per image of the batch.
+        parameters: number of parameters of the model.
     """
 
     seconds: Sequence[float]
     fixed: float
-    an_image: float
+    per_image: float
     parameters: int
 
 
 def simulated(recipe: Recipe) -> Benchmark:
-    """Open a benchmark with made-up class counts: only how many classes there are, and which are tail, matters here."""
+    """Make a benchmark with simulated class counts; only the number of classes and the tail partition matter here."""
     natural = NATURAL_BENCHMARKS[recipe.benchmark]
     counts = exponential_counts(natural.num_classes or 0, 1280, 256)
     return natural.with_counts(counts, tuple(map(str, range(len(counts)))), view_of(recipe))
 
 
 def kinds_of(recipe: Recipe, benchmark: Benchmark) -> list[Kind]:
-    """Say of which kind each epoch of a recipe is."""
+    """Return the kind of step of each epoch of a recipe."""
     epochs = recipe.schedule.epochs
     tables = [recipe.perturbation.table(benchmark.class_counts, epoch, epochs) for epoch in range(epochs)]
     return [_kind(table) for table in tables]
@@ -82,10 +81,10 @@ def measure(recipe: Recipe, epoch: int, device: torch.device, batch: int, repeat
 
     Args:
         recipe: the recipe.
-        epoch: one of the kind.
+        epoch: an epoch with this kind of step.
         device: where to train.
-        batch: images of a timed step; memory is also measured with half of them.
-        repeats: timed steps, after one that is not counted.
+        batch: images per timed step; memory is also measured with half as many.
+        repeats: timed steps, after one warm-up step.
     """
     benchmark = simulated(recipe)
     data_set, accelerator = benchmark.data_set, make_accelerator(recipe.precision, (), Path())
@@ -100,7 +99,7 @@ def measure(recipe: Recipe, epoch: int, device: torch.device, batch: int, repeat
 
     def drawn(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.randn(count, data_set.channels, data_set.image_size, data_set.image_size, device=device)
-        # Of head and of tail, so that no group is without an image.
+        # From head to tail, so that every group has images.
         targets = torch.linspace(0, data_set.num_classes - 1, count, device=device).long()
         return images.contiguous(memory_format=memory_format), targets
 
@@ -116,13 +115,13 @@ def measure(recipe: Recipe, epoch: int, device: torch.device, batch: int, repeat
         step(images, targets)
         synchronize(device)
         seconds.append((time.perf_counter() - began) / batch)
-    an_image = (large - small) / (batch - batch // 2)
+    per_image = (large - small) / (batch - batch // 2)
     parameters = sum(parameter.numel() for parameter in step.model.parameters())
-    return Cost(seconds[1:], large - batch * an_image, an_image, parameters)
+    return Cost(seconds[1:], large - batch * per_image, per_image, parameters)
 
 
 def report(recipes: Sequence[Recipe], device: torch.device, batch: int, repeats: int) -> str:
-    """Measure each kind of step once for each number of classes, and write what follows for the recipes."""
+    """Measure each kind of step once per number of classes, and extrapolate to the recipes, as a Markdown table."""
     known: dict[tuple, Cost] = {}
     rows = []
     for recipe in recipes:
@@ -137,7 +136,7 @@ def report(recipes: Sequence[Recipe], device: torch.device, batch: int, repeats:
             seen = epochs * images / 3600
             hours += seen * median(cost.seconds)
             low, high = low + seen * min(cost.seconds), high + seen * max(cost.seconds)
-            memory = max(memory, cost.fixed + recipe.batch_size * cost.an_image)
+            memory = max(memory, cost.fixed + recipe.batch_size * cost.per_image)
             stages.append(f"{epochs} x {1 / median(cost.seconds):.3g}")
         steps = recipe.schedule.epochs * len(batch_sizes(images, recipe.batch_size, joined=True))
         rows.append(
@@ -150,25 +149,32 @@ def report(recipes: Sequence[Recipe], device: torch.device, batch: int, repeats:
                 f"{memory / GIB:.1f}",
             ]
         )
-    names = ["recipe", "steps", "epochs x images/s", "device-hours", "parameters", f"GiB a step of {batch_of(recipes)}"]
+    names = [
+        "recipe",
+        "steps",
+        "epochs x images/s",
+        "device-hours",
+        "parameters",
+        f"GiB with batch {batch_of(recipes)}",
+    ]
     return markdown_table(names, rows)
 
 
 def batch_of(recipes: Sequence[Recipe]) -> str:
-    """Say how large the recipes' batches are."""
+    """List the batch sizes of the recipes."""
     return " or ".join(str(size) for size in sorted({recipe.batch_size for recipe in recipes}))
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="benchmarks/large.py", description="Device-hours and bytes of the large recipes.")
-    parser.add_argument("recipes", nargs="*", help="recipes of imagenetlt and inat18; all of them unless named")
+    parser = Parser(prog="benchmarks/large.py", description="Estimate device-hours and memory of the large recipes.")
+    parser.add_argument("recipes", nargs="*", help="recipes of imagenetlt and inat18 (all)")
     parser.add_argument("--device", required=True, choices=DEVICES)
     parser.add_argument(
-        "--batch", type=at_least_one, default=8, metavar="N", help="images of a timed step (%(default)s)"
+        "--batch", type=at_least_one, default=8, metavar="N", help="images per timed step (%(default)s)"
     )
     parser.add_argument("--repeats", type=at_least_one, default=3, metavar="N", help="timed steps (%(default)s)")
-    parser.add_argument("--img-size", type=at_least_one, metavar="PIXELS", help="other than the recipes' own")
+    parser.add_argument("--img-size", type=at_least_one, metavar="PIXELS", help="image size (the recipes' own)")
     add_precision_options(parser.add_argument_group("precision"))
     return parser
 
@@ -178,12 +184,12 @@ def command(arguments: argparse.Namespace) -> None:
     device = choose_device(arguments.device)
     choose_threads(None)
     if arguments.batch < 2:
-        raise InputError("--batch must be at least 2, one image of the head and one of the tail")
+        raise InputError("--batch must be at least 2: one head and one tail image")
     names = arguments.recipes or [name for key in IMAGES for name in list_recipes(f"*_{key}_*")]
     recipes = [get_recipe(name) for name in names]
     others = [recipe.name for recipe in recipes if recipe.benchmark not in IMAGES]
     if others:
-        raise InputError(f"{others[0]} is no recipe of {' or '.join(IMAGES)}; benchmarks/recipe.py times the others")
+        raise InputError(f"{others[0]} is no recipe of {' or '.join(IMAGES)}; use benchmarks/recipe.py for the others")
     precision = (arguments.amp_dtype or "float16") if arguments.amp else "float32"
     settings = {"precision": precision} | ({"input.size": arguments.img_size} if arguments.img_size else {})
     recipes = [override(recipe, settings) for recipe in recipes]

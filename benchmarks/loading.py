@@ -1,7 +1,7 @@
-"""Which binds, the loader or the step? `python benchmarks/loading.py RECIPE --data-dir DIR --device cpu`.
+"""Is the data loader or the step the bottleneck? `python benchmarks/loading.py RECIPE --data-dir DIR --device cpu`.
 
-The loader gives an epoch's batches with nobody training on them; the step trains on one batch that is at hand, again
-and again; then the loader feeds the step. Memory is that of the process and its workers together, after each epoch.
+Measured separately: the loader without training, and the step on one batch repeated; then both together. Memory is that
+of the process and its workers after each epoch.
 """
 
 import argparse
@@ -34,15 +34,15 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What is measured.
+class LoadingBenchmark:
+    """Settings of the measurement.
 
     Attributes:
         recipe: the recipe.
-        images: its images.
-        device: where it trains.
-        epochs: of the loader, and of both together.
-        steps: of the step alone, after one that is not counted.
+        images: the recipe's images.
+        device: training device.
+        epochs: epochs of the loader alone, and of both together.
+        steps: timed steps of the step alone, after one warm-up step.
     """
 
     recipe: Recipe
@@ -52,17 +52,17 @@ class Bench:
     steps: int
 
     def batches(self, workers: int) -> TrainLoader:
-        """Make the loader.
+        """Make the data loader.
 
         Raises:
-            InputError: the recipe's images are gathered in memory, without one.
+            InputError: the recipe's images are held in memory, so there is no loader.
         """
         recipe, channels_last = self.recipe, choose_channels_last(self.recipe.precision, self.device)
         settings = BatchSettings(self.images.benchmark.data_set, recipe.augmentation, recipe.batch_size, seed=0)
         delivery = Delivery(self.device, channels_last, workers=workers)
         made = make_train_batches(self.images.train, settings, delivery)
         if not isinstance(made, TrainLoader):
-            raise InputError(f"{recipe.name} gathers its batches in memory; name a recipe of images in files")
+            raise InputError(f"{recipe.name} holds its images in memory; choose a recipe of images in files")
         return made
 
     def step(self) -> Step:
@@ -75,7 +75,7 @@ class Bench:
         return Step(self.recipe, self.images.benchmark.class_counts, model, accelerator, 0, None)
 
     def loader_alone(self, workers: int) -> list[float]:
-        """Images a second of each epoch; the workers are started before the first."""
+        """Images per second of each epoch; the workers are started before the first."""
         batches = self.batches(workers)
         list(islice(batches.epoch(0), 1))
         rates = []
@@ -88,7 +88,7 @@ class Bench:
         return rates
 
     def step_alone(self) -> list[float]:
-        """Images a second of each step on one batch."""
+        """Images per second of each step on one batch."""
         step = self.step()
         images, targets = next(iter(self.batches(0).epoch(0)))
         rates = []
@@ -100,7 +100,7 @@ class Bench:
         return rates[1:]
 
     def together(self, workers: int) -> tuple[list[float], list[int]]:
-        """Images a second of each epoch of at most so many steps, and the bytes in use after it."""
+        """Images per second of each epoch, and the bytes in use after it."""
         step, batches = self.step(), self.batches(workers)
         rates, memory = [], []
         for epoch in range(self.epochs):
@@ -115,7 +115,7 @@ class Bench:
 
 
 def _memory() -> int:
-    """Bytes of this process and its workers; what they share counts once."""
+    """Bytes used by this process and its workers; shared memory counts once."""
     process = psutil.Process()
     return sum(each.memory_full_info().pss for each in (process, *process.children(recursive=True)))
 
@@ -124,8 +124,8 @@ def _rate(rates: Sequence[float]) -> str:
     return f"{median(rates):.4g} ({min(rates):.4g} .. {max(rates):.4g})"
 
 
-def report(bench: Bench, workers: Sequence[int]) -> str:
-    """Measure, and write it as Markdown."""
+def report(bench: LoadingBenchmark, workers: Sequence[int]) -> str:
+    """Measure, and format as Markdown."""
     alone = bench.step_alone()
     epochs = f"{bench.epochs} epochs"
     rows = [["the step alone", _rate(alone), f"{bench.steps} steps of {bench.recipe.batch_size}", ""]]
@@ -143,7 +143,10 @@ def report(bench: Bench, workers: Sequence[int]) -> str:
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="benchmarks/loading.py", description="Images a second of the loader and of the step.")
+    parser = Parser(
+        prog="benchmarks/loading.py",
+        description="Measure images per second of the data loader and of the training step.",
+    )
     parser.add_argument("recipe", help="a recipe of images in files")
     parser.add_argument("--device", required=True, choices=DEVICES)
     add_data_options(parser)
@@ -151,8 +154,10 @@ def build_parser() -> Parser:
     parser.add_argument("--hold-out", type=held_out, metavar="N", help="as in training")
     parser.add_argument("--image-cache", type=Path, metavar="DIR", help="as in training")
     parser.add_argument("--workers", type=not_below_zero, nargs="+", default=[0, 1, 2], metavar="N")
-    parser.add_argument("--rounds", type=at_least_one, default=3, metavar="N", help="epochs of each (%(default)s)")
-    parser.add_argument("--steps", type=at_least_one, default=5, metavar="N", help="of the step alone (%(default)s)")
+    parser.add_argument("--rounds", type=at_least_one, default=3, metavar="N", help="epochs (%(default)s)")
+    parser.add_argument(
+        "--steps", type=at_least_one, default=5, metavar="N", help="steps of the step alone (%(default)s)"
+    )
     add_precision_options(add_field_options(parser))
     return parser
 
@@ -172,7 +177,7 @@ def command(arguments: argparse.Namespace) -> None:
         image_cache=arguments.image_cache,
     )
     images = load_images(recipe, find_start(recipe, options), options, print)
-    bench = Bench(recipe, images, device, arguments.rounds, arguments.steps)
+    bench = LoadingBenchmark(recipe, images, device, arguments.rounds, arguments.steps)
     measured = report(bench, arguments.workers)
     print(f"{recipe.name}, {len(images.train.labels)} images; {describe_machine(device)}\n\n{measured}")
 

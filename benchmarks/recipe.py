@@ -1,7 +1,7 @@
-"""Time of a recipe, from a few epochs of the real trainer: `python benchmarks/recipe.py NAME --device cpu`.
+"""Estimate the training time of a recipe from a few epochs: `python benchmarks/recipe.py NAME --device cpu`.
 
-Epochs of one kind cost the same: those whose tables have the same groups at w and the same groups beside it, as the
-two stages of SSE-SAM have not. Enough epochs are run that each kind is measured; the whole recipe is extrapolated.
+The real trainer runs a shortened recipe. Epochs of the same kind, in which the same groups are perturbed in the same
+way, cost the same; the two stages of SSE-SAM are different kinds. Every kind is measured and then extrapolated.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from ltzoo.train import RunFolder, TrainOptions, train
 from machine import DEVICES, choose_device, describe_machine
 
 Kind = tuple[tuple[bool, ...], str, int]
-"""Which groups are moved, whereto, and the parts of a batch."""
+"""Which groups are perturbed, the direction, and the parts of a batch."""
 
 
-class _Clock(io.TextIOBase):
-    """Passes on what the trainer says, and notes when it said each line."""
+class _TimedOutput(io.TextIOBase):
+    """Forwards the trainer's output to stderr and records the time of each line."""
 
     def __init__(self) -> None:
         self.beneath = sys.stderr
@@ -49,36 +49,36 @@ class Measured:
 
     Attributes:
         kinds: the kind of each epoch.
-        training: each epoch's training.
-        evaluation: each epoch's evaluation.
-        start: until the first epoch begins: data, model, checks.
-        keeping: writing state and log, all epochs together.
-        end: checkpoint, figures and pictures.
-        how: what the trainer says of how it computes.
+        training: training time of each epoch.
+        evaluation: evaluation time of each epoch.
+        start: time before the first epoch: data, model, checks.
+        saving: time to write state and log, over all epochs.
+        end: time for checkpoint, figures and plots.
+        description: the trainer's description of device and precision.
     """
 
     kinds: Sequence[Kind]
     training: Sequence[float]
     evaluation: Sequence[float]
     start: float
-    keeping: float
+    saving: float
     end: float
-    how: str
+    description: str
 
 
 def kinds_of(recipe: Recipe) -> list[Kind]:
-    """Say of which kind each epoch of a recipe is."""
+    """Return the kind of each epoch of a recipe."""
     epochs = recipe.schedule.epochs
     tables = [recipe.perturbation.table(recipe.data.class_counts, epoch, epochs) for epoch in range(epochs)]
     return [(tuple(radius > 0 for radius in table.radii), table.direction, table.parts) for table in tables]
 
 
 def short_recipe(recipe: Recipe, wanted: int) -> Recipe:
-    """Shorten a recipe so far that `wanted` epochs of each kind are left, or as many as it has.
+    """Shorten a recipe such that `wanted` epochs of each kind remain, or all if it has fewer.
 
     Args:
         recipe: the recipe.
-        wanted: epochs of each kind.
+        wanted: epochs per kind.
     """
     enough = {kind: min(wanted, count) for kind, count in Counter(kinds_of(recipe)).items()}
     for epochs in range(min(wanted, recipe.schedule.epochs), recipe.schedule.epochs):
@@ -90,13 +90,13 @@ def short_recipe(recipe: Recipe, wanted: int) -> Recipe:
 
 
 def measure(recipe: Recipe, options: TrainOptions) -> Measured:
-    """Train a recipe and see where the time went.
+    """Train a recipe and break down the time.
 
     Args:
-        recipe: a short one.
-        options: data and a folder that may be thrown away.
+        recipe: a shortened recipe.
+        options: data and a temporary output folder.
     """
-    clock = _Clock()
+    clock = _TimedOutput()
     began = time.perf_counter()
     with contextlib.redirect_stderr(clock):
         folder = train(recipe, options)
@@ -104,23 +104,23 @@ def measure(recipe: Recipe, options: TrainOptions) -> Measured:
     rows = RunFolder(folder.path).read_history(recipe.schedule.epochs)
     training = [row["seconds"] or 0.0 for row in rows]
     evaluation = [row["eval_seconds"] or 0.0 for row in rows]
-    # The trainer says a line when the first epoch begins and one at the end of each.
+    # The trainer prints one line when the first epoch begins and one at the end of each epoch.
     first, line = next((when, line) for when, line in clock.lines if line.startswith(str(folder.path)))
-    how = line.removeprefix(f"{folder.path}: ").partition(", overridden")[0].partition(" on ")[2]
+    description = line.removeprefix(f"{folder.path}: ").partition(", overridden")[0].partition(" on ")[2]
     last = max(when for when, line in clock.lines if line.startswith("epoch "))
-    keeping = last - first - sum(training) - sum(evaluation)
-    return Measured(kinds_of(recipe), training, evaluation, first - began, keeping, ended - last, how)
+    saving = last - first - sum(training) - sum(evaluation)
+    return Measured(kinds_of(recipe), training, evaluation, first - began, saving, ended - last, description)
 
 
 def report(recipe: Recipe, measured: Measured) -> str:
-    """Write what was measured, and what follows for the whole recipe, as Markdown."""
+    """Format the measured times and the extrapolation to the whole recipe as Markdown."""
     epochs, done = recipe.schedule.epochs, len(measured.kinds)
     counts = Counter(kinds_of(recipe))
     lines = ["| part | measured | whole recipe (extrapolated) |", "| --- | --- | ---: |"]
     total = 0.0
     for number, (kind, count) in enumerate(counts.items(), 1):
         seconds = [s for s, found in zip(measured.training, measured.kinds, strict=True) if found == kind]
-        # A kind's first epoch also warms up: it counts once.
+        # The first epoch of a kind includes warm-up, so it counts once.
         first, *later = seconds
         each = mean(later) if later else first
         whole = first + (count - 1) * each
@@ -129,14 +129,14 @@ def report(recipe: Recipe, measured: Measured) -> str:
         lines.append(f"| {name} | {len(seconds)} epochs: first {first:.4g} s{spread} | {count} epochs: {whole:.4g} s |")
         total += whole
     evaluation = mean(measured.evaluation)
-    keeping = measured.keeping / done
-    for name, each in (("evaluation", evaluation), ("state and log", keeping)):
+    saving = measured.saving / done
+    for name, each in (("evaluation", evaluation), ("state and log", saving)):
         lines.append(f"| {name} | {done} epochs: {each:.3g} s each | {epochs} epochs: {epochs * each:.4g} s |")
         total += epochs * each
     for name, once in (("start-up", measured.start), ("checkpoint, figures, pictures", measured.end)):
         lines.append(f"| {name} | {once:.3g} s | once: {once:.3g} s |")
         total += once
-    whole_run = sum(measured.training) + sum(measured.evaluation) + measured.start + measured.keeping + measured.end
+    whole_run = sum(measured.training) + sum(measured.evaluation) + measured.start + measured.saving + measured.end
     lines.append(f"| all | {whole_run:.4g} s | {total:.4g} s ({total / 60:.1f} min) |")
     return "\n".join(lines)
 
@@ -158,21 +158,25 @@ def command(arguments: argparse.Namespace) -> None:
         )
         measured = measure(short, options)
     print(
-        f"{recipe.name} on {describe_machine(device)}; {measured.how}; batch {recipe.batch_size}; "
+        f"{recipe.name} on {describe_machine(device)}; {measured.description}; batch {recipe.batch_size}; "
         f"measured {short.schedule.epochs} epochs of {recipe.schedule.epochs}\n\n{report(recipe, measured)}"
     )
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="recipe.py", description="Measure a few epochs of a recipe; extrapolate the whole.")
+    parser = Parser(prog="recipe.py", description="Measure a few epochs of a recipe and extrapolate to the whole.")
     parser.add_argument("recipe", metavar="NAME", help="a recipe's name")
     parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
     parser.add_argument(
-        "--epochs", type=at_least_one, default=2, metavar="N", help="epochs to measure, of each stage (%(default)s)"
+        "--epochs", type=at_least_one, default=2, metavar="N", help="epochs to measure per stage (%(default)s)"
     )
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
-    parser.add_argument("--amp-dtype", choices=["bfloat16", "float16"], help="of the forward passes (the recipe's own)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path("data"), metavar="DIR", help="folder with CIFAR (%(default)s)"
+    )
+    parser.add_argument(
+        "--amp-dtype", choices=["bfloat16", "float16"], help="precision of the forward passes (the recipe's own)"
+    )
     parser.add_argument(
         "--channels-last", action=argparse.BooleanOptionalAction, help="memory format (the trainer's choice)"
     )

@@ -1,13 +1,13 @@
-"""A training step as a plain script has it: what ltzoo's step is measured against.
+"""A plain reference implementation of the training step, the baseline for ltzoo's step.
 
-Written from the algorithms of SAM (Foret 2021), ImbSAM (Zhou 2023) and SSE-SAM (Lyu 2025), with nothing of ltzoo's
-step: boolean masks over the batch, a loop over the parameters, a forward pass for every backward pass, images from PIL
-through torchvision's transforms and a DataLoader. Every pass is in train mode, so each moves BatchNorm's running
+Written from the algorithms of SAM (Foret 2021), ImbSAM (Zhou 2023) and SSE-SAM (Lyu 2025), without ltzoo's step:
+boolean masks over the batch, a loop over the parameters, one forward pass per backward pass, and images from PIL
+through torchvision's transforms and a DataLoader. Every pass is in train mode, so each updates BatchNorm's running
 statistics.
 
-The passes are those of the methods' own code, a forward counted 1 and a backward 2: SGD 3, SAM 6, ImbSAM 8 (the one
-method that takes two backward passes, head and tail, from one forward), SSE-SAM 12 in both stages: in stage 2 the head
-still climbs, by a radius of 0.
+The number of passes is that of the methods' own code, counting 1 for a forward and 2 for a backward pass: SGD 3, SAM 6,
+ImbSAM 8 (two backward passes, head and tail, share one forward pass), SSE-SAM 12 in both stages: in stage 2 the head is
+still perturbed, with radius 0.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
 PASSES = {"sgd": 3, "sam": 6, "imbsam": 8, "ssesam-stage1": 12, "ssesam-stage2": 12}
-"""The methods and what a step of each costs."""
+"""The methods and the cost of one step of each."""
 
 PREFETCH = 2
-"""Batches that a worker process makes in advance, DataLoader's default."""
+"""Batches prefetched per worker process, DataLoader's default."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class ReferenceStep:
     rho_tail: float
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Train on a batch; a detached loss at the weights before the step (of the tail alone, but for SGD and SAM)."""
+        """Train on a batch; return the loss before the step, of all images for SGD and SAM, else of the tail."""
         self.optimizer.zero_grad()
         if self.method == "sgd":
             loss = F.cross_entropy(self.model(images), targets)
@@ -64,9 +64,9 @@ class ReferenceStep:
     def _sam(self, images: Tensor, targets: Tensor) -> Tensor:
         loss = F.cross_entropy(self.model(images), targets)
         loss.backward()
-        before = self._climb(self.rho_head)
+        before = self._perturb(self.rho_head)
         F.cross_entropy(self.model(images), targets).backward()
-        self._return_to(before)
+        self._restore(before)
         return loss
 
     def _imbsam(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -76,9 +76,9 @@ class ReferenceStep:
         head = self._take_gradient()
         loss = self._masked_loss(logits, targets, mask)
         loss.backward()
-        before = self._climb(self.rho_tail)
+        before = self._perturb(self.rho_tail)
         self._masked_loss(self.model(images), targets, mask).backward()
-        self._return_to(before)
+        self._restore(before)
         self._add_gradient(head)
         return loss
 
@@ -88,9 +88,9 @@ class ReferenceStep:
         for mask, rho in ((~tail, rho_head), (tail, self.rho_tail)):
             loss = self._masked_loss(self.model(images), targets, mask)
             loss.backward()
-            before = self._climb(rho)
+            before = self._perturb(rho)
             self._masked_loss(self.model(images), targets, mask).backward()
-            self._return_to(before)
+            self._restore(before)
             gradients.append(self._take_gradient())
         for gradient in gradients:
             self._add_gradient(gradient)
@@ -98,24 +98,24 @@ class ReferenceStep:
 
     @staticmethod
     def _masked_loss(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
-        """Sum the losses of a group's images and divide by the whole batch's size."""
+        """Sum the losses of a group's images and divide by the size of the whole batch."""
         return F.cross_entropy(logits[mask], targets[mask], reduction="sum") / len(targets)
 
     @torch.no_grad()
-    def _climb(self, rho: float) -> list[Tensor]:
-        """Move the weights by rho along the gradient, then drop it; the weights before."""
+    def _perturb(self, rho: float) -> list[Tensor]:
+        """Move the weights by rho along the gradient and clear the gradient; return the weights before."""
         before = [parameter.clone() for parameter in self.model.parameters()]
         norms = [parameter.grad.norm() for parameter in self.model.parameters() if parameter.grad is not None]
         norm = torch.stack(norms).norm()
         for parameter in self.model.parameters():
             if parameter.grad is not None:
-                # A batch can lack a group; its gradient is then 0.
+                # The gradient is 0 if the batch has no image of the group.
                 parameter.add_(parameter.grad * (rho / (norm + 1e-12)))
         self.optimizer.zero_grad()
         return before
 
     @torch.no_grad()
-    def _return_to(self, before: list[Tensor]) -> None:
+    def _restore(self, before: list[Tensor]) -> None:
         for parameter, old in zip(self.model.parameters(), before, strict=True):
             parameter.copy_(old)
 
@@ -131,7 +131,7 @@ class ReferenceStep:
 
 
 def plain_transform(mean: tuple[float, ...], std: tuple[float, ...], size: int) -> Callable:
-    """Make both papers' augmentation of CIFAR out of torchvision's transforms."""
+    """The CIFAR augmentation of `rangwani2022` and `lyu2025`, from torchvision's transforms."""
     return transforms.Compose(
         [
             transforms.RandomCrop(size, padding=4),
@@ -143,14 +143,14 @@ def plain_transform(mean: tuple[float, ...], std: tuple[float, ...], size: int) 
 
 
 class PlainLoader:
-    """Shuffled batches through a DataLoader whose worker processes stay alive.
+    """Shuffled batches from a DataLoader with persistent workers.
 
     Args:
-        images: PIL images, transformed, and their classes.
-        batch_size: images a batch.
-        count: batches a round.
-        workers: worker processes; 0 to make batches in this one.
-        device: where the batches go.
+        images: transformed images and their classes.
+        batch_size: images per batch.
+        count: batches per iteration.
+        workers: worker processes; 0 to load in this process.
+        device: device of the batches.
     """
 
     def __init__(self, images: Dataset, batch_size: int, count: int, workers: int, device: torch.device) -> None:

@@ -1,7 +1,7 @@
-"""Several runs on one device against one alone: `python benchmarks/side_by_side.py NAME --device cuda --runs 3`.
+"""Concurrent runs on one device against a single run: `python benchmarks/side_by_side.py NAME --device cuda --runs 3`.
 
-A turn trains one run, then several side by side, each a seed of its own; the gain is the work of the several over that
-of the one in the same time. It counts everything, data, evaluation and files too.
+Each round trains one run, then several concurrently, each with its own seed. The gain is the throughput of the
+concurrent runs over that of the single run, with data loading, evaluation and files included.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from machine import DEVICES, choose_device, describe_machine
 
 
 def seconds(recipe: Recipe, data_dir: Path, runs: int) -> float:
-    """Train some seeds of a recipe together, in a folder that is thrown away; seconds for all."""
+    """Train several seeds of a recipe concurrently, in a temporary folder; return the seconds for all."""
     with tempfile.TemporaryDirectory() as output:
         jobs = [(recipe, TrainOptions(data_dir, Path(output), seed=seed)) for seed in range(runs)]
         began = time.perf_counter()
@@ -28,7 +28,7 @@ def seconds(recipe: Recipe, data_dir: Path, runs: int) -> float:
 
 
 def command(arguments: argparse.Namespace) -> None:
-    """Measure in turns and print the gain."""
+    """Measure in alternation and print the gain."""
     device = choose_device(arguments.device)
     recipe = get_recipe(arguments.recipe).with_epochs(arguments.epochs)
     seconds(recipe.with_epochs(1), arguments.data_dir, 1)
@@ -40,19 +40,23 @@ def command(arguments: argparse.Namespace) -> None:
     print(
         f"{recipe.name}, {arguments.epochs} epochs, on {describe_machine(device)}: one run "
         f"{median(one for one, _ in pairs):.4g} s, {arguments.runs} runs {median(many for _, many in pairs):.4g} s; "
-        f"work in the same time {median(gains):.2f} ({min(gains):.2f} .. {max(gains):.2f}), {arguments.repeats} turns"
+        f"throughput gain {median(gains):.2f} ({min(gains):.2f} .. {max(gains):.2f}), {arguments.repeats} rounds"
     )
 
 
 def build_parser() -> Parser:
     """Make the parser."""
-    parser = Parser(prog="side_by_side.py", description="Measure what several runs side by side gain over one.")
+    parser = Parser(
+        prog="side_by_side.py", description="Measure the throughput gain of concurrent runs over a single run."
+    )
     parser.add_argument("recipe", metavar="NAME", help="a recipe's name")
     parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
-    parser.add_argument("--runs", type=at_least_one, default=3, metavar="N", help="runs side by side (%(default)s)")
-    parser.add_argument("--epochs", type=at_least_one, default=5, metavar="N", help="of each run (%(default)s)")
-    parser.add_argument("--repeats", type=at_least_one, default=3, metavar="N", help="turns (%(default)s)")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
+    parser.add_argument("--runs", type=at_least_one, default=3, metavar="N", help="concurrent runs (%(default)s)")
+    parser.add_argument("--epochs", type=at_least_one, default=5, metavar="N", help="epochs per run (%(default)s)")
+    parser.add_argument("--repeats", type=at_least_one, default=3, metavar="N", help="rounds (%(default)s)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path("data"), metavar="DIR", help="folder with CIFAR (%(default)s)"
+    )
     return parser
 
 

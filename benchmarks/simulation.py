@@ -1,4 +1,4 @@
-"""What a benchmark simulates: class counts with a natural long tail, logits, targets and a list of images."""
+"""Simulated data: class counts with a natural long tail, logits, targets and a list of images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +11,22 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import Predictions
 
 MOST, FEWEST = 1000, 2
-"""Images of the largest and of the smallest class, as iNaturalist 2018 has them."""
+"""Images of the largest and the smallest class, as in iNaturalist 2018."""
 DEVIATION = 1.2
-"""Of the counts' logarithms: an eighth of the classes has more than 100 images then, two in five have fewer than 20. Of
-iNaturalist's own it is a tenth and 44 %, by MiSLAS's cuts."""
+"""Standard deviation of the logarithms of the counts. An eighth of the classes then has more than 100 images and two in
+five have fewer than 20; in iNaturalist it is a tenth and 44 %, by the thresholds of MiSLAS."""
 TESTED = 3
-"""Test images a class, as there."""
+"""Test images per class, as in iNaturalist 2018."""
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """What is simulated.
+    """Settings of the simulation.
 
     Attributes:
         benchmark: class counts and names.
-        batch_size: images a step.
-        repeats: turns of each thing, after one that is not counted.
+        batch_size: images per step.
+        repeats: rounds of each measurement, after one warm-up round.
     """
 
     benchmark: Benchmark
@@ -40,25 +40,22 @@ class Simulation:
 
 
 def natural_counts(images: int, classes: int) -> tuple[int, ...]:
-    """Simulate the class counts of a natural long tail; they are nobody's own.
+    """Simulate the class counts of a natural long tail.
 
-    They are the quantiles of a log-normal distribution, cut off at `FEWEST` and `MOST`, with one class at least at each
-    end. Its deviation is `DEVIATION`, its median such that, rounded, all add up to `images` or to a little less, as the
-    sum moves in steps; what is missing goes to the largest classes below `MOST`, one image each. The classes lie in
-    random order.
+    The counts are quantiles of a log-normal distribution with standard deviation `DEVIATION`, clipped to `FEWEST` and
+    `MOST`, with at least one class at each end. Its median is the largest for which the rounded counts sum to at most
+    `images`; the remaining images go to the largest classes below `MOST`, one each. The classes are in random order.
 
     Args:
         images: the sum of the counts.
-        classes: how many there are, at least 2.
+        classes: number of classes, at least 2.
 
     Raises:
-        InputError: no such counts add up to it.
+        InputError: no such counts have this sum.
     """
     fewest, most = ((classes - 1) * one + other for one, other in ((FEWEST, MOST), (MOST, FEWEST)))
     if classes < 2 or not fewest <= images <= most:
-        raise InputError(
-            f"{images} images are no {classes} classes of which the largest has {MOST}, the smallest {FEWEST}"
-        )
+        raise InputError(f"{images} images cannot be split over {classes} classes of {FEWEST} to {MOST} images")
     normal = torch.special.ndtri((torch.arange(classes, dtype=torch.float64) + 0.5) / classes).flip(0)
 
     def counts_around(log_median: float) -> Tensor:
@@ -77,7 +74,7 @@ def natural_counts(images: int, classes: int) -> tuple[int, ...]:
 
 
 def simulate_predictions(classes: int) -> Predictions:
-    """Draw the logits of `TESTED` images a class, Gaussian, and 4 more for the label: about every second is right."""
+    """Draw Gaussian logits of `TESTED` images per class, plus 4 for the label: about half are correct."""
     labels = torch.arange(classes).repeat_interleave(TESTED)
     logits = torch.empty(len(labels), classes)
     generator = torch.Generator().manual_seed(0)
@@ -88,7 +85,7 @@ def simulate_predictions(classes: int) -> Predictions:
 
 
 def simulate_targets(simulation: Simulation) -> Tensor:
-    """Draw the classes of a batch, (B,) int64, each as often as it has images."""
+    """Draw the classes of a batch, (B,) int64, with probabilities proportional to the class counts."""
     shares = torch.tensor(simulation.counts, dtype=torch.float64)
     return torch.multinomial(
         shares, simulation.batch_size, replacement=True, generator=torch.Generator().manual_seed(0)
@@ -96,10 +93,10 @@ def simulate_targets(simulation: Simulation) -> Tensor:
 
 
 def write_list(path: Path, simulation: Simulation) -> None:
-    """Write a list of as many images as are simulated, a path and a label a line, in no order; there are no images."""
+    """Write a list file with one path and label per line, in random order; the images themselves do not exist."""
     labels = torch.arange(len(simulation.counts)).repeat_interleave(torch.tensor(simulation.counts))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0)).tolist()
     numbers = labels.tolist()
-    # As long as iNaturalist's own paths.
+    # Paths as long as those of iNaturalist.
     lines = (f"train_val2018/Plantae/{numbers[image]}/{image:032x}.jpg {numbers[image]}\n" for image in order)
     path.write_text("".join(lines), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Time and memory of a training step against a plain reference: `python benchmarks/step.py --device cpu`.
 
-Both sides train on CIFAR-100-LT (IF 100) with cross-entropy, each with its own data path, in one process and taking
-turns, so that a machine that slows down slows both. A ratio above 1 says that ltzoo is faster.
+Both sides train on CIFAR-100-LT (IF 100) with cross-entropy, each with its own data loading. They run alternately in
+one process, so that a slowdown of the machine affects both. A ratio above 1 means that ltzoo is faster.
 """
 
 import argparse
@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 
+from comparison import NETWORKS, LtzooSide, ReferenceSide, Setting, Side
 from ltzoo.cli.parser import Parser, at_least_one, run, writable
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe
-from machine import DEVICES, choose_device, choose_threads, describe_machine
-from memory import peak_bytes
+from machine import DEVICES, choose_device, choose_threads, describe_machine, peak_bytes
 from reference import PASSES
-from sides import NETWORKS, LtzooSide, ReferenceSide, Setting, Side
 
 WHOLE_RUN = "ssesam-whole-run"
 STEPS, WARMUP = {"cpu": 3, "cuda": 50}, {"cpu": 1, "cuda": 20}
@@ -30,17 +29,17 @@ STEPS, WARMUP = {"cpu": 3, "cuda": 50}, {"cpu": 1, "cuda": 20}
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method, both sides. Times are paired: entry i of both was measured in turn i.
+    """One method, both sides. Times are paired: entry i of both was measured in round i.
 
     Attributes:
-        network: a key of `sides.NETWORKS`.
+        network: a key of `comparison.NETWORKS`.
         method: a key of `PASSES`, or `WHOLE_RUN`.
-        batch_size: images a step.
-        reference_ms: milliseconds a step of the reference.
-        ltzoo_ms: milliseconds a step of ltzoo.
+        batch_size: images per step.
+        reference_ms: milliseconds per step of the reference.
+        ltzoo_ms: milliseconds per step of ltzoo.
         reference_bytes: peak memory of the reference.
         ltzoo_bytes: peak memory of ltzoo.
-        computed: follows from other rows.
+        computed: computed from other rows instead of measured.
     """
 
     network: str
@@ -54,11 +53,11 @@ class Comparison:
 
     @property
     def ratios(self) -> list[float]:
-        """Reference's time over ltzoo's, turn by turn."""
+        """Time of the reference over that of ltzoo, for each round."""
         return [theirs / ours for theirs, ours in zip(self.reference_ms, self.ltzoo_ms, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn it into plain JSON."""
+        """Convert to a JSON-serialisable dictionary."""
         ratios = {"median": median(self.ratios), "min": min(self.ratios), "max": max(self.ratios)}
         return {**vars(self), "ratio": ratios}
 
@@ -69,8 +68,12 @@ def build_parser() -> Parser:
     parser.add_argument("--device", required=True, choices=DEVICES, help="where to compute")
     parser.add_argument("--network", choices=[*NETWORKS, "both"], default="both", help="(%(default)s)")
     parser.add_argument("--methods", nargs="+", choices=list(PASSES), default=list(PASSES), help="(all)")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="DIR", help="holds CIFAR (%(default)s)")
-    parser.add_argument("--amp-dtype", choices=["bfloat16", "float16"], help="of ltzoo's forward passes (float32)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path("data"), metavar="DIR", help="folder with CIFAR (%(default)s)"
+    )
+    parser.add_argument(
+        "--amp-dtype", choices=["bfloat16", "float16"], help="precision of ltzoo's forward passes (float32)"
+    )
     parser.add_argument("--torchcompile", action="store_true", help="compile ltzoo's model")
     parser.add_argument("--eager", action="store_true", help="on CUDA, do not capture ltzoo's step")
     parser.add_argument(
@@ -80,14 +83,18 @@ def build_parser() -> Parser:
         "--tf32",
         choices=["reference", "both", "neither"],
         default="reference",
-        help="on CUDA, whose float32 convolutions may round to TF32, as they do in torch by default (%(default)s)",
+        help="on CUDA, which side's float32 convolutions may use TF32, torch's default (%(default)s)",
     )
-    parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads (one a core)")
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads (one per core)")
     parser.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="of the reference's DataLoader (%(default)s)"
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="worker processes of the reference's DataLoader (%(default)s)",
     )
-    parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="turns of each side (%(default)s)")
-    parser.add_argument("--steps", type=at_least_one, metavar="N", help="steps in a turn (3 on a CPU, 50 on CUDA)")
+    parser.add_argument("--repeats", type=at_least_one, default=5, metavar="N", help="rounds (%(default)s)")
+    parser.add_argument("--steps", type=at_least_one, metavar="N", help="steps per round (3 on a CPU, 50 on CUDA)")
     parser.add_argument("--json", type=writable, metavar="FILE", help="write every time measured")
     return parser
 
@@ -130,42 +137,42 @@ def command(arguments: argparse.Namespace) -> None:
         document = {
             "heading": heading,
             "arguments": {key: str(value) for key, value in vars(arguments).items()},
-            "steps_a_turn": steps,
+            "steps_per_round": steps,
             "rows": [row.to_dict() for row in rows],
-            "data_ms_a_batch": data_ms,
+            "data_ms_per_batch": data_ms,
         }
         arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def compare(network: str, setting: Setting, method: str, repeats: int, steps: int) -> Comparison:
-    """Measure one method: memory first, each side alone, then times, both sides in turns.
+    """Measure one method: memory of each side alone, then times of both sides alternately.
 
     Args:
-        network: a key of `sides.NETWORKS`.
-        setting: what both sides are told.
+        network: a key of `comparison.NETWORKS`.
+        setting: settings of both sides.
         method: a key of `PASSES`.
-        repeats: turns of each side.
-        steps: steps in a turn.
+        repeats: rounds.
+        steps: steps per round.
     """
-    # Two steps: SGD's momentum is there from the second on.
+    # Two steps, because SGD allocates its momentum in the first.
     reference_bytes = peak_bytes(setting.device, lambda: ReferenceSide(setting, method, 1).run(1))
     ltzoo_bytes = peak_bytes(setting.device, lambda: LtzooSide(setting, method).run(1))
     sides = (ReferenceSide(setting, method, steps), LtzooSide(setting, method))
-    reference_ms, ltzoo_ms = _in_turns(sides, repeats, steps, WARMUP[setting.device.type])
+    reference_ms, ltzoo_ms = _alternate(sides, repeats, steps, WARMUP[setting.device.type])
     batch_size = setting.recipe.batch_size
     return Comparison(network, method, batch_size, reference_ms, ltzoo_ms, reference_bytes, ltzoo_bytes)
 
 
 def measure_data(setting: Setting, repeats: int, steps: int) -> dict[str, list[float]]:
-    """Measure the milliseconds that each side takes to make a batch, when nothing else runs."""
+    """Measure the milliseconds that each side takes to load a batch, without training."""
     steps = max(steps, 10)
     sides = (ReferenceSide(setting, "sgd", steps), LtzooSide(setting, "sgd"))
-    reference_ms, ltzoo_ms = _in_turns(sides, repeats, steps, 1, train=False)
+    reference_ms, ltzoo_ms = _alternate(sides, repeats, steps, 1, train=False)
     return {"reference": reference_ms, "ltzoo": ltzoo_ms}
 
 
-def _in_turns(sides: Sequence[Side], repeats: int, steps: int, warmup: int, train: bool = True) -> list[list[float]]:
-    """Let the sides take turns; milliseconds a step of each side, turn by turn."""
+def _alternate(sides: Sequence[Side], repeats: int, steps: int, warmup: int, train: bool = True) -> list[list[float]]:
+    """Run the sides alternately; return the milliseconds per step of each side in every round."""
     for side in sides:
         side.run(min(warmup, steps), train)
     times: list[list[float]] = [[] for _ in sides]
@@ -176,10 +183,10 @@ def _in_turns(sides: Sequence[Side], repeats: int, steps: int, warmup: int, trai
 
 
 def whole_run(rows: Sequence[Comparison], gamma: float) -> list[Comparison]:
-    """Compute a whole run of SSE-SAM from its two stages, where both were measured.
+    """Compute the times of a whole SSE-SAM run from its two stages, if both were measured.
 
     Args:
-        rows: those of one network.
+        rows: the comparisons of one network.
         gamma: the share of stage 1.
     """
     stages = [row for row in rows if row.method in ("ssesam-stage1", "ssesam-stage2")]
@@ -205,7 +212,7 @@ def whole_run(rows: Sequence[Comparison], gamma: float) -> list[Comparison]:
 
 
 def describe(arguments: argparse.Namespace, device: torch.device, steps: int, settings: dict[str, Setting]) -> str:
-    """Head the tables: machine, precisions, batches, repeats."""
+    """Describe machine, precisions, batch sizes and repeats in one line."""
     rounded = {"reference": (" (TF32 convolutions)", ""), "both": (" (TF32 convolutions)",) * 2, "neither": ("", "")}
     theirs, ours = rounded[arguments.tf32] if device.type == "cuda" else ("", "")
     memory_format = "channels-last" if arguments.channels_last else "NCHW"
@@ -216,15 +223,15 @@ def describe(arguments: argparse.Namespace, device: torch.device, steps: int, se
     return (
         f"{describe_machine(device)}; reference: float32{theirs} NCHW, DataLoader with {arguments.workers} workers; "
         f"ltzoo: {precision} {memory_format}{how}; batch {batches}; "
-        f"{arguments.repeats} turns of {steps} steps, medians; {one.recipe.benchmark}, {one.subset.layout}"
+        f"{arguments.repeats} rounds of {steps} steps, medians; {one.recipe.benchmark}, {one.subset.layout}"
     )
 
 
 def table(rows: Sequence[Comparison]) -> str:
-    """Write the comparisons as Markdown."""
+    """Format the comparisons as Markdown."""
     lines = [
-        "| network | method | reference ms a step | ltzoo ms a step | ratio: median (min .. max) | reference images/s "
-        "| ltzoo images/s | reference peak MiB | ltzoo peak MiB |",
+        "| network | method | reference ms per step | ltzoo ms per step | ratio: median (min .. max) "
+        "| reference images/s | ltzoo images/s | reference peak MiB | ltzoo peak MiB |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
@@ -240,8 +247,8 @@ def table(rows: Sequence[Comparison]) -> str:
 
 
 def data_table(data_ms: dict[str, dict[str, list[float]]]) -> str:
-    """Write the data paths' times as Markdown."""
-    lines = ["| network | reference data ms a batch | ltzoo data ms a batch |", "| --- | ---: | ---: |"]
+    """Format the data loading times as Markdown."""
+    lines = ["| network | reference data ms per batch | ltzoo data ms per batch |", "| --- | ---: | ---: |"]
     lines += [
         f"| {network} | {median(ms['reference']):.3g} | {median(ms['ltzoo']):.3g} |" for network, ms in data_ms.items()
     ]

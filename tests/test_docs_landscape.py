@@ -1,4 +1,4 @@
-"""docs/landscape.md: its Python runs."""
+"""docs/landscape.md: its Python runs, and its images exist."""
 
 import re
 from pathlib import Path

@@ -17,7 +17,7 @@ from ltzoo.checkpoints.save import read_example, run_on_cpu, same_output
 from ltzoo.data import HOLD_OUT, make_groups
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError, first_line
-from ltzoo.evaluate import Figures, evaluate_model
+from ltzoo.evaluate import EvalOptions, Figures, evaluate_model
 from ltzoo.recipes import Recipe, recipe_from_dict
 
 ACCURACY_TOLERANCE = 0.05
@@ -79,7 +79,7 @@ def verify_checkpoint(folder: Path, data_dir: Path, device: torch.device) -> Ver
     except InputError as error:
         return Verdict(tuple(differences), unmeasured=str(error))
     model = load_checkpoint(folder)
-    figures = evaluate_model(model, recipe.data, test, recipe.groups, recorded.rule, device=device)
+    figures = evaluate_model(model, recipe.data, test, recipe.groups, recorded.rule, EvalOptions(device))
     again, before = _accuracies(figures), _accuracies(recorded)
     accuracy = max(abs(again.get(key, math.inf) - value) for key, value in before.items())
     if accuracy >= ACCURACY_TOLERANCE:

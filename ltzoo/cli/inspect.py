@@ -15,7 +15,7 @@ from ltzoo.data import NATURAL_BENCHMARKS
 from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, open_files, profile_files
 from ltzoo.data.files.profile import Profile
 from ltzoo.errors import InputError, printable
-from ltzoo.evaluate.counts_picture import draw_class_counts
+from ltzoo.evaluate import draw_class_counts
 
 _SHARE = 0.1
 """The share of each class that is suggested to be held out."""

@@ -8,7 +8,7 @@ from ltzoo.data import GROUP_RULES, make_groups, read_subset
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
-from ltzoo.landscape import Analysis, Settings, parse_class_sets, pictures_of, ratio, read_subjects
+from ltzoo.landscape import Analysis, Settings, parse_class_sets, plots_of, ratio, read_checkpoints
 
 
 def build_parser(prog: str) -> Parser:
@@ -115,8 +115,8 @@ def command(arguments: argparse.Namespace) -> None:
     )
     if not (arguments.model or arguments.checkpoints):
         raise InputError("nothing to analyse; name a --model, or --checkpoints that were kept during training")
-    subjects = read_subjects(arguments.model, arguments.checkpoints)
-    recipe = subjects[0].recipe
+    checkpoints = read_checkpoints(arguments.model, arguments.checkpoints)
+    recipe = checkpoints[0].recipe
     if recipe.natural:
         raise InputError(f"landscape holds its images in memory, and those of {recipe.benchmark} are files")
     groups = make_groups(arguments.groups or recipe.groups, recipe.data)
@@ -124,8 +124,8 @@ def command(arguments: argparse.Namespace) -> None:
     wanted = recipe.subset if arguments.subset is None else read_subset(arguments.subset)
     images, subset = load_train(recipe.data, wanted, arguments.data_dir, arguments.download)
     analysis = Analysis(arguments.output, recipe, groups, images, subset, settings, arguments.device, arguments.resume)
-    document = analysis.run(subjects, sets)
-    pictures = pictures_of(document)
+    document = analysis.run(checkpoints, sets)
+    pictures = plots_of(document)
     for name, draw in pictures.items():
         draw(arguments.output / name)
     print(_table(document))

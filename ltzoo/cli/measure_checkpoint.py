@@ -26,6 +26,7 @@ from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     BINS,
+    EvalOptions,
     Figures,
     Predictions,
     StoredLogits,
@@ -65,10 +66,8 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
     rule += " on held-out images" if arguments.hold_out else ""
     rule += ", logits averaged with those of the mirror image" if flip else ""
-    scale = recipe.loss.logit_scale
-    predictions = predict_test(
-        model, benchmark, test, device=arguments.device, flip=flip, logit_scale=scale, workers=arguments.workers
-    )
+    options = EvalOptions(arguments.device, flip, recipe.loss.logit_scale, arguments.workers)
+    predictions = predict_test(model, benchmark, test, options)
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
     print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")

@@ -1,15 +1,20 @@
-"""Evaluation: predictions to accuracy, calibration and confusion; tables and pictures of them; stored logits."""
+"""Evaluation: from predictions to accuracy, calibration and confusion; tables and plots of them; stored logits."""
 
-from ltzoo.evaluate.accuracy import GroupAccuracy, class_accuracy, group_accuracy
-from ltzoo.evaluate.benchmark import evaluate_model, predict_test
+from ltzoo.evaluate.accuracy import (
+    GroupAccuracy,
+    class_accuracy,
+    confusion_matrix,
+    group_accuracy,
+    write_confusion,
+)
 from ltzoo.evaluate.calibration import BINS, Calibration, measure_calibration
-from ltzoo.evaluate.confusion import confusion_matrix, write_confusion
 from ltzoo.evaluate.figures import Figures, measure
-from ltzoo.evaluate.gather import gather
 from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
-from ltzoo.evaluate.pictures import (
+from ltzoo.evaluate.model import EvalOptions, evaluate_model, predict_test, tf32
+from ltzoo.evaluate.plots import (
     COLOURS,
     PERTURBATION_COLOURS,
+    draw_class_counts,
     draw_classes,
     draw_confusion,
     draw_curves,
@@ -17,10 +22,8 @@ from ltzoo.evaluate.pictures import (
     save_figure,
 )
 from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
-from ltzoo.evaluate.precision import tf32
-from ltzoo.evaluate.predict import Predictions, predict, predict_classes
-from ltzoo.evaluate.seeds import seeds_table, summarize_runs
-from ltzoo.evaluate.spread import Spread, spread
+from ltzoo.evaluate.predict import Predictions, gather, predict, predict_classes
+from ltzoo.evaluate.seeds import Spread, seeds_table, spread, summarize_runs
 from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
 
 __all__ = [
@@ -29,6 +32,7 @@ __all__ = [
     "PERTURBATION_COLOURS",
     "RESULT_COLUMNS",
     "Calibration",
+    "EvalOptions",
     "Figures",
     "GroupAccuracy",
     "LinearClassifier",
@@ -40,6 +44,7 @@ __all__ = [
     "append_results",
     "class_accuracy",
     "confusion_matrix",
+    "draw_class_counts",
     "draw_classes",
     "draw_confusion",
     "draw_curves",

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ltzoo.evaluate.judge import judge
+from ltzoo.evaluate.correctness import image_correctness
 from ltzoo.evaluate.predict import Predictions
 
 BINS = 15
-"""Bins of equal width; Guo et al. (2017) take as many."""
+"""Number of bins of equal width, as in Guo et al. (2017)."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Calibration:
 
     Attributes:
         counts: (M,) images in each bin.
-        confidence: (M,) their mean confidence in per cent; None for a bin without an image.
-        accuracy: (M,) their accuracy in per cent; None for a bin without an image.
+        confidence: (M,) mean confidence of each bin in per cent; None for an empty bin.
+        accuracy: (M,) accuracy of each bin in per cent; None for an empty bin.
         ece: expected calibration error in per cent.
     """
 
@@ -32,8 +32,8 @@ class Calibration:
 def measure_calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
     """Compute the expected calibration error (Guo et al., On Calibration of Modern Neural Networks, 2017, section 2).
 
-    The confidence of an image is its highest softmax probability. The error is the mean over all images of their bin's
-    distance between mean confidence and accuracy.
+    The confidence of an image is its highest softmax probability. The error is the distance between mean confidence and
+    accuracy in each bin, averaged over the bins with the number of images as weight.
 
     Args:
         predictions: logits and labels of the test images.
@@ -42,23 +42,25 @@ def measure_calibration(predictions: Predictions, bins: int = BINS) -> Calibrati
     Raises:
         InputError: a logit is not finite.
     """
-    judged = judge(predictions)
-    return calibrate(judged.confidence, judged.right, bins)
+    images = image_correctness(predictions)
+    return calibrate(images.confidence, images.top1, bins)
 
 
-def calibrate(confidence: Tensor, right: Tensor, bins: int = BINS) -> Calibration:
-    """Compute the error from what is known of each image; see `measure_calibration`.
+def calibrate(confidence: Tensor, correct: Tensor, bins: int = BINS) -> Calibration:
+    """Compute the error from confidence and correctness of each image; see `measure_calibration`.
 
     Args:
         confidence: (N,) float64, the highest softmax probability.
-        right: (N,) bool, whether that class is the label.
+        correct: (N,) bool, whether that class is the label.
         bins: number of bins of equal width, at least 1.
     """
     edges = torch.arange(1, bins, dtype=torch.float64) / bins
-    # bucketize gives each value the first edge that is not below it: bins are open on the left, closed on the right.
-    place = torch.bucketize(confidence, edges)
-    counts = torch.bincount(place, minlength=bins)
-    confident, hits = (torch.bincount(place, weights=values, minlength=bins) for values in (confidence, right.double()))
+    # bucketize finds the first edge >= value: bins are open on the left, closed on the right.
+    bin_of = torch.bucketize(confidence, edges)
+    counts = torch.bincount(bin_of, minlength=bins)
+    confident, hits = (
+        torch.bincount(bin_of, weights=values, minlength=bins) for values in (confidence, correct.double())
+    )
     filled = counts > 0
 
     def means(sums: Tensor) -> tuple[float | None, ...]:
@@ -68,5 +70,5 @@ def calibrate(confidence: Tensor, right: Tensor, bins: int = BINS) -> Calibratio
         counts=tuple(counts.tolist()),
         confidence=means(confident),
         accuracy=means(hits),
-        ece=100 * float((confident - hits)[filled].abs().sum()) / len(right),
+        ece=100 * float((confident - hits)[filled].abs().sum()) / len(correct),
     )

@@ -1,29 +1,29 @@
-"""Figures: what is reported of a model, measured from its predictions."""
+"""Figures: the accuracies and the calibration error that are reported for a model, computed from its predictions."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ltzoo.data import Groups
-from ltzoo.evaluate.accuracy import GroupAccuracy, check_range, check_shapes, group_accuracy, share_right
+from ltzoo.evaluate.accuracy import GroupAccuracy, check_range, check_shapes, class_shares, group_accuracy
 from ltzoo.evaluate.calibration import calibrate
-from ltzoo.evaluate.judge import judge
+from ltzoo.evaluate.correctness import image_correctness
 from ltzoo.evaluate.predict import Predictions
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is reported of a model, in per cent.
+    """What is reported for a model, in per cent.
 
     Attributes:
-        overall: images whose highest logit is the label's.
-        top5: images whose label is among the five highest logits; all of them where there are no more classes.
+        overall: top-1 accuracy over all images.
+        top5: top-5 accuracy over all images; 100 with at most five classes.
         groups: grouping rule to the accuracy of its groups; the protocol's own grouping comes first.
         per_class: accuracy of each class.
         class_counts: training images of each class.
         images: number of test images.
-        rule: which epoch, how measured.
-        ece: expected calibration error; None in figures that were written before it was measured.
+        rule: which epoch was evaluated and how.
+        ece: expected calibration error; None in older files without it.
     """
 
     overall: float
@@ -37,21 +37,21 @@ class Figures:
 
     @property
     def own_groups(self) -> GroupAccuracy:
-        """Accuracy of the groups of the first grouping."""
+        """Group accuracies of the first grouping."""
         return next(iter(self.groups.values()))
 
     @property
     def headline(self) -> GroupAccuracy:
-        """Overall accuracy, and that of the groups of the first grouping."""
+        """Overall accuracy and the group accuracies of the first grouping."""
         return {"overall": self.overall, **self.own_groups}
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn the figures into what JSON holds."""
+        """Convert to a JSON-serialisable dictionary."""
         return asdict(self) | {"per_class": list(self.per_class), "class_counts": list(self.class_counts)}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Figures":
-        """Read figures back; further keys are passed over.
+        """Read what `to_dict` returned; unknown keys are ignored.
 
         Raises:
             KeyError, TypeError, ValueError: the document holds no figures.
@@ -65,15 +65,15 @@ class Figures:
 
 
 def measure(predictions: Predictions, class_counts: Sequence[int], groupings: Sequence[Groups], rule: str) -> Figures:
-    """Compute the figures of a test set that has every class.
+    """Compute the figures on a test set that has images of every class.
 
-    Of equal logits the one of the lower class index ranks first.
+    Among equal logits, the lower class index ranks first.
 
     Args:
         predictions: logits and labels of the test images.
         class_counts: (C,) training images of each class.
         groupings: groupings of the classes, the protocol's own first.
-        rule: which epoch, how measured; kept as it is.
+        rule: which epoch was evaluated and how; stored unchanged.
 
     Raises:
         InputError: a class has no test image, a logit is not finite, or a grouping does not cover the classes.
@@ -81,15 +81,15 @@ def measure(predictions: Predictions, class_counts: Sequence[int], groupings: Se
     labels, classes = predictions.labels, len(class_counts)
     check_shapes(predictions.logits, labels, classes)
     check_range("labels", labels, classes)
-    judged = judge(predictions)
-    per_class = share_right(judged.right, labels, classes)
+    correctness = image_correctness(predictions)
+    per_class = class_shares(correctness.top1, labels, classes)
     return Figures(
-        overall=100 * int(judged.right.sum()) / len(labels),
-        top5=100 * int(judged.top5.sum()) / len(labels),
+        overall=100 * int(correctness.top1.sum()) / len(labels),
+        top5=100 * int(correctness.top5.sum()) / len(labels),
         groups={groups.rule: group_accuracy(per_class, groups) for groups in groupings},
         per_class=per_class,
         class_counts=tuple(class_counts),
         images=len(labels),
         rule=rule,
-        ece=calibrate(judged.confidence, judged.right).ece,
+        ece=calibrate(correctness.confidence, correctness.top1).ece,
     )

@@ -1,4 +1,4 @@
-"""Stored test logits: one safetensors file from which a model's figures can be had again without the model."""
+"""Stored test logits: one safetensors file from which figures can be computed again without the model."""
 
 import json
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from ltzoo.evaluate.predict import Predictions
 _KIND = "ltzoo test logits, version 1"
 _NORMS, _BIAS = "classifier.weight_norms", "classifier.bias"
 _TEXTS = ("model", "benchmark", "recipe", "rule")
-"""What the metadata say beside the kind of file and the groups, under the names of the attributes."""
+"""Attributes of `StoredLogits` that are stored as text metadata under their own names."""
 
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """What of a linear classifier, z_j = w_j · f + b_j, can be undone without the features f.
+    """The parameters of a linear classifier, z_j = w_j · f + b_j, that can be undone without the features f.
 
     Attributes:
-        weight_norms: (C,) float32, Euclidean norms of the weight vectors w_j, above 0.
+        weight_norms: (C,) float32, L2 norms of the weight vectors w_j, above 0.
         bias: (C,) float32, the b_j; 0 for a layer without bias.
     """
 
@@ -38,17 +38,17 @@ class LinearClassifier:
 
 @dataclass(frozen=True)
 class StoredLogits:
-    """A model's test logits, and what they are of.
+    """A model's test logits, with the model and benchmark that they belong to.
 
     Attributes:
         predictions: logits and labels of the test images.
         class_counts: (C,) training images of each class.
-        classifier: of the model; None if it is not a linear layer.
-        groupings: groupings of the classes, the one that was asked for first.
-        model: name of the model, as it was given.
+        classifier: the model's classifier; None if it is not a linear layer.
+        groupings: groupings of the classes, the requested one first.
+        model: name of the model, as given by the user.
         benchmark: name of the benchmark.
         recipe: name of the recipe.
-        rule: which epoch, how measured.
+        rule: which epoch was evaluated and how.
     """
 
     predictions: Predictions
@@ -62,7 +62,7 @@ class StoredLogits:
 
 
 def linear_classifier(model: nn.Module) -> LinearClassifier | None:
-    """Describe a timm model's classifier; None if it is not a linear layer, or has a weight vector of 0."""
+    """Describe a timm model's classifier; None if it is not a linear layer or a weight vector is 0."""
     layer: Any = model.get_classifier()  # type: ignore[operator]
     if not isinstance(layer, nn.Linear):
         return None
@@ -73,15 +73,15 @@ def linear_classifier(model: nn.Module) -> LinearClassifier | None:
 
 
 def write_logits(path: Path, stored: StoredLogits) -> None:
-    """Write logits, replacing the file as a whole.
+    """Write logits; an existing file is replaced atomically.
 
     Tensors: `logits` (N, C) float32, `labels` (N,) int64, `class_counts` (C,) int64, and for a linear classifier
-    `classifier.weight_norms` and `classifier.bias`, (C,) float32. The metadata are text: `kind`, `model`, `benchmark`,
-    `recipe`, `rule`, `groups` (the grouping rule) and `groupings` (JSON: rule to group to classes).
+    `classifier.weight_norms` and `classifier.bias`, (C,) float32. Metadata (text): `kind`, `model`, `benchmark`,
+    `recipe`, `rule`, `groups` (the grouping rule) and `groupings` (JSON: for each rule, the classes of each group).
 
     Args:
         path: the file.
-        stored: what to write.
+        stored: the logits.
     """
     tensors = {
         "logits": stored.predictions.logits.float(),
@@ -94,35 +94,32 @@ def write_logits(path: Path, stored: StoredLogits) -> None:
     metadata = {key: getattr(stored, key) for key in _TEXTS}
     metadata |= {"kind": _KIND, "groups": stored.groupings[0].rule, "groupings": json.dumps(groupings)}
     with atomic_write(path) as fresh:
-        # save_file would leave a file that nobody else may read.
+        # save_file would create a file that other users cannot read.
         fresh.write_bytes(save({key: value.contiguous() for key, value in tensors.items()}, metadata))
 
 
 def read_logits(path: Path) -> StoredLogits:
-    """Read what `write_logits` wrote.
+    """Read a file written by `write_logits`.
 
     Raises:
-        InputError: the file is missing or damaged, or holds something else.
+        InputError: the file is missing, damaged, or not a file of logits.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path} is missing or damaged ({error}); write it with python -m ltzoo validate --logits"
-        ) from error
+        raise InputError(f"{path} is missing or damaged ({error}); write it with ltzoo validate --logits") from error
     if metadata.get("kind") != _KIND:
-        raise InputError(f"{path} holds no {_KIND}; write such a file with python -m ltzoo validate --logits")
+        raise InputError(f"{path} holds no {_KIND}; write such a file with ltzoo validate --logits")
     fault = _fault(tensors, metadata)
     if fault:
-        raise InputError(f"{path} is damaged: {fault}; write it again with python -m ltzoo validate --logits")
+        raise InputError(f"{path} is damaged: {fault}; write it again with ltzoo validate --logits")
     try:
         groupings = _groupings(metadata, len(tensors["class_counts"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is damaged: its groups cannot be read ({error}); "
-            "write it again with python -m ltzoo validate --logits"
+            f"{path} is damaged: its groups cannot be read ({error}); write it again with ltzoo validate --logits"
         ) from error
     return StoredLogits(
         Predictions(tensors["logits"], tensors["labels"]),
@@ -134,7 +131,7 @@ def read_logits(path: Path) -> StoredLogits:
 
 
 def _fault(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str | None:
-    """Say what of a file's tensors and texts is missing or cannot be."""
+    """Return what is missing or invalid in a file's tensors and metadata, or None."""
     for key in _TEXTS:
         if key not in metadata:
             return f"it does not say its {key}"
@@ -151,12 +148,12 @@ def _fault(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str | 
         if found is None or not found.numel():
             return f"{key} is missing"
         if found.shape != shape or found.dtype != dtype:
-            return f"{key} is {tuple(found.shape)} {found.dtype}, and should be {shape} {dtype}"
+            return f"{key} is {tuple(found.shape)} {found.dtype}, but should be {shape} {dtype}"
         if not found.isfinite().all():
             return f"{key} is not finite everywhere"
     labels = tensors["labels"]
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        return f"labels go from {int(labels.min())} to {int(labels.max())}, but there are {classes} classes"
+        return f"labels range from {int(labels.min())} to {int(labels.max())}, but there are {classes} classes"
     for key in ("class_counts", _NORMS):
         if key in tensors and not (tensors[key] > 0).all():
             return f"{key} is not above 0 everywhere"
@@ -164,7 +161,7 @@ def _fault(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str | 
 
 
 def _groupings(metadata: Mapping[str, str], classes: int) -> tuple[Groups, ...]:
-    """Read the groupings, the one that was asked for first; each must cover the classes."""
+    """Read the groupings, the requested one first; each must cover all classes."""
     documents, first = json.loads(metadata["groupings"]), metadata["groups"]
     groupings = {
         rule: Groups(rule, {name: tuple(js) for name, js in by_name.items()}) for rule, by_name in documents.items()

@@ -1,6 +1,6 @@
-"""Re-balancing without training: a class-wise change of a trained model's logits.
+"""Post-hoc re-balancing: class-wise adjustments of a trained model's logits, without further training.
 
-Its strength tau is a setting like any other, to be chosen on held-out images and never on the test set.
+The strength tau is a hyperparameter: choose it on held-out images, never on the test set.
 """
 
 import math
@@ -13,21 +13,21 @@ from ltzoo.losses.loss import as_counts, log_prior
 
 
 def adjust_logits(logits: Tensor, class_counts: Tensor | Sequence[int], tau: float) -> Tensor:
-    """Take tau * log pi_j, pi_j = n_j / sum n, off each logit z_j.
+    """Subtract tau * log pi_j, with pi_j = n_j / sum n, from each logit z_j.
 
-    Menon et al., Long-tail learning via logit adjustment, ICLR 2021, section 4.1. Training with LA adds what this takes
-    off, so a model that was trained with LA is balanced already.
+    Menon et al., Long-tail learning via logit adjustment, ICLR 2021, section 4.1. Training with LA adds what this
+    subtracts, so a model trained with LA is already balanced.
 
     Args:
         logits: (N, C) floating point.
         class_counts: (C,) training images of each class, all at least 1.
-        tau: strength, finite and not below 0; 0 changes nothing.
+        tau: strength, finite and at least 0; 0 changes nothing.
 
     Returns:
         (N, C) float64.
 
     Raises:
-        InputError: tau is negative, not finite or too large, or the class counts are not such or not of C classes.
+        InputError: tau is negative, not finite or too large, or the class counts are invalid.
     """
     _check_tau(tau)
     try:
@@ -39,28 +39,30 @@ def adjust_logits(logits: Tensor, class_counts: Tensor | Sequence[int], tau: flo
 
 
 def tau_normalize(logits: Tensor, weight_norms: Tensor, bias: Tensor, tau: float) -> Tensor:
-    """Divide the weight vectors of a linear classifier by their norms to the power of tau, and drop the bias.
+    """Divide each weight vector of a linear classifier by its norm to the power of tau, and drop the bias.
 
     Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4
-    (tau-normalized classifier). From the logits z_j = w_j · f + b_j that is (z_j - b_j) / |w_j|^tau.
+    (tau-normalized classifier). In terms of the logits z_j = w_j · f + b_j, this is (z_j - b_j) / |w_j|^tau.
 
     Args:
-        logits: (N, C) floating point, those of the classifier as it was trained.
+        logits: (N, C) floating point, of the classifier as trained.
         weight_norms: (C,) norms |w_j|, above 0.
         bias: (C,) b_j.
-        tau: strength, finite and not below 0; 0 drops the bias alone.
+        tau: strength, finite and at least 0; 0 only drops the bias.
 
     Returns:
         (N, C) float64.
 
     Raises:
-        InputError: tau is negative, not finite or too large, a norm is not above 0, or the shapes do not fit.
+        InputError: tau is negative, not finite or too large, a norm is not above 0, or the shapes do not match.
     """
     _check_tau(tau)
     _check_classes(logits, "weight_norms", weight_norms)
     _check_classes(logits, "bias", bias)
     if not bool((weight_norms > 0).all()):
-        raise InputError(f"weight_norms go down to {float(weight_norms.min())}; tau-normalisation needs norms above 0")
+        raise InputError(
+            f"the smallest of weight_norms is {float(weight_norms.min())}; tau-normalisation needs norms above 0"
+        )
     return _finite((logits.double() - bias.double()) / weight_norms.double() ** tau, tau)
 
 
@@ -71,7 +73,7 @@ def _check_tau(tau: float) -> None:
 
 def _finite(logits: Tensor, tau: float) -> Tensor:
     if not bool(logits.isfinite().all()):
-        raise InputError(f"with tau {tau:g} some logits are not finite any more; choose a smaller one")
+        raise InputError(f"with tau {tau:g} some logits are no longer finite; choose a smaller tau")
     return logits
 
 

@@ -1,15 +1,16 @@
-"""Run a model over the test images."""
+"""Run a model over images; combine the results of several processes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model said of each test image.
+    """A model's logits for each test image, and the labels.
 
     Attributes:
         logits: (N, C) float32, on the CPU.
@@ -21,7 +22,7 @@ class Predictions:
 
     @property
     def predicted(self) -> Tensor:
-        """The class of each image's highest logit, (N,) int64; of equal logits the first counts."""
+        """The class with the highest logit for each image, (N,) int64; the first of equal logits."""
         return self.logits.argmax(dim=1)
 
 
@@ -32,13 +33,13 @@ def predict(
     forward: Callable[[Tensor], Tensor] | None = None,
     flip: bool = False,
 ) -> Predictions:
-    """Collect a model's logits in evaluation mode; the mode that each of its modules was in comes back.
+    """Collect a model's logits in evaluation mode; afterwards each module is back in the mode it was in.
 
     Args:
         model: a classifier.
         batches: (images, labels), each image once.
-        forward: images to logits, `model` itself unless given (an autocast wrapper of it, say).
-        flip: average the logits of the image and of its mirror image (paper B's evaluation).
+        forward: maps images to logits; by default `model` itself (pass an autocast wrapper of it, for example).
+        flip: average the logits of each image and its mirror image (the evaluation of `lyu2025`).
     """
     found = [(output.cpu(), targets.cpu()) for output, targets in _outputs(model, batches, forward or model, flip)]
     logits, labels = zip(*found, strict=True)
@@ -48,12 +49,12 @@ def predict(
 def predict_classes(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], *, forward: Callable[[Tensor], Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Collect the predicted classes alone, where thousands of logits an image are not wanted; see `predict`.
+    """Collect the predicted classes only, without storing thousands of logits per image; see `predict`.
 
     Args:
         model: a classifier.
-        batches: (images, labels), each image once; there may be none.
-        forward: images to logits, `model` itself unless given.
+        batches: (images, labels), each image once; may be empty.
+        forward: maps images to logits; by default `model` itself.
 
     Returns:
         Predicted classes and labels, (N,) int64 each, on the CPU.
@@ -85,3 +86,35 @@ def _outputs(
     finally:
         for module, training in was_training.items():
             module.training = training
+
+
+def gather(own: Tensor) -> Tensor:
+    """Combine the results of all processes of the default group, in image order; without a group, return `own`.
+
+    Nothing is padded and no image is counted twice, so the result does not depend on the number of processes.
+
+    Args:
+        own: (N_p, ...), the results of this process p of P for the images p, p + P, p + 2P and so on. N_p may be 0
+            where there are fewer images than processes.
+
+    Returns:
+        (N, ...) for all images in order, on every process and on the device of `own`.
+
+    Raises:
+        ValueError: the lengths do not match this interleaving; every process raises it.
+    """
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return own
+    shares: list = [None] * dist.get_world_size()
+    # Objects work with both NCCL and gloo. Cloned, because pickling a view sends its whole storage.
+    dist.all_gather_object(shares, own.detach().cpu().clone())
+    lengths = list(map(len, shares))
+    images = sum(lengths)
+    if lengths != [len(range(process, images, len(shares))) for process in range(len(shares))]:
+        raise ValueError(f"the processes have {lengths} images; process p of P must have p, p + P, p + 2P and so on")
+    first = shares[0]  # a process without images may not know the shape of one result
+    whole = first.new_empty((images, *first.shape[1:]))
+    for process, share in enumerate(shares):
+        if len(share):
+            whole[process :: len(shares)] = share
+    return whole.to(own.device)

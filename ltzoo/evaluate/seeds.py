@@ -1,35 +1,56 @@
-"""Several runs of a recipe: mean, standard deviation and n over the seeds."""
+"""Mean and standard deviation over seeds, of single values and of the runs of each recipe."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures
-from ltzoo.evaluate.spread import Spread, spread
 from ltzoo.evaluate.tables import markdown_table
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of one value over several runs.
+
+    Attributes:
+        mean: the mean.
+        std: the sample standard deviation; None for a single run.
+    """
+
+    mean: float
+    std: float | None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f}" if self.std is None else f"{self.mean:.1f} ± {self.std:.1f}"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Compute the mean and the sample standard deviation of at least one value."""
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
 def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None = None) -> list[dict[str, Any]]:
-    """Gather finished runs by recipe.
+    """Summarize finished runs, recipe by recipe.
 
     Args:
         runs: run folders, `OUTPUT/NAME/seedN`.
-        rule: which figures of each run, `last`, `best` or `paper`.
-        groups: the rule of the groups; the protocol's own unless given.
+        rule: which figures of each run to take: `last`, `best` or `paper`.
+        groups: the grouping rule; by default the protocol's own.
 
     Returns:
-        A record a recipe, and one for each set of overrides: its name, n, the seeds, the rule of its groups, and for
-        overall, head, mid and tail the mean and the sample standard deviation (None for a single run), in per cent.
+        One record per recipe, and one per set of overrides: its name, n, the seeds, its grouping rule, and for overall,
+        head, mid and tail the mean and the sample standard deviation (None for a single run), in per cent.
 
     Raises:
-        InputError: a folder holds no finished run or lacks the grouping rule, a seed comes twice, or the runs of a
-            recipe have different rules of their own, or were trained on different images or in different precisions.
+        InputError: a folder holds no finished run or lacks the grouping rule, a seed occurs twice, or the runs of one
+            recipe differ in grouping rule, training images or precision.
     """
-    gathered: dict[str, dict[int, Figures]] = {}
-    trained_alike: dict[str, tuple[Any, Any]] = {}
+    runs_by_recipe: dict[str, dict[int, Figures]] = {}
+    trained_on: dict[str, tuple[Any, Any]] = {}
     for run in runs:
         path = run / "metrics.json"
         try:
@@ -47,19 +68,19 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None 
             there = ", ".join(measured.groups)
             raise InputError(f"{run} has no figures by the grouping rule {groups!r}; there are {there}")
         label = f"{name} with {', '.join(changed)}" if changed else str(name)
-        by_seed = gathered.setdefault(label, {})
+        by_seed = runs_by_recipe.setdefault(label, {})
         if seed in by_seed:
             raise InputError(f"{run} is a second run of {name} with seed {seed}; name one of them")
-        if trained_alike.setdefault(label, trained) != trained:
+        if trained_on.setdefault(label, trained) != trained:
             raise InputError(
-                f"{run} was trained on other images or in another precision than the runs of {name} before it "
-                "(subset_sha256 and precision in metrics.json); summarize them apart"
+                f"{run} and the other runs of {name} differ in training images or precision "
+                "(subset_sha256 and precision in metrics.json); summarize them separately"
             )
         by_seed[seed] = measured
-    return [_gather(name, by_seed, groups) for name, by_seed in gathered.items()]
+    return [_summarize(name, by_seed, groups) for name, by_seed in runs_by_recipe.items()]
 
 
-def _gather(name: str, by_seed: dict[int, Figures], groups: str | None) -> dict[str, Any]:
+def _summarize(name: str, by_seed: dict[int, Figures], groups: str | None) -> dict[str, Any]:
     own = dict.fromkeys(groups or next(iter(figures.groups)) for figures in by_seed.values())
     if len(own) > 1:
         raise InputError(f"the runs of {name} have groups by different rules ({', '.join(own)}); choose one: --groups")
@@ -73,7 +94,7 @@ def _gather(name: str, by_seed: dict[int, Figures], groups: str | None) -> dict[
 
 
 def seeds_table(records: list[dict[str, Any]]) -> str:
-    """Lay out the records of `summarize_runs` as a Markdown table, mean ± standard deviation."""
+    """Format the records of `summarize_runs` as a Markdown table: mean ± standard deviation."""
 
     def cell(record: dict[str, Any], key: str) -> str:
         return str(Spread(**record[key])) if key in record else ""

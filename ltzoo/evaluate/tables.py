@@ -1,4 +1,4 @@
-"""Tables of figures: for the terminal, and as CSV in timm's columns."""
+"""Tables of figures: as text, as Markdown, and as CSV with timm's columns."""
 
 import csv
 from collections.abc import Mapping
@@ -9,17 +9,17 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures
 
 RESULT_COLUMNS = ("model", "img_size", "top1", "top1_err", "top5", "top5_err", "param_count", "head", "mid", "tail")
-"""timm's columns, then the groups of the protocol's own grouping. Per cent; param_count in millions."""
+"""timm's columns, then the groups of the protocol's own grouping, in per cent; `param_count` in millions."""
 
 
 def results_row(name: str, img_size: int, parameters: int, figures: Figures) -> dict[str, str]:
-    """Make one row of a results file.
+    """Format one row of a results file.
 
     Args:
         name: the model's name.
-        img_size: side of the input in pixels.
+        img_size: height and width of the input in pixels.
         parameters: number of parameters.
-        figures: what was measured.
+        figures: the model's figures.
     """
     own = figures.own_groups
     return {
@@ -35,15 +35,15 @@ def results_row(name: str, img_size: int, parameters: int, figures: Figures) -> 
 
 
 def append_results(path: Path, row: Mapping[str, str]) -> None:
-    """Append a row to a results file; a new file gets the header first.
+    """Append a row to a results file; a new file starts with the header.
 
     Raises:
-        InputError: the file has other columns.
+        InputError: the columns of the file differ.
     """
     new = not path.exists() or path.stat().st_size == 0
     header = ",".join(RESULT_COLUMNS)
     if not new and path.read_text(encoding="utf-8", errors="replace").splitlines()[0] != header:
-        raise InputError(f"{path} has other columns than {header}; name another --results-file")
+        raise InputError(f"{path} has other columns than {header}; choose another --results-file")
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
         if new:
@@ -52,10 +52,10 @@ def append_results(path: Path, row: Mapping[str, str]) -> None:
 
 
 def accuracy_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Lay out overall, head, mid and tail accuracy.
+    """Format overall, head, mid and tail accuracy as text.
 
     Args:
-        rows: label to accuracies in per cent, as `Figures.headline` has them; what is missing or None stays blank.
+        rows: accuracies in per cent by label, as in `Figures.headline`; missing or None is left blank.
     """
     columns = ("overall", "head", "mid", "tail")
     lines: list[tuple[str, ...]] = [("", *columns)]
@@ -65,7 +65,7 @@ def accuracy_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """Lay out a Markdown table."""
+    """Format a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

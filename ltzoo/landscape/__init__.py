@@ -1,16 +1,15 @@
-"""The landscape of each class: Hessian spectra of trained models, what they say of saddle points, and pictures."""
+"""The loss landscape of each class: Hessian spectra of trained models, escape from saddle points, and plots."""
 
 from ltzoo.landscape.analysis import DOCUMENT, Analysis, read_document
-from ltzoo.landscape.class_sets import ClassSet, parse_class_sets
+from ltzoo.landscape.checkpoints import RunCheckpoint, read_checkpoint, read_checkpoints
 from ltzoo.landscape.curvature import Curvature
 from ltzoo.landscape.escape import Escape, escape_tables, measure_escape
 from ltzoo.landscape.lanczos import Eigenpair, Lanczos
-from ltzoo.landscape.pictures import pictures_of
 from ltzoo.landscape.plane import Plane, loss_plane
-from ltzoo.landscape.rows import ratio
-from ltzoo.landscape.settings import Settings
+from ltzoo.landscape.plots import plots_of
+from ltzoo.landscape.records import ratio
+from ltzoo.landscape.settings import ClassSet, Settings, parse_class_sets
 from ltzoo.landscape.spectrum import Density, Spectrum, measure_spectrum
-from ltzoo.landscape.subject import Subject, read_subject, read_subjects
 
 __all__ = [
     "DOCUMENT",
@@ -22,17 +21,17 @@ __all__ = [
     "Escape",
     "Lanczos",
     "Plane",
+    "RunCheckpoint",
     "Settings",
     "Spectrum",
-    "Subject",
     "escape_tables",
     "loss_plane",
     "measure_escape",
     "measure_spectrum",
     "parse_class_sets",
-    "pictures_of",
+    "plots_of",
     "ratio",
+    "read_checkpoint",
+    "read_checkpoints",
     "read_document",
-    "read_subject",
-    "read_subjects",
 ]

@@ -1,4 +1,4 @@
-"""An analysis: the spectra of several checkpoints and sets of classes, and the file that holds them."""
+"""An analysis: spectra of several checkpoints and sets of classes, stored in one JSON file."""
 
 import hashlib
 import json
@@ -14,59 +14,55 @@ import torch
 from filelock import FileLock, Timeout
 
 import ltzoo
-from ltzoo import checkpoints
 from ltzoo.atomic_write import atomic_write
 from ltzoo.data import Augmentation, Groups, Subset
 from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
 from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
-from ltzoo.landscape.class_sets import ClassSet
+from ltzoo.landscape.checkpoints import RunCheckpoint
 from ltzoo.landscape.curvature import Curvature
 from ltzoo.landscape.escape import escape_tables, measure_escape
-from ltzoo.landscape.kept_steps import KeptSteps
-from ltzoo.landscape.lanczos import Lanczos
+from ltzoo.landscape.lanczos import Lanczos, check_memory, free_memory
 from ltzoo.landscape.loss import make_batches, make_criterion, of_classes
-from ltzoo.landscape.memory import check_memory, free_memory
 from ltzoo.landscape.plane import loss_plane
-from ltzoo.landscape.progress import Progress
-from ltzoo.landscape.settings import Settings
+from ltzoo.landscape.progress import Progress, SavedSteps
+from ltzoo.landscape.settings import ClassSet, Settings
 from ltzoo.landscape.spectrum import Spectrum, measure_spectrum
-from ltzoo.landscape.subject import Subject
 from ltzoo.recipes import Recipe, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import NoPerturbation, Perturbation
 
 DOCUMENT = "landscape.json"
-"""The file that holds an analysis."""
+"""Name of the file that stores an analysis."""
 
 _PERTURBATIONS = ("sgd", "sam", "imbsam", "ssesam")
-"""Whose way from the same weights is compared."""
+"""Perturbations whose gradients are compared at the same weights."""
 
 _CHOICES = ("benchmark", "class_counts", "subset_sha256", "groups")
-"""What an analysis that is gone on with must have in common with what is there, beside its settings."""
+"""Entries, apart from the settings, that a resumed analysis must share with the stored one."""
 
-_PART = 4
-"""The part of the free memory that gradients kept with their graphs may take."""
+_MEMORY_DIVISOR = 4
+"""Gradient graphs may use the free memory divided by this."""
 
 _ROW = {"model", "epoch", "set", "weights_sha256", "lambda_min", "lambda_max", "converged", "density"}
 
 
 class Analysis:
-    """The spectra of several checkpoints on one benchmark, written as they are measured.
+    """The spectra of several checkpoints on one benchmark; each is written as soon as it is measured.
 
     Args:
-        output: the folder; `landscape.json` in it holds what was measured.
-        recipe: one of those that the models were trained by: its benchmark is theirs.
-        groups: the groups of classes that are meant.
+        output: the folder, which contains the results as `landscape.json`.
+        recipe: the recipe of one of the models; all models share its benchmark.
+        groups: the groups of classes.
         images: the training images.
-        subset: which of the data set's images they are.
+        subset: indices of these images in the data set.
         settings: how to compute.
-        device: where.
-        resume: go on with the analysis that is there, or begin it.
+        device: where to compute.
+        resume: continue a stored analysis if there is one.
 
     Raises:
-        InputError: an analysis is there and may not, or cannot, be gone on with.
+        InputError: an analysis is already stored, and `resume` is False or its settings differ.
     """
 
     def __init__(
@@ -90,57 +86,64 @@ class Analysis:
             "versions": {"ltzoo": ltzoo.__version__, "torch": str(torch.__version__), "timm": timm.__version__},
             "spectra": [],
         }
-        there = output / DOCUMENT
-        if there.exists():
+        path = output / DOCUMENT
+        if path.exists():
             if not resume:
-                raise InputError(f"{there} exists; add --resume to go on with it, or choose another --output")
-            before = read_document(there)
-            other = [key for key in _CHOICES if before.get(key) != self.document[key]]
+                raise InputError(f"{path} exists; add --resume to continue it, or choose another --output")
+            before = read_document(path)
+            differing = [key for key in _CHOICES if before.get(key) != self.document[key]]
             was, now = before.get("settings", {}), asdict(settings)
-            # Chunks change rounding alone, and a smaller one is what a full memory asks for.
-            other += [key for key in now if was.get(key) != now[key] and key != "chunk"]
-            if other:
-                raise InputError(f"{there} is another analysis: its {other[0]} is another; choose another --output")
+            # The chunk size only affects rounding; a smaller one is needed if memory runs out.
+            differing += [key for key in now if was.get(key) != now[key] and key != "chunk"]
+            if differing:
+                raise InputError(f"{path} is another analysis: {differing[0]} differs; choose another --output")
             self.document["spectra"] = before["spectra"]
 
-    def run(self, subjects: Sequence[Subject], sets: Sequence[ClassSet]) -> dict[str, Any]:
-        """Measure what is missing; the document as it is written.
+    def run(self, checkpoints: Sequence[RunCheckpoint], sets: Sequence[ClassSet]) -> dict[str, Any]:
+        """Measure the missing spectra; return the document as written.
 
         Raises:
-            InputError: another process has the folder, the memory does not suffice, a model does not fit, or a loss has
-                no second derivative.
+            InputError: another process uses the folder, the memory does not suffice, a model does not fit, or a loss
+                has no second derivative.
         """
-        pending = [(subject, [one for one in sets if not self._has(subject, one)]) for subject in subjects]
+        pending = [
+            (checkpoint, [class_set for class_set in sets if not self._has(checkpoint, class_set)])
+            for checkpoint in checkpoints
+        ]
         counts = self.document["class_counts"]
-        work = self.settings.probes * sum(sum(counts[j] for j in one.classes) for _, todo in pending for one in todo)
+        work = self.settings.probes * sum(
+            sum(counts[j] for j in class_set.classes) for _, todo in pending for class_set in todo
+        )
         progress = Progress(work)
         try:
-            with self._claim(), tf32(False):
-                for subject, todo in pending:
+            with self._lock(), tf32(False):
+                for checkpoint, todo in pending:
                     if todo:
-                        self._analyse(subject, todo, progress)
+                        self._analyse(checkpoint, todo, progress)
         except torch.OutOfMemoryError as error:
             raise InputError(f"the memory of {self.device} does not suffice; choose a smaller --chunk") from error
         finally:
             progress.close()
         return read_document(self.output / DOCUMENT)
 
-    def _has(self, subject: Subject, one: ClassSet) -> bool:
-        """Say whether a spectrum is there."""
+    def _has(self, checkpoint: RunCheckpoint, class_set: ClassSet) -> bool:
+        """Whether a spectrum is already stored."""
         rows = [
-            row for row in self.document["spectra"] if (row["model"], row["epoch"]) == (subject.model, subject.epoch)
+            row
+            for row in self.document["spectra"]
+            if (row["model"], row["epoch"]) == (checkpoint.model, checkpoint.epoch)
         ]
-        if any(row["weights_sha256"] != subject.weights_sha256 for row in rows):
+        if any(row["weights_sha256"] != checkpoint.weights_sha256 for row in rows):
             raise InputError(
-                f"{self.output / DOCUMENT} holds {subject.label} with other weights than {subject.folder}; "
+                f"{self.output / DOCUMENT} holds {checkpoint.label} with other weights than {checkpoint.folder}; "
                 "choose another --output"
             )
-        return any(row["set"] == one.label for row in rows)
+        return any(row["set"] == class_set.label for row in rows)
 
     @contextmanager
-    def _claim(self) -> Iterator[None]:
-        """Hold the folder for one process; leave none where nothing was measured."""
-        made = not self.output.exists()
+    def _lock(self) -> Iterator[None]:
+        """Lock the folder for this process; remove it afterwards if it is new and empty."""
+        is_new = not self.output.exists()
         self.output.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.output / "lock", timeout=0)
         try:
@@ -152,47 +155,47 @@ class Analysis:
         finally:
             Path(lock.lock_file).unlink(missing_ok=True)
             lock.release()
-            if made and not any(self.output.iterdir()):
+            if is_new and not any(self.output.iterdir()):
                 self.output.rmdir()
 
-    def _analyse(self, subject: Subject, sets: Sequence[ClassSet], progress: Progress) -> None:
+    def _analyse(self, checkpoint: RunCheckpoint, sets: Sequence[ClassSet], progress: Progress) -> None:
         """Measure the spectra of one checkpoint."""
-        settings, recipe, dtype = self.settings, subject.recipe, getattr(torch, self.settings.precision)
-        model = checkpoints.load_checkpoint(subject.folder).to(self.device, dtype)
-        criterion, class_weights = make_criterion(recipe, subject.epoch, settings, self.device)
+        settings, recipe, dtype = self.settings, checkpoint.recipe, getattr(torch, self.settings.precision)
+        model = checkpoints.load_checkpoint(checkpoint.folder).to(self.device, dtype)
+        criterion, class_weights = make_criterion(recipe, checkpoint.epoch, settings, self.device)
         size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        progress.say(f"{subject.label}: {check_memory(size, dtype, settings.most_steps, self.device)}")
-        if subject.subset_sha256 != self.document["subset_sha256"]:
+        progress.say(f"{checkpoint.label}: {check_memory(size, dtype, settings.most_steps, self.device)}")
+        if checkpoint.subset_sha256 != self.document["subset_sha256"]:
             progress.say(
-                f"{subject.label} was trained on other images of {recipe.benchmark} than the ones that lie here"
+                f"{checkpoint.label} was trained on other images of {recipe.benchmark} than those in --data-dir"
             )
-        for one in sets:
-            chosen = of_classes(self.images, one.classes)
+        for class_set in sets:
+            chosen = of_classes(self.images, class_set.classes)
             batches = make_batches(chosen, recipe, settings, self.device)
             curvature = Curvature(model, criterion, batches, class_weights)
-            row = self._measure(subject, one, curvature, len(chosen.labels), progress)
+            row = self._measure(checkpoint, class_set, curvature, len(chosen.labels), progress)
             self.document["spectra"].append(row)
             self._write()
 
     def _measure(
-        self, subject: Subject, one: ClassSet, curvature: Curvature, images: int, progress: Progress
+        self, checkpoint: RunCheckpoint, class_set: ClassSet, curvature: Curvature, images: int, progress: Progress
     ) -> dict[str, Any]:
-        """Measure a spectrum, and what is asked for beside it; its row."""
+        """Measure a spectrum, and slice and escape if requested; return the row."""
         settings, began = self.settings, time.perf_counter()
-        kept = KeptSteps(self.output / "state" / self._key(subject, one))
+        saved = SavedSteps(self.output / "state" / self._key(checkpoint, class_set))
 
         def watch(probe: int, run: Lanczos) -> None:
             if run.steps == 0:
-                kept.restore(probe, run)
+                saved.restore(probe, run)
                 progress.count(images if probe else 0)
             else:
-                kept.keep(probe, run)
-            progress.step(f"{subject.label}, {one.label}", probe, run.steps, images)
+                saved.save(probe, run)
+            progress.step(f"{checkpoint.label}, {class_set.label}", probe, run.steps, images)
 
         loss, norm = curvature.value(), float(torch.linalg.vector_norm(curvature.gradient()))
         like = torch.empty(curvature.size, dtype=curvature.dtype, device=curvature.device)
-        # Of images that are fresh each time, there is nothing to keep.
-        with curvature.gradients_kept(0 if settings.augment else free_memory(self.device) // _PART):
+        # With augmentation the images differ each time, so graphs cannot be reused.
+        with curvature.gradients_kept(0 if settings.augment else free_memory(self.device) // _MEMORY_DIVISOR):
             spectrum = measure_spectrum(
                 curvature.product,
                 like,
@@ -204,17 +207,17 @@ class Analysis:
             )
         progress.count(images)
         row = {
-            "model": subject.model,
-            "recipe": subject.recipe.name,
-            "perturbation": recipe_to_dict(subject.recipe)["perturbation"],
-            "overrides": dict(subject.overrides),
-            "seed": subject.seed,
-            "epoch": subject.epoch,
-            "epochs": subject.recipe.schedule.epochs,
-            "weights_sha256": subject.weights_sha256,
-            "trained_on_these_images": subject.subset_sha256 == self.document["subset_sha256"],
-            "set": one.label,
-            "classes": list(one.classes),
+            "model": checkpoint.model,
+            "recipe": checkpoint.recipe.name,
+            "perturbation": recipe_to_dict(checkpoint.recipe)["perturbation"],
+            "overrides": dict(checkpoint.overrides),
+            "seed": checkpoint.seed,
+            "epoch": checkpoint.epoch,
+            "epochs": checkpoint.recipe.schedule.epochs,
+            "weights_sha256": checkpoint.weights_sha256,
+            "trained_on_these_images": checkpoint.subset_sha256 == self.document["subset_sha256"],
+            "set": class_set.label,
+            "classes": list(class_set.classes),
             "images": images,
             "loss": loss,
             "gradient_norm": norm,
@@ -229,40 +232,40 @@ class Analysis:
             "density": asdict(spectrum.density),
             "device": self.device.type,
         }
-        row |= self._beside(subject, curvature, spectrum)
+        row |= self._along_extremes(checkpoint, curvature, spectrum)
         row["seconds"] = round(time.perf_counter() - began, 2)
         found = f"lambda_min {row['lambda_min']:.4g}, lambda_max {row['lambda_max']:.4g}"
         ended = "" if spectrum.converged else f", NOT CONVERGED in {settings.most_steps} steps"
         steps = " + ".join(map(str, spectrum.steps))
-        progress.say(f"{subject.label}, {one.label}: {found}, {steps} steps, {row['seconds']:.1f} s{ended}")
-        kept.forget()
+        progress.say(f"{checkpoint.label}, {class_set.label}: {found}, {steps} steps, {row['seconds']:.1f} s{ended}")
+        saved.delete()
         return row
 
-    def _key(self, subject: Subject, one: ClassSet) -> str:
-        """Name a spectrum by all that it depends on."""
+    def _key(self, checkpoint: RunCheckpoint, class_set: ClassSet) -> str:
+        """Identify a spectrum by everything that it depends on."""
         settings = {key: value for key, value in self.document["settings"].items() if key != "chunk"}
-        parts = [subject.weights_sha256, self.document["subset_sha256"], one.classes, settings]
-        return f"{one.label}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
+        parts = [checkpoint.weights_sha256, self.document["subset_sha256"], class_set.classes, settings]
+        return f"{class_set.label}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
-    def _beside(self, subject: Subject, curvature: Curvature, spectrum: Spectrum) -> dict[str, Any]:
-        """Measure what is asked for along the extreme eigenvectors."""
-        settings, recipe = self.settings, subject.recipe
+    def _along_extremes(self, checkpoint: RunCheckpoint, curvature: Curvature, spectrum: Spectrum) -> dict[str, Any]:
+        """Measure the requested quantities along the extreme eigenvectors: slice, escape."""
+        settings, recipe = self.settings, checkpoint.recipe
         lowest, highest = spectrum.lowest.vector, spectrum.highest.vector
         found: dict[str, Any] = {}
         if settings.slice_reach is not None:
             plane = loss_plane(curvature, lowest, highest, settings.slice_reach, settings.slice_points)
             found["slice"] = {"lowest": plane.first, "highest": plane.second, "loss": plane.loss}
         if settings.escape:
-            as_they_are = Augmentation(crop_padding=0, horizontal_flip=False)
-            batches = BatchSettings(recipe.data.data_set, as_they_are, recipe.batch_size, settings.seed)
+            no_augmentation = Augmentation(crop_padding=0, horizontal_flip=False)
+            batches = BatchSettings(recipe.data.data_set, no_augmentation, recipe.batch_size, settings.seed)
             whole = TrainBatches(self.images, batches, Delivery(self.device))
             tables = escape_tables(_siblings(recipe), recipe.data.class_counts, recipe.schedule.epochs)
-            # Noise has no component of its own: that of the weights' gradient, and chance.
+            # Random perturbations are left out: their component is random.
             tables = {name: table for name, table in tables.items() if table.direction == "gradient"}
             measured = measure_escape(
                 curvature.model, curvature.criterion, whole.epoch(0), tables, lowest, curvature.class_weights
             )
-            found["escape"] = {method: asdict(one) for method, one in measured.items()}
+            found["escape"] = {method: asdict(escape) for method, escape in measured.items()}
         return found
 
     def _write(self) -> None:
@@ -272,7 +275,7 @@ class Analysis:
 
 
 def _siblings(recipe: Recipe) -> dict[str, Perturbation]:
-    """Name the perturbations that are compared: SGD, those of the family's recipes, and this recipe's own."""
+    """Collect the perturbations to compare: SGD, those of the family's recipes, and this recipe's own."""
     family, _, own = recipe.name.rpartition("_")
     known = [word for word in _PERTURBATIONS if f"{family}_{word}" in list_recipes(f"{family}_*")]
     epochs = recipe.schedule.epochs
@@ -284,7 +287,7 @@ def read_document(path: Path) -> dict[str, Any]:
     """Read `landscape.json`.
 
     Raises:
-        InputError: it is missing, or no analysis.
+        InputError: the file is missing or is not an analysis.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A loss over given images as a function of the weights: value, gradient, Hessian-vector products."""
+"""A loss over given images as a function of the weights: value, gradient and Hessian-vector products."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,23 +11,23 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ltzoo.errors import InputError, first_line
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-"""Images and labels in chunks of any size, gone through once for each value, gradient or product."""
+"""Images and labels in chunks of any size; iterated once per value, gradient or product."""
 
 
 class Curvature:
-    """L(w) = sum_i c_i * loss_i(w) / sum_i c_i over some images, c_i the weight of image i's class.
+    """L(w) = sum_i c_i * loss_i(w) / sum_i c_i over some images, with c_i the weight of image i's class.
 
-    Sums run over all chunks and are divided once, so that the chunks' size changes nothing but rounding. BatchNorm uses
-    its running statistics: with those of a chunk, the loss of an image would depend on the others in it.
+    Sums over all chunks are divided once, so the chunk size affects rounding only. BatchNorm uses its running
+    statistics; with those of a chunk, the loss of an image would depend on the others in the chunk.
 
     Args:
-        model: it is put in evaluation mode; its trainable parameters are w.
-        criterion: logits (B, C) and labels (B,) to one loss an image.
+        model: is switched to evaluation mode; its trainable parameters are w.
+        criterion: maps logits (B, C) and labels (B,) to one loss per image.
         batches: the images.
-        class_weights: (C,) weights; None for 1.
+        class_weights: (C,) weights; None for all 1.
 
     Raises:
-        InputError: the model is compiled or has nothing to train.
+        InputError: the model is compiled or has no trainable parameters.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Curvature:
         batches: Batches,
         class_weights: Tensor | None = None,
     ) -> None:
-        # By torch.compile, or in place by the model's own method.
+        # By torch.compile(model), or in place by model.compile().
         if any(hasattr(module, "_orig_mod") or module._compiled_call_impl for module in model.modules()):
             raise InputError(
-                "the model is compiled, and compiled code has no second derivative; give the one before torch.compile"
+                "the model is compiled, and compiled code has no second derivative; pass the model before torch.compile"
             )
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not self.parameters:
@@ -69,19 +69,19 @@ class Curvature:
         return total / _not_zero(share)
 
     def product(self, vector: Tensor) -> Tensor:
-        """Compute H @ vector, H the Hessian of L at w, by differentiating the gradient once more.
+        """Compute H @ vector, with H the Hessian of L at w, by differentiating the gradient again.
 
         Args:
-            vector: (P,), laid out as the trainable parameters are, one after the other.
+            vector: (P,), the concatenation of the flattened trainable parameters' directions.
 
         Returns:
             (P,).
 
         Raises:
-            InputError: the loss, or a layer, has no second derivative, or the product is not finite.
+            InputError: the loss or a layer has no second derivative, or the product is not finite.
         """
         if self._kept is not None and self._versions() != self._kept_at:
-            raise InputError("the weights have changed since their gradients were kept; leave gradients_kept first")
+            raise InputError("the weights have changed inside gradients_kept; leave it first")
         parts = self.split(vector)
         total, share = self._zeros(), 0.0
         with _plain_attention():
@@ -95,15 +95,15 @@ class Curvature:
 
     @contextmanager
     def gradients_kept(self, most_bytes: int) -> Iterator[bool]:
-        """Keep the gradient of every chunk with its graph, where that is not too much: a product then costs two thirds.
+        """Keep the gradient of every chunk with its graph, if memory allows: a product then costs a third less.
 
-        The images must be the same each time, and the weights may not change meanwhile.
+        The batches must be the same in each iteration, and the weights must not change meanwhile.
 
         Args:
-            most_bytes: that the graphs may take.
+            most_bytes: maximum memory of the graphs.
 
         Yields:
-            Whether they are kept.
+            Whether the graphs are kept.
         """
         sizes: dict[int, int] = {}
 
@@ -126,12 +126,12 @@ class Curvature:
             self._kept = None
 
     def split(self, vector: Tensor) -> list[Tensor]:
-        """Cut a vector (P,) into pieces of the trainable parameters' shapes."""
+        """Split a vector (P,) into tensors of the trainable parameters' shapes."""
         pieces = vector.split([parameter.numel() for parameter in self.parameters])
         return [piece.view(parameter.shape) for piece, parameter in zip(pieces, self.parameters, strict=True)]
 
     def _versions(self) -> list[int]:
-        """Give a number for each parameter that changes whenever it is written to: hooks hide that from autograd."""
+        """Return each parameter's version counter, since hooks hide in-place changes from autograd's own check."""
         return [parameter._version for parameter in self.parameters]
 
     def _gradients(self) -> Iterator[tuple[Sequence[Tensor | None], float]]:
@@ -140,7 +140,7 @@ class Curvature:
             yield self._first(summed), weight
 
     def _first(self, summed: Tensor) -> Sequence[Tensor | None]:
-        """Differentiate a chunk's sum so that the gradient can be differentiated again."""
+        """Compute the gradient of a chunk's sum with its graph, so that it can be differentiated again."""
         once = _differentiable_once(summed)
         if once is not None:
             raise InputError(f"the loss or the model has no second derivative: {once} is marked once_differentiable")
@@ -148,7 +148,7 @@ class Curvature:
             return torch.autograd.grad(summed, self.parameters, create_graph=True, allow_unused=True)
 
     def _along(self, first: Sequence[Tensor | None], parts: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        """Differentiate a chunk's gradient along a vector."""
+        """Differentiate the product of a chunk's gradient and a vector."""
         pairs = [(g, v) for g, v in zip(first, parts, strict=True) if g is not None and g.requires_grad]
         if not pairs:
             raise InputError("the loss has no second derivative: its gradient does not depend on the weights")
@@ -159,13 +159,13 @@ class Curvature:
             )
 
     def _sums(self) -> Iterator[tuple[Tensor, float]]:
-        """Yield each chunk's weighted sum of losses, and the sum of its weights."""
+        """Yield the weighted sum of losses and the sum of weights of each chunk."""
         for images, labels in self.batches:
             labels = labels.to(self.device)
             losses = self.criterion(self.model(images.to(self.device, self.dtype)), labels)
             if losses.shape != labels.shape:
                 raise InputError(
-                    f"the loss must give one value an image, {tuple(labels.shape)}, not {tuple(losses.shape)}; "
+                    f"the loss must return one value per image, {tuple(labels.shape)}, not {tuple(losses.shape)}; "
                     'use reduction="none"'
                 )
             if self.class_weights is None:
@@ -178,19 +178,19 @@ class Curvature:
         return torch.zeros(self.size, dtype=self.dtype, device=self.device)
 
     def _flat(self, tensors: Sequence[Tensor | None]) -> Tensor:
-        """Join one tensor a parameter to a vector; the loss does not depend on a parameter that has none."""
+        """Concatenate one tensor per parameter to a vector; None counts as zeros."""
         pairs = zip(tensors, self.parameters, strict=True)
         return torch.cat([(torch.zeros_like(p) if t is None else t.detach()).reshape(-1) for t, p in pairs])
 
 
 def _plain_attention() -> AbstractContextManager:
-    """Let torch compute attention by plain products, in checkpointed layers too: fused, it has no second derivative."""
+    """Make torch compute attention with plain products, since its fused kernels have no second derivative."""
     return sdpa_kernel(SDPBackend.MATH)
 
 
 @contextmanager
 def _derivative(order: str) -> Iterator[None]:
-    """Say in one line what torch cannot differentiate."""
+    """Turn torch's differentiation errors into one-line input errors."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -200,17 +200,20 @@ def _derivative(order: str) -> Iterator[None]:
 
 
 def _not_zero(share: float) -> float:
-    """See that there is something to divide by."""
+    """Raise if the sum of weights is 0."""
     if share == 0:
-        raise InputError("there are no images, or all their classes weigh 0; batches must be there each time anew")
+        raise InputError(
+            "there are no images, or all their class weights are 0; "
+            "batches are iterated repeatedly, so do not pass a generator"
+        )
     return share
 
 
 def _differentiable_once(loss: Tensor) -> str | None:
-    """Name a function of the loss's graph that is marked once_differentiable; None if there is none.
+    """Return the name of a function in the loss's graph that is marked once_differentiable, or None.
 
-    `torch.autograd.grad` passes over the error that such a function leaves in the graph, and takes its derivative for
-    a constant: the product would be wrong without a word.
+    `torch.autograd.grad` does not raise the error that such a function leaves in the graph and treats its derivative
+    as constant, so the product would be silently wrong.
     """
     seen, pending = set(), [loss.grad_fn]
     while pending:

@@ -1,25 +1,33 @@
-"""Lanczos with full re-orthogonalisation: from products with a symmetric matrix to its extreme eigenpairs."""
+"""Lanczos with full re-orthogonalisation for the extreme eigenpairs of a symmetric matrix, and the memory it needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psutil
 import torch
 from torch import Tensor
 
+from ltzoo.errors import InputError
+
 _BLOCK = 2**16
-"""Columns that are turned to float64 at once."""
+"""Columns converted to float64 at a time."""
+
+_OTHER_VECTORS = 8
+"""Vectors of P entries besides the basis: w, its gradient, the vector and its product, temporaries of the
+orthogonalisation, a sum, and the two extreme eigenvectors."""
 
 Product = Callable[[Tensor], Tensor]
-"""v to H @ v, (P,) to (P,)."""
+"""Maps v to H @ v, both (P,)."""
 
 
 @dataclass(frozen=True)
 class Eigenpair:
-    """An eigenvalue, how well it is known, and its vector.
+    """An approximate eigenvalue, its residual and its eigenvector.
 
     Attributes:
         value: theta.
-        residual: norm of H @ vector - theta * vector, but for rounding: some eigenvalue lies no further from theta.
+        residual: norm of H @ vector - theta * vector; apart from rounding, an eigenvalue is within this distance of
+            theta.
         vector: (P,) of norm 1.
     """
 
@@ -29,16 +37,16 @@ class Eigenpair:
 
 
 class Lanczos:
-    """The Krylov space of a symmetric matrix H and a vector, grown a step at a time.
+    """The Krylov space of a symmetric matrix H and a vector, extended one step at a time.
 
-    After m steps V'HV = T: the columns of V an orthonormal basis of the space, T tridiagonal with diagonal `alphas` and
-    off-diagonal `betas`. Each new vector is made orthogonal to all earlier ones, twice, so that rounding brings no
-    eigenvalue back as a ghost. All vectors stay on the device.
+    After m steps V'HV = T, where the columns of V are an orthonormal basis of the space and T is tridiagonal with
+    diagonal `alphas` and off-diagonal `betas`. Each new vector is orthogonalised twice against all earlier ones, so
+    that rounding produces no spurious copies of eigenvalues. All vectors stay on the device.
 
     Args:
-        product: with H.
+        product: multiplies with H.
         start: (P,) the first vector, of any norm above 0.
-        most_steps: memory for so many vectors is taken at once, for P if there are fewer.
+        most_steps: maximum number of steps; memory for min(most_steps, P) vectors is allocated at once.
     """
 
     def __init__(self, product: Product, start: Tensor, most_steps: int) -> None:
@@ -50,21 +58,21 @@ class Lanczos:
 
     @property
     def steps(self) -> int:
-        """How many steps were taken, m."""
+        """Number of steps so far, m."""
         return len(self.alphas)
 
     @property
     def closed(self) -> bool:
-        """Whether H maps the space to itself: then every Ritz value is an eigenvalue, and there is no next vector."""
+        """Whether the space is invariant under H: every Ritz value is an eigenvalue, and there is no next vector."""
         return self.steps > 0 and self.betas[-1] <= self._rounding()
 
     @property
     def full(self) -> bool:
-        """Whether there is no further step."""
+        """Whether no further step is possible."""
         return self.closed or self.steps == len(self.basis)
 
     def step(self) -> None:
-        """Take a step: one product."""
+        """Take one step, with one product."""
         m = self.steps
         self.basis[m] = self.next
         new = self.product(self.next)
@@ -77,17 +85,17 @@ class Lanczos:
             self.next = new / self.betas[-1]
 
     def ritz(self) -> tuple[Tensor, Tensor]:
-        """Give the Ritz values (m,), ascending, and T's eigenvectors (m, m), a column each; float64 on the CPU."""
+        """Return the Ritz values (m,), ascending, and T's eigenvectors (m, m) as columns; float64 on the CPU."""
         alpha, beta = (torch.tensor(values, dtype=torch.float64) for values in (self.alphas, self.betas[:-1]))
         values, vectors = torch.linalg.eigh(alpha.diag() + beta.diag(1) + beta.diag(-1))
         return values, vectors
 
     def converged(self, tolerance: float) -> bool:
-        """Say whether the lowest and the highest Ritz value lie at eigenvalues, as their residuals by T's vectors say.
+        """Whether the lowest and the highest Ritz value have converged, judged by their residuals computed from T.
 
         Args:
-            tolerance: the largest residual, in units of the Ritz value. Next to the largest one, a value near 0 is
-                known to rounding at best, and that is enough.
+            tolerance: the largest relative residual. A value near 0 beside a large one cannot be more accurate than
+                rounding allows; that accuracy also counts as converged.
         """
         values, vectors = self.ritz()
         residuals = self.betas[-1] * vectors[-1].abs()
@@ -95,7 +103,7 @@ class Lanczos:
         return all(float(residuals[k]) <= max(tolerance * abs(float(values[k])), floor) for k in (0, -1))
 
     def extremes(self) -> tuple[Eigenpair, Eigenpair]:
-        """Give the lowest and the highest Ritz pair."""
+        """Return the lowest and the highest Ritz pair."""
         values, vectors = self.ritz()
         basis = self.basis[: self.steps]
         lowest, highest = (
@@ -109,14 +117,14 @@ class Lanczos:
         return lowest, highest
 
     def _rounding(self) -> float:
-        """The size of what rounding leaves of a vector of H's size."""
+        """Magnitude of rounding errors in vectors of the norm of H."""
         return 10 * torch.finfo(self.basis.dtype).eps * max(map(abs, (*self.alphas, *self.betas)))
 
 
 def dot(rows: Tensor, vector: Tensor) -> Tensor:
     """Compute the inner products of rows (m, P) with a vector (P,), summed in float64: (m,) float64.
 
-    A sum of millions of float32 would lose what tells orthogonal vectors from others.
+    A float32 sum of millions of terms would be too inaccurate to check orthogonality.
     """
     total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
     for columns, part in zip(rows.split(_BLOCK, dim=1), vector.split(_BLOCK), strict=True):
@@ -127,3 +135,44 @@ def dot(rows: Tensor, vector: Tensor) -> Tensor:
 def norm(vector: Tensor) -> float:
     """Compute a vector's L2 norm, summed in float64."""
     return float(dot(vector[None], vector)) ** 0.5
+
+
+def check_memory(parameters: int, dtype: torch.dtype, most_steps: int, device: torch.device) -> str:
+    """Check that the basis of a Lanczos run fits into the free memory; activations are not counted.
+
+    Args:
+        parameters: P, the number of trainable weights.
+        dtype: dtype of the vectors.
+        most_steps: maximum number of basis vectors.
+        device: device that holds the vectors.
+
+    Returns:
+        A message with needed and free memory.
+
+    Raises:
+        InputError: the memory does not suffice.
+    """
+    vector = parameters * dtype.itemsize
+    needed = (min(most_steps, parameters) + _OTHER_VECTORS) * vector
+    free = free_memory(device)
+    message = (
+        f"up to {min(most_steps, parameters)} basis vectors of {parameters:,} weights in {str(dtype)[6:]}: "
+        f"{_gigabytes(needed)} of {_gigabytes(free)} free on {device}"
+    )
+    if needed > free:
+        fitting = free // vector - _OTHER_VECTORS
+        advice = f"use --max-steps {fitting} or less" if fitting > 1 else "use a device with more memory"
+        raise InputError(f"{message}; {advice}")
+    return message
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the free memory of a device in bytes."""
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().available)
+    torch.cuda.empty_cache()  # cached memory would count as used
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"

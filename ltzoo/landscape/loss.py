@@ -1,4 +1,4 @@
-"""The loss that is analysed: cross-entropy, or the recipe's own; and the images that it is taken on."""
+"""The analysed loss, cross-entropy or the recipe's own, and the batches of images."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,16 +18,16 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 def make_criterion(
     recipe: Recipe, epoch: int, settings: Settings, device: torch.device
 ) -> tuple[Criterion, Tensor | None]:
-    """Make the loss of each image, and the weights of their classes.
+    """Make the loss function per image and the class weights.
 
     Args:
-        recipe: what the model was trained by. A cosine classifier's logits are scaled as its loss scales them.
-        epoch: how many epochs were trained; the weights are those of the last of them.
+        recipe: recipe of the model. The logits of a cosine classifier are scaled as in its loss.
+        epoch: number of epochs trained; the class weights are those of the last of them.
         settings: which loss.
-        device: where they are to lie.
+        device: device of loss and weights.
 
     Returns:
-        Logits (B, C) and labels (B,) to losses (B,), and (C,) class weights or None.
+        A function from logits (B, C) and labels (B,) to losses (B,), and (C,) class weights or None.
     """
     if settings.loss == "recipe":
         counts, dtype = recipe.data.class_counts, getattr(torch, settings.precision)
@@ -38,15 +38,15 @@ def make_criterion(
 
 
 class AugmentedBatches:
-    """Training images that are cropped and flipped anew each time that they are gone through.
+    """Training images with new random crops and flips in each iteration.
 
     Args:
         images: the images.
         data_set: size and normalisation.
         augmentation: crop and flip.
-        chunk: images a batch.
-        seed: of the draws.
-        device: where the images lie.
+        chunk: images per batch.
+        seed: seed of crops and flips.
+        device: device of the batches.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class AugmentedBatches:
         device: torch.device,
     ) -> None:
         self.batches = TrainBatches(images, BatchSettings(data_set, augmentation, chunk, seed), Delivery(device))
-        self.times = 0
+        self.iterations = 0
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        self.times += 1
-        return self.batches.epoch(self.times)
+        self.iterations += 1
+        return self.batches.epoch(self.iterations)
 
 
 def of_classes(images: LabelledImages, classes: tuple[int, ...]) -> LabelledImages:
-    """Take the images of some classes, in their order."""
+    """Select the images of some classes, in order."""
     kept = torch.isin(images.labels, torch.tensor(classes))
     return LabelledImages(images.images[kept], images.labels[kept])
 
@@ -75,7 +75,7 @@ def of_classes(images: LabelledImages, classes: tuple[int, ...]) -> LabelledImag
 def make_batches(
     images: LabelledImages, recipe: Recipe, settings: Settings, device: torch.device
 ) -> EvalBatches | AugmentedBatches:
-    """Make the chunks that a curvature goes through."""
+    """Make the batches for a `Curvature`."""
     data_set = recipe.data.data_set
     if settings.augment:
         return AugmentedBatches(images, data_set, recipe.augmentation, settings.chunk, settings.seed, device)

@@ -1,4 +1,4 @@
-"""The spectrum of a Hessian: its extremes, its density and its trace."""
+"""The spectrum of a Hessian: extreme eigenvalues, spectral density and trace."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from ltzoo.landscape.lanczos import Eigenpair, Lanczos, Product, dot, norm
 
 @dataclass(frozen=True)
 class Density:
-    """A spectral density as stochastic Lanczos quadrature has it (Golub and Welsch 1969; Ghorbani et al. 2019).
+    """Spectral density by stochastic Lanczos quadrature (Golub and Welsch 1969; Ghorbani et al. 2019).
 
-    Each probe, a random vector, gives point masses at its Ritz values; their mean over the probes estimates the density
-    of the P eigenvalues, whose integral is 1.
+    Each probe, a random vector, contributes point masses at its Ritz values; the mean over the probes estimates the
+    density of the P eigenvalues, whose integral is 1.
 
     Attributes:
         nodes: the Ritz values of each probe, ascending.
-        weights: their masses; each probe's add up to 1.
+        weights: their masses, which sum to 1 for each probe.
     """
 
     nodes: tuple[tuple[float, ...], ...]
     weights: tuple[tuple[float, ...], ...]
 
     def moment(self, power: int) -> float:
-        """Compute the mean of the eigenvalues' powers, as the probes estimate it."""
+        """Estimate the mean of the eigenvalues to a power."""
         means = [
             sum(weight * node**power for node, weight in zip(nodes, weights, strict=True))
             for nodes, weights in zip(self.nodes, self.weights, strict=True)
@@ -36,7 +36,7 @@ class Density:
         return sum(means) / len(means)
 
     def smoothed(self, at: Tensor, width: float) -> Tensor:
-        """Put a Gaussian of a standard deviation `width` in the place of each mass; the density at the points `at`."""
+        """Return the density at the points `at`, each mass replaced by a Gaussian of standard deviation `width`."""
         total = torch.zeros_like(at)
         for nodes, weights in zip(self.nodes, self.weights, strict=True):
             places, masses = (torch.tensor(values, dtype=at.dtype) for values in (nodes, weights))
@@ -47,17 +47,17 @@ class Density:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What is known of a Hessian's spectrum.
+    """Estimates of a Hessian's spectrum.
 
     Attributes:
         lowest: the lowest eigenvalue, lambda_min.
         highest: the highest eigenvalue, lambda_max.
-        density: of all eigenvalues.
+        density: density of all eigenvalues.
         trace: Hutchinson's estimate of their sum, the mean over the probes.
-        trace_error: its standard error; None of a single probe.
-        steps: Lanczos steps of each probe, a product each; one more was for each extreme.
-        converged: whether every probe reached the tolerance, and the residuals as measured are what it says, too: they
-            are not where the matrix is another at each product.
+        trace_error: its standard error; None for a single probe.
+        steps: Lanczos steps of each probe, with one product per step; each extreme needed one more product.
+        converged: whether every probe reached the tolerance and the measured residuals confirm it, which they do not
+            if the matrix changes from product to product.
     """
 
     lowest: Eigenpair
@@ -79,24 +79,24 @@ def measure_spectrum(
     seed: int,
     watch: Callable[[int, Lanczos], None] | None = None,
 ) -> Spectrum:
-    """Measure a spectrum: Lanczos from each of several random vectors of +1 and -1, until its extremes have converged.
+    """Measure a spectrum with Lanczos from several random vectors of +1 and -1, until the extremes have converged.
 
     Args:
-        product: with the Hessian.
-        like: (P,), of the dtype and on the device that vectors are to have.
-        probes: random vectors.
+        product: multiplies with the Hessian.
+        like: (P,), with the dtype and device of the vectors.
+        probes: number of random vectors.
         tolerance: see `Lanczos.converged`.
-        most_steps: where a probe ends if it does not converge.
-        seed: of the vectors.
-        watch: called with the probe's number and its Lanczos before the first step and after each; it may fill in steps
-            that were taken before.
+        most_steps: maximum number of steps per probe.
+        seed: seed of the random vectors.
+        watch: called with the number and the `Lanczos` of each probe before the first step and after every step; it
+            may restore saved steps.
 
     Raises:
-        InputError: a setting makes no sense.
+        InputError: a setting is out of range.
     """
     if probes < 1 or most_steps < 1 or not 0 < tolerance < 1:
         raise InputError(
-            "a spectrum wants a probe, a step, and a tolerance between 0 and 1, not "
+            "a spectrum needs at least 1 probe and 1 step, and a tolerance between 0 and 1, not "
             f"{probes}, {most_steps} and {tolerance}"
         )
     ends: list[Eigenpair] = []
@@ -111,7 +111,7 @@ def measure_spectrum(
             if watch is not None:
                 watch(probe, run)
         values, vectors = run.ritz()
-        # A Ritz value lies within the spectrum, so of several the outermost is the nearest to its end.
+        # Ritz values lie within the spectrum, so the outermost of several is the closest to its end.
         pairs = sorted((*ends, *run.extremes()), key=lambda pair: pair.value)
         ends = [pairs[0], pairs[-1]]
         nodes.append(tuple(values.tolist()))
@@ -119,11 +119,11 @@ def measure_spectrum(
         traces.append(len(like) * run.alphas[0])
         steps.append(run.steps)
         converged = converged and run.converged(tolerance)
-        del run, pairs  # the next probe's basis takes the place of this one's
+        del run, pairs  # free this basis before the next one is allocated
     found = spread(traces)
     lowest, highest = (_measured(product, pair) for pair in ends)
     scale = max(abs(lowest.value), abs(highest.value))
-    # Twice, and a hundred thousandth, for the products' own rounding.
+    # The factor 2 and the floor of 1e-5 allow for rounding in the products.
     converged = converged and all(
         pair.residual <= max(2 * tolerance * abs(pair.value), 1e-5 * scale) for pair in (lowest, highest)
     )
@@ -139,7 +139,7 @@ def measure_spectrum(
 
 
 def _measured(product: Product, pair: Eigenpair) -> Eigenpair:
-    """Multiply an eigenvector once more: its Rayleigh quotient, and the residual that there is, not the one by T."""
+    """Compute the Rayleigh quotient and the true residual of an eigenvector with one more product."""
     vector = pair.vector / norm(pair.vector)
     image = product(vector)
     value = float(dot(image[None], vector))

@@ -1,8 +1,8 @@
-"""Architectures, registered with timm on import, and classifier heads (imports torch and timm alone)."""
+"""Architectures, registered with timm on import, and classifier heads; imports only torch and timm."""
 
 from ltzoo.models.cifar_resnet import CifarResNet, resnet20_cifar, resnet32_cifar, resnet44_cifar, resnet56_cifar
-from ltzoo.models.classifier import CosineClassifier
 from ltzoo.models.cosine_resnet import CosineResNet, resnet50_cosine
+from ltzoo.models.heads import CosineClassifier
 from ltzoo.models.small_stem_resnet import SmallStemResNet, resnet34_cifar
 
 __all__ = [

@@ -2,9 +2,9 @@
 
 Paper: `Deep Residual Learning for Image Recognition`, section 4.2 - https://arxiv.org/abs/1512.03385
 
-These are not timm's ResNets with another stem: three stages of 16, 32 and 64 channels instead of four of 64 to 512, and
-shortcuts without parameters. ResNet-32 has 464,154 parameters, timm's ResNet-34 has 21 million. Weights are initialised
-as in the long-tail literature since LDAM (Cao et al., 2019, https://arxiv.org/abs/1906.07413).
+These differ from timm's ResNets in more than the stem: three stages of 16, 32 and 64 channels instead of four of 64 to
+512, and shortcuts without parameters. ResNet-32 has 464,154 parameters, timm's ResNet-34 has 21 million. Weights are
+initialised as in the long-tail literature since LDAM (Cao et al., 2019, https://arxiv.org/abs/1906.07413).
 """
 
 from typing import Any
@@ -16,14 +16,13 @@ from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_c
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
-from ltzoo.models.cifar_cfg import cifar_cfg
-from ltzoo.models.classifier import CosineClassifier, classifier_class
+from ltzoo.models.heads import CosineClassifier, classifier_class
 
 __all__ = ["CifarResNet"]  # register_model adds each entry point
 
 
 class ZeroPadShortcut(nn.Module):
-    """The shortcut "option A" of He et al. (2016): subsample the image, add channels of zeros; no parameters.
+    """The shortcut "option A" of He et al. (2016): subsample the image and add zero channels; no parameters.
 
     Args:
         in_chs: Number of input channels.
@@ -34,7 +33,7 @@ class ZeroPadShortcut(nn.Module):
     def __init__(self, in_chs: int, out_chs: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        # The paper leaves open where the zeros go; the long-tail literature puts half before and half after.
+        # The paper does not say where the zeros go; the long-tail literature puts half before and half after.
         self.pad_before = (out_chs - in_chs) // 2
         self.pad_after = out_chs - in_chs - self.pad_before
 
@@ -51,8 +50,8 @@ class BasicBlock(nn.Module):
         in_chs: Number of input channels.
         out_chs: Number of output channels.
         stride: Stride of the first convolution and of the shortcut.
-        device: Where to put the parameters.
-        dtype: Type of the parameters.
+        device: Device of the parameters.
+        dtype: Dtype of the parameters.
     """
 
     def __init__(
@@ -89,14 +88,14 @@ class CifarResNet(nn.Module):
     classifier. Images need not be 32x32, nor have three channels.
 
     Args:
-        num_blocks: Residual blocks a stage.
+        num_blocks: Residual blocks per stage.
         num_classes: Number of classes; 0 for no classifier.
         in_chans: Number of image channels.
-        global_pool: Type of global pooling, one of timm's ('avg', 'max', 'avgmax', 'catavgmax', '' for none).
+        global_pool: timm's type of global pooling: 'avg', 'max', 'avgmax', 'catavgmax', or '' for none.
         drop_rate: Dropout probability before the classifier, in training.
         classifier: 'linear', or 'cosine' for the normalised classifier of LDAM (`CosineClassifier`).
-        device: Where to put the parameters.
-        dtype: Type of the parameters.
+        device: Device of the parameters.
+        dtype: Dtype of the parameters.
 
     Raises:
         ValueError: `classifier` is neither 'linear' nor 'cosine'.
@@ -145,10 +144,10 @@ class CifarResNet(nn.Module):
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Give the patterns by which timm groups parameters, for layer-wise learning rates.
+        """Return the patterns by which timm groups parameters, for layer-wise learning rates.
 
         Args:
-            coarse: One group a stage rather than one a block.
+            coarse: One group per stage instead of one per block.
 
         Returns:
             Group name -> regular expression.
@@ -166,7 +165,7 @@ class CifarResNet(nn.Module):
         return "fc" if name_only else self.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a fresh one of the same kind.
+        """Replace the classifier by a new one of the same kind.
 
         Args:
             num_classes: Number of classes; 0 for no classifier.
@@ -177,7 +176,7 @@ class CifarResNet(nn.Module):
         self.num_classes = num_classes
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
         if num_classes > 0:
-            weight = self.conv1.weight  # says where the model lives
+            weight = self.conv1.weight  # has the model's device and dtype
             self.fc = self.make_classifier(self.head_hidden_size, num_classes, device=weight.device, dtype=weight.dtype)
             self.fc.apply(_init_weights)
         else:
@@ -194,19 +193,20 @@ class CifarResNet(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """Run the stages and keep what they put out.
+        """Run the stages and return their outputs.
 
         Args:
             x: Images (B, C, H, W).
-            indices: The stages to keep: the last n if an int, all if None, those listed (negative from the end) else.
-            norm: Accepted for timm's sake; there is no final norm to apply.
-            stop_early: Do not run the stages after the last one kept.
+            indices: The stages whose outputs are returned: the last n if an int, all if None, else those listed
+                (negative counts from the end).
+            norm: Ignored, for compatibility with timm; there is no final norm.
+            stop_early: Skip the stages after the last one returned.
             output_fmt: Only 'NCHW'.
-            intermediates_only: Return the intermediates alone.
+            intermediates_only: Return only the intermediates.
 
         Returns:
-            The output of the last stage run and the list of intermediates, or the intermediates alone. The stages put
-            out (B, 16, H, W), (B, 32, H / 2, W / 2) and (B, 64, H / 4, W / 4), odd sizes rounded up.
+            The output of the last stage and the list of intermediates, or only the intermediates. The stages return
+            (B, 16, H, W), (B, 32, H / 2, W / 2) and (B, 64, H / 4, W / 4), odd sizes rounded up.
         """
         assert output_fmt == "NCHW", "Output shape must be NCHW."
         take_indices, max_index = feature_take_indices(len(self.feature_info), indices)
@@ -228,12 +228,12 @@ class CifarResNet(nn.Module):
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
-        """Drop what the chosen intermediates do not need.
+        """Remove the layers that the chosen intermediates do not need.
 
         Args:
             indices: The stages to keep, as in `forward_intermediates`.
-            prune_norm: Accepted for timm's sake; there is no final norm to drop.
-            prune_head: Drop pooling and classifier, even if the last stage stays.
+            prune_norm: Ignored, for compatibility with timm; there is no final norm.
+            prune_head: Remove pooling and classifier, even if the last stage stays.
 
         Returns:
             The indices kept, counted from the beginning.
@@ -241,9 +241,9 @@ class CifarResNet(nn.Module):
         take_indices, max_index = feature_take_indices(len(self.feature_info), indices)
         pruned = self.feature_info[max_index + 1 :]
         for info in pruned:
-            setattr(self, info["module"], nn.Sequential())  # empty rather than Identity: checkpointing iterates over it
+            setattr(self, info["module"], nn.Sequential())  # not Identity, since checkpointing iterates over it
         self.num_features = self.feature_info[max_index]["num_chs"]
-        if prune_head or pruned:  # a head made for wider features cannot stay
+        if prune_head or pruned:  # the head does not fit narrower features
             self.reset_classifier(0, "")
         return take_indices
 
@@ -284,14 +284,36 @@ def _make_stage(in_chs: int, out_chs: int, num_blocks: int, stride: int, **dd: A
 
 def _init_weights(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | CosineClassifier):
-        module.reset_parameters()  # BatchNorm to 1 and 0, the linear bias to torch's default
+        module.reset_parameters()  # BatchNorm to 1 and 0, linear bias to torch's default
     if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(module.weight)  # fan_in, torch's default mode; timm's ResNet takes fan_out
+        nn.init.kaiming_normal_(module.weight)  # fan_in, torch's default mode; timm's ResNet uses fan_out
 
 
 def _create_cifar_resnet(variant: str, pretrained: bool, **kwargs: Any) -> CifarResNet:
     feature_cfg = {"out_indices": (0, 1, 2), **kwargs.pop("feature_cfg", {})}  # timm's default is five levels
     return build_model_with_cfg(CifarResNet, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
+
+
+def cifar_cfg(**kwargs: Any) -> dict[str, Any]:
+    """Make a timm default_cfg for CIFAR images.
+
+    Args:
+        **kwargs: Further or different entries, such as `pool_size`, the size of the last features.
+    """
+    return {
+        "num_classes": 10,  # as in the paper, whose benchmark is CIFAR-10; the statistics are CIFAR-10's
+        "input_size": (3, 32, 32),
+        "crop_pct": 1.0,
+        "interpolation": "bilinear",
+        "mean": (0.4914, 0.4822, 0.4465),
+        "std": (0.2023, 0.1994, 0.2010),
+        "first_conv": "conv1",
+        "classifier": "fc",
+        "license": "apache-2.0",
+        "paper_name": "Deep Residual Learning for Image Recognition",
+        "paper_ids": "arXiv:1512.03385",
+        **kwargs,
+    }
 
 
 default_cfgs = generate_default_cfgs(
@@ -306,23 +328,23 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def resnet20_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-20 for CIFAR (He et al., 2016): 3 blocks a stage, 0.27 M parameters."""
+    """ResNet-20 for CIFAR (He et al., 2016): 3 blocks per stage, 0.27 M parameters."""
     return _create_cifar_resnet("resnet20_cifar", pretrained, num_blocks=3, **kwargs)
 
 
 @register_model
 def resnet32_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-32 for CIFAR (He et al., 2016): 5 blocks a stage, 0.46 M parameters."""
+    """ResNet-32 for CIFAR (He et al., 2016): 5 blocks per stage, 0.46 M parameters."""
     return _create_cifar_resnet("resnet32_cifar", pretrained, num_blocks=5, **kwargs)
 
 
 @register_model
 def resnet44_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-44 for CIFAR (He et al., 2016): 7 blocks a stage, 0.66 M parameters."""
+    """ResNet-44 for CIFAR (He et al., 2016): 7 blocks per stage, 0.66 M parameters."""
     return _create_cifar_resnet("resnet44_cifar", pretrained, num_blocks=7, **kwargs)
 
 
 @register_model
 def resnet56_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """ResNet-56 for CIFAR (He et al., 2016): 9 blocks a stage, 0.85 M parameters."""
+    """ResNet-56 for CIFAR (He et al., 2016): 9 blocks per stage, 0.85 M parameters."""
     return _create_cifar_resnet("resnet56_cifar", pretrained, num_blocks=9, **kwargs)

@@ -10,20 +10,20 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import Bottleneck, ResNet
 
-from ltzoo.models.classifier import CosineClassifier
+from ltzoo.models.heads import CosineClassifier
 
 __all__ = ["CosineResNet"]  # register_model adds each entry point
 
 
 class CosineResNet(ResNet):
-    """timm's ResNet whose `fc` is a `CosineClassifier`; without a bias, its state dict is otherwise timm's.
+    """timm's ResNet with a `CosineClassifier` as `fc`. Apart from the missing bias, its state dict has timm's names.
 
     Args:
-        classifier: 'cosine', which other architectures of ours take beside 'linear'.
-        **kwargs: Any argument of timm's ResNet; `block` and `layers` are needed.
+        classifier: Only 'cosine'; the argument exists because other architectures here accept 'linear' too.
+        **kwargs: Any argument of timm's ResNet; `block` and `layers` are required.
 
     Raises:
-        ValueError: `classifier` is not 'cosine'; for a linear one there is timm's own ResNet.
+        ValueError: `classifier` is not 'cosine'; use timm's own ResNet for a linear one.
     """
 
     def __init__(self, *, classifier: str = "cosine", **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class CosineResNet(ResNet):
         self.reset_classifier(self.num_classes)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a fresh one.
+        """Replace the classifier by a new one.
 
         Args:
             num_classes: Number of classes; 0 for no classifier.
@@ -41,7 +41,7 @@ class CosineResNet(ResNet):
         """
         super().reset_classifier(num_classes, global_pool)
         if num_classes > 0:
-            weight = self.fc.weight  # timm's linear one says how wide features are and where the model lives
+            weight = self.fc.weight  # of timm's linear classifier: feature width, device, dtype
             self.fc = CosineClassifier(weight.shape[1], num_classes, device=weight.device, dtype=weight.dtype)
             self.fc.train(self.training)
 
@@ -68,6 +68,6 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def resnet50_cosine(pretrained: bool = False, **kwargs: Any) -> CosineResNet:
-    """ResNet-50 (He et al., 2016) with LDAM's classifier (Cao et al., 2019): 23.5 M parameters and 2048 a class."""
+    """ResNet-50 (He et al., 2016) with LDAM's classifier (Cao et al., 2019): 23.5 M parameters plus 2048 per class."""
     model_args = {"block": Bottleneck, "layers": (3, 4, 6, 3), **kwargs}
     return build_model_with_cfg(CosineResNet, "resnet50_cosine", pretrained, **model_args)

@@ -2,10 +2,10 @@
 
 Papers: `Deep Residual Learning for Image Recognition`, section 4.1 - https://arxiv.org/abs/1512.03385,
 `SSE-SAM: Balancing Head and Tail Classes Gradually through Stage-Wise SAM` (Lyu et al., AAAI 2025), whose code trains
-its ResNet-34 on CIFAR with this stem; the paper's text names no network.
+ResNet-34 on CIFAR with this stem; the text of the paper names no network.
 
-These are timm's ResNets but for the stem: four stages of 64 to 512 channels and projection shortcuts. So ResNet-34 has
-21 million parameters, 46 times as many as `cifar_resnet`'s ResNet-32.
+Apart from the stem these are timm's ResNets: four stages of 64 to 512 channels and projection shortcuts. ResNet-34 has
+21 million parameters, 46 times as many as ResNet-32 in `cifar_resnet`.
 """
 
 from typing import Any
@@ -15,24 +15,24 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
-from ltzoo.models.cifar_cfg import cifar_cfg
-from ltzoo.models.classifier import classifier_class
+from ltzoo.models.cifar_resnet import cifar_cfg
+from ltzoo.models.heads import classifier_class
 
 __all__ = ["SmallStemResNet"]  # register_model adds each entry point
 
 
 class SmallStemResNet(ResNet):
-    """timm's ResNet with a 3x3 stem of stride 1 and no max-pooling, so that features have four times the side.
+    """timm's ResNet with a 3x3 stem of stride 1 and without max-pooling; features are four times as high and wide.
 
-    The names in its state dict are timm's and torchvision's.
+    The state dict has the same names as timm's and torchvision's.
 
     Args:
         in_chans: Number of image channels.
-        output_stride: Side of the images over that of the last features: 8, or 4 or 2 for dilated last stages.
+        output_stride: Image size divided by the size of the last features: 8, or 4 or 2 with dilated last stages.
         classifier: 'linear', or 'cosine' for the normalised classifier of LDAM (`CosineClassifier`).
-        device: Where to put the parameters.
-        dtype: Type of the parameters.
-        **kwargs: Any other argument of timm's ResNet but those that choose a stem; `block` and `layers` are needed.
+        device: Device of the parameters.
+        dtype: Dtype of the parameters.
+        **kwargs: Any other argument of timm's ResNet, except those for the stem; `block` and `layers` are required.
 
     Raises:
         ValueError: `classifier` is neither 'linear' nor 'cosine'.
@@ -51,10 +51,10 @@ class SmallStemResNet(ResNet):
         **kwargs: Any,
     ) -> None:
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        stride = 4 * output_stride  # as timm counts it
+        stride = 4 * output_stride  # in timm's convention
         super().__init__(in_chans=in_chans, output_stride=stride, stem_type="", replace_stem_pool=False, **dd, **kwargs)
         conv1 = nn.Conv2d(in_chans, 64, 3, padding=1, bias=False, **dd)
-        nn.init.kaiming_normal_(conv1.weight, mode="fan_out")  # as timm's ResNet
+        nn.init.kaiming_normal_(conv1.weight, mode="fan_out")  # as in timm's ResNet
         self.add_module("conv1", conv1)
         self.add_module("maxpool", nn.Identity())
         stem, *stages = self.feature_info
@@ -65,7 +65,7 @@ class SmallStemResNet(ResNet):
         self.reset_classifier(self.num_classes)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a fresh one of the same kind.
+        """Replace the classifier by a new one of the same kind.
 
         Args:
             num_classes: Number of classes; 0 for no classifier.
@@ -73,7 +73,7 @@ class SmallStemResNet(ResNet):
         """
         super().reset_classifier(num_classes, global_pool)
         if num_classes > 0:
-            width, weight = self.fc.in_features, self.conv1.weight  # the weight says where the model lives
+            width, weight = self.fc.in_features, self.conv1.weight  # conv1 has the model's device and dtype
             self.fc = self.make_classifier(width, num_classes, device=weight.device, dtype=weight.dtype)
             self.fc.train(self.training)
 

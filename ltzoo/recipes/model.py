@@ -10,7 +10,7 @@ from torch import nn
 from ltzoo.data import NATURAL_BENCHMARKS, DataSet, ModelInput
 from ltzoo.errors import InputError
 from ltzoo.models import CosineClassifier  # this also registers our architectures with timm
-from ltzoo.models.classifier import classifier_of
+from ltzoo.models.heads import classifier_of
 from ltzoo.recipes.recipe import Recipe
 
 

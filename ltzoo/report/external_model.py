@@ -14,7 +14,7 @@ from torch import nn
 from ltzoo.data import Benchmark
 from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError, first_line
-from ltzoo.evaluate import evaluate_model
+from ltzoo.evaluate import EvalOptions, evaluate_model
 from ltzoo.report.result import Claim, Result
 
 
@@ -102,7 +102,7 @@ def measure_external_model(
         architecture=type(model).__name__,
         seed=None,
         recipe=None,
-        figures={"last": evaluate_model(checked, benchmark, test, groups, "as it was given", device=device)},
+        figures={"last": evaluate_model(checked, benchmark, test, groups, "as it was given", EvalOptions(device))},
         epochs={},
         curve={},
         run={},

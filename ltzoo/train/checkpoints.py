@@ -15,7 +15,7 @@ from ltzoo import checkpoints
 from ltzoo.data import make_groups
 from ltzoo.data.batches import Images
 from ltzoo.errors import InputError
-from ltzoo.evaluate import Figures, draw_classes, draw_curves, evaluate_model
+from ltzoo.evaluate import EvalOptions, Figures, draw_classes, draw_curves, evaluate_model
 from ltzoo.recipes import PaperRule, Recipe, recipe_to_dict
 from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.train.record import RunRecord
@@ -113,16 +113,9 @@ class Evaluation:
         """
         if (epoch, flip) not in self.measured:
             recipe = self.record.recipe
+            options = EvalOptions(self.device, flip, recipe.loss.logit_scale, self.workers)
             self.measured[epoch, flip] = evaluate_model(
-                model,
-                self.record.benchmark,
-                self.images,
-                recipe.groups,
-                rule,
-                device=self.device,
-                flip=flip,
-                logit_scale=recipe.loss.logit_scale,
-                workers=self.workers,
+                model, self.record.benchmark, self.images, recipe.groups, rule, options
             )
         return replace(self.measured[epoch, flip], rule=rule)
 

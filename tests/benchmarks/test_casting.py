@@ -1,9 +1,9 @@
-"""TF32's rounding on known values, and the move that is left after a cast."""
+"""TF32 rounding on known values, and the perturbation that remains after a cast."""
 
 import pytest
 import torch
 
-from casting import CASTS, effective_move, to_tf32
+from casting import CASTS, effective_perturbation, to_tf32
 
 ULP = 2**-10  # of TF32 at 1
 
@@ -42,7 +42,7 @@ def test_tf32_rounds_as_float16_does_where_that_is_normal():
 def test_a_move_that_the_format_holds_is_whole_and_one_below_its_steps_is_lost():
     weights, eps = torch.tensor([1.0, 2.0, -4.0]), torch.tensor([0.5, -0.25, 1.0])
     for cast in CASTS.values():
-        assert effective_move(weights, eps, cast) == pytest.approx((1.0, 1.0))
-        assert effective_move(weights, eps * 1e-4, cast) == (0.0, 0.0)
+        assert effective_perturbation(weights, eps, cast) == pytest.approx((1.0, 1.0))
+        assert effective_perturbation(weights, eps * 1e-4, cast) == (0.0, 0.0)
     weights, eps = torch.ones(2), torch.tensor([2**-7, 2**-9])  # bfloat16 has steps of 2^-7 at 1
-    assert effective_move(weights, eps, CASTS["bfloat16"]) == pytest.approx((4 / 17**0.5, 4 / 17**0.5))
+    assert effective_perturbation(weights, eps, CASTS["bfloat16"]) == pytest.approx((4 / 17**0.5, 4 / 17**0.5))

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from comparison import perturbation
 from ltzoo.sharpness import perturbed_backward
 from reference import PASSES, PlainLoader, ReferenceStep
-from sides import perturbation
 
 COUNTS = torch.tensor([60, 30, 9, 4])
 ETA, RHO_HEAD, RHO_TAIL = 10, 0.3, 0.6

@@ -31,8 +31,8 @@ def test_every_second_simulated_prediction_is_right():
 @pytest.mark.parametrize(
     ("argv", "found"),
     [
-        (["--images", "10"], "10 images are no 8142 classes of which the largest has 1000"),
-        (["--classes", "1"], "are no 1 classes"),
+        (["--images", "10"], "10 images cannot be split over 8142 classes of 2 to 1000 images"),
+        (["--classes", "1"], "cannot be split over 1 classes"),
         (["--repeats", "0"], "must be at least 1"),
     ],
 )
@@ -64,9 +64,9 @@ def test_a_small_simulation_has_every_row(capsys):
         "evaluation",
         "torch's cross-entropy",
         *("CE", "LDAM", "VS", "LA"),
-        "table of SSE-SAM, an epoch",
-        "class weights of DRW, an epoch",
-        "rows of the table, a step",
+        "table of SSE-SAM, per epoch",
+        "class weights of DRW, per epoch",
+        "rows of the table, per step",
         *(f"groups by the rule {rule}" for rule in ("mislas", "count", "thirds")),
     ]
     assert rows[0][1] == "3,000 lines"
@@ -75,7 +75,7 @@ def test_a_small_simulation_has_every_row(capsys):
     assert [row[0] for row in rows if len(row) > 4 and ".." in row[4]] == ["CE", "LDAM", "VS", "LA"]
 
 
-def test_ratios_are_taken_turn_by_turn():
+def test_ratios_are_computed_per_round():
     row = scale.Row("LA", "8 x 3 logits", [0.2, 0.3, 0.6], [0.1, 0.1, 0.4], 3 * 2**20)
     cells = "| LA | 8 x 3 logits | 3 | 300 (200 .. 600) | 2.00 (1.50 .. 3.00) | 3 |"
     assert scale.table([row]).splitlines()[-1] == cells

@@ -9,7 +9,7 @@ import pytest
 from accelerate.state import AcceleratorState
 
 from ltzoo.cli.validate import main
-from ltzoo.evaluate import pictures, read_logits
+from ltzoo.evaluate import plots, read_logits
 from ltzoo.train import RunFolder
 from tests.checkpoints.changes import change_config
 from tests.data.files.trees import plant as plant_names
@@ -27,7 +27,7 @@ def trained(data, tmp_path_factory) -> dict[str, RunFolder]:
     output, options = tmp_path_factory.mktemp("output"), ("--epochs", "1")
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
+        patch.setattr(plots, "save_figure", lambda figure, path: path.touch())
         for amount in ("", "2", "0.25"):
             AcceleratorState._reset_state(reset_partial_state=True)
             held = ("--hold-out", amount) if amount else ()

@@ -65,7 +65,7 @@ def test_top5_is_that_of_the_sorted_logits():
         (torch.eye(3), [0, 1, 1], {}, "no test image has the label 2"),
         (torch.eye(3) / 0, [0, 1, 2], {}, "6 logits are NaN"),
         (torch.eye(3).log(), [0, 1, 2], {"head": (0, 1), "tail": (2,)}, "6 logits are not finite"),
-        (torch.eye(3), [0, 1, 2], {"head": (0, 1)}, "the grouping leaves out class 2"),
+        (torch.eye(3), [0, 1, 2], {"head": (0, 1)}, "the grouping omits class 2"),
         (torch.eye(3)[:, :2], [0, 1, 1], {}, "logits have 2 columns, num_classes is 3"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Shares of several processes through gloo: put together they are the whole, each image once and in its order."""
+"""Results of two and of three processes, gathered with gloo: every image once and in order, for any shape and type."""
 
 import json
 
@@ -17,7 +17,7 @@ PROCESSES = (2, 3)
 
 
 def images(count):
-    """One test set for all: the first digits and a linear model of them."""
+    """The same first digits and linear model in every process."""
     torch.manual_seed(0)
     test = load_test(DIGITS, None)
     return nn.Sequential(nn.Flatten(), nn.Linear(256, 10)), LabelledImages(test.images[:count], test.labels[:count])
@@ -27,8 +27,8 @@ def batches(test, begin=0, step=1):
     return EvalBatches(LabelledImages(test.images[begin::step], test.labels[begin::step]), DIGITS.data_set, 64)
 
 
-def put_together(rank, world):
-    """Whether what all processes put together is what one finds alone, for each number of images."""
+def compare_with_one_process(rank, world):
+    """For each number of images: whether the gathered predictions equal those of one process."""
     found = {}
     for count in (0, 1, 2, 3, 5, 400):
         model, test = images(count)
@@ -43,7 +43,7 @@ def put_together(rank, world):
 
 
 def kinds(rank, world):
-    """Whether shapes and types come through: rows, flags, half precision, and views of more than they show."""
+    """For each dtype and shape, views included: whether gathering restores the tensor."""
     rows = torch.arange(7 * 2 * 3).reshape(7, 2, 3)
     model, test = images(20)
     logits = predict(model, batches(test)).logits
@@ -59,7 +59,7 @@ def kinds(rank, world):
 
 
 def refused(rank, world):
-    """What is said of shares that do not interleave: the last process has one image too many."""
+    """The error for shares that do not interleave: the last process has too many images."""
     try:
         gather(torch.zeros(4 if rank == world - 1 else 2))
     except ValueError as error:
@@ -68,22 +68,23 @@ def refused(rank, world):
 
 
 def work(rank, folder):
-    """Find all of it in two processes, then in three; the third sits the first part out."""
+    """Run all parts in two processes, then in three; the third only joins the second time."""
     torch.set_num_threads(1)
     for world in PROCESSES:
         if rank < world:
             options = {"init_method": f"file://{folder}/{world}", "rank": rank, "world_size": world}
             dist.init_process_group("gloo", **options)
-            found = [part(rank, world) for part in (put_together, kinds, refused)]
+            found = [part(rank, world) for part in (compare_with_one_process, kinds, refused)]
             (folder / f"{rank} of {world}.json").write_text(json.dumps(found))
             dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What each process found, by their number."""
+    """The results of each process, by the number of processes."""
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(work, (folder,), nprocs=max(PROCESSES))
+    # Forked as DataLoader's workers are: nothing is imported again.
+    torch.multiprocessing.start_processes(work, (folder,), nprocs=max(PROCESSES), start_method="fork")
     return {
         world: [json.loads((folder / f"{rank} of {world}.json").read_text()) for rank in range(world)]
         for world in PROCESSES
@@ -91,30 +92,30 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("world", PROCESSES)
-def test_all_processes_together_predict_what_one_does_alone(found, world):
+def test_gathered_predictions_equal_those_of_one_process(found, world):
     for together, _, _ in found[world]:
         assert together == dict.fromkeys(("0", "1", "2", "3", "5", "400", "accuracy"), True)
 
 
 @pytest.mark.parametrize("world", PROCESSES)
-def test_every_shape_and_type_comes_through(found, world):
+def test_every_shape_and_type_is_gathered(found, world):
     for _, kinds, _ in found[world]:
         assert [kind for kind, same in kinds.items() if not same] == []
         assert len(kinds) == 6
 
 
 @pytest.mark.parametrize(("world", "lengths"), [(2, "[2, 4]"), (3, "[2, 2, 4]")])
-def test_shares_of_other_images_are_refused_everywhere(found, world, lengths):
+def test_shares_that_do_not_interleave_raise_in_every_process(found, world, lengths):
     for _, _, said in found[world]:
         assert said.startswith(f"the processes have {lengths} images;")
 
 
-def test_without_other_processes_the_share_is_the_whole():
+def test_without_a_group_the_tensor_is_returned():
     share = torch.arange(3)
     assert gather(share) is share
 
 
-def test_a_group_of_one_has_the_whole(tmp_path):
+def test_in_a_group_of_one_the_tensor_is_returned(tmp_path):
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/one", rank=0, world_size=1)
     try:
         share = torch.arange(3)

@@ -8,9 +8,11 @@ from ltzoo.data import all_groups
 from ltzoo.data.batches import EvalBatches
 from ltzoo.data.memory import LabelledImages, load_test
 from ltzoo.errors import InputError
-from ltzoo.evaluate import Predictions, evaluate_model, measure, predict, predict_classes, predict_test
+from ltzoo.evaluate import EvalOptions, Predictions, evaluate_model, measure, predict, predict_classes, predict_test
 from tests.evaluate.conftest import DIGITS
 
+CPU = EvalOptions(torch.device("cpu"))
+FLIPPED = EvalOptions(torch.device("cpu"), flip=True)
 BATCHES = [(torch.randn(n, 1, 4, 4, generator=torch.Generator().manual_seed(n)), torch.arange(n)) for n in (3, 2)]
 
 
@@ -110,9 +112,7 @@ def bright_left_halves():
 
 
 def test_a_model_is_measured_by_every_grouping_the_protocols_own_first():
-    figures = evaluate_model(
-        Brightness(True), DIGITS, bright_left_halves(), "count", "last epoch", device=torch.device("cpu")
-    )
+    figures = evaluate_model(Brightness(True), DIGITS, bright_left_halves(), "count", "last epoch", CPU)
     assert list(figures.groups) == ["count", "mislas", "thirds"]
     # Dark images are normalised to -0.96, bright ones to 2.17: the dark ones all go to class 1.
     assert figures.per_class == pytest.approx((1000 / 11, 100, *(0,) * 8))
@@ -122,19 +122,17 @@ def test_a_model_is_measured_by_every_grouping_the_protocols_own_first():
 
 
 def test_a_model_is_measured_by_its_predictions():
-    predictions = predict_test(Brightness(True), DIGITS, bright_left_halves(), device=torch.device("cpu"), flip=True)
+    predictions = predict_test(Brightness(True), DIGITS, bright_left_halves(), FLIPPED)
     assert predictions.logits.shape == (20, 10)
-    figures = evaluate_model(
-        Brightness(True), DIGITS, bright_left_halves(), "count", "x", device=torch.device("cpu"), flip=True
-    )
+    figures = evaluate_model(Brightness(True), DIGITS, bright_left_halves(), "count", "x", FLIPPED)
     assert figures == measure(predictions, DIGITS.class_counts, all_groups(DIGITS, first="count"), "x")
 
 
 def test_flip_reaches_the_model():
     def overall(flip):
-        options = {"device": torch.device("cpu"), "flip": flip}
+        options = FLIPPED if flip else CPU
         # On average over image and mirror image the light is 0.6: still class 0. On the right alone it is not.
-        return evaluate_model(Brightness(True), DIGITS, mirrored, "count", "x", **options).overall
+        return evaluate_model(Brightness(True), DIGITS, mirrored, "count", "x", options).overall
 
     bright = bright_left_halves()
     mirrored = LabelledImages(bright.images.flip(2), bright.labels)
@@ -147,7 +145,7 @@ def test_another_number_of_classes_is_refused():
     model.num_classes = 100
     test = load_test(DIGITS, None)
     with pytest.raises(InputError, match="the model has 100 classes, digits has 10; use its own model"):
-        evaluate_model(model, DIGITS, test, "mislas", "last epoch", device=torch.device("cpu"))
+        evaluate_model(model, DIGITS, test, "mislas", "last epoch", CPU)
 
 
 def test_the_batch_size_of_evaluation_changes_no_prediction(model):

@@ -155,9 +155,7 @@ def test_a_run_with_overrides_is_not_the_recipes(runs):
 def test_runs_on_different_images_are_not_averaged(runs):
     path = runs[1] / "metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"subset_sha256": "cd" * 32}))
-    with pytest.raises(
-        InputError, match="seed2 was trained on other images or in another precision than the runs of a before it"
-    ):
+    with pytest.raises(InputError, match="seed2 and the other runs of a differ in training images or precision"):
         summarize_runs(runs)
     assert [record["n"] for record in summarize_runs([runs[0], runs[2]])] == [2]
 

@@ -18,7 +18,7 @@ import interrupts
 from ltzoo import registry
 from ltzoo.__main__ import main as ltzoo_main
 from ltzoo.errors import InputError
-from ltzoo.evaluate import pictures
+from ltzoo.evaluate import plots
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results, write_result
 from ltzoo.train import RunFolder
@@ -98,7 +98,7 @@ class InProcess:
 
 def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build.subprocess, "Popen", InProcess)
-    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
     stray = tmp_path / "output" / MANY / "seed0" / "stray"
     stray.parent.mkdir(parents=True)
     stray.touch()

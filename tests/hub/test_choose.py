@@ -7,7 +7,7 @@ import pytest
 
 import choose
 from ltzoo.errors import InputError
-from ltzoo.evaluate import pictures
+from ltzoo.evaluate import plots
 
 NAME = "resnet20_digitslt_ce_sgd"
 
@@ -15,7 +15,7 @@ NAME = "resnet20_digitslt_ce_sgd"
 @pytest.fixture(autouse=True)
 def unpainted(monkeypatch):
     """Leave each run's pictures unpainted: painting takes as long as an epoch."""
-    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 import submit
 from ltzoo.data import get_benchmark
 from ltzoo.data.memory import load_test
-from ltzoo.evaluate import evaluate_model
+from ltzoo.evaluate import EvalOptions, evaluate_model
 from ltzoo.registry import create_model
 from ltzoo.report import Claim, read_results
 from tests.checkpoints.changes import NAME
@@ -70,9 +70,8 @@ def test_what_is_measured_stands_beside_what_is_claimed(submitted, weights, caps
     assert submitted("--weights", str(file), "--name", "Their best, ever", "--groups", "mislas") == 0
     (result,) = read_results(submitted.results)
     benchmark = get_benchmark("digitslt")
-    expected = evaluate_model(
-        model, benchmark, load_test(benchmark, file.parent), "mislas", "as it was given", device=torch.device("cpu")
-    )
+    options = EvalOptions(torch.device("cpu"))
+    expected = evaluate_model(model, benchmark, load_test(benchmark, file.parent), "mislas", "as it was given", options)
     assert result.figures == {"last": expected}
     assert result.claim == Claim(52.8, SOURCE)
     assert (result.model, result.seed, result.recipe, result.weights) == ("Their best, ever", None, None, None)

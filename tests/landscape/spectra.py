@@ -1,4 +1,4 @@
-"""Analyses as `landscape.json` holds them, and their pictures, composed and not painted."""
+"""Analyses as stored in `landscape.json`, and their plots as figures, not written to files."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from ltzoo.landscape import bars, pictures
-from ltzoo.landscape.pictures import pictures_of
+from ltzoo.landscape import bar_plots, plots
+from ltzoo.landscape.plots import plots_of
 
 FAMILY = "resnet20_digitslt_ce_drw"
 COUNTS = [40, 25, 16, 10, 6, 9]  # class 5 has more images than class 4
@@ -59,12 +59,12 @@ def squares(**values):
 
 
 def compose(name, rows, **changes) -> Figure:
-    """One of a document's pictures."""
+    """One of a document's plots."""
     found: list[Figure] = []
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pictures, bars):
+        for module in (plots, bar_plots):
             patch.setattr(module, "save_figure", lambda figure, path: found.append(figure))
-        pictures_of(document(rows, **changes))[name](Path(name))
+        plots_of(document(rows, **changes))[name](Path(name))
     (figure,) = found
     return figure
 

@@ -231,5 +231,5 @@ def test_gradients_that_take_too_much_are_not_kept(curvature):
 def test_weights_that_change_beside_kept_gradients_are_noticed(curvature):
     with curvature.gradients_kept(10**9), torch.no_grad():
         curvature.parameters[0].add_(1)
-        with pytest.raises(InputError, match="the weights have changed since their gradients were kept"):
+        with pytest.raises(InputError, match="the weights have changed inside gradients_kept"):
             curvature.product(random_vector(curvature.size))

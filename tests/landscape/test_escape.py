@@ -1,4 +1,4 @@
-"""The component along negative curvature: paper A's Theorem 2 as an identity, and what each method adds to it."""
+"""The component along negative curvature: Theorem 2 of Rangwani 2022 as an identity, and each method's component."""
 
 import copy
 import math
@@ -254,30 +254,32 @@ def test_a_table_a_perturbation_and_two_where_the_training_changes_it():
         "growing last epoch": (0.5,),
         "samext": (0.05, 0.1),
     }
-    with pytest.raises(InputError, match=r"^a training has at least 1 epoch, not 0"):
+    with pytest.raises(InputError, match=r"^epochs must be at least 1, not 0"):
         escape_tables({"sam": SAM(0.1)}, COUNTS, 0)
 
 
 @pytest.mark.parametrize("method", [PGD(0.1), LPFSGD(0.1, parts=2)])
 def test_noise_is_refused(lowest, method):
-    with pytest.raises(InputError, match=r"^shaken moves by (isotropic|filter) noise, .*; leave it out$"):
-        measure_escape(make_network(), CE, [make_images()], tables(sam=SAM(0.1), shaken=method), lowest.vector)
+    with pytest.raises(InputError, match=r"^noisy uses (isotropic|filter) noise, .*; leave it out$"):
+        measure_escape(make_network(), CE, [make_images()], tables(sam=SAM(0.1), noisy=method), lowest.vector)
 
 
 def test_what_does_not_fit_is_refused(lowest):
     def measure(model=None, batches=None, vector=lowest.vector):
         measure_escape(model or make_network(), CE, batches or [], tables(sam=SAM(0.1)), vector)
 
-    with pytest.raises(InputError, match=r"^the direction must be \(98,\), .*, not \(97,\); take it from the Hessian"):
+    with pytest.raises(
+        InputError, match=r"^the direction must be \(98,\), one entry per .*, not \(97,\); take it from the Hessian"
+    ):
         measure(vector=lowest.vector[1:])
     for wrong, said in ((2 * lowest.vector, "2"), (lowest.vector * torch.nan, "nan")):
         with pytest.raises(InputError, match=f"^the direction must have norm 1, not {said}; divide it"):
             measure(vector=wrong)
-    with pytest.raises(InputError, match=r"^there are no batches .*; give one at least$"):
+    with pytest.raises(InputError, match=r"^there are no batches; pass at least one$"):
         measure()
     with pytest.raises(InputError, match=r"^the model has no trainable parameter, .*; set requires_grad$"):
         measure(make_network().requires_grad_(False))
     diverged = make_network()
     diverged[0].weight.data.fill_(torch.nan)
-    with pytest.raises(InputError, match=r"^a gradient of sam is not finite: .*; take earlier ones$"):
+    with pytest.raises(InputError, match=r"^a gradient of sam is not finite: .*; use earlier ones$"):
         measure(diverged, [make_images()])

@@ -145,7 +145,7 @@ def test_diverged_weights_have_no_product(curvature, broken):
 )
 def test_without_images_there_is_no_loss(batches, weights):
     curvature = Curvature(make_network(), CE, batches(), weights)
-    with pytest.raises(InputError, match=r"^there are no images, or all their classes weigh 0[^\n]*$"):
+    with pytest.raises(InputError, match=r"^there are no images, or all their class weights are 0; [^\n]*$"):
         for _ in range(2):
             curvature.product(random_vector(curvature.size))
     with pytest.raises(InputError, match="there are no images"):
@@ -154,5 +154,5 @@ def test_without_images_there_is_no_loss(batches, weights):
 
 def test_a_loss_that_is_summed_already_is_refused(curvature):
     summed = Curvature(curvature.model, nn.CrossEntropyLoss(reduction="sum"), curvature.batches)
-    with pytest.raises(InputError, match=r"^the loss must give one value an image, \(5,\), not \(\); [^\n]*$"):
+    with pytest.raises(InputError, match=r"^the loss must return one value per image, \(5,\), not \(\); [^\n]*$"):
         summed.product(random_vector(summed.size))

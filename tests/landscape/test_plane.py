@@ -135,7 +135,7 @@ def test_what_makes_no_sense_is_refused(curvature):
             loss_plane(curvature, first, second, reach, 3)
     with pytest.raises(InputError, match=r"^the second direction must be \(98,\), .*, not \(97,\); take it"):
         loss_plane(curvature, first, second[1:], 1.0, 3)
-    with pytest.raises(InputError, match=r"^the first direction is not finite; take it"):
+    with pytest.raises(InputError, match=r"^the first direction is not finite; use weights"):
         loss_plane(curvature, first / 0, second, 1.0, 3)
 
 

@@ -267,5 +267,5 @@ def test_a_matrix_that_is_another_at_each_product_is_not_said_to_be_known():
 @pytest.mark.parametrize("changes", [{"probes": 0}, {"most_steps": 0}, {"tolerance": 5.0}])
 def test_settings_without_sense_are_refused(changes):
     settings = {"probes": 1, "most_steps": 5, "tolerance": 0.1, "seed": 0} | changes
-    with pytest.raises(InputError, match="wants a probe, a step, and a tolerance between 0 and 1"):
+    with pytest.raises(InputError, match="needs at least 1 probe and 1 step, and a tolerance between 0 and 1"):
         measure_spectrum(lambda vector: vector, torch.empty(5), **settings)

@@ -1,4 +1,4 @@
-"""ResNet-50 with the cosine classifier against timm's ResNet-50: the classifier, and nothing else, is another."""
+"""ResNet-50 with the cosine classifier differs from timm's ResNet-50 in the classifier only."""
 
 import pytest
 import timm
@@ -34,7 +34,7 @@ def test_parameter_count(num_classes):
 
 def test_timms_resnet50_with_normalised_rows_and_no_bias_predicts_the_same_classes():
     torch.manual_seed(0)
-    model = timm.create_model("resnet50_cosine", num_classes=8).double()
+    model = create_slim(num_classes=8).double()
     randomise_batchnorm(model)
     x = torch.randn(8, 3, 48, 48, dtype=torch.float64)
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_timms_resnet50_with_normalised_rows_and_no_bias_predicts_the_same_class
         features = model.eval().forward_head(model.forward_features(x), pre_logits=True)
         lengths = torch.linspace(0.1, 10, 8, dtype=torch.float64)[:, None]
         model.fc.weight.copy_(lengths * features.flip(0))  # each image is of the class with its own direction
-    stock = timm.create_model("resnet50", num_classes=8).double().eval()
+    stock = timm.create_model("resnet50", num_classes=8, **SLIM_RESNET50.options).double().eval()
     rows, bias = F.normalize(model.fc.weight.detach(), dim=1), torch.zeros(8, dtype=torch.float64)
     stock.load_state_dict(model.state_dict() | {"fc.weight": rows, "fc.bias": bias}, strict=True)
     with torch.no_grad():
@@ -53,9 +53,9 @@ def test_timms_resnet50_with_normalised_rows_and_no_bias_predicts_the_same_class
 
 def test_initialisation_is_timms_but_for_the_classifier():
     torch.manual_seed(0)
-    ours = timm.create_model("resnet50_cosine", num_classes=5)
+    ours = create_slim(num_classes=5)
     torch.manual_seed(0)
-    timms = timm.create_model("resnet50", num_classes=5)
+    timms = timm.create_model("resnet50", num_classes=5, **SLIM_RESNET50.options)
     assert all(torch.equal(ours.state_dict()[k], v) for k, v in timms.state_dict().items() if not k.startswith("fc."))
     torch.testing.assert_close(ours.fc.weight.norm(dim=1), torch.ones(5))
 

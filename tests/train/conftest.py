@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from ltzoo.evaluate import pictures
+from ltzoo.evaluate import plots
 
 
 @pytest.fixture(autouse=True)
@@ -19,4 +19,4 @@ def unpainted(finished_run, monkeypatch):
         assert figure.axes
         path.touch()
 
-    monkeypatch.setattr(pictures, "save_figure", save)
+    monkeypatch.setattr(plots, "save_figure", save)

@@ -13,7 +13,7 @@ from ltzoo import checkpoints
 from ltzoo.data.batches import EvalBatches
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
-from ltzoo.evaluate import pictures, predict
+from ltzoo.evaluate import plots, predict
 from ltzoo.recipes import override
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train, train_all
@@ -63,7 +63,7 @@ def run(finished_run, tmp_path_factory) -> RunFolder:
     """The finished run once more, both epochs kept; tests leave it as it is."""
     AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
+        patch.setattr(plots, "save_figure", lambda figure, path: path.touch())
         return train(get_recipe(NAME).with_epochs(2), options(tmp_path_factory.mktemp("kept"), 2, 1))
 
 

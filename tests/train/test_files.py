@@ -16,7 +16,7 @@ import ltzoo
 from ltzoo import checkpoints
 from ltzoo.cli import train as train_command
 from ltzoo.data import ModelInput
-from ltzoo.evaluate import pictures
+from ltzoo.evaluate import plots
 from ltzoo.recipes import override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
@@ -49,7 +49,7 @@ def trained(data, tmp_path_factory) -> RunFolder:
     """Two epochs of SSE-SAM; tests read it and leave it as it is."""
     AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
+        patch.setattr(plots, "save_figure", lambda figure, path: path.touch())
         return run(data, tmp_path_factory.mktemp("output"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from accelerate.state import AcceleratorState
 
-from ltzoo.evaluate import pictures
+from ltzoo.evaluate import plots
 from ltzoo.train import RunFolder
 from tests.launch import launch_two
 from tests.train.folders import files_of, plant_splits, run
@@ -31,7 +31,7 @@ def launched(tmp_path_factory):
     image = shutil.copytree(root / "data", root / "spoilt") / "val" / "ant" / "1.png"
     image.write_bytes(image.read_bytes()[:60])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "save_figure", lambda figure, path: path.touch())
+        patch.setattr(plots, "save_figure", lambda figure, path: path.touch())
         for where, (name, options) in RUNS.items():
             AcceleratorState._reset_state(reset_partial_state=True)
             run(root / "data", root / "one" / where, *options, name=name)

@@ -17,7 +17,7 @@ from ltzoo.cli.train_report import report
 from ltzoo.data.batches import EvalBatches
 from ltzoo.data.memory import load_held_out, load_train
 from ltzoo.errors import InputError
-from ltzoo.evaluate import pictures, predict
+from ltzoo.evaluate import plots, predict
 from ltzoo.recipes import PaperRule, registry
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, images, train
@@ -45,7 +45,7 @@ def painted():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry.RECIPES, NAME, RECIPE)
         patch.setattr(images, "load_test", load_test)
-        patch.setattr(pictures, "save_figure", save)
+        patch.setattr(plots, "save_figure", save)
         yield axes
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from ltzoo.cli import train
-from ltzoo.evaluate import pictures
+from ltzoo.evaluate import plots
 from ltzoo.train.step import Step
 
 NAME = "resnet20_digitslt_la_sam"
@@ -39,7 +39,7 @@ def main() -> None:
         )
 
     folder, interrupt_at = output, -1
-    pictures.save_figure = lambda figure, path: path.touch()  # painting takes as long as an epoch
+    plots.save_figure = lambda figure, path: path.touch()  # painting takes as long as an epoch
     Step.end = end_and_look
     ema = ("--seed", "3", "--epochs", "2", "--model-ema", "--model-ema-decay", "0.9", "--save-epochs", "1")
     codes = [

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from ltzoo.evaluate import pictures
+from ltzoo.evaluate import plots
 from tests.train.folders import code_of
 from tests.train.test_files_in_processes import RUNS
 
 
 def main() -> None:
     root, rank = Path(sys.argv[1]), int(os.environ["RANK"])
-    pictures.save_figure = lambda figure, path: path.touch()  # painting takes as long as an epoch
+    plots.save_figure = lambda figure, path: path.touch()  # painting takes as long as an epoch
     data, codes = root / "data", {}
     for where, (name, options) in RUNS.items():
         codes[where] = code_of(data, root / "two" / where, *options, name=name)

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from ltzoo.evaluate import COLOURS
-from ltzoo.landscape.pictures import pictures_of
+from ltzoo.landscape.plots import plots_of
 from tests.landscape.spectra import (
     EACH,
     FAMILY,
@@ -40,7 +40,7 @@ def full_rows():
 
 
 def test_every_picture_is_painted(tmp_path):
-    found = pictures_of(document(full_rows()))
+    found = plots_of(document(full_rows()))
     assert list(found) == [
         "classes.png",
         "density.png",
@@ -80,13 +80,13 @@ def test_every_picture_is_painted(tmp_path):
     ],
 )
 def test_only_pictures_whose_data_are_there(rows, expected):
-    assert list(pictures_of(document(rows))) == expected
+    assert list(plots_of(document(rows))) == expected
 
 
 def test_slices_of_earlier_epochs_say_so():
     rows = [row(one="8", epoch=epoch, slice=plane([[1.0] * 3] * 3)) for epoch in (10, 40)]
     model = f"{FAMILY}_sgd.seed0"
-    assert [name for name in pictures_of(document(rows)) if "slice" in name] == [
+    assert [name for name in plots_of(document(rows)) if "slice" in name] == [
         f"slice_{model}_8.png",
         f"slice_{model}_8_epoch10.png",
     ]
@@ -217,7 +217,7 @@ def test_the_plane_marks_w_and_lies_the_right_way_round(loss, logarithmic):
 
 def test_names_are_not_read_as_formulas(tmp_path):
     changes = {"benchmark": "vögel_$x^{_$", "settings": {"loss": "recipe", "augment": True}}
-    found = pictures_of(document([row(one=one) for one in EACH], **changes))
+    found = plots_of(document([row(one=one) for one in EACH], **changes))
     for name, drawing in found.items():
         drawing(tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["classes.png", "density.png"]

@@ -1,4 +1,4 @@
-"""Pictures of an analysis: which there are; densities, extreme eigenvalues as lines, and the loss on a plane."""
+"""Plots of an analysis: which ones its data suffice for; densities, extreme eigenvalues, and the loss on a plane."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ltzoo.evaluate import COLOURS, save_figure
-from ltzoo.landscape.bars import draw_escape, draw_optimizers
-from ltzoo.landscape.marks import (
+from ltzoo.landscape.bar_plots import draw_escape, draw_optimizers
+from ltzoo.landscape.plot_style import (
     Style,
     Value,
     count_seeds,
@@ -28,76 +28,76 @@ from ltzoo.landscape.marks import (
     write_model_legend,
     write_set_legend,
 )
-from ltzoo.landscape.rows import (
+from ltzoo.landscape.records import (
     MOST_SETS,
     Document,
     Row,
-    by_count,
-    classes_of,
-    escapes,
-    evenly,
+    classes_by_count,
+    escape_records,
     family_of,
-    few,
-    grouped,
-    latest,
-    over_epochs,
-    over_perturbations,
-    over_radii,
+    group_by,
+    last_epochs,
+    limit_sets,
+    pick_evenly,
     radius_of,
     ratio,
-    rows_with,
+    records_with,
     sets_of,
+    single_classes,
+    with_several_epochs,
+    with_several_perturbations,
+    with_several_radii,
 )
 from ltzoo.landscape.spectrum import Density
 
 _FEWEST_CLASSES = 3
 _FAINTEST = 1e-10
-"""The lowest density that is shown, in units of the highest."""
+"""The lowest density shown, relative to the highest."""
 
 
-def pictures_of(document: Document) -> dict[str, Callable[[Path], None]]:
-    """Find the pictures whose data are there.
+def plots_of(document: Document) -> dict[str, Callable[[Path], None]]:
+    """List the plots that the data suffice for.
 
     Args:
-        document: what `landscape.json` holds.
+        document: contents of `landscape.json`.
 
     Returns:
-        A picture's name, in alphabetical order, to what draws it.
+        For each file name, in alphabetical order, the function that draws the plot.
     """
-    rows = rows_with(document, "lambda_min")
+    rows = records_with(document, "lambda_min")
     drawings = {
-        "density.png": (draw_density, rows_with(document, "density")),
-        "classes.png": (draw_classes, len(classes_of(sets_of(document, rows))) >= _FEWEST_CLASSES),
-        "epochs.png": (draw_epochs, over_epochs(rows)),
-        "radius.png": (draw_radius, over_radii(rows)),
-        "optimizers.png": (draw_optimizers, over_perturbations(rows)),
-        "escape.png": (draw_escape, escapes(document)),
+        "density.png": (draw_density, records_with(document, "density")),
+        "classes.png": (draw_classes, len(single_classes(sets_of(document, rows))) >= _FEWEST_CLASSES),
+        "epochs.png": (draw_epochs, with_several_epochs(rows)),
+        "radius.png": (draw_radius, with_several_radii(rows)),
+        "optimizers.png": (draw_optimizers, with_several_perturbations(rows)),
+        "escape.png": (draw_escape, escape_records(document)),
     }
     found = {name: partial(drawing, document=document) for name, (drawing, there) in drawings.items() if there}
-    slices = rows_with(document, "slice")
-    last = latest(slices)
+    slices = records_with(document, "slice")
+    last = last_epochs(slices)
     for row in slices:
-        # An earlier epoch is part of the name.
+        # Epochs other than the last are part of the name.
         epoch = "" if row in last else f"_epoch{row['epoch']}"
         found[f"slice_{row['model']}_{row['set']}{epoch}.png"] = partial(draw_slice, document=document, row=row)
     return dict(sorted(found.items()))
 
 
 def draw_density(path: Path, document: Document) -> None:
-    """Draw the spectral density of each set, a line a model (Rangwani 2022, Figure 2).
+    """Plot the spectral density of each set, one line per model (Rangwani 2022, Figure 2).
 
     Args:
-        path: PNG to write.
-        document: what `landscape.json` holds.
+        path: PNG file to write.
+        document: contents of `landscape.json`.
     """
-    rows = latest(rows_with(document, "density"))
+    rows = last_epochs(records_with(document, "density"))
     sets = sets_of(document, rows)
-    shown = evenly(sets, MOST_SETS)
+    shown = pick_evenly(sets, MOST_SETS)
     rows = [row for row in rows if row["set"] in shown]
     how = model_styles(rows)
     figure, panels = make_panels(len(shown), 3.6, 2.7)
     for one, axes in zip(shown, panels, strict=True):
-        found = grouped(rows, "set")[one]
+        found = group_by(rows, "set")[one]
         _draw_densities(axes, found, how)
         axes.set_title(f"{set_label(document, one)}, {axes.get_title()}", fontsize=9)
     some = "" if len(shown) == len(sets) else f" of {len(shown)} of {len(sets)} sets"
@@ -132,14 +132,14 @@ def _draw_densities(axes: Axes, rows: Sequence[Row], how: Mapping[str, Style]) -
 
 
 def draw_classes(path: Path, document: Document) -> None:
-    """Draw abs(lambda_min / lambda_max) of each class, a line a model (Rangwani 2022, Figure 3).
+    """Plot abs(lambda_min / lambda_max) of each class, one line per model (Rangwani 2022, Figure 3).
 
     Args:
-        path: PNG to write.
-        document: what `landscape.json` holds.
+        path: PNG file to write.
+        document: contents of `landscape.json`.
     """
-    rows = [row for row in latest(rows_with(document, "lambda_min")) if row["set"].isdecimal()]
-    order, how = by_count(document), model_styles(rows)
+    rows = [row for row in last_epochs(records_with(document, "lambda_min")) if row["set"].isdecimal()]
+    order, how = classes_by_count(document), model_styles(rows)
     rank = {j: place for place, j in enumerate(order)}
     figure, (axes,) = make_panels(1, 7, 3.8)
     for name, classes in document["groups"]["classes"].items():
@@ -149,7 +149,7 @@ def draw_classes(path: Path, document: Document) -> None:
             middle = (places[0] + places[-1]) / 2
             where = axes.get_xaxis_transform()
             axes.text(middle, 1.01, name, color=COLOURS[name], transform=where, ha="center", weight="bold")
-    for model, found in grouped(rows, "model").items():
+    for model, found in group_by(rows, "model").items():
         draw_line(axes, {rank[int(row["set"])]: _convexity(row) for row in found}, how[model].line)
     ticks = range(0, len(order), -(-len(order) // 20))
     axes.set_xticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
@@ -167,14 +167,14 @@ def _convexity(row: Row) -> Value:
 
 
 def draw_epochs(path: Path, document: Document) -> None:
-    """Draw abs(lambda_min / lambda_max) over the epochs, a line a set (Rangwani 2022, Figure 3 A and B).
+    """Plot abs(lambda_min / lambda_max) over the epochs, one line per set (Rangwani 2022, Figure 3 A and B).
 
     Args:
-        path: PNG to write.
-        document: what `landscape.json` holds.
+        path: PNG file to write.
+        document: contents of `landscape.json`.
     """
-    rows = over_epochs(rows_with(document, "lambda_min"))
-    models = grouped(rows, "model")
+    rows = with_several_epochs(records_with(document, "lambda_min"))
+    models = group_by(rows, "model")
     figure, panels = make_panels(len(models), 4, 3.2, across=3, share=True)
     for axes, (model, found) in zip(panels, models.items(), strict=True):
         for one, line in set_lines(document, sets_of(document, found)).items():
@@ -190,16 +190,16 @@ def draw_epochs(path: Path, document: Document) -> None:
 
 
 def draw_radius(path: Path, document: Document) -> None:
-    """Draw lambda_min over SAM's radius, SGD being radius 0, a line a set (Rangwani 2022, Figures 3 C and 4).
+    """Plot lambda_min over SAM's radius, with SGD at radius 0, one line per set (Rangwani 2022, Figures 3 C and 4).
 
     Args:
-        path: PNG to write.
-        document: what `landscape.json` holds.
+        path: PNG file to write.
+        document: contents of `landscape.json`.
     """
-    rows = over_radii(latest(rows_with(document, "lambda_min")))
-    sets = few(sets_of(document, rows), MOST_SETS)
+    rows = with_several_radii(last_epochs(records_with(document, "lambda_min")))
+    sets = limit_sets(sets_of(document, rows), MOST_SETS)
     rows = [row for row in rows if row["set"] in sets]
-    families = grouped(rows, family_of)
+    families = group_by(rows, family_of)
     figure, panels = make_panels(len(families), 5, 3.6, across=3)
     for axes, (family, found) in zip(panels, families.items(), strict=True):
         for one, line in set_lines(document, sets_of(document, found)).items():
@@ -218,22 +218,22 @@ def draw_radius(path: Path, document: Document) -> None:
 
 
 def draw_slice(path: Path, document: Document, row: Row) -> None:
-    """Draw the loss over the plane of the two extreme eigenvectors, w in its midst.
+    """Plot the loss on the plane of the two extreme eigenvectors, with w in the middle.
 
     Args:
-        path: PNG to write.
-        document: what `landscape.json` holds.
-        row: one of its spectra, with a slice.
+        path: PNG file to write.
+        document: contents of `landscape.json`.
+        row: one of its spectra that has a slice.
     """
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     plane = row["slice"]
     loss = np.array(plane["loss"])
-    # A loss that underflows to 0 has no place on such an axis; what is next to it stands for it.
+    # A loss of 0 (underflow) cannot be shown on a log scale; use the smallest loss above 0.
     above = np.ma.masked_less_equal(loss, 0).compressed()
     loss = np.ma.maximum(loss, above.min()) if len(above) else loss
     low, high = float(loss.min()), float(loss.max())
-    # Along the highest eigenvector the loss grows so much that equal steps would show nothing of the lowest.
+    # With linear levels, the growth along the highest eigenvector would hide the shape along the lowest.
     logarithmic = low > 0 and 10 * low < high
     levels = np.geomspace(low, high, 25) if logarithmic else MaxNLocator(25).tick_values(low, high)
     norm = LogNorm(low, high) if logarithmic else None

@@ -3,7 +3,7 @@ import torch
 
 from ltzoo.errors import InputError
 from ltzoo.landscape import Lanczos
-from ltzoo.landscape.kept_steps import KeptSteps
+from ltzoo.landscape.progress import SavedSteps
 
 MATRIX = torch.diag(torch.arange(1.0, 31.0, dtype=torch.float64))
 START = torch.ones(30, dtype=torch.float64)
@@ -19,7 +19,7 @@ class Clock:
 
 
 def begin(products):
-    """A run that notes its products."""
+    """A run that records its products."""
 
     def product(vector):
         products.append(vector)
@@ -29,14 +29,14 @@ def begin(products):
 
 
 def interrupted(folder, steps):
-    """Keep a run that is stopped after some steps."""
+    """Save a run that stops after some steps."""
     clock = Clock()
-    kept, run = KeptSteps(folder, 30.0, clock), begin([])
-    kept.restore(0, run)
+    saved, run = SavedSteps(folder, 30.0, clock), begin([])
+    saved.restore(0, run)
     for _ in range(steps):
         run.step()
         clock.now += 31
-        kept.keep(0, run)
+        saved.save(0, run)
     return run
 
 
@@ -46,7 +46,7 @@ def test_a_run_goes_on_where_it_was_with_the_same_numbers(tmp_path):
     for _ in range(10):
         whole.step()
     again = begin(products)
-    KeptSteps(tmp_path / "all").restore(0, again)
+    SavedSteps(tmp_path / "all").restore(0, again)
     assert again.steps == 5
     while again.steps < 10:
         again.step()
@@ -58,25 +58,25 @@ def test_a_run_goes_on_where_it_was_with_the_same_numbers(tmp_path):
 def test_another_probe_has_steps_of_its_own(tmp_path):
     interrupted(tmp_path / "all", 6)
     run = begin([])
-    KeptSteps(tmp_path / "all").restore(1, run)
+    SavedSteps(tmp_path / "all").restore(1, run)
     assert run.steps == 0
 
 
 def test_nothing_is_written_before_it_is_time(tmp_path):
     clock = Clock()
-    kept, run = KeptSteps(tmp_path / "all", 30.0, clock), begin([])
+    saved, run = SavedSteps(tmp_path / "all", 30.0, clock), begin([])
     run.step()
     clock.now = 29
-    kept.keep(0, run)
+    saved.save(0, run)
     assert not (tmp_path / "all").exists()
     clock.now = 30
-    kept.keep(0, run)
+    saved.save(0, run)
     assert len(list((tmp_path / "all" / "probe0").iterdir())) == 1
 
 
 def test_a_spectrum_that_is_done_leaves_nothing(tmp_path):
     interrupted(tmp_path / "all", 3)
-    KeptSteps(tmp_path / "all").forget()
+    SavedSteps(tmp_path / "all").delete()
     assert not (tmp_path / "all").exists()
 
 
@@ -86,4 +86,4 @@ def test_a_damaged_step_is_named(tmp_path, content):
     path = tmp_path / "all" / "probe0" / "00001.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"00001.safetensors is damaged; delete .*all"):
-        KeptSteps(tmp_path / "all").restore(0, begin([]))
+        SavedSteps(tmp_path / "all").restore(0, begin([]))

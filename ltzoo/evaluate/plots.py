@@ -1,11 +1,12 @@
-"""Pictures: accuracy of each class over its training images, training curves, reliability, confusion."""
+"""Plots: accuracy per class, class counts, training curves, reliability diagram, confusion matrix."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from ltzoo.atomic_write import atomic_write
@@ -14,19 +15,19 @@ from ltzoo.evaluate.calibration import Calibration
 from ltzoo.evaluate.figures import Figures
 
 COLOURS = {"head": "#0072b2", "mid": "#009e73", "tail": "#d55e00"}
-"""Okabe and Ito's palette: told apart with any colour vision."""
+"""Colours of the groups, from Okabe and Ito's palette, which is safe for colour-blind readers."""
 
 PERTURBATION_COLOURS = {"sgd": "black", "sam": "#0072b2", "imbsam": "#009e73", "samext": "#cc79a7", "ssesam": "#d55e00"}
-"""A perturbation's colour, of the same palette, by the word that a recipe's name has for it."""
+"""Colours of the perturbations, from the same palette, by their names in recipe names."""
 
 
 def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> None:
-    """Draw the accuracy of each class over the class counts, the groups shaded.
+    """Plot the accuracy and the training images of each class, with the groups shaded.
 
     Args:
-        path: PNG to write.
+        path: PNG file to write.
         title: heading.
-        figures: what was measured.
+        figures: the model's figures.
         groups: the grouping to shade.
     """
     order = _by_count(figures.class_counts)
@@ -49,24 +50,79 @@ def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> No
     accuracy.set_xlabel(f"classes, from the most training images to the fewest; groups by the rule {groups.rule}")
     accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
     most, fewest = max(figures.class_counts), min(figures.class_counts)
-    # Room above the line for the groups' names.
+    # Leave room above the line for the group names.
     counts.set(yscale="log", ylim=(fewest / 1.3, most * (1.3 * most / fewest) ** 0.2), ylabel="training images (line)")
     accuracy.set_title(f"{title}: overall {figures.overall:.1f} %, {figures.rule}", fontsize=10)
     save_figure(figure, path)
 
 
-def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | None]], images: str = "test") -> None:
-    """Draw training loss and accuracies over the epochs.
+def draw_class_counts(
+    path: Path,
+    title: str,
+    train_counts: Sequence[int],
+    test_counts: Sequence[int] | None,
+    groups: Groups,
+    test: str = "test",
+) -> None:
+    """Plot the sorted class counts on a logarithmic scale, with the groups shaded.
 
     Args:
-        path: PNG to write.
+        path: PNG file to write.
         title: heading.
-        history: a record an epoch, keys as in `summary.csv`; None where a value does not apply.
-        images: whose accuracies they are, in a word.
+        train_counts: (C,) training images of each class, each at least 1.
+        test_counts: (C,) test images of each class; None to omit them.
+        groups: the grouping to shade.
+        test: name of the test images for the axis label.
+    """
+    order = _by_count(train_counts)
+    rank = {j: position for position, j in enumerate(order)}
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    edges = [position - 0.5 for position in range(len(order) + 1)]
+    most = max((*train_counts, *(test_counts or ())))
+    # A class of one image stays visible. Leave room above for the group names.
+    floor, top = 0.7, 0.7 * (most / 0.7) ** 1.22
+    axes.stairs([train_counts[j] for j in order], edges, baseline=floor, fill=True, color="#a8a8a8", zorder=2)
+    if test_counts is not None:
+        # NaN leaves a gap for classes without test images.
+        heights = [test_counts[j] or math.nan for j in order]
+        axes.stairs(heights, edges, baseline=None, color="black", lw=1, zorder=3)
+    for name, classes in groups.classes.items():
+        if not classes:
+            continue
+        places = sorted(rank[j] for j in classes)
+        begin, end = places[0] - 0.5, places[-1] + 0.5
+        images = sum(train_counts[j] for j in classes)
+        axes.axvspan(begin, end, color=COLOURS[name], alpha=0.18, lw=0)
+        text = f"{name}\n{len(classes):,} | {images:,}"
+        axes.text(
+            (begin + end) / 2, top / 1.1, text, color=COLOURS[name], ha="center", va="top", weight="bold", fontsize=9
+        )
+    ylabel = "training images" if test_counts is None else f"images: training (grey), {test} (line)"
+    axes.set(yscale="log", ylim=(floor, top), xlim=(-0.5, len(order) - 0.5), ylabel=ylabel)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(
+        f"classes, from the most training images to the fewest; groups by the rule {groups.rule}, classes | images"
+    )
+    # A folder name may contain a dollar sign.
+    axes.set_title(title, fontsize=10, parse_math=False)
+    save_figure(figure, path)
+
+
+def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | None]], images: str = "test") -> None:
+    """Plot training loss and accuracies over the epochs.
+
+    Args:
+        path: PNG file to write.
+        title: heading.
+        history: one record per epoch, keys as in `summary.csv`; None where a value does not apply.
+        images: the images that the accuracies are of, for the axis label.
     """
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
-    # Epochs are counted from 1 here: how many have been trained.
+    # Plots count epochs from 1: the number of epochs trained.
     loss.plot([(row["epoch"] or 0) + 1 for row in history], [row["train_loss"] for row in history], color="black")
     loss.set(xlabel="epochs", ylabel="training loss", ylim=(0, None))
     for key, colour in {"overall": "black", **COLOURS}.items():
@@ -84,12 +140,12 @@ def draw_curves(path: Path, title: str, history: Sequence[Mapping[str, float | N
 
 
 def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
-    """Draw accuracy and mean confidence in bins of the confidence (Guo et al., 2017, Fig. 1), and how full each bin is.
+    """Plot the reliability diagram (Guo et al., 2017, Fig. 1) and the share of images in each bin.
 
     Args:
-        path: PNG to write.
+        path: PNG file to write.
         title: heading.
-        calibration: what was measured.
+        calibration: confidence and accuracy per bin.
     """
     bins, images = len(calibration.counts), sum(calibration.counts)
     figure = Figure(figsize=(5, 6.2), layout="constrained")
@@ -113,12 +169,12 @@ def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
 
 
 def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequence[int]) -> None:
-    """Draw the share of each label's images that is taken for each class, classes from the most training images on.
+    """Plot the row-normalised confusion matrix, classes sorted from the most to the fewest training images.
 
     Args:
-        path: PNG to write.
+        path: PNG file to write.
         title: heading.
-        matrix: (C, C) counts, rows labels, columns predicted classes.
+        matrix: (C, C) counts; rows are labels, columns are predicted classes.
         class_counts: (C,) training images of each class.
     """
     order = _by_count(class_counts)
@@ -139,12 +195,12 @@ def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequenc
 
 
 def _by_count(class_counts: Sequence[int]) -> list[int]:
-    """Sort the classes from the most training images to the fewest."""
+    """Sort the classes from the most to the fewest training images."""
     return sorted(range(len(class_counts)), key=lambda j: -class_counts[j])
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG without pyplot, so that no display and no global state is touched."""
+    """Write a PNG without pyplot, which would need global state and possibly a display."""
     FigureCanvasAgg(figure)
     with atomic_write(path) as fresh:
         figure.savefig(fresh, format="png", dpi=120, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""Classifier heads."""
+"""Classifier heads: how features become logits."""
 
 from typing import Any, cast
 
@@ -11,16 +11,16 @@ class CosineClassifier(nn.Module):
     """Bias-free normalised classifier: each logit is the cosine of the angle between a feature and a class vector.
 
     The head that LDAM needs (Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss,
-    NeurIPS 2019, https://arxiv.org/abs/1906.07413). The logits lie in [-1, 1]; the scale s belongs to the loss.
+    NeurIPS 2019, https://arxiv.org/abs/1906.07413). The logits are in [-1, 1]; the scale s is part of the loss.
 
     Args:
         in_features: Size of a feature vector.
         num_classes: Number of classes.
-        device: Where to put the weight.
-        dtype: Type of the weight.
+        device: Device of the weight.
+        dtype: Dtype of the weight.
 
     Attributes:
-        weight: One row a class, (num_classes, in_features), as in `nn.Linear`. Only the rows' directions matter.
+        weight: One row per class, (num_classes, in_features), as in `nn.Linear`. Only the rows' directions matter.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class CosineClassifier(nn.Module):
 
 
 def classifier_of(model: nn.Module) -> nn.Module:
-    """Return the classifier of a timm model; of one that has several, a distilled one, all of them."""
+    """Return the classifier of a timm model; if it has several, as distilled models do, a `ModuleList` of them."""
     found = cast(Any, model).get_classifier()
     return found if isinstance(found, nn.Module) else nn.ModuleList(found)
 
@@ -61,13 +61,13 @@ _CLASSIFIERS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "cosine": Cosin
 
 
 def classifier_class(name: str) -> type[nn.Module]:
-    """Return the class of a classifier, to be called as `nn.Linear` is.
+    """Return the class of a classifier; its arguments are those of `nn.Linear`.
 
     Args:
         name: 'linear' or 'cosine'.
 
     Raises:
-        ValueError: There is no classifier of this name.
+        ValueError: No classifier has this name.
     """
     if name not in _CLASSIFIERS:
         raise ValueError(f"classifier must be 'linear' or 'cosine', not {name!r}")

@@ -1,4 +1,4 @@
-"""The picture of class counts."""
+"""The plot of the class counts."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ltzoo.data import Groups
-from ltzoo.evaluate.counts_picture import draw_class_counts
+from ltzoo.evaluate import draw_class_counts
 
 HEAD, MID, TAIL = "#0072b2", "#009e73", "#d55e00"
 GROUPS = Groups("count", {"head": (2, 0), "mid": (1,), "tail": (3, 4)})

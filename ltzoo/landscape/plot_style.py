@@ -1,4 +1,4 @@
-"""How the pictures draw a model, a set of classes, and a value that is infinite or has not converged."""
+"""Common style of the plots: lines and labels of models and sets, infinite and non-converged values, legends."""
 
 import math
 import statistics
@@ -17,7 +17,17 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS
-from ltzoo.landscape.rows import Document, Row, by_count, classes_of, evenly, grouped, sets_of, wide, word_of
+from ltzoo.landscape.records import (
+    Document,
+    Row,
+    classes_by_count,
+    group_by,
+    perturbation_of,
+    pick_evenly,
+    sets_of,
+    single_classes,
+    without_single_classes,
+)
 
 _SPARE = ("#e69f00", "#56b4e9", "#7f7f7f", "#f0e442")
 _LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -27,11 +37,11 @@ _MOST_ENTRIES = 12
 
 @dataclass(frozen=True)
 class Style:
-    """How what has a name is told from the others.
+    """Style of a model or method.
 
     Attributes:
-        colour: of its perturbation.
-        number: how many before it have the same colour.
+        colour: colour of its perturbation.
+        number: number of earlier entries with the same colour; selects line style and hatch.
     """
 
     colour: str
@@ -39,18 +49,18 @@ class Style:
 
     @property
     def line(self) -> dict[str, Any]:
-        """As a line."""
+        """Line properties for matplotlib."""
         return {"color": self.colour, "ls": _LINES[self.number % len(_LINES)], "lw": 1.3}
 
     @property
     def hatch(self) -> str:
-        """As a bar."""
+        """Hatch of a bar."""
         return _HATCHES[self.number % len(_HATCHES)]
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number, and whether the spectrum that it comes from has converged."""
+    """A number, and whether its spectrum has converged."""
 
     number: float
     converged: bool
@@ -58,14 +68,14 @@ class Value:
 
 def model_styles(rows: Iterable[Row]) -> dict[str, Style]:
     """Choose a style for each model."""
-    return choose_styles({row["model"]: word_of(row) for row in rows})
+    return choose_styles({row["model"]: perturbation_of(row) for row in rows})
 
 
 def choose_styles(words: Mapping[str, str]) -> dict[str, Style]:
     """Choose a style for each name.
 
     Args:
-        words: a name to its perturbation as a recipe's name has it, `sam10` say.
+        words: for each name, its perturbation as in recipe names, for example `sam10`.
     """
     others = sorted(set(words.values()) - set(PERTURBATION_COLOURS))
     colours = PERTURBATION_COLOURS | {word: _SPARE[n % len(_SPARE)] for n, word in enumerate(others)}
@@ -78,13 +88,13 @@ def choose_styles(words: Mapping[str, str]) -> dict[str, Style]:
 
 
 def set_lines(document: Document, sets: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Choose a line for each set: classes go from dark to light with the rank of their count."""
-    ranks = {str(j): rank for rank, j in enumerate(by_count(document))}
+    """Choose a line for each set; classes go from dark to light by the rank of their count."""
+    ranks = {str(j): rank for rank, j in enumerate(classes_by_count(document))}
     last = max(len(ranks) - 1, 1)
     found: dict[str, dict[str, Any]] = {}
     for one in sets:
         if one in ranks:
-            # Without the map's last, pale tenth.
+            # Omit the pale last tenth of the colour map.
             found[one] = {"color": matplotlib.colormaps["viridis"](0.9 * ranks[one] / last), "lw": 1}
         else:
             found[one] = {
@@ -97,12 +107,12 @@ def set_lines(document: Document, sets: Iterable[str]) -> dict[str, dict[str, An
 
 
 def set_label(document: Document, one: str) -> str:
-    """Name a set, a class with its training images."""
+    """Label of a set; for a class with its number of training images."""
     return f"class {one} ({document['class_counts'][int(one)]})" if one.isdecimal() else one
 
 
 def model_labels(models: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Split the models' names into the words that all begin with, and the rest of each, its last word at least."""
+    """Split the models' names into their common prefix and the rest, which keeps at least the last word."""
     words = zip(*(model.split("_")[:-1] for model in models), strict=False)
     shared = "".join(f"{found[0]}_" for found in takewhile(lambda found: len(set(found)) == 1, words))
     return shared, {model: model.removeprefix(shared) for model in models}
@@ -114,11 +124,11 @@ def make_panels(
     """Make a figure of panels.
 
     Args:
-        count: how many.
-        width: of each, in inches.
-        height: of each.
-        across: at most so many lie side by side.
-        share: give all the same vertical axis.
+        count: number of panels.
+        width: width of each in inches.
+        height: height of each in inches.
+        across: maximum number of panels per row.
+        share: share the vertical axis.
     """
     columns = min(count, across)
     lines = -(-count // columns)
@@ -130,13 +140,13 @@ def make_panels(
 
 
 def write_heading(figure: Figure, document: Document, what: str, rows: Sequence[Row]) -> None:
-    """Head a figure's panels: benchmark, loss, what is drawn, after which epochs, and what a hollow mark means."""
+    """Write the heading: benchmark, loss, what is plotted, epochs, and the meaning of hollow marks."""
     settings = document["settings"]
     loss = {"ce": "cross-entropy", "recipe": "the recipe's loss"}.get(settings["loss"], "loss")
     images = ", augmented images" if settings.get("augment") else ""
     hollow = "" if all(row["converged"] for row in rows) else "; hollow: not converged"
     text = _plain(f"{document['benchmark']}, {loss}{images}: {what}, {_epochs(rows)}{hollow}")
-    # Some 14 characters of this size fill an inch.
+    # About 14 characters of this size fit into an inch.
     lines = textwrap.fill(text, int(14 * figure.get_figwidth()))
     figure.suptitle(lines, x=0.01, ha="left", fontsize=10)
 
@@ -149,7 +159,7 @@ def _epochs(rows: Sequence[Row]) -> str:
 
 
 def draw_line(axes: Axes, points: Mapping[float, Value], style: Mapping[str, Any]) -> None:
-    """Draw values over x; hollow where they have not converged, and named at the edge where they are not finite."""
+    """Draw values over x, with hollow marks if not converged; non-finite values are written at the edge."""
     xs = sorted(points)
     axes.plot(xs, [points[x].number for x in xs], **style, marker="o", ms=4)
     hollow = [x for x in xs if not points[x].converged]
@@ -162,9 +172,9 @@ def draw_line(axes: Axes, points: Mapping[float, Value], style: Mapping[str, Any
 
 
 def count_seeds(rows: Iterable[Row]) -> str:
-    """Say how many seeds a mean is over."""
+    """Describe the number of seeds."""
     rows = list(rows)
-    counts = sorted({len({row["seed"] for row in found}) for found in grouped(rows, "recipe").values()})
+    counts = sorted({len({row["seed"] for row in found}) for found in group_by(rows, "recipe").values()})
     if counts[-1] == 1:
         seeds = sorted({row["seed"] for row in rows})
         return f"seed {seeds[0]}" if len(seeds) == 1 else f"one seed each, of {', '.join(map(str, seeds))}"
@@ -172,12 +182,12 @@ def count_seeds(rows: Iterable[Row]) -> str:
 
 
 def mean_value(values: Sequence[Value]) -> Value:
-    """Compute the mean; it has converged if all have."""
+    """Compute the mean; it counts as converged if all values have converged."""
     return Value(statistics.fmean(value.number for value in values), all(value.converged for value in values))
 
 
 def write_edge(axes: Axes, x: float, number: float, colour: Any) -> None:
-    """Write a number that the axis cannot show at the edge that it lies beyond: 0 below, the infinite above."""
+    """Write a value that the axis cannot show at its edge: 0 at the bottom, infinity at the top."""
     low = number == 0
     place = blended_transform_factory(axes.transData, axes.transAxes)
     height, side = (0.02, "bottom") if low else (0.98, "top")
@@ -185,16 +195,16 @@ def write_edge(axes: Axes, x: float, number: float, colour: Any) -> None:
 
 
 def write_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], title: str = "") -> None:
-    """Put a legend beside the panels, when they have their heading; the figure grows by it."""
+    """Add a legend beside the panels and widen the figure; call after the heading."""
     texts = [_plain(label) for label in labels]
     figure.legend(handles, texts, title=title or None, loc="outside right upper", fontsize=8, title_fontsize=8)
-    # A line of text is 0.17 inches high, and a character less than 0.07 wide.
+    # A line of text is 0.17 inches high, a character less than 0.07 inches wide.
     width = max(0.07 * max(map(len, labels)) + 0.6, 0.07 * len(title) + 0.2)
     figure.set_size_inches(figure.get_figwidth() + width, max(figure.get_figheight(), 0.17 * len(texts) + 0.5))
 
 
 def write_model_legend(figure: Figure, how: Mapping[str, Style], more: Mapping[str, Artist] | None = None) -> None:
-    """Name the models' lines, and more marks."""
+    """Add the legend of the models' lines and of further marks."""
     shared, labels = model_labels(list(how))
     entries: dict[str, Artist] = {labels[model]: Line2D([], [], **style.line) for model, style in how.items()}
     entries |= more or {}
@@ -202,15 +212,15 @@ def write_model_legend(figure: Figure, how: Mapping[str, Style], more: Mapping[s
 
 
 def write_set_legend(figure: Figure, document: Document, rows: Sequence[Row]) -> None:
-    """Name the sets' lines; of many classes some, since their colours follow their counts."""
+    """Add the legend of the sets' lines; with many classes only some, since colours follow the counts."""
     sets = sets_of(document, rows)
-    classes = evenly(classes_of(sets), _MOST_ENTRIES)
-    lines = set_lines(document, [*wide(sets), *classes])
+    classes = pick_evenly(single_classes(sets), _MOST_ENTRIES)
+    lines = set_lines(document, [*without_single_classes(sets), *classes])
     handles = [Line2D([], [], **line) for line in lines.values()]
-    some = "" if len(classes) == len(classes_of(sets)) else f"{len(classes)} of {len(classes_of(sets))} classes"
+    some = "" if len(classes) == len(single_classes(sets)) else f"{len(classes)} of {len(single_classes(sets))} classes"
     write_legend(figure, handles, [set_label(document, one) for one in lines], some)
 
 
 def _plain(text: str) -> str:
-    """Keep dollars from being read as formulas."""
+    """Escape dollar signs, which matplotlib would read as formulas."""
     return text.replace("$", r"\$")

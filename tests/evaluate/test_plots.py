@@ -1,4 +1,4 @@
-"""Pictures are written, whole, whatever is missing, and without pyplot."""
+"""Plots show what they should, whatever is missing, and need no pyplot."""
 
 import importlib.util
 import sys
@@ -18,7 +18,7 @@ from ltzoo.evaluate import (
     draw_confusion,
     draw_curves,
     draw_reliability,
-    pictures,
+    plots,
 )
 from tests.evaluate.conftest import COUNTS, GROUPINGS
 
@@ -161,7 +161,7 @@ def test_confusion_of_any_number_of_classes_is_drawn_even_with_an_empty_row(clas
 def test_drawing_needs_no_pyplot(figures, tmp_path, monkeypatch):
     monkeypatch.delattr(matplotlib, "pyplot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it fails
-    spec = importlib.util.spec_from_file_location("fresh_pictures", pictures.__file__)
+    spec = importlib.util.spec_from_file_location("fresh_plots", plots.__file__)
     fresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fresh)
     fresh.draw_classes(tmp_path / "classes.png", "m", figures, GROUPINGS[0])

@@ -1,4 +1,4 @@
-"""The pass over all logits: what plain formulas give, bit for bit, in any number of threads and little memory."""
+"""Top-1, top-5 and confidence against the plain formulas, bit for bit, with any number of threads and little memory."""
 
 from dataclasses import astuple
 
@@ -7,13 +7,13 @@ import torch
 
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Predictions, measure
-from ltzoo.evaluate import judge as module
-from ltzoo.evaluate.judge import judge
-from memory import peak_bytes
+from ltzoo.evaluate import correctness as module
+from ltzoo.evaluate.correctness import image_correctness
+from machine import peak_bytes
 
 
 def plainly(logits, labels):
-    """Right, top 5 and confidence as one writes them down, whole tensors at a time."""
+    """Top 1, top 5 and confidence by the plain formulas, on whole tensors."""
     own = logits.gather(1, labels[:, None])
     before = (logits > own) | ((logits == own) & (torch.arange(logits.shape[1]) < labels[:, None]))
     rank = before.sum(dim=1)
@@ -47,7 +47,7 @@ def test_it_is_the_plain_formula_bit_for_bit(count, rounded, dtype, threads, mon
         monkeypatch.setattr(module, "_CHUNKS", 2)
         predictions = draw(images, classes, rounded, dtype)
         kept = predictions.logits.clone()
-        found = judge(predictions)
+        found = image_correctness(predictions)
         for ours, plain in zip(astuple(found), plainly(kept, predictions.labels), strict=True):
             assert torch.equal(ours, plain), (chunk, images, classes)
         assert torch.equal(predictions.logits, kept)
@@ -58,25 +58,25 @@ def test_it_is_the_plain_formula_bit_for_bit(count, rounded, dtype, threads, mon
 def test_where_all_logits_are_equal_the_first_classes_rank_first(count, threads, monkeypatch):
     threads(count)
     monkeypatch.setattr(module, "_CHUNK", 100)
-    found = judge(Predictions(torch.zeros(50, 50), torch.arange(50)))
-    assert found.right.tolist() == [True] + [False] * 49
+    found = image_correctness(Predictions(torch.zeros(50, 50), torch.arange(50)))
+    assert found.top1.tolist() == [True] + [False] * 49
     assert found.top5.tolist() == [True] * 5 + [False] * 45
 
 
 def test_what_fails_in_a_thread_is_raised_and_the_threads_are_torchs_again(threads, monkeypatch):
     threads(2)
     monkeypatch.setattr(module, "_CHUNK", 1)
-    monkeypatch.setattr(module, "_judge", lambda logits, labels: 1 / 0)
+    monkeypatch.setattr(module, "_correctness", lambda logits, labels: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        judge(draw(100, 3))
+        image_correctness(draw(100, 3))
     assert torch.get_num_threads() == 2
 
 
-def test_logits_that_need_a_gradient_are_judged_too(threads):
+def test_logits_may_require_a_gradient(threads):
     threads(2)
     predictions = draw(20_000, 30)
-    found = judge(Predictions(predictions.logits.clone().requires_grad_(), predictions.labels))
-    assert torch.equal(found.confidence, judge(predictions).confidence)
+    found = image_correctness(Predictions(predictions.logits.clone().requires_grad_(), predictions.labels))
+    assert torch.equal(found.confidence, image_correctness(predictions).confidence)
 
 
 @pytest.mark.parametrize(("value", "said"), [(torch.nan, "2 logits are NaN"), (-torch.inf, "2 logits are not finite")])
@@ -84,7 +84,7 @@ def test_what_is_no_number_is_counted(value, said):
     predictions = draw(30, 8)
     predictions.logits[[3, 29], [7, 0]] = value
     with pytest.raises(InputError, match=said):
-        judge(predictions)
+        image_correctness(predictions)
 
 
 def test_figures_take_a_fraction_of_the_logits_memory(threads):

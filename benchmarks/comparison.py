@@ -1,4 +1,4 @@
-"""The two sides of a comparison: the plain reference and ltzoo's step, each with its own data path."""
+"""The two sides that step.py compares: the plain reference step and ltzoo's step, each with its own data loading."""
 
 import itertools
 import time
@@ -28,22 +28,22 @@ from reference import PREFETCH, PlainLoader, ReferenceStep, plain_transform
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 NETWORKS = {"resnet32": "resnet32_cifar100lt_ce_ssesam", "resnet34": "resnet34_cifar100lt_ce_ssesam"}
-"""Networks, and the recipes that say batch, optimizer, images, radii and eta: 128 and 64 images a batch."""
+"""Networks, and the recipes that define batch size (128 and 64), optimizer, images, radii and eta."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What both sides are told.
+    """Settings of both sides.
 
     Attributes:
-        recipe: architecture, batch, optimizer, normalisation, and an SSE-SAM whose radii and eta every method takes.
+        recipe: architecture, batch size, optimizer, normalisation, and an SSE-SAM whose radii and eta all methods use.
         images: the recipe's training images.
-        subset: which they are.
+        subset: the indices of these images.
         device: where to compute.
-        precision: of ltzoo's side, as a recipe names it. The reference is float32.
+        precision: precision of ltzoo's side; the reference uses float32.
         eager: do not capture ltzoo's step on CUDA.
-        compile_backend: of `torch.compile` on ltzoo's side; None for none.
-        channels_last: memory format of ltzoo's side. The reference is NCHW.
+        compile_backend: backend of `torch.compile` on ltzoo's side; None to not compile.
+        channels_last: memory format of ltzoo's side; the reference uses NCHW.
         tf32: which sides may round float32 convolutions to TF32: `reference`, `both` or `neither`.
         workers: worker processes of the reference's DataLoader.
     """
@@ -61,24 +61,24 @@ class Setting:
 
     @property
     def perturbation(self) -> SSESAM:
-        """The SSE-SAM of the recipe."""
+        """The recipe's SSE-SAM."""
         assert isinstance(self.recipe.perturbation, SSESAM)
         return self.recipe.perturbation
 
     @property
     def radii(self) -> tuple[float, float]:
-        """Those of head and tail in stage 1."""
+        """Radii of head and tail in stage 1."""
         radii = self.perturbation.radii(0, self.recipe.schedule.epochs)
         return radii["rho_head"], radii["rho_tail"]
 
     def make_model(self) -> nn.Module:
-        """Build the network, with the same weights every time."""
+        """Build the network, always with the same weights."""
         torch.manual_seed(0)
         classes = self.recipe.data.data_set.num_classes
         return timm.create_model(self.recipe.architecture, num_classes=classes).to(self.device).train()
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.SGD:
-        """Make the recipe's SGD."""
+        """Make the recipe's SGD optimizer."""
         settings = self.recipe.optimizer
         return torch.optim.SGD(
             model.parameters(),
@@ -90,12 +90,12 @@ class Setting:
 
 
 class Side(ABC):
-    """A training loop that can be run a few steps at a time.
+    """A training loop that runs a few steps at a time.
 
     Args:
-        setting: what both sides are told.
+        setting: settings of both sides.
         method: a key of `reference.PASSES`.
-        tf32: let float32 convolutions round to TF32 on CUDA.
+        tf32: let float32 convolutions use TF32 on CUDA.
     """
 
     def __init__(self, setting: Setting, method: str, tf32: bool) -> None:
@@ -104,18 +104,18 @@ class Side(ABC):
 
     @abstractmethod
     def batches(self, count: int) -> Batches:
-        """Yield at least `count` batches, all of the full size."""
+        """Yield at least `count` full-size batches."""
 
     @abstractmethod
     def step(self, images: Tensor, targets: Tensor) -> None:
         """Train on a batch."""
 
     def run(self, steps: int, train: bool = True) -> float:
-        """Run some steps and measure all but the first, which fills the data path's queues.
+        """Run some steps and time all but the first, which fills the queues of the data loader.
 
         Args:
-            steps: steps to measure.
-            train: train on the batches, rather than only make them.
+            steps: steps to time.
+            train: train on the batches, instead of only loading them.
 
         Returns:
             Seconds.
@@ -131,19 +131,19 @@ class Side(ABC):
                     began = time.perf_counter()
             synchronize(self.device)
             seconds = time.perf_counter() - began
-        # What was made in advance is used up, so that no worker is busy while the other side runs.
+        # Use up prefetched batches, so that no worker is busy while the other side runs.
         for _ in batches:
             pass
         return seconds
 
 
 class ReferenceSide(Side):
-    """The plain step, float32 and NCHW, over a DataLoader.
+    """The plain reference step in float32 and NCHW, with a DataLoader.
 
     Args:
-        setting: what both sides are told.
+        setting: settings of both sides.
         method: a key of `reference.PASSES`.
-        steps: steps that `run` will measure.
+        steps: steps that `run` will time.
     """
 
     def __init__(self, setting: Setting, method: str, steps: int) -> None:
@@ -151,7 +151,7 @@ class ReferenceSide(Side):
         data = setting.recipe.data
         transform = plain_transform(data.data_set.mean, data.data_set.std, data.data_set.image_size)
         images = BenchmarkImages(data, setting.images, setting.subset, transform)
-        # The workers are as far ahead at the end of the measured steps as at their beginning.
+        # The workers are equally far ahead at the beginning and at the end of the timed steps.
         count = 1 + steps + PREFETCH * setting.workers
         self.loader = PlainLoader(images, self.batch_size, count, setting.workers, self.device)
         model = setting.make_model()
@@ -168,17 +168,17 @@ class ReferenceSide(Side):
 
 
 class LtzooSide(Side):
-    """The trainer's own step over its batches in memory; on CUDA captured, unless it is to be eager.
+    """The trainer's own step on batches in memory; captured on CUDA, unless `eager`.
 
     Args:
-        setting: what both sides are told.
+        setting: settings of both sides.
         method: a key of `reference.PASSES`.
     """
 
     def __init__(self, setting: Setting, method: str) -> None:
         super().__init__(setting, method, setting.tf32 == "both")
         moved = perturbation(method, *setting.radii, setting.perturbation.eta)
-        # Every step is taken at the recipe's full learning rate, as the reference's are.
+        # Use the recipe's full learning rate in every step, like the reference.
         schedule = replace(setting.recipe.schedule, warmup_epochs=0, milestones=(), factors=())
         recipe = replace(setting.recipe, perturbation=moved, schedule=schedule, precision=setting.precision)
         accelerator = make_accelerator(recipe.precision, (), Path())
@@ -208,7 +208,7 @@ class LtzooSide(Side):
 
 
 def perturbation(method: str, rho_head: float, rho_tail: float, eta: float | Quantile) -> Perturbation:
-    """Name a method of the reference in ltzoo's words; a stage of SSE-SAM is one that has no other."""
+    """Return ltzoo's perturbation for a method of the reference; one stage of SSE-SAM has gamma 0 or 1."""
     if method == "sgd":
         return NoPerturbation()
     if method == "sam":

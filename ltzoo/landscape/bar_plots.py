@@ -1,4 +1,4 @@
-"""Pictures in bars: how near to a minimum each optimizer ends, and how strongly each would leave a saddle point."""
+"""Bar plots: how close to a minimum each optimizer ends, and how strongly each would escape a saddle point."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogFormatter
 
 from ltzoo.evaluate import save_figure
-from ltzoo.landscape.marks import (
+from ltzoo.landscape.plot_style import (
     Style,
     Value,
     choose_styles,
@@ -22,54 +22,56 @@ from ltzoo.landscape.marks import (
     write_heading,
     write_legend,
 )
-from ltzoo.landscape.rows import (
+from ltzoo.landscape.records import (
     MOST_SETS,
     Document,
     Row,
-    escapes,
-    evenly,
+    escape_records,
     family_of,
-    few,
-    grouped,
-    latest,
-    over_perturbations,
+    group_by,
+    last_epochs,
+    limit_sets,
+    perturbation_of,
+    perturbations_of,
+    pick_evenly,
     ratio,
-    rows_with,
+    records_with,
     sets_of,
-    wide,
-    word_of,
-    words_of,
+    with_several_perturbations,
+    without_single_classes,
 )
 
 
-class _Plain(LogFormatter):
-    """Writes numbers out where a tick is to be labelled: within a decade not all are."""
+class _PlainLogFormatter(LogFormatter):
+    """Labels ticks with plain numbers; within a decade not all ticks are labelled."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 Bars = Mapping[str, Sequence[Sequence[Value]]]
-"""A bar's name to its values, of each seed, for each set."""
+"""For each bar's name, the values of each seed for each set."""
 
 
 def draw_optimizers(path: Path, document: Document) -> None:
-    """Draw abs(lambda_max / lambda_min) of each perturbation on several sets (Lyu 2025, Figure 4).
+    """Plot abs(lambda_max / lambda_min) of each perturbation on several sets (Lyu 2025, Figure 4).
 
     Args:
-        path: PNG to write.
-        document: what `landscape.json` holds.
+        path: PNG file to write.
+        document: contents of `landscape.json`.
     """
-    rows = over_perturbations(latest(rows_with(document, "lambda_min")))
+    rows = with_several_perturbations(last_epochs(records_with(document, "lambda_min")))
     sets = sets_of(document, rows)
-    sets = wide(sets) or evenly(sets, MOST_SETS)
+    sets = without_single_classes(sets) or pick_evenly(sets, MOST_SETS)
     rows = [row for row in rows if row["set"] in sets]
-    families, how = grouped(rows, family_of), choose_styles({word: word for word in words_of(rows)})
+    families, how = group_by(rows, family_of), choose_styles({word: word for word in perturbations_of(rows)})
     figure, panels = _make_panels(len(families), sets)
     for axes, (family, found) in zip(panels, families.items(), strict=True):
         bars = {
-            word: [[_stability(row) for row in found if (word_of(row), row["set"]) == (word, one)] for one in sets]
-            for word in words_of(found)
+            word: [
+                [_stability(row) for row in found if (perturbation_of(row), row["set"]) == (word, one)] for one in sets
+            ]
+            for word in perturbations_of(found)
         }
         _draw_bars(axes, bars, how)
         _finish(axes, document, sets, "|lambda_max / lambda_min|")
@@ -80,19 +82,19 @@ def draw_optimizers(path: Path, document: Document) -> None:
 
 
 def draw_escape(path: Path, document: Document) -> None:
-    """Draw each method's E[<v_min, g>^2] over the batches, in units of SGD's, a group of bars a set.
+    """Plot each method's E[<v_min, g>^2] over the batches relative to SGD's, one group of bars per set.
 
     Args:
-        path: PNG to write.
-        document: what `landscape.json` holds.
+        path: PNG file to write.
+        document: contents of `landscape.json`.
     """
-    rows = escapes(document)
-    sets = few(sets_of(document, rows), MOST_SETS)
+    rows = escape_records(document)
+    sets = limit_sets(sets_of(document, rows), MOST_SETS)
     rows = [row for row in rows if row["set"] in sets]
     methods = [
         method for method in dict.fromkeys(method for row in rows for method in row["escape"]) if method != "sgd"
     ]
-    models = grouped(rows, "model")
+    models = group_by(rows, "model")
     # `ssesam first epoch` and `ssesam last epoch` share a colour.
     how = choose_styles({method: method.partition(" ")[0] for method in methods})
     figure, panels = _make_panels(len(models), sets)
@@ -104,7 +106,7 @@ def draw_escape(path: Path, document: Document) -> None:
             for method in methods
         }
         _draw_bars(axes, bars, how)
-        _finish(axes, document, sets, "E[<v_min, g>^2], SGD's being 1")
+        _finish(axes, document, sets, "E[<v_min, g>^2] relative to SGD's")
         axes.set_title(model, fontsize=9)
     write_heading(figure, document, "the gradient's component along the lowest eigenvector", rows)
     _write_legend(figure, how)
@@ -112,7 +114,7 @@ def draw_escape(path: Path, document: Document) -> None:
 
 
 def _make_panels(count: int, sets: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """Make panels wide enough for the sets' names."""
+    """Make panels wide enough for the names of the sets."""
     across = 3 if len(sets) < 8 else 2
     return make_panels(count, max(4.2, 0.6 * len(sets)), 3.2, across, share=True)
 
@@ -126,7 +128,7 @@ def _escape(row: Row, method: str) -> Value:
 
 
 def _draw_bars(axes: Axes, bars: Bars, how: Mapping[str, Style]) -> None:
-    """Draw a group of bars a set, on a log axis from 1: the mean over the seeds, and of several seeds a dot each."""
+    """Draw one group of bars per set, on a log axis from 1: the mean over the seeds, and a dot per seed if several."""
     width = 0.8 / len(bars)
     for position, (name, by_set) in enumerate(bars.items()):
         colour, hatch = how[name].colour, how[name].hatch
@@ -147,7 +149,7 @@ def _draw_bars(axes: Axes, bars: Bars, how: Mapping[str, Style]) -> None:
 def _finish(axes: Axes, document: Document, sets: Sequence[str], name: str) -> None:
     axes.set(yscale="log", ylabel=name)
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(_Plain(minor_thresholds=(1, 0.4)))
+    axes.yaxis.set_minor_formatter(_PlainLogFormatter(minor_thresholds=(1, 0.4)))
     axes.axhline(1, color="black", lw=1, zorder=3)
     axes.set_xticks(range(len(sets)), [set_label(document, one).replace(" (", "\n(") for one in sets], fontsize=8)
     axes.set_xlim(-0.6, len(sets) - 0.4)

@@ -1,0 +1,91 @@
+"""Evaluate a model on a benchmark's test images, in float32."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ltzoo.data import Benchmark, all_groups
+from ltzoo.data.batches import Delivery, Images, make_eval_batches
+from ltzoo.errors import InputError
+from ltzoo.evaluate.figures import Figures, measure
+from ltzoo.evaluate.predict import Predictions, predict
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """How a model is evaluated.
+
+    Attributes:
+        device: where to compute.
+        flip: average the logits of each image and its mirror image.
+        logit_scale: factor that the model's logits are multiplied by, see `Loss.logit_scale`.
+        workers: processes that decode images; 0 to decode in this process.
+    """
+
+    device: torch.device
+    flip: bool = False
+    logit_scale: float = 1.0
+    workers: int = 0
+
+
+def predict_test(model: nn.Module, benchmark: Benchmark, test: Images, options: EvalOptions) -> Predictions:
+    """Run a model over a benchmark's test images, in float32.
+
+    Args:
+        model: the model; it is moved to the device.
+        benchmark: number of classes and normalisation.
+        test: the test images.
+        options: how to evaluate.
+
+    Raises:
+        InputError: the number of classes of the model is not that of the benchmark.
+    """
+    classes = len(benchmark.class_counts)
+    if model.num_classes != classes:
+        raise InputError(
+            f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
+        )
+    batches = make_eval_batches(test, benchmark.data_set, Delivery(options.device, workers=options.workers))
+    with tf32(False):
+        predictions = predict(model.to(options.device), batches, flip=options.flip)
+    predictions.logits.mul_(options.logit_scale)  # in place: a second copy could exceed the memory
+    return predictions
+
+
+def evaluate_model(
+    model: nn.Module, benchmark: Benchmark, test: Images, groups: str, rule: str, options: EvalOptions
+) -> Figures:
+    """Evaluate a model on a benchmark's test images, in float32, under every grouping defined on the benchmark.
+
+    Args:
+        model: the model; it is moved to the device.
+        benchmark: class counts, groups and normalisation.
+        test: the test images, at least one of every class.
+        groups: the grouping rule to put first.
+        rule: which epoch was evaluated and how; stored with the figures.
+        options: how to evaluate.
+
+    Raises:
+        InputError: as `predict_test` and `measure`.
+    """
+    predictions = predict_test(model, benchmark, test, options)
+    return measure(predictions, benchmark.class_counts, all_groups(benchmark, first=groups), rule)
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Set whether float32 matrix products and convolutions on CUDA may use TF32 (torch's default: convolutions may).
+
+    Args:
+        allowed: whether both may.
+    """
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
