@@ -98,7 +98,7 @@ def test_a_module_that_cannot_be_used_is_one_line(code, found, folder, capsys):
         ),
         (
             ("        return Adjusted", "        return torch.nn.CrossEntropyLoss()\n        return Adjusted"),
-            "the loss 'root_margin' must give one value an image, (2,) for two, not ()",
+            "the loss 'root_margin' must give one value per image, (2,) for two, not ()",
         ),
         (
             ("self.rho * k / 2)", "self.rho * k / 2 - epoch)"),

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 import ltzoo
+from ltzoo import checkpoints
 from ltzoo.atomic_write import atomic_write
 from ltzoo.data import Augmentation, Groups, Subset
 from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from dataclasses import fields
 
-import pytest
 import yaml
 
 from ltzoo.cli import list as list_command
@@ -48,7 +47,6 @@ def test_a_reader_that_closes_the_pipe_is_no_error():
     assert done.stderr == ""
 
 
-@pytest.mark.xfail(strict=True, reason="ltzoo.data still imports timm; its room is being made light")
 def test_list_show_and_wrong_names_load_no_heavy_module():
     # Each main returns its exit code; what they print is of no interest here.
     script = f"""

@@ -139,7 +139,7 @@ def test_a_grouping_rule_that_is_not_there_is_refused(logits, capsys):
 
 
 def test_a_value_that_leaves_no_number_is_refused(logits, capsys):
-    refused([str(logits), "--la", "1e308"], "with tau 1e+308 some logits are not finite any more", capsys)
+    refused([str(logits), "--la", "1e308"], "with tau 1e+308 some logits are no longer finite", capsys)
 
 
 @pytest.mark.parametrize("option", ["--la", "--tau-norm"])

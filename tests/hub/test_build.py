@@ -15,10 +15,10 @@ import pytest
 
 import build
 import interrupts
-from ltzoo import registry
 from ltzoo.__main__ import main as ltzoo_main
 from ltzoo.errors import InputError
 from ltzoo.evaluate import plots
+from ltzoo.recipes import registry
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results, write_result
 from ltzoo.train import RunFolder

@@ -8,6 +8,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from ltzoo import checkpoints
 from ltzoo.data import Subset, make_groups
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError

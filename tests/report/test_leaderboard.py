@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ltzoo.report.leaderboard import leaderboard_page
-from tests.report.leaderboard_data import DOCUMENT, HOSTILE, figure, row, run
+from tests.report.leaderboard_document import DOCUMENT, HOSTILE, figure, row, run
 
 VOID = {"meta", "input", "link", "br", "wbr", "img", "hr"}
 DOCS = Path(__file__).parents[2] / "docs"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ltzoo.report.leaderboard import leaderboard_page
-from tests.report.leaderboard_data import DOCUMENT, HOSTILE, MEASURED, SEEDS
+from tests.report.leaderboard_document import DOCUMENT, HOSTILE, MEASURED, SEEDS
 from tests.report.test_leaderboard import DOCUMENTS
 
 pytestmark = pytest.mark.slow

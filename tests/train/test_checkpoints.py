@@ -167,7 +167,7 @@ def test_an_epoch_whose_state_is_the_last_is_kept_from_it(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr("ltzoo.train.checkpoints.hub.write_model", full_disk)
+        patch.setattr("ltzoo.train.checkpoints.checkpoints.write_model", full_disk)
         train(QUICK, options(tmp_path, 2))
     folder = RunFolder(tmp_path / NAME / "seed0")
     assert list((folder.path / "epochs").iterdir()) == []
