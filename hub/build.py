@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import cast, get_args, get_type_hints
 
 import torch
 
@@ -22,13 +23,13 @@ from ltzoo.cli.parser import Parser, run
 from ltzoo.data import Subset
 from ltzoo.data.memory import load_subset, pack
 from ltzoo.errors import InputError
-from ltzoo.recipes import Recipe
+from ltzoo.recipes import FirstStage, Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import has_result, read_results
 from ltzoo.train import RunFolder
 from ltzoo.train.checkpoints import check_saved_epochs
 from ltzoo.train.device import cores
-from training_order import Job, in_order
+from training_order import Job, first_stage_to_train, in_order, with_first_stages
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
 _CLOSING = 20.0
@@ -100,10 +101,11 @@ def command(arguments: argparse.Namespace) -> int:
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
     print(f"{len(jobs)} runs are missing", flush=True)
+    jobs = with_first_stages(jobs, arguments.output)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
     with interrupts():
-        return _Build(arguments, jobs).work() if jobs else 0
+        return _Build(arguments, jobs, finished).work() if jobs else 0
 
 
 def _matching(pattern: str) -> list[str]:
@@ -161,13 +163,14 @@ class _Build:
 
     Args:
         arguments: the arguments of the command.
-        jobs: the missing runs.
+        jobs: the missing runs, and first stages whose weights are missing.
+        collected: names and seeds that have a result.
     """
 
-    def __init__(self, arguments: argparse.Namespace, jobs: list[Job]) -> None:
+    def __init__(self, arguments: argparse.Namespace, jobs: list[Job], collected: Set[tuple[str, int | None]]) -> None:
         cuda = torch.cuda.is_available()
         at_once = arguments.jobs or (4 if cuda else cores())
-        self.arguments, self.waiting = arguments, list(jobs)
+        self.arguments, self.waiting, self.collected = arguments, list(jobs), collected
         # In one process, kernels of several runs overlap; separate processes would take turns on the device.
         self.workers: int = 1 if cuda else at_once
         self.runs_each: int = at_once if cuda else 1
@@ -182,8 +185,10 @@ class _Build:
         before = {self.folder(job).path: self.epochs(job) for job in self.waiting}
         try:
             while (self.waiting or running) and not self.is_over():
-                while self.waiting and len(running) < self.workers:
+                while len(running) < self.workers and self.ready():
                     running.append(self.start())
+                if not running:
+                    self.fail_waiting()
                 time.sleep(0.2)
                 for worker in [worker for worker in running if worker.process.poll() is not None]:
                     running.remove(worker)
@@ -224,10 +229,21 @@ class _Build:
         except InputError:  # the run itself will report it
             return 0
 
+    def ready(self) -> list[Job]:
+        """List the waiting jobs that can begin: second stages wait for their first."""
+        return [job for job in self.waiting if first_stage_to_train(job, self.arguments.output) is None]
+
+    def fail_waiting(self) -> None:
+        """Fail the second stages whose first stage was not trained."""
+        for recipe, seed in self.waiting:
+            self.fail((recipe, seed), f"its first stage, {cast(FirstStage, recipe.start).recipe}, was not trained")
+        self.waiting = []
+
     def start(self) -> _Worker:
         """Start the first jobs of the queue that one command can train: same seed and precision."""
-        first, seed = self.waiting[0]
-        alike = [job for job in self.waiting if (job[0].precision, job[1]) == (first.precision, seed)]
+        ready = self.ready()
+        first, seed = ready[0]
+        alike = [job for job in ready if (job[0].precision, job[1]) == (first.precision, seed)]
         jobs = alike[: self.runs_each]
         self.waiting = [job for job in self.waiting if job not in jobs]
         names = [recipe.name for recipe, _ in jobs]
@@ -272,6 +288,9 @@ class _Build:
     def collect(self, job: Job) -> None:
         """Collect a finished run, with the recipe's other collected runs: one of them may be the median."""
         own = self.folder(job).path
+        if (job[0].name, job[1]) in self.collected:
+            print(f"finished: {job[0].name}, seed {job[1]}, the first stage of another run", flush=True)
+            return
         try:
             others = [path for path in sorted(own.parent.glob("seed*")) if path != own and self.is_collected(path)]
             (line,) = collect([own, *others], self.arguments.zoo, self.arguments.results)

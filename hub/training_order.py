@@ -1,8 +1,11 @@
 """The order in which the zoo is trained: the papers' main tables first."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from ltzoo.recipes import Recipe
+from ltzoo.recipes import FirstStage, Recipe
+from ltzoo.registry import get_recipe
+from ltzoo.train.start import find_first_stage
 
 Job = tuple[Recipe, int]
 """A recipe and a seed."""
@@ -24,6 +27,33 @@ def in_order(recipes: Iterable[Recipe], seeds: Sequence[int]) -> list[Job]:
     """
     ranked = sorted(recipes, key=_rank)
     return [(recipe, seed) for seed in seeds for recipe in ranked]
+
+
+def first_stage_to_train(job: Job, output: Path) -> Job | None:
+    """Return the first stage that must be trained before a job; None where there is none, or its weights exist.
+
+    Args:
+        job: a recipe and a seed.
+        output: holds run folders.
+    """
+    recipe, seed = job
+    if not isinstance(recipe.start, FirstStage) or find_first_stage(recipe.start.recipe, output, seed):
+        return None
+    return get_recipe(recipe.start.recipe), seed
+
+
+def with_first_stages(jobs: list[Job], output: Path) -> list[Job]:
+    """Put each missing first stage before the second stages that need it.
+
+    Args:
+        jobs: in their order.
+        output: holds run folders.
+    """
+    ordered: list[Job] = []
+    for job in jobs:
+        first = first_stage_to_train(job, output)
+        ordered += [one for one in (first, job) if one is not None and one not in ordered]
+    return ordered
 
 
 def _rank(recipe: Recipe) -> tuple[int, int, int, int]:

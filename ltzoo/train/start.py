@@ -79,7 +79,13 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     if isinstance(start, Pretrained):
         return _pretrained(recipe)
     if isinstance(start, FirstStage):
-        folder = find_first_stage(recipe, start.recipe, options)
+        folder = find_first_stage(start.recipe, options.output, options.seed)
+        if folder is None:
+            raise InputError(
+                f"{recipe.name} begins with {start.recipe}, seed {options.seed}, which has no finished run in "
+                f"{options.output} and no published checkpoint: train it first, with --recipe {start.recipe} "
+                f"--seed {options.seed} --output {options.output}"
+            )
         found = _checkpoint(recipe, f"{start.recipe}, seed {options.seed}", folder)
         config = checkpoints.read_config(folder)
         # `hold_out` is an override of the second stage as well, which must hold out the same images.
@@ -95,31 +101,26 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     return StartWeights(recipe, start.of)
 
 
-def find_first_stage(recipe: Recipe, first: str, options: TrainOptions) -> Path:
+def find_first_stage(name: str, output: Path, seed: int) -> Path | None:
     """Find the checkpoint of a first stage: its run of the same seed in `output`, else a published one of that seed.
 
     Args:
-        recipe: the second stage.
-        first: name of the first stage's recipe.
-        options: output and seed.
+        name: the first stage's recipe.
+        output: holds run folders.
+        seed: of both stages.
 
-    Raises:
-        InputError: there is neither.
+    Returns:
+        The checkpoint's folder; None where there is neither.
     """
-    run = RunFolder(options.output / get_recipe(first).name / f"seed{options.seed}")
+    run = RunFolder(output / get_recipe(name).name / f"seed{seed}")
     if run.metrics.exists():
         return run.checkpoint
     # Folders alone: nothing is fetched unless it is asked for.
     for place in [place for place in search_path() if isinstance(place, Path)]:
-        for name in (f"{first}.seed{options.seed}", first):
-            if (place / name / checkpoints.CONFIG).is_file() and checkpoints.read_config(place / name).get(
-                "seed"
-            ) == options.seed:
-                return place / name
-    raise InputError(
-        f"{recipe.name} begins with {first}, seed {options.seed}, which has no finished run in {options.output} and no "
-        f"published checkpoint: train it first, with --recipe {first} --seed {options.seed} --output {options.output}"
-    )
+        for folder in (place / f"{name}.seed{seed}", place / name):
+            if (folder / checkpoints.CONFIG).is_file() and checkpoints.read_config(folder).get("seed") == seed:
+                return folder
+    return None
 
 
 def _pretrained(recipe: Recipe) -> StartWeights:

@@ -28,14 +28,18 @@ from tests.report.results import result
 from training_order import in_order
 
 ROOT = Path(__file__).parents[2]
-ONE, MANY = "resnet20_digitslt_one_sgd", "resnet20_digitslt_many_sgd"
+ONE, MANY, SECOND = (f"resnet20_digitslt_{word}_sgd" for word in ("one", "many", "second"))
 SHORT = """
 from dataclasses import replace
 import ltzoo
+from ltzoo.recipes import FirstStage
 base = ltzoo.get_recipe("resnet20_digitslt_ce_sgd")
 for word, epochs in (("one", 1), ("many", 2000)):
     recipe = replace(base.with_epochs(epochs), name=f"resnet20_digitslt_{word}_sgd", protocol="short", batch_size=438)
     ltzoo.register_recipe(recipe)
+start = FirstStage("resnet20_digitslt_one_sgd", "fresh")
+one = ltzoo.get_recipe("resnet20_digitslt_one_sgd")
+ltzoo.register_recipe(replace(one, name="resnet20_digitslt_second_sgd", start=start))
 """
 
 
@@ -113,6 +117,29 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert (tmp_path / "output" / ONE / "seed0" / "epochs" / "epoch1" / "model.safetensors").is_file()
     assert build.main([ONE, *folders]) == 0
     assert capsys.readouterr().out == "0 runs are missing\n"
+
+
+def test_a_second_stage_is_trained_after_its_first(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(build.subprocess, "Popen", InProcess)
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
+    assert build.main([SECOND, "--jobs", "2", *folders]) == 0
+    said = capsys.readouterr().out
+    assert said.index(f"finished: {ONE}, seed 0") < said.index(f"begun: {SECOND}, seed 0")
+    assert [found.model for found in read_results(tmp_path / "results")] == [ONE, SECOND]
+    # The first stage has a result but no weights in another output folder: it is trained for them, and not collected.
+    shutil.rmtree(tmp_path / "output")
+    shutil.rmtree(tmp_path / "results" / SECOND)
+    assert build.main([SECOND, *folders]) == 0
+    assert f"finished: {ONE}, seed 0, the first stage of another run" in capsys.readouterr().out
+
+
+def test_a_second_stage_without_its_first_is_named(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(build.subprocess, "Popen", InProcess)
+    stray = tmp_path / "output" / ONE / "seed0" / "stray"
+    stray.parent.mkdir(parents=True)
+    stray.touch()
+    assert build.main([SECOND, *folders]) == 1
+    assert f"failed: {SECOND}, seed 0: its first stage, {ONE}, was not trained" in capsys.readouterr().out
 
 
 STUBBORN = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print(flush=True); time.sleep(60)"
