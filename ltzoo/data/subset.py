@@ -138,7 +138,7 @@ def hold_out(labels: np.ndarray, subset: Subset, per_class: int) -> tuple[Subset
 
 
 def read_subset(path: Path) -> Subset:
-    """Read a subset file, as `python -m ltzoo subset` and every run write it.
+    """Read a subset file, as `ltzoo subset` and every run write it.
 
     Raises:
         InputError: the file is missing or damaged, or its indices do not match their hash.
@@ -148,7 +148,7 @@ def read_subset(path: Path) -> Subset:
         rule, layout, sha256 = (str(document[key]) for key in ("rule", "layout", "sha256"))
         indices = np.asarray(document["indices"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is missing or no subset file; python -m ltzoo subset writes one") from error
+        raise InputError(f"{path} is missing or no subset file; ltzoo subset writes one") from error
     if indices.ndim != 1 or indices.dtype.kind != "i":
         raise InputError(f"{path} is damaged: its indices must be a list of whole numbers; export it again")
     subset = Subset(rule, layout, indices.astype(np.int64))

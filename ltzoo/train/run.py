@@ -279,8 +279,9 @@ class Run:
         Each process measures its share of the images; the predictions of all are counted together.
         """
         began, model = time.perf_counter(), self.step.evaluated
-        # The step's forward pass may be compiled for the trained weights; their moving average is another model.
-        forward = self.step.forward if model is self.model else make_forward(model, self.accelerator, None)
+        # The step's forward pass may be compiled; their moving average is another model, and evaluation needs logits.
+        trained = model is self.model and not self.recipe.loss.asks
+        forward = self.step.forward if trained else make_forward(model, self.accelerator, None)
         # Predicted classes alone: here an overflow in reduced precision costs accuracy and does not end the run.
         predicted, labels = map(gather, predict_classes(model, self._reported(self.eval_batches), forward=forward))
         overall = 100 * float((predicted == labels).double().mean())

@@ -1,0 +1,113 @@
+"""A loss that asks for features, has a parameter and keeps class prototypes: trained, resumed, and not in the model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+from ltzoo.errors import InputError
+from ltzoo.losses import LOSSES, Loss, LossModule, register_loss
+from ltzoo.registry import create_model, get_recipe
+from ltzoo.train import RunFolder, TrainOptions, train
+from ltzoo.train.progress import Progress
+
+
+class Prototypes(LossModule):
+    """Cross-entropy, and how far features lie from their class's running mean."""
+
+    def __init__(self, loss, classes, features):
+        super().__init__(loss)
+        self.weight = nn.Parameter(torch.ones(()))
+        self.register_buffer("means", torch.zeros(classes, features))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+
+    def begin(self, epoch):
+        self.epoch.fill_(epoch)
+
+    def forward(self, outputs, targets):
+        distance = (outputs.features - self.means[targets]).square().mean(dim=1)
+        return F.cross_entropy(outputs.logits, targets, reduction="none") + 0.1 * self.weight * distance
+
+    def commit(self, outputs, targets):
+        self.means.index_copy_(0, targets, 0.9 * self.means[targets] + 0.1 * outputs.features)
+        self.batches += 1
+
+
+@dataclass(frozen=True)
+class PrototypeLoss(Loss):
+    name: ClassVar[str] = "prototypes"
+    asks: ClassVar[frozenset[str]] = frozenset({"features"})
+
+    def bind(self, class_counts, num_features=None):
+        return Prototypes(self, len(class_counts), num_features)
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    register_loss(PrototypeLoss)
+    yield
+    del LOSSES["prototypes"]
+
+
+RECIPE = replace(
+    get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(2),
+    name="resnet20_digitslt_prototypes_ssesam",
+    protocol="mine",
+    loss=PrototypeLoss(),
+    batch_size=146,
+)
+
+
+def options(output: Path, **changes) -> TrainOptions:
+    return TrainOptions(Path("data"), output, **changes)
+
+
+def loss_state(folder: RunFolder) -> dict[str, torch.Tensor]:
+    state = load_file(folder.last_state)
+    return {key.removeprefix("loss."): value for key, value in state.items() if key.startswith("loss.")}
+
+
+def test_it_is_trained_once_per_step_and_resumed_bit_for_bit(tmp_path, monkeypatch):
+    whole = train(RECIPE, options(tmp_path / "whole"))
+    state = loss_state(whole)
+    assert int(state["batches"]) == 2 * 3  # not once per forward pass of SSE-SAM
+    assert int(state["epoch"]) == 1
+    assert float(state["weight"]) != 1
+    assert bool(state["means"].any(dim=1).all())
+
+    def stop(self, row, rates):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Progress, "epoch", stop)
+        train(RECIPE, options(tmp_path / "parts"))
+    parts = train(RECIPE, options(tmp_path / "parts", resume=True))
+    for file in ("checkpoint/model.safetensors", "state/last.safetensors"):
+        assert (whole.path / file).read_bytes() == (parts.path / file).read_bytes(), file
+
+
+def test_the_model_keeps_nothing_of_it(tmp_path):
+    folder = train(RECIPE.with_epochs(1), options(tmp_path))
+    model = create_model(f"local-dir:{folder.checkpoint}", pretrained=True)
+    assert model.state_dict().keys() == create_model("resnet20_digitslt_vs_ssesam").state_dict().keys()
+    assert model(torch.zeros(1, 1, 16, 16)).shape == (1, 10)
+
+
+def test_outputs_that_no_timm_model_gives_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(PrototypeLoss, "asks", frozenset({"projections"}))
+    with pytest.raises(InputError, match="CifarResNet gives logits and features, and the loss asks for projections"):
+        train(RECIPE, options(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_compares_images_refuses_micro_batches(monkeypatch):
+    monkeypatch.setattr(PrototypeLoss, "ties_images", True)
+    with pytest.raises(ValueError, match="the loss prototypes compares the images of a batch; set micro_batches to 1"):
+        replace(RECIPE, micro_batches=2)
