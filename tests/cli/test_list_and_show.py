@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import yaml
 
@@ -26,6 +27,12 @@ def test_list_prints_full_names(capsys):
 def test_list_without_a_match_says_so(capsys):
     assert list_command.main(["*places365*"]) == 2
     assert "no recipe matches '*places365*'; ltzoo list shows all recipes" in capsys.readouterr().err
+
+
+def test_the_document_on_recipes_has_the_table_of_all(capsys):
+    assert list_command.main(["--by-table"]) == 0
+    document = Path(__file__).parents[2] / "docs" / "recipes.md"
+    assert capsys.readouterr().out.strip() in document.read_text(encoding="utf-8")
 
 
 def test_list_counts_recipes_by_table(capsys):
