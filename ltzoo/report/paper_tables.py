@@ -14,7 +14,16 @@ POINTS = 1.5
 DEVIATIONS = 2.0
 """The largest difference that counts as reproduced, in published standard deviations."""
 
-_PASSES = {"sgd": 3.0, "sam": 6.0, "imbsam": 8.0, "samext": 11.0, "ssesam": 10.1, "pgd": 3.0, "lpfsgd": 3.0}
+_PASSES = {
+    "sgd": 3.0,
+    "sam": 6.0,
+    "focalsam": 8.0,
+    "imbsam": 8.0,
+    "samext": 11.0,
+    "ssesam": 10.1,
+    "pgd": 3.0,
+    "lpfsgd": 3.0,
+}
 """Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7."""
 
 
