@@ -159,7 +159,7 @@ def test_a_recipe_file_is_trained_and_one_of_version_0_1_is_refused(tmp_path, mo
         (["--recipe", "nowhere.yaml"], "nowhere.yaml cannot be read as a recipe"),
         (["--recipe", NAME, "--set", "loss.gama=1"], "unknown key loss.gama"),
         (["--recipe", NAME, "--set", "batch_size=many"], "batch_size must be a whole number, not 'many'"),
-        (["--recipe", NAME, "--set", "batch_size"], "--set wants key=value"),
+        (["--recipe", NAME, "--set", "batch_size"], "--set must be key=value"),
         (["--recipe", NAME, "--lr", "-1"], "lr must be above 0"),
         (["--recipe", NAME, "--amp-dtype", "bfloat16"], "add --amp"),
         (["--recipe", NAME, "--hold-out", "140"], "to hold 140 out would leave it none; hold out fewer"),
