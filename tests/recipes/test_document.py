@@ -278,7 +278,7 @@ def test_a_recipe_of_version_0_1_is_refused_by_name_with_what_to_do(tmp_path):
     path.write_text(to_yaml(old))
     refused(
         lambda: read_recipe(path),
-        rf"old.yaml: the recipe '{RECIPE.name}' was written by ltzoo 0.1, .* `ltzoo show {RECIPE.name}` prints",
+        rf"old.yaml: the recipe '{RECIPE.name}' was written by ltzoo 0.1, .* `ltzoo show {RECIPE.name}`, or use",
     )
 
 
