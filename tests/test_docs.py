@@ -75,7 +75,7 @@ def test_without_the_module_there_is_no_such_recipe(capsys):
         (
             "from dataclasses import replace\nimport ltzoo\nltzoo.register_recipe(replace(ltzoo.get_recipe("
             "'resnet20_digitslt_ce_sgd'), name='resnet20_digitslt_mine', batch_size=7))",
-            "contradicts its protocol digits in batch_size; give it a protocol name of its own",
+            "contradicts its protocol digits in batch_size; give it a new protocol name",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_module_that_cannot_be_used_is_one_line(code, found, folder, capsys):
         ),
         (
             ("        return Adjusted", "        return torch.nn.CrossEntropyLoss()\n        return Adjusted"),
-            "the loss 'root_margin' must give one value per image, (2,) for two, not ()",
+            "the loss 'root_margin' must return one value per image, shape (2,) for two images, not ()",
         ),
         (
             ("self.rho * k / 2)", "self.rho * k / 2 - epoch)"),

@@ -1,6 +1,6 @@
-"""Recipes: protocols and the papers' tables as data, and the names composed of them.
+"""Recipes: records of all settings of a training run, composed from protocols, with the papers' tables as data.
 
-A recipe's model is built by `ltzoo.recipes.model`, which is imported by itself since it loads timm.
+`ltzoo.recipes.model`, which builds a recipe's model, is not imported here because it loads timm.
 """
 
 from ltzoo.recipes.citations import CITATIONS

@@ -1,4 +1,4 @@
-"""BibTeX entries of the works that recipes cite, by key."""
+"""BibTeX entries of the publications that recipes cite, by key."""
 
 CITATIONS: dict[str, str] = {
     "rangwani2022": """@inproceedings{rangwani2022escaping,
@@ -108,4 +108,4 @@ METHOD_CITATIONS: dict[str, str] = {
     "crt": "kang2020",
     "focalsam": "li2025",
 }
-"""The work that defines each loss, rule or perturbation, by its word in a recipe's name; CE and SGD have none."""
+"""The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""

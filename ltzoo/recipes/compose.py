@@ -1,4 +1,4 @@
-"""Names and recipes: protocol x benchmark x loss x rule x perturbation."""
+"""Composes recipes and their names from a protocol, architecture, benchmark, loss, rule and perturbation."""
 
 import re
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ ARCHITECTURES = {
     "resnet34": "resnet34_cifar",
     "resnet50": "resnet50",
 }
-"""An architecture's word in a recipe's name to its name in timm."""
+"""The architecture's word in a recipe's name, mapped to its name in timm."""
 
 _WITH_COSINE = {"resnet50": "resnet50_cosine"}
-"""The same with a cosine classifier, where that is another name: timm's own architectures have none."""
+"""The same for a cosine classifier, if its name differs: timm's own architectures have no cosine classifier."""
 
 _RADII = {
     "sam": ("rho",),
@@ -35,19 +35,20 @@ _RADII = {
     "focalsam": ("rho",),
     "pgd": ("rho",),
 }
-"""A perturbation's word to the radii that can follow it in a name, two digits each."""
+"""The perturbation's word, mapped to the radii that can follow it in a name with two digits each."""
 
 
 def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbation: str, protocol: Protocol) -> Recipe:
     """Compose a recipe; its name follows from the parts.
 
     Args:
-        architecture: as in a recipe's name, a key of `ARCHITECTURES`.
+        architecture: a key of `ARCHITECTURES`.
         benchmark: name of the benchmark.
-        loss: `ce`, `ldam`, `la`, `vs`, ...
-        rule: re-weighting, `none` or a key of the protocol's rules.
-        perturbation: `sgd`, `sam`, ...; radii other than the protocol's own follow in hundredths (`ssesam0505`).
-        protocol: everything else.
+        loss: the loss's word: `ce`, `ldam`, `la`, `vs`, ...
+        rule: the re-weighting rule: `none` or a key of the protocol's rules.
+        perturbation: the perturbation's word: `sgd`, `sam`, ...; radii that differ from the protocol's are appended in
+            hundredths (`ssesam0505`).
+        protocol: gives all other settings.
 
     Raises:
         ValueError: the protocol lacks one of the parts.
@@ -59,7 +60,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     moved = _with_radii(_part(base, word, protocol), digits)
     ours = tuple(key for open in protocol.ours if open.applies(benchmark, loss_and_rule, word) for key in open.fields)
     if digits:
-        # The name gives them: nothing about them is left open.
+        # Radii in the name are given by the caller, and not chosen by us.
         ours = tuple(key for key in ours if key.removeprefix("perturbation.") not in _RADII[word])
     head = protocol.heads.get(loss, LinearHead())
     names = ARCHITECTURES | (_WITH_COSINE if head.name == "cosine" else {})
@@ -76,7 +77,8 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         loss=_part(_part(protocol.losses, data_set, protocol), loss, protocol),
         reweighting=NoReweighting() if rule == "none" else _part(protocol.rules, rule, protocol),
         start=Fresh(),
-        # Noise, which does not depend on the counts, has no pass at w that could keep the running statistics clean.
+        # Perturbations by noise have no pass at w, so the running statistics cannot come from it alone. Whether it is
+        # noise does not depend on the class counts.
         trainable=Trainable("all", "clean" if moved.table((2, 1)).direction == "gradient" else "all"),
         head=head,
         sampler=InstanceSampler(),
@@ -97,14 +99,14 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
 def compose_second_stage(
     architecture: str, benchmark: str, method: str, perturbation: str, protocol: Protocol
 ) -> Recipe:
-    """Compose a second stage; its name has the perturbation of its first.
+    """Compose the recipe of a second stage; its name has the perturbation of the first stage.
 
     Args:
-        architecture: as in a recipe's name, a key of `ARCHITECTURES`.
+        architecture: a key of `ARCHITECTURES`.
         benchmark: name of the benchmark.
-        method: a key of the protocol's second stages, `crt`.
-        perturbation: the first stage's, see `compose`.
-        protocol: everything else.
+        method: a key of the protocol's second stages, such as `crt`.
+        perturbation: the perturbation's word of the first stage, see `compose`.
+        protocol: gives all other settings.
 
     Raises:
         ValueError: the protocol lacks one of the parts.

@@ -1,6 +1,7 @@
 """Recipes as documents: to dictionaries and YAML and back, with every field checked against its type."""
 
 import copy
+import difflib
 import math
 import types
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ _IDENTITY = ("name", "protocol", "source", "published")
 """Fields that identify a recipe; `override` refuses them."""
 
 _COMPUTING = "precision"
-"""The field that each run chooses for itself and records beside its figures; it is not an override."""
+"""Each run chooses this field itself and records it beside its figures; a change of it is not an override."""
 
 _YAML_FAULTS = (yaml.YAMLError, ValueError, AttributeError, RecursionError)
 """What PyYAML raises; for an impossible date or tag it is not a YAMLError."""
@@ -67,8 +68,8 @@ def recipe_from_dict(document: Mapping[str, Any]) -> Recipe:
     if isinstance(document, Mapping) and "classifier" in document and "head" not in document:
         name = document.get("name")
         raise InputError(
-            f"the recipe {name!r} was written by ltzoo 0.1, whose form is no longer read; copy its settings into what "
-            f"`ltzoo show {name}` prints, or use ltzoo 0.1"
+            f"the recipe {name!r} was written by ltzoo 0.1, and this version cannot read its format; copy its settings "
+            f"into the output of `ltzoo show {name}`, or use ltzoo 0.1"
         )
     try:
         return _record(Recipe, document, "")
@@ -182,7 +183,7 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, *_YAML_FAULTS) as error:
         raise InputError(f"{path} cannot be read as a recipe: {' '.join(str(error).split())[:160]}") from error
     if not isinstance(document, dict):
-        raise InputError(f"{path} holds no recipe: it must be a mapping, as `ltzoo show NAME` prints it")
+        raise InputError(f"{path} is not a recipe: it must be a mapping, as `ltzoo show NAME` prints it")
     # A run adds these keys to its recipe.yaml; they describe the run, not the recipe.
     recipe_part = {key: value for key, value in document.items() if key not in ("overrides", "run")}
     try:
@@ -203,11 +204,11 @@ def parse_setting(text: str, flag: str = "--set") -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not key or not equals:
-        raise InputError(f"{flag} wants key=value, as in {flag} optimizer.lr=0.05, not {text!r}")
+        raise InputError(f"{flag} must be key=value, as in {flag} optimizer.lr=0.05, not {text!r}")
     try:
         return key, yaml.safe_load(value)
     except _YAML_FAULTS as error:
-        raise InputError(f"{flag} {key}: {value!r} is not a value ({' '.join(str(error).split())[:80]})") from error
+        raise InputError(f"{flag} {key}: {value!r} is not YAML ({' '.join(str(error).split())[:80]})") from error
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -224,13 +225,14 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     for key, value in settings.items():
         *parents, last = key.split(".")
         if key.split(".")[0] in _IDENTITY:
-            raise InputError(f"{key} identifies the recipe and cannot be set; write a recipe of your own instead")
+            raise InputError(f"{key} identifies the recipe and cannot be set; register a custom recipe instead")
         place: Any = document
         for parent in parents:
             place = _by_key(place).get(parent)
         if last not in _by_key(place):
-            known = ", ".join(k for k in flatten(recipe_to_dict(recipe)) if k.split(".")[0] not in _IDENTITY)
-            raise InputError(f"unknown key {key}; there are {known}")
+            known = [k for k in flatten(recipe_to_dict(recipe)) if k.split(".")[0] not in _IDENTITY]
+            near = ", ".join(difflib.get_close_matches(key, known, n=3, cutoff=0))
+            raise InputError(f"unknown key {key}; the nearest are {near}; `ltzoo show {recipe.name}` prints all keys")
         place[int(last) if isinstance(place, list) else last] = copy.deepcopy(value)
     return _record(Recipe, document, "")
 

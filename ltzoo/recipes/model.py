@@ -1,4 +1,4 @@
-"""A recipe's model with fresh weights, and how images in files reach it."""
+"""Builds a recipe's model with fresh weights, and determines image size and normalisation for images in files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +15,11 @@ from ltzoo.recipes.recipe import Recipe
 
 
 def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> ModelInput:
-    """Return how images in files reach a recipe's model: its `input`, and timm's settings where that is None.
+    """Return image size, normalisation, crop and interpolation: the recipe's `input`, else timm's settings.
 
     Args:
         recipe: a recipe on images in files.
-        cfg: the `pretrained_cfg` of the weights that training starts from; that of the architecture unless given.
+        cfg: the `pretrained_cfg` of the weights that training starts from; None for that of the architecture.
 
     Raises:
         InputError: timm does not know the architecture, or its images are not RGB.
@@ -27,7 +27,10 @@ def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> ModelInput:
     found = dict(cfg) if cfg is not None else _cfg(recipe).to_dict()
     channels, size, _ = found["input_size"]
     if channels != 3:
-        raise InputError(f"{recipe.architecture} takes images of {channels} channels; those in files are read as RGB")
+        raise InputError(
+            f"{recipe.architecture} needs images with {channels} channels, but image files are read as RGB; choose "
+            "another architecture"
+        )
     asked = recipe.input
     if asked is None:
         raise ValueError(f"{recipe.name} reads no files")
@@ -52,7 +55,7 @@ def model_arguments(recipe: Recipe, data_set: DataSet | None = None) -> dict[str
     if recipe.head.name != "linear":
         arguments["classifier"] = recipe.head.name
     cfg = _cfg(recipe)
-    # Such a model, for example a ViT, has weights for each position in the image.
+    # A model with a fixed input size, such as a ViT, has weights for each position in the image.
     if cfg.fixed_input_size and cfg.input_size[-1] != data_set.image_size:
         arguments["img_size"] = data_set.image_size
     return arguments
@@ -112,13 +115,13 @@ def _cfg(recipe: Recipe) -> PretrainedCfg:
         cfg = None
     if cfg is None:
         tagged = timm.list_pretrained(f"{name.split('.')[0]}.*")
-        there = f"there are {', '.join(tagged[:5])}" if tagged else "leave the tag out"
+        there = f"choose one of {', '.join(tagged[:5])}" if tagged else "leave the tag out"
         raise InputError(f"architecture {name!r} has a tag that timm does not know; {there}")
     return cfg
 
 
 def _foreseen(recipe: Recipe, num_classes: int | None) -> DataSet:
-    """Describe a benchmark in files before any file is opened."""
+    """Describe the data set of a benchmark in files without opening any file."""
     natural = NATURAL_BENCHMARKS[recipe.benchmark]
     classes = natural.num_classes or num_classes
     if not classes:

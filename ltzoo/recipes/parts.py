@@ -1,4 +1,4 @@
-"""Records that a recipe is made of: where training begins, what it moves, the head, optimizer, schedule and input."""
+"""Parts of a recipe: initial weights, trainable weights, head, optimizer, learning-rate schedule, image input."""
 
 import math
 from abc import ABC
@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True)
 class Start(ABC):
-    """Where training begins.
+    """The weights that training starts from.
 
     Attributes:
-        name: the word that stands for it in a recipe.
+        name: its name in a recipe.
     """
 
     name: ClassVar[str]
@@ -36,9 +36,10 @@ class Weights(Start):
     """Weights from a file or a checkpoint.
 
     Attributes:
-        of: a file of weights, or a checkpoint as `ltzoo.create_model` names it.
-        head: the checkpoint's classifier is `kept`, or the classifier is `fresh`; None: kept where the checkpoint was
-            trained on the same classes. A file's is never kept, since it does not name its classes.
+        of: a file of weights, or the name of a checkpoint as for `ltzoo.create_model`.
+        head: whether the checkpoint's classifier is `kept`, or the classifier is `fresh`; None: kept if the checkpoint
+            was trained on the same classes. The classifier of a file is never kept, since a file does not name its
+            classes.
     """
 
     of: str
@@ -52,7 +53,7 @@ class FirstStage(Start):
 
     Attributes:
         recipe: name of the first stage's recipe.
-        head: the first stage's classifier is `kept`, or the classifier is `fresh`.
+        head: whether the first stage's classifier is `kept`, or the classifier is `fresh`.
     """
 
     recipe: str
@@ -65,13 +66,13 @@ STARTS: dict[str, type[Start]] = {kind.name: kind for kind in (Fresh, Pretrained
 
 @dataclass(frozen=True)
 class Trainable:
-    """Which weights move, and what BatchNorm does.
+    """Which weights are trained, and how BatchNorm's running statistics are updated.
 
     Attributes:
-        weights: `all`, or those of the `head` alone.
-        batchnorm: which forward passes update the running statistics, also those of weights that do not move: `clean`,
-            the one at w; `all`, each; `frozen`, none: images are normalised by the statistics that training begins
-            with, and all layers below a `head` that is trained alone are in evaluation mode.
+        weights: `all`, or only those of the `head`.
+        batchnorm: which forward passes update the running statistics, also in layers with frozen weights: `clean`, only
+            the pass at w; `all`, every pass; `frozen`, none. With `frozen`, training normalises by the initial
+            statistics, and with `weights: head` all layers below the head are in evaluation mode.
     """
 
     weights: Literal["all", "head"] = "all"
@@ -80,10 +81,10 @@ class Trainable:
 
 @dataclass(frozen=True)
 class Head(ABC):
-    """How features become logits.
+    """The classifier, which computes logits from features.
 
     Attributes:
-        name: the word that stands for it in a recipe.
+        name: its name in a recipe.
     """
 
     name: ClassVar[str]
@@ -113,14 +114,14 @@ class Optimizer:
     Attributes:
         lr: learning rate.
         momentum: momentum, without dampening; AdamW's first beta.
-        weight_decay: L2 penalty; AdamW's is decoupled.
-        nesterov: Nesterov's momentum.
-        clip_grad: the largest L2 norm of the gradient that the step is taken with, over all parameters; None: no limit.
+        weight_decay: L2 penalty; decoupled with AdamW.
+        nesterov: whether to use Nesterov momentum.
+        clip_grad: the gradient's L2 norm over all parameters is clipped to this value; None: no clipping.
         kind: `sgd` or `adamw`.
         beta2: AdamW's second beta.
-        decay_vectors: whether biases and the weights of norms decay too; timm leaves them out.
-        layer_decay: what the learning rate is multiplied by from each group of layers to the one below it, as timm
-            groups them; None: one rate for all.
+        decay_vectors: whether weight decay applies to biases and the weights of norms; in timm it does not.
+        layer_decay: factor of the learning rate from each of timm's groups of layers to the one below it; None: the
+            same rate for all layers.
     """
 
     lr: float
@@ -139,13 +140,13 @@ class Optimizer:
         if self.momentum < 0 or self.weight_decay < 0:
             raise ValueError(f"momentum and weight_decay must not be below 0: {self.momentum}, {self.weight_decay}")
         if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov wants a momentum above 0")
+            raise ValueError("nesterov needs a momentum above 0")
         if self.clip_grad is not None and self.clip_grad <= 0:
             raise ValueError(f"clip_grad must be above 0, not {self.clip_grad}")
         if self.kind == "adamw" and (self.nesterov or self.momentum >= 1 or not 0 <= self.beta2 < 1):
-            raise ValueError("adamw wants momentum and beta2 in [0, 1), and no nesterov")
+            raise ValueError("adamw needs momentum and beta2 in [0, 1), and nesterov false")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
-            raise ValueError(f"layer_decay must lie above 0 and up to 1, not {self.layer_decay}")
+            raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,11 @@ class Schedule:
     """The learning rate over the epochs: linear warm-up, then steps or a cosine.
 
     Attributes:
-        epochs: T.
-        warmup_epochs: epoch e < warmup_epochs has lr * (e + 1) / warmup_epochs.
-        milestones: epochs, from 0, at which the factor changes; none with a cosine.
-        factors: what lr is multiplied by from each milestone on (not cumulative).
-        decay: "steps", or "cosine": epoch e has lr * (1 + cos(pi * e / T)) / 2.
+        epochs: number of epochs, T.
+        warmup_epochs: epoch e < warmup_epochs has the rate lr * (e + 1) / warmup_epochs.
+        milestones: epochs, from 0, at which the factor changes; empty with a cosine.
+        factors: the factor of lr from each milestone on (not cumulative).
+        decay: "steps", or "cosine": epoch e has the rate lr * (1 + cos(pi * e / T)) / 2.
     """
 
     epochs: int
@@ -173,17 +174,18 @@ class Schedule:
             raise ValueError(f"warmup_epochs must be at least 0, not {self.warmup_epochs}")
         if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
             raise ValueError(
-                f"milestones must not fall and have a factor each, not {list(self.milestones)} and {list(self.factors)}"
+                "milestones must be in ascending order, with one factor each, not "
+                f"{list(self.milestones)} and {list(self.factors)}"
             )
         if any(milestone < 0 for milestone in self.milestones) or any(factor < 0 for factor in self.factors):
             raise ValueError(
                 f"milestones and factors must not be below 0: {list(self.milestones)} and {list(self.factors)}"
             )
         if self.decay == "cosine" and self.milestones:
-            raise ValueError(f"milestones belong to steps, a cosine has none, not {list(self.milestones)}")
+            raise ValueError(f"milestones must be empty with the decay cosine, not {list(self.milestones)}")
 
     def factor(self, epoch: int) -> float:
-        """Compute what the learning rate is multiplied by in an epoch, from 0."""
+        """Compute the factor of the learning rate in an epoch, from 0."""
         if epoch < self.warmup_epochs:
             return (epoch + 1) / self.warmup_epochs
         if self.decay == "cosine":
@@ -194,16 +196,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Input:
-    """How a file's image reaches the model; None is what the model's `pretrained_cfg` says, as in timm.
+    """How images in files are preprocessed; None: the value of the model's `pretrained_cfg`, as in timm.
 
     Attributes:
         size: height and width in pixels.
         mean: of each channel, see `ltzoo.data.DataSet`.
         std: of each channel.
-        crop_pct: the share of the shorter side that is kept of a test image.
+        crop_pct: the share of a test image's shorter side that the centre crop keeps.
         interpolation: how images are resized.
-        shorter_side: pixels that each image's shorter side is brought down to before anything else, where it has more;
-            such images can be kept (`--image-cache`). None: as they are.
+        shorter_side: larger images are first resized so that the shorter side has this number of pixels; the results
+            can be cached (`--image-cache`). None: images are not resized first.
     """
 
     size: int | None = None
@@ -219,10 +221,10 @@ class Input:
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values is not None and len(values) != 3:
-                raise ValueError(f"{name} must be three numbers, one a channel, not {list(values)}")
+                raise ValueError(f"{name} must be three numbers, one per channel, not {list(values)}")
         if self.std is not None and min(self.std) <= 0:
             raise ValueError(f"std must be above 0, not {list(self.std)}")
         if self.crop_pct is not None and not 0 < self.crop_pct <= 1:
-            raise ValueError(f"crop_pct must lie above 0 and up to 1, not {self.crop_pct}")
+            raise ValueError(f"crop_pct must be above 0 and at most 1, not {self.crop_pct}")
         if self.shorter_side is not None and self.shorter_side < 1:
             raise ValueError(f"shorter_side must be at least 1, not {self.shorter_side}")

@@ -1,6 +1,6 @@
-"""The papers' tables: what they printed, row by row, in their own order of columns.
+"""The papers' tables: published accuracies, row by row, in the papers' order of columns.
 
-Rows that Rangwani 2022 (Table 3) and Lyu 2025 (Table 2) quote from other papers are left out: they stand on other
+Rows that Rangwani 2022 (Table 3) and Lyu 2025 (Table 2) quote from other papers are left out, because those used other
 networks and schedules.
 """
 

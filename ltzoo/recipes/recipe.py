@@ -1,4 +1,4 @@
-"""The recipe: a frozen record of everything that a training run does."""
+"""The recipe: a frozen record of all settings of a training run that affect its figures."""
 
 import re
 from collections.abc import Sequence
@@ -22,16 +22,17 @@ from ltzoo.recipes.parts import Head, Input, Optimizer, Schedule, Start, Trainab
 from ltzoo.sharpness import Ascent, Perturbation
 
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
-"""A name becomes a folder's, so it holds nothing that a path could mean something by."""
+"""A recipe's name is also the name of a folder, so it has no characters with a meaning in paths."""
 
 
 @dataclass(frozen=True)
 class PaperRule:
-    """How a paper selects and measures. Ours is always the last epoch without test-time augmentation.
+    """How a paper selects and measures an epoch. ltzoo measures the last epoch, without test-time augmentation.
 
     Attributes:
-        interval: epochs from one look at the test set to the next; the best of those epochs is taken.
-        flip: the figure averages the logits of each image and of its mirror image; the selection does not.
+        interval: the paper evaluates on the test set every so many epochs, and reports the best of these epochs.
+        flip: whether the reported figure averages the logits of each image and its mirror image; the selection of the
+            epoch does not.
     """
 
     interval: int
@@ -44,12 +45,12 @@ class PaperRule:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracies in per cent; None for what a paper does not print.
+    """Accuracies in per cent; None if a paper does not print the value.
 
     Attributes:
         overall: of all test images.
         head: of the head group.
-        mid: of the mid group, which the step profile lacks.
+        mid: of the mid group; the step profile has none.
         tail: of the tail group.
     """
 
@@ -61,15 +62,15 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Published:
-    """A figure that a paper printed.
+    """Accuracies that a paper published.
 
     Attributes:
-        paper: its key in `ltzoo.recipes.citations`, `rangwani2022` for instance.
-        table: the table or figure in it.
-        row: the row in the table.
-        mean: the accuracies.
-        std: their standard deviations over the seeds, None where the paper prints none.
-        n: number of seeds, None where the paper does not say.
+        paper: key of the paper in `ltzoo.recipes.citations`, such as `rangwani2022`.
+        table: the table or figure in the paper.
+        row: the row of the table.
+        mean: the accuracies, means over the seeds.
+        std: their standard deviations over the seeds; None if the paper prints none.
+        n: number of seeds; None if the paper does not give it.
     """
 
     paper: str
@@ -85,10 +86,10 @@ class Source:
     """Where a recipe comes from.
 
     Attributes:
-        paper: key of the paper whose settings it follows, `rangwani2022` for instance; `ltzoo` where it is our own.
-        cites: keys of the works it rests on, see `ltzoo.recipes.citations`.
-        ours: fields whose value no paper gives for this network and benchmark, or in which the recipe leaves the paper
-            (`trainable.batchnorm`); the rest of it is the paper's.
+        paper: key of the paper that the settings come from, such as `rangwani2022`; `ltzoo` for our own recipes.
+        cites: keys of the publications that it is based on, see `ltzoo.recipes.citations`.
+        ours: fields with a value that no paper gives for this network and benchmark, or in which the recipe differs
+            from the paper (`trainable.batchnorm`); all other settings are the paper's.
     """
 
     paper: str
@@ -98,40 +99,40 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An architecture, a benchmark and how to train the one on the other.
+    """An architecture, a benchmark, and all settings of training the one on the other.
 
-    Seven parts tell methods apart: start, trainable, head, sampler, views, loss and perturbation.
+    Methods differ in seven parts: start, trainable, head, sampler, views, loss and perturbation.
 
     Attributes:
-        name: `ARCH_BENCHMARK_METHOD_PERTURBATION`; METHOD is `LOSS[_RULE]`, or a method's own word.
-        architecture: a name that `timm.create_model` knows.
+        name: `ARCH_BENCHMARK_METHOD_PERTURBATION`; METHOD is `LOSS[_RULE]`, or the name of a method such as `crt`.
+        architecture: a name known to `timm.create_model`.
         benchmark: name of the benchmark.
-        protocol: the family of recipes that it belongs to.
-        subset: the rule that chooses the training images; `imported` where a file names them; `whole` where the images
-            lie in files, and each of the training split is taken.
-        start: where training begins.
-        trainable: which weights move, and what BatchNorm does.
-        head: how features become logits.
+        protocol: name of the protocol, whose settings several recipes share.
+        subset: the rule that chooses the training images; `imported` if a file lists them; `whole` for benchmarks of
+            image files, which use all images of the training split.
+        start: the weights that training starts from.
+        trainable: which weights are trained, and how BatchNorm's statistics are updated.
+        head: the classifier.
         sampler: which images make an epoch, and in which order.
-        views: how an image is drawn, once for each view that the loss takes.
-        loss: outputs and targets to one value per image.
-        perturbation: where the gradient is taken: it fills the table of the step.
+        views: how an image is augmented, once for each view that the loss needs.
+        loss: maps outputs and targets to one value per image.
+        perturbation: the points at which gradients are computed; it fills the table of the step.
         reweighting: class weights over the epochs.
-        ascent: whose gradient the perturbation follows, see `perturbed_backward`: with `averaged` the number of
-            processes and of micro-batches changes what BatchNorm sees and, with mixup or CutMix, which images are
-            mixed, but nothing else.
+        ascent: which gradient the perturbation follows, see `perturbed_backward`. With `averaged`, the number of
+            processes and of micro-batches affects only BatchNorm and, with mixup or CutMix, which images are mixed.
         optimizer: the base optimizer.
-        ema_decay: decay, a step, of the moving average of the weights that is evaluated and kept in the place of the
-            weights; None: the weights themselves.
+        ema_decay: decay per step of a moving average of the weights, which is evaluated and saved instead of the
+            weights; None: no moving average.
         schedule: epochs and learning rate.
-        batch_size: images a step, over all processes.
-        micro_batches: parts of a process's batch that run one after the other.
-        input: how images reach the model where they lie in files; None where the data set says.
-        precision: of the forward passes; weights stay float32. `tf32` is for matrix products and convolutions on CUDA.
-        groups: the rule of the groups that accuracy is reported on.
-        paper_rule: how the paper selects and measures.
-        source: where it comes from.
-        published: what papers printed for it.
+        batch_size: images per step, over all processes.
+        micro_batches: number of parts of each process's batch that are computed one after the other.
+        input: how images in files are preprocessed; None for data sets in memory.
+        precision: precision of the forward passes; weights are float32. `tf32` applies to matrix products and
+            convolutions on CUDA.
+        groups: the grouping rule that accuracy is reported by.
+        paper_rule: how the paper selects and measures an epoch.
+        source: the papers that it comes from.
+        published: the accuracies that papers published for it.
     """
 
     name: str
@@ -169,53 +170,56 @@ class Recipe:
         else:
             make_groups(self.groups, self.data)
         if (self.input is not None) != self.natural:
-            wanted = "give it one" if self.natural else "set it to null"
-            raise ValueError(f"input says how a file's image reaches the model; for {self.benchmark}, {wanted}")
+            wanted = "is needed" if self.natural else "must be null"
+            raise ValueError(f"input describes how image files are preprocessed; for {self.benchmark} it {wanted}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
         if not 1 <= self.micro_batches <= self.batch_size:
-            raise ValueError(f"micro_batches must be from 1 to the batch size, not {self.micro_batches}")
+            raise ValueError(f"micro_batches must be between 1 and batch_size, not {self.micro_batches}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie between 0 and 1, not {self.ema_decay}")
-        # Which noise there is does not depend on the counts.
+            raise ValueError(f"ema_decay must be between 0 and 1, not {self.ema_decay}")
+        # Whether the perturbation is noise does not depend on the class counts.
         table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
         if table.direction != "gradient" and self.trainable.batchnorm == "clean":
             raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
         if len(self.views) != self.loss.views:
             raise ValueError(
-                f"views: the loss {self.loss.name} takes {self.loss.views} per image, not {len(self.views)}"
+                f"views: the loss {self.loss.name} needs {self.loss.views} per image, not {len(self.views)}"
             )
         if self.loss.ties_images and self.micro_batches > 1:
             raise ValueError(f"the loss {self.loss.name} compares the images of a batch; set micro_batches to 1")
         if self.optimizer.layer_decay is not None and self.trainable.weights == "head":
-            raise ValueError("layer_decay is of layers below the head, which trainable.weights: head does not move")
+            raise ValueError(
+                "layer_decay has no effect with trainable.weights: head, which freezes the layers below the head; "
+                "set it to null"
+            )
 
     @property
     def natural(self) -> bool:
-        """Whether the images lie in files, with whatever class counts they have."""
+        """Whether the images are in files, so that the class counts are those of the files."""
         return self.benchmark in NATURAL_BENCHMARKS
 
     @property
     def augmentation(self) -> Augmentation:
-        """How an image is drawn for its first view, the one that the classifier is trained on."""
+        """The augmentation of the first view, which the classifier is trained on."""
         return self.views[0]
 
     @property
     def data(self) -> Benchmark:
-        """The benchmark itself.
+        """The benchmark.
 
         Raises:
-            InputError: its class counts come with its files.
+            InputError: its class counts are known only from its files.
         """
         return get_benchmark(self.benchmark)
 
     def with_epochs(self, epochs: int) -> "Recipe":
-        """Shorten or lengthen the training; warm-up, drops, DRW and radii scale by epochs / T, rounded down.
+        """Change the number of epochs; warm-up, milestones, DRW and radii scale by epochs / T, rounded down.
 
-        SSE-SAM's gamma is a share of the epochs, so its stage scales by itself.
+        SSE-SAM's gamma is a share of the epochs, so its stages scale without a change.
 
         Args:
-            epochs: the new T, at least 1.
+            epochs: the new number of epochs, at least 1.
         """
         old = self.schedule
         schedule = replace(

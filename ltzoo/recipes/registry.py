@@ -1,4 +1,4 @@
-"""Recipes by name: registered, listed, looked up. Those that come with the package are registered on import."""
+"""Registry of recipes: register, list and look up by name. The shipped recipes are registered on import."""
 
 import difflib
 import fnmatch
@@ -28,7 +28,7 @@ def register_recipe(recipe: Recipe) -> None:
     if wrong:
         raise InputError(
             f"the recipe {recipe.name!r} contradicts its protocol {recipe.protocol} in {', '.join(wrong)}; "
-            "give it a protocol name of its own"
+            "give it a new protocol name"
         )
     RECIPES[recipe.name] = recipe
 

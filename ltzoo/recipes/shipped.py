@@ -1,4 +1,4 @@
-"""The recipes that come with the package: every cell of the papers' tables, and what lies between them."""
+"""The shipped recipes: every cell of the papers' tables, and further combinations of their parts."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -8,7 +8,7 @@ from ltzoo.recipes.protocols import DIGITS, FINE_TUNING, LYU2025_CIFAR, RANGWANI
 from ltzoo.recipes.recipe import Recipe
 
 _FACTORS = ("", "10", "50", "200")
-"""Imbalance factors of the long-tailed CIFARs as their names say them; nothing is 100."""
+"""Imbalance factors in the names of the long-tailed CIFAR benchmarks; no number means 100."""
 
 _LONG_TAILED = tuple(f"{data_set}lt{factor}" for factor in _FACTORS for data_set in ("cifar10", "cifar100"))
 _RANGWANI_PERTURBATIONS = ("sgd", "sam", "imbsam", "ssesam")

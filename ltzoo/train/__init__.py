@@ -1,4 +1,4 @@
-"""Training: a recipe becomes a run folder with its checkpoint, figures and pictures."""
+"""Training: trains a recipe and writes a run folder with checkpoint, figures and plots."""
 
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.run_folder import RunFolder

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: of the last epoch, with figures; and of epochs on the way, without."""
+"""The checkpoints of a run: the final one, with figures, and those of intermediate epochs, without figures."""
 
 import json
 import math
@@ -24,14 +24,14 @@ from ltzoo.train.state import read_tensors
 
 
 def check_saved_epochs(epochs: Sequence[int], recipe: Recipe) -> None:
-    """Check that a recipe has the epochs whose checkpoints are to be saved.
+    """Check the epochs that `--save-epochs` names.
 
     Args:
-        epochs: epochs, from 1.
-        recipe: what is trained.
+        epochs: epochs after which a checkpoint is to be saved, from 1.
+        recipe: the recipe to train.
 
     Raises:
-        InputError: the recipe is shorter, or an epoch is named twice.
+        InputError: the recipe has fewer epochs, or an epoch is named twice.
     """
     last = recipe.schedule.epochs
     for epoch in epochs:
@@ -42,13 +42,13 @@ def check_saved_epochs(epochs: Sequence[int], recipe: Recipe) -> None:
 
 
 def check_not_missed(folder: RunFolder, epochs: Sequence[int], recipe: Recipe, current: int) -> None:
-    """Check that the epochs to save are saved, or still can be.
+    """Check that the checkpoints of the given epochs exist, or can still be saved.
 
     Args:
-        folder: the run that is resumed.
-        epochs: epochs, from 1.
-        recipe: what is trained.
-        current: the first epoch whose weights are at hand or still to come.
+        folder: the folder of the resumed run.
+        epochs: epochs after which a checkpoint is to be saved, from 1.
+        recipe: the recipe.
+        current: the first epoch, from 1, whose checkpoint can still be saved.
 
     Raises:
         InputError: training has passed an epoch without saving it.
@@ -57,24 +57,24 @@ def check_not_missed(folder: RunFolder, epochs: Sequence[int], recipe: Recipe, c
     missed = [epoch for epoch in epochs if epoch < current and not folder.saved_epoch(epoch, last).exists()]
     if missed:
         raise InputError(
-            f"the run in {folder.path} has passed epoch {', '.join(map(str, missed))} without saving it; "
+            f"the run in {folder.path} has already passed epoch {', '.join(map(str, missed))} without saving it; "
             "leave it out of --save-epochs, or name another --output"
         )
 
 
 def save_epoch(folder: RunFolder, record: RunRecord, weights: Mapping[str, Tensor], epoch: int) -> None:
-    """Write an epoch's checkpoint, in float32 and without figures; an existing one stays as it is.
+    """Write the checkpoint of an intermediate epoch, in float32 and without figures; an existing one is kept.
 
     Args:
         folder: the run folder.
-        record: what the run's files say of it.
+        record: the run's record.
         weights: the state dict after the epoch.
         epoch: from 1.
     """
     path = folder.saved_epoch(epoch, record.recipe.schedule.epochs)
     if path.exists():
         return
-    # Building a model draws random numbers, which must not shift those of the training.
+    # Building a model draws random numbers; training must draw the same numbers with and without it.
     with torch.random.fork_rng(devices=[]), checkpoints.new_checkpoint(path) as fresh:
         data_set = record.benchmark.data_set
         model = build_model(record.recipe, data_set=data_set)
@@ -89,11 +89,11 @@ class Evaluation:
     """Measures checkpoints of a run on its test or held-out images, each epoch once.
 
     Attributes:
-        record: recipe, benchmark and groups.
-        images: what is measured.
+        record: the run's record.
+        images: the test images, or the held-out ones.
         device: where to compute.
-        workers: processes that decode images.
-        measured: figures so far, by epoch and test-time flip.
+        workers: worker processes that decode images.
+        measured: the figures measured so far, by epoch and test-time flip.
     """
 
     record: RunRecord
@@ -106,9 +106,9 @@ class Evaluation:
         """Measure a model in float32, unless that epoch was measured before.
 
         Args:
-            model: with the epoch's weights.
+            model: the model with the epoch's weights.
             epoch: from 0.
-            rule: what the figures are called.
+            rule: which epoch was selected and how, stored with the figures.
             flip: average the logits of each image and its mirror image.
         """
         if (epoch, flip) not in self.measured:
@@ -123,13 +123,13 @@ class Evaluation:
 def write_final_checkpoint(
     folder: RunFolder, weights: Mapping[str, Tensor], history: Sequence[Row], evaluation: Evaluation
 ) -> None:
-    """Write `checkpoint/` and then `metrics.json`, whose presence says that the run is finished.
+    """Write `checkpoint/` and then `metrics.json`, which marks the run as finished.
 
     Args:
         folder: the run folder.
-        weights: the last epoch's state dict.
+        weights: the state dict of the last epoch.
         history: rows of `summary.csv`.
-        evaluation: measures the weights as they are written.
+        evaluation: measures the weights in the form in which they are written.
     """
     record = evaluation.record
     recipe, origin = record.recipe, record.origin() | {"overrides": dict(record.overrides)}
@@ -155,7 +155,7 @@ def write_final_checkpoint(
 
 
 def _description(record: RunRecord, **more: Any) -> dict[str, Any]:
-    """Describe a run's weights for `config.json`: `metrics` of the last epoch's, `epoch` of others."""
+    """Describe a run's weights for `config.json`; the final checkpoint adds `metrics`, the others `epoch`."""
     recipe, benchmark = record.recipe, record.benchmark
     groups = make_groups(recipe.groups, benchmark)
     return {
@@ -172,7 +172,7 @@ def _description(record: RunRecord, **more: Any) -> dict[str, Any]:
 
 
 def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Figures:
-    """Write the last epoch's weights in half precision if no class's accuracy changes with it, else in float32."""
+    """Write the last epoch's weights in float16 if that changes the accuracy of no class, else in float32."""
     record = evaluation.record
     epoch = record.recipe.schedule.epochs - 1
     arguments = model_arguments(record.recipe, record.benchmark.data_set)
@@ -189,7 +189,7 @@ def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Fig
 
 
 def _selected(folder: RunFolder, model: nn.Module, evaluation: Evaluation) -> dict[str, Any]:
-    """Measure the selected epochs: the most accurate one, and the paper's choice if it has a rule."""
+    """Measure the most accurate epoch and, if the recipe has a paper's rule, the epoch that this rule selects."""
     record = evaluation.record
 
     def figures(selection: str, flip: bool, rule: str) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _selected(folder: RunFolder, model: nn.Module, evaluation: Evaluation) -> di
 
 
 def _rule_in_words(rule: PaperRule, held_out: bool) -> str:
-    """Say how an epoch was selected and measured."""
+    """Describe how an epoch was selected and measured."""
     looked = "looked at every epoch" if rule.interval == 1 else f"looked at every {rule.interval} epochs"
     flipped = ", logits averaged with those of the mirror image" if rule.flip else ""
     return f"best epoch on {'held-out images' if held_out else 'the test set'}, {looked}{flipped}"

@@ -1,4 +1,4 @@
-"""Checks before anything is written: do the parts of a recipe work together, and are its settings plausible?"""
+"""Checks before training: do the parts of a recipe work together, and are its settings plausible?"""
 
 import copy
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ _LARGEST_USUAL_ADAMW_LR = 1e-3
 def check_parts(
     model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_backend: str | None, smallest_batch: int = 2
 ) -> None:
-    """Run a model, a loss and a perturbation once, so that what cannot work is refused before training.
+    """Run model, loss and perturbation once, so that faults are reported before training.
 
     Args:
-        model: the recipe's.
-        recipe: what is to be trained.
+        model: the recipe's model.
+        recipe: the recipe to train.
         benchmark: its images and class counts.
         compile_backend: backend of `torch.compile`, None for eager.
-        smallest_batch: images of the smallest batch of an epoch, for each process.
+        smallest_batch: images per process in the smallest batch of an epoch.
 
     Raises:
-        InputError: the model does not take the benchmark's images, the loss or the perturbation fails, or torch does
+        InputError: the model does not accept the benchmark's images, the loss or the perturbation fails, or torch does
             not know the backend.
     """
     backends = torch.compiler.list_backends(exclude_tags=())
     if compile_backend is not None and compile_backend not in backends:
-        raise InputError(f"torch.compile has no backend {compile_backend!r}; there are {', '.join(backends)}")
+        raise InputError(f"torch.compile has no backend {compile_backend!r}; choose one of {', '.join(backends)}")
     data_set, counts, epochs = benchmark.data_set, benchmark.class_counts, recipe.schedule.epochs
     images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
     targets = torch.zeros(2, dtype=torch.int64)
@@ -43,7 +43,7 @@ def check_parts(
     except Exception as error:  # architectures differ in what they raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{recipe.architecture} does not take images of {tuple(images.shape[1:])}: {reason}"
+            f"{recipe.architecture} does not accept images of shape {tuple(images.shape[1:])}: {reason}"
         ) from error
     one_image = smallest_batch // min(recipe.micro_batches, smallest_batch) == 1
     if one_image and recipe.trainable.batchnorm != "frozen":
@@ -61,32 +61,34 @@ def check_parts(
     except Exception as error:  # a custom loss can raise anything
         raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
     if found != (2,):
-        raise InputError(f"the loss {recipe.loss.name!r} must give one value per image, (2,) for two, not {found}")
+        raise InputError(
+            f"the loss {recipe.loss.name!r} must return one value per image, shape (2,) for two images, not {found}"
+        )
     try:
         for epoch in range(epochs):
             recipe.perturbation.table(counts, epoch, epochs)
             recipe.perturbation.radii(epoch, epochs)
-    except Exception as error:  # and so can a custom perturbation
+    except Exception as error:  # as for custom losses
         found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
         raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
 
 
 def _check_one_image(model: nn.Module, image: Tensor, part: str, flag: str) -> None:
-    """Check that a model can be trained on a single image: BatchNorm has no variance of a single pixel."""
+    """Check that a model can be trained on a batch of one image; BatchNorm cannot if feature maps have one pixel."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             copy.deepcopy(model).train()(image)
     except ValueError as error:
         raise InputError(
-            f"{part} has one image, and the model cannot be trained on one ({error}); choose another --{flag}"
+            f"{part} has a single image, and the model cannot be trained on one ({error}); choose another --{flag}"
         ) from error
 
 
 def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
-    """List settings that are probably a mistake, one line each; the recipe is trained all the same.
+    """List settings that are probably a mistake, one line each; they do not stop the training.
 
     Args:
-        recipe: what is to be trained.
+        recipe: the recipe to train.
         class_counts: (C,) training images of each class.
     """
     found = []
@@ -94,18 +96,20 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
     frozen += ["BatchNorm's statistics"] if recipe.trainable.batchnorm == "frozen" else []
     if frozen and recipe.start == Fresh():
         found.append(
-            f"{' and '.join(frozen)} keep their fresh values; to start from trained weights, add --pretrained or "
-            "--initial-checkpoint"
+            f"{' and '.join(frozen)} will keep their initial values; to start from trained weights, add --pretrained "
+            "or --initial-checkpoint"
         )
     if recipe.optimizer.kind == "adamw" and recipe.optimizer.lr > _LARGEST_USUAL_ADAMW_LR:
-        found.append(f"a learning rate of {recipe.optimizer.lr} suits SGD; adamw needs less, such as --lr 1e-4")
+        found.append(
+            f"a learning rate of {recipe.optimizer.lr} is large for adamw; try a smaller one, such as --lr 1e-4"
+        )
     eta = getattr(recipe.perturbation, "eta", None)
     if eta is not None:
         tail = int(tail_partition(torch.tensor(class_counts), eta).sum())
         if tail in (0, len(class_counts)):
-            which = "no class is tail" if tail == 0 else "every class is tail"
+            which = "no class" if tail == 0 else "every class"
             found.append(
-                f"{which} by perturbation.eta, {eta}: set it between {min(class_counts)} and {max(class_counts)}, "
-                "or to a share of the classes, as in {share: 0.65}"
+                f"with perturbation.eta {eta}, {which} belongs to the tail; set it between {min(class_counts)} and "
+                f"{max(class_counts)}, or to a share of the classes, as in {{share: 0.65}}"
             )
     return found

@@ -13,35 +13,35 @@ from ltzoo.sharpness import Table
 from ltzoo.train.step import Step
 
 _WARM_UP_STEPS = 3
-"""Libraries choose their kernels in these, which cannot happen during a capture."""
+"""Eager steps before a capture: libraries choose their kernels during these, which is impossible while capturing."""
 
 _MOST_SHAPES = 4
-"""An epoch has batches of one shape and a smaller last one; a capture for each of many shapes would not pay."""
+"""The most batch shapes to capture. An epoch usually has two: that of most batches and that of a smaller last one."""
 
 
 def why_not_captured(recipe: Recipe, class_counts: Sequence[int], accelerator: Accelerator) -> str | None:
-    """Return why a recipe's step cannot be captured here, or None."""
+    """Return the reason why a recipe's step cannot be captured; None if it can be."""
     if accelerator.device.type != "cuda":
-        return f"there are no graphs on {accelerator.device.type}"
+        return f"{accelerator.device.type} has no CUDA graphs"
     if accelerator.num_processes > 1:
-        return "several processes take part"
+        return "there are several processes"
     if accelerator.scaler is not None:
-        return "a loss scaler takes part; bfloat16 needs none"
+        return "float16 uses a loss scaler; bfloat16 does not"
     if recipe.optimizer.kind != "sgd":
-        return f"{recipe.optimizer.kind} makes its state in the first step"
+        return f"{recipe.optimizer.kind} creates its state in the first step"
     if recipe.optimizer.layer_decay is not None:
-        return "each group of layers has a learning rate of its own"
+        return "the learning rate differs between groups of layers"
     if isinstance(recipe.loss.bind(class_counts, num_features=1), LossModule):
         return f"the loss {recipe.loss.name} keeps a state"
     epochs = recipe.schedule.epochs
     if any(recipe.perturbation.table(class_counts, epoch, epochs).direction != "gradient" for epoch in range(epochs)):
-        return f"{recipe.perturbation.name} draws its noise anew for each step"
+        return f"{recipe.perturbation.name} draws new noise in each step"
     return None
 
 
 @dataclass(frozen=True)
 class _Captured:
-    """A recorded step, with the memory that it reads and writes, which must stay as long as the recording."""
+    """A captured step, and the tensors that it reads and writes; they must live as long as the graph."""
 
     images: Tensor
     targets: Tensor
@@ -52,10 +52,10 @@ class _Captured:
 
 
 class CapturedStep(Step):
-    """A step that is recorded once for each stage of the recipe and each shape of a batch, then replayed.
+    """A step that is captured once for each stage of the recipe and each batch shape, and then replayed.
 
-    Learning rate, radii and class weights lie on the device and are changed in place, so that a schedule needs no new
-    recording. Where the device refuses the recording, the step runs eagerly.
+    Learning rate, radii and class weights are tensors on the device that are changed in place, so that schedules need
+    no new capture. If a step cannot be captured, it runs eagerly.
 
     Args:
         recipe: see `Step`.
@@ -64,7 +64,7 @@ class CapturedStep(Step):
         accelerator: see `Step`.
         seed: see `Step`.
         compile_backend: see `Step`.
-        say: tells the user that the step runs eagerly after all.
+        say: called with a message if a step cannot be captured.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class CapturedStep(Step):
         self.lr_on_device.fill_(self.lr)
         self.weights_on_device.copy_(self.class_weights)
         self.stage = self.table.structure
-        # A recording holds on to all its activations; what an earlier stage recorded is not replayed again.
+        # A graph keeps the memory of all its activations; graphs of earlier stages are not needed any more.
         self.recorded = {key: captured for key, captured in self.recorded.items() if key[0] == self.stage}
         radii = torch.tensor(self.table.radii)
         self.radii_on_device.setdefault(self.stage, torch.zeros(len(radii), device=self.device)).copy_(radii)
 
     def __call__(self, images: Tensor, targets: Tensor, target_weights: Tensor | None = None) -> Tensor:
-        """See `Step`. The loss returned is overwritten by the next step."""
+        """See `Step`. The next step overwrites the returned loss."""
         key = (self.stage, images.shape)
         if self.possible and key not in self.recorded:
             try:
@@ -119,11 +119,11 @@ class CapturedStep(Step):
         return captured.loss
 
     def _capture(self, images: Tensor, targets: Tensor, target_weights: Tensor | None) -> _Captured:
-        """Record a step; it leaves no trace in weights, statistics, momentum and average."""
+        """Capture a step, and restore weights, statistics, momentum and moving average afterwards."""
         if sum(stage == self.stage for stage, _ in self.recorded) == _MOST_SHAPES:
             raise ValueError(
-                f"a captured step is for batches of few shapes, and {tuple(images.shape)} is one too many: "
-                "give all batches one size, or train without capture"
+                f"steps are captured for at most {_MOST_SHAPES} batch shapes, and {tuple(images.shape)} is one more; "
+                "use batches of one size, or train without capture"
             )
         images, targets = images.clone(), targets.clone()
         table = self.table.with_radii(self.radii_on_device[self.stage])
@@ -135,7 +135,7 @@ class CapturedStep(Step):
         state = self._state()
         before = [value.clone() for value in state]
         try:
-            # What dropout draws afterwards is the same whether a step was recorded or not.
+            # Dropout must draw the same numbers afterwards with and without a capture.
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
                 loss, replay = record(step, _WARM_UP_STEPS)
         finally:
@@ -145,23 +145,23 @@ class CapturedStep(Step):
         return _Captured(images, targets, target_weights, table, loss, replay)
 
     def _state(self) -> list[Tensor]:
-        """All that a step changes."""
+        """Return all tensors that a step changes."""
         models = [self.model] if self.ema is None else [self.model, self.ema.module]
         momentum = [value for state in self.optimizer.state.values() for value in state.values()]
         return [value for model in models for value in model.state_dict().values()] + momentum
 
 
 def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[], object]]:
-    """Record what a function does on the device.
+    """Capture a function as a CUDA graph.
 
     Args:
-        step: reads and writes tensors that stay where they are.
-        warm_up: how often it is run before.
+        step: the function; it reads and writes tensors at fixed addresses.
+        warm_up: number of eager calls before the capture.
 
     Returns:
-        What `step` returned, as memory that each replay fills anew; and the replay.
+        The tensor that `step` returned, which each replay overwrites, and the function that replays the graph.
     """
-    # A stream of its own: libraries keep a workspace for each, and recordings of other runs are replayed beside this.
+    # A separate stream: libraries keep a workspace per stream, and graphs of other runs may run at the same time.
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -169,7 +169,7 @@ def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[
             step()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    # Other threads, the one that pins a loader's batches, may call CUDA meanwhile.
+    # Other threads, such as the one that pins a loader's batches, may call CUDA during the capture.
     with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         loss = step()
     return loss, graph.replay

@@ -19,7 +19,7 @@ from ltzoo.losses import Outputs
 from ltzoo.recipes import Recipe
 
 _FEWEST_PIXELS_FOR_THREADS = 100_000
-"""Per batch: one of CIFAR has four times as many, one of the digits a tenth."""
+"""Pixels per batch. A batch of CIFAR has four times as many, one of the digits a tenth."""
 
 _SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 """Modes of Accelerate that shard the weights."""
@@ -31,23 +31,24 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
     """Set Accelerate up.
 
     Args:
-        precision: of the forward passes, as recipes name it.
+        precision: precision of the forward passes, see `Recipe.precision`.
         trackers: names of Accelerate's trackers.
-        folder: where trackers write.
+        folder: the folder that trackers write to.
 
     Raises:
-        InputError: a tracker is not installed, the device lacks the precision, or Accelerate is set to shard weights.
+        InputError: a tracker is not installed, the device does not support the precision, or Accelerate is configured
+            to shard weights.
     """
     for word in _SHARDED:
         if os.environ.get(f"ACCELERATE_USE_{word}", "false").lower() in ("true", "1"):
             raise InputError(
-                f"Accelerate is set to {word}, which shards the weights, and a perturbed step needs all of them; "
-                "launch plain processes (accelerate launch --multi_gpu, or torchrun)"
+                f"Accelerate is configured for {word}, which shards the weights, but a perturbed step needs all of "
+                "them; launch without sharding (accelerate launch --multi_gpu, or torchrun)"
             )
     known = {str(tracker) for tracker in accelerate.tracking.get_available_trackers()}
     for tracker in trackers:
         if tracker not in known:
-            raise InputError(f"the tracker {tracker!r} is not installed; pip install it, or leave it out")
+            raise InputError(f"the tracker {tracker!r} is not installed; install it with pip, or leave it out")
     try:
         accelerator = Accelerator(
             mixed_precision=_MIXED_PRECISION[precision],
@@ -56,12 +57,12 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
         )
     except ValueError as error:
         raise InputError(f"precision {precision} cannot be used here: {error}") from error
-    # Accelerate silently trains in float32 there, as does a device without TF32.
+    # Without this check Accelerate, and a device without TF32, would silently train in float32.
     missing = not _has_tf32(accelerator.device) if precision == "tf32" else not accelerator.native_amp
     if precision != "float32" and missing:
         raise InputError(f"{precision} cannot be used on {accelerator.device}; use bfloat16 or float32")
     if accelerator.num_processes > 1:
-        # At exit and not at a run's end, as Accelerate does it: another run may follow.
+        # At exit, not at the end of a run as Accelerate does it: another run may follow.
         atexit.register(accelerator.state.destroy_process_group)
     return accelerator
 
@@ -94,27 +95,27 @@ def device_name(device: torch.device) -> str:
 
 
 def choose_threads(recipe: Recipe, data_set: DataSet, processes: int = 1) -> int:
-    """Choose the number of CPU threads, independent of the launcher, since it decides how sums are rounded.
+    """Choose the number of CPU threads. It must not depend on the launcher, since it affects how sums are rounded.
 
-    Threads synchronise after every operation, which costs more than it gains where images are small.
+    Threads synchronise after every operation, which costs more than it gains if images are small.
     """
     pixels = recipe.batch_size * data_set.channels * data_set.image_size**2
     return 1 if pixels < _FEWEST_PIXELS_FOR_THREADS else max(1, cores() // processes)
 
 
 def choose_workers(processes: int) -> int:
-    """Choose the number of worker processes for each training process: the cores are shared, up to 8 each."""
+    """Choose the number of worker processes per training process: its share of the cores, at most 8."""
     return max(1, min(8, cores() // max(1, processes)))
 
 
 def synchronize_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Module:
-    """Convert BatchNorm to SyncBatchNorm where several processes take part.
+    """Convert BatchNorm to SyncBatchNorm if there are several processes.
 
     Raises:
         InputError: torch has no SyncBatchNorm on the device.
     """
     if accelerator.device.type != "cuda":
-        raise InputError(f"--sync-bn needs CUDA, and this is {accelerator.device.type}; leave it out")
+        raise InputError(f"--sync-bn needs CUDA, but the device is {accelerator.device.type}; leave it out")
     return convert_sync_batchnorm(model) if accelerator.num_processes > 1 else model
 
 
@@ -129,12 +130,15 @@ def model_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor],
         A function from images to the logits, (B, C), if `asks` is empty; else to `Outputs`.
 
     Raises:
-        InputError: timm's models do not give such outputs.
+        InputError: timm's models do not provide such outputs.
     """
     if not asks:
         return model
     if set(asks) != {"features"}:
-        raise InputError(f"{type(model).__name__} gives logits and features, and the loss asks for {', '.join(asks)}")
+        raise InputError(
+            f"{type(model).__name__} provides logits and features, but the loss needs {', '.join(asks)}; "
+            "use another loss"
+        )
     timm_model = cast(Any, model)
 
     def forward(images: Tensor) -> Outputs:
@@ -147,11 +151,11 @@ def model_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor],
 def make_forward(
     model: nn.Module, accelerator: Accelerator, compile_backend: str | None, asks: Collection[str] = ()
 ) -> Callable[[Tensor], Any]:
-    """Wrap a model's forward pass in autocast, and compile it if asked to; its outputs are float32.
+    """Wrap a model's forward pass in autocast and, if requested, `torch.compile`; its outputs are float32.
 
     Args:
-        model: on its device.
-        accelerator: says in which precision it runs.
+        model: the model, on its device.
+        accelerator: provides autocast in the run's precision.
         compile_backend: backend of `torch.compile`, None for eager.
         asks: see `model_outputs`.
     """

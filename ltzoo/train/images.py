@@ -1,4 +1,4 @@
-"""The images of a run and its benchmark: a long-tailed subset of a balanced data set, or images in files."""
+"""Loads the images of a run: a long-tailed subset of a balanced data set, or images in files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ from ltzoo.train.start import StartWeights
 
 @dataclass(frozen=True)
 class RunImages:
-    """What a run is trained and measured on.
+    """The images that a run is trained and measured on.
 
     Attributes:
-        benchmark: class counts and names; how images reach the model.
+        benchmark: class counts and names, image size and normalisation.
         train: the training images.
-        measured: test images, or those held out.
-        subset: which images of the training split `train` is.
-        overrides: where its images are not those of the recipe: a word to [registered, used].
-        measured_layout: names and classes of what is measured, see `ImageFiles.layout`; None for images in memory.
+        measured: the test images, or the held-out ones.
+        subset: which images of the training split are in `train`.
+        overrides: how the images differ from those of the recipe: key to [registered, used].
+        measured_layout: hash of names and classes of `measured`, see `ImageFiles.layout`; None for images in memory.
     """
 
     benchmark: Benchmark
@@ -48,13 +48,13 @@ class RunImages:
 
 
 def load_images(recipe: Recipe, start: StartWeights, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
-    """Load a run's images, or find them where they lie in files.
+    """Load a run's images into memory, or find the files that they are in.
 
     Args:
-        recipe: its benchmark, and its rule where it has one.
-        start: weights to start from, which can say how images reach the model.
-        options: where the data are, and what is held out.
-        say: told of each image that is skipped.
+        recipe: gives the benchmark and the subset rule.
+        start: the weights to start from; their configuration can give image size and normalisation.
+        options: where the data are, and which images are held out.
+        say: called with a line for each image that is skipped.
 
     Raises:
         InputError: data are missing, unreadable, or do not fit the benchmark or the options.
@@ -72,7 +72,7 @@ def load_images(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
 
 
 def is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:
-    """Say whether a subset from a file is the one that the recipe's rule chooses anyway."""
+    """Return whether a subset from a file equals the one that the recipe's rule chooses."""
     if recipe.subset == IMPORTED:
         return False
     return load_subset(recipe.data, recipe.subset, options.data_dir, options.download).sha256 == subset.sha256
@@ -88,13 +88,15 @@ def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
     }
     for flag, value in asked.items():
         if value is not None:
-            raise InputError(f"{flag} is for images in files, and {recipe.benchmark} has none; leave it out")
+            raise InputError(f"{flag} needs images in files, but {recipe.benchmark} is in memory; leave it out")
 
 
 def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
     natural, place = NATURAL_BENCHMARKS[recipe.benchmark], options.place
     if options.subset is not None:
-        raise InputError(f"--subset chooses from a balanced data set, and {recipe.benchmark} is taken as it is")
+        raise InputError(
+            f"--subset needs a balanced data set to choose from, but {recipe.benchmark} uses all images; leave it out"
+        )
     whole = open_files(natural, "train", place)
     if whole is None:
         raise InputError(f"there are no training images in {place.data_dir}; name another --data-dir")
@@ -102,7 +104,7 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
         measured = open_files(natural, "test", place, whole.class_names)
         if measured is None:
             raise InputError(
-                f"{place.data_dir} has training images alone; add val/ or test/, or hold some out with --hold-out 0.1"
+                f"{place.data_dir} has only training images; add val/ or test/, or hold some out with --hold-out 0.1"
             )
         train, rule = whole, WHOLE
     else:
@@ -127,18 +129,18 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     shorter = recipe.input.shorter_side if recipe.input else None
     if shorter is None:
         if options.image_cache is not None:
-            raise InputError("--image-cache keeps images of a shorter side; add --set input.shorter_side=256")
+            raise InputError("--image-cache stores resized images; give a size with --set input.shorter_side=256")
         return RunImages(benchmark, train, measured, subset, overrides, measured.layout)
     small, small_measured = (ResizedImages(files, shorter, options.image_cache) for files in (train, measured))
     return RunImages(benchmark, small, small_measured, subset, overrides, measured.layout)
 
 
 def _check_apart(files: ImageFiles, options: TrainOptions) -> None:
-    """See that nothing is written among the images, where the next look would take it for classes."""
+    """Check that outputs are not written among the images, where they would be read as classes later."""
     root = Path(files.origin)
     for flag, path in (("--output", options.output), ("--image-cache", options.image_cache)):
         if path is not None and root.is_dir() and path.resolve().is_relative_to(root.resolve()):
-            raise InputError(f"{flag} {path} lies among the images of {root}; name a folder outside of it")
+            raise InputError(f"{flag} {path} is inside the image folder {root}; name a folder outside of it")
 
 
 def _positions(part: ImageFiles, whole: ImageFiles) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The base optimizer of a recipe: which weights it moves, with which learning rate and decay."""
+"""The base optimizer of a recipe: which weights are trained, with which learning rate and weight decay."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ltzoo.recipes import Optimizer
 
 
 def freeze(model: nn.Module) -> list[nn.Module]:
-    """Freeze all weights of a timm model but its classifier's.
+    """Freeze all weights of a timm model except those of its classifier.
 
     Returns:
         The modules outside the classifier; their running statistics are frozen only in evaluation mode.
@@ -30,9 +30,9 @@ def make_optimizer(
     """Make the optimizer of a timm model's trainable weights.
 
     Args:
-        settings: what it does.
-        model: on its device, in its memory format.
-        loss_parameters: the loss's own parameters, which are trained with the model's.
+        settings: the optimizer's settings.
+        model: the model, on its device and in its memory format.
+        loss_parameters: parameters of the loss, which are trained together with the model's.
     """
     if settings.layer_decay is not None:
         groups = param_groups_layer_decay(
@@ -59,7 +59,7 @@ def make_optimizer(
         nesterov=settings.nesterov,
         fused=True,
     )
-    # Otherwise the first step creates them uninitialised, and they would stay so where that step overflows.
+    # Otherwise the first step creates the buffers uninitialised, and they stay so if that step overflows.
     for group in optimizer.param_groups if settings.momentum else []:
         for parameter in group["params"]:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

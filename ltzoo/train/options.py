@@ -1,4 +1,4 @@
-"""What a run needs beside its recipe."""
+"""The options of a run in addition to its recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,35 +8,36 @@ from ltzoo.data.files import Place
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a run needs beside its recipe. But for seed, subset and held-out images, none of it is to change a figure.
+    """The options of a run in addition to its recipe. Only seed, subset and held-out images may affect its figures.
 
     Attributes:
-        data_dir: holds a folder a data set.
+        data_dir: the folder that has one folder per data set.
         output: the run folder is `output/NAME/seedN`.
-        seed: of weights, order, augmentation and noise.
-        subset: a file that names the training images in the place of the recipe's rule; an override of the recipe where
-            they are others.
-        hold_out: images of each class to hold out of the training split and to measure in the place of the test set,
-            which is not loaded then; for images in files also a share of each class's. An override of the recipe. Class
-            counts stay the benchmark's; where the images lie in files, they are of what is left. None: the test set.
-        download: fetch a missing data set.
-        resume: go on with a run that is there, or begin it.
-        save_epochs: epochs, from 1, after which the checkpoint is kept; may differ where a run is gone on with.
-        val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
+        seed: seed of initial weights, order, augmentation and noise.
+        subset: a file with the indices of the training images, used instead of the recipe's rule; an override of the
+            recipe if the images differ.
+        hold_out: images per class to hold out of the training split and to measure on instead of the test set, which is
+            not loaded then; for images in files also a share of each class. This is an override of the recipe. Class
+            counts remain the benchmark's; for images in files they are those of the remaining images. None: the test
+            set is used.
+        download: download a missing data set.
+        resume: continue an existing run, or begin a new one if there is none.
+        save_epochs: epochs, from 1, after which a checkpoint is saved; may differ when a run is resumed.
+        val_interval: evaluate every so many epochs; the last epoch is always evaluated.
         channels_last: memory format of images and weights; None for the faster one on the device.
         capture: on CUDA, run each step as one graph.
         compile_backend: backend of `torch.compile`, None for eager.
-        threads: CPU threads; None for one where images are small, else one a core.
-        workers: processes that decode images; None for one a core, up to 8 for each process that trains. Images in
+        threads: CPU threads; None for a single one if images are small, else one per core.
+        workers: worker processes that decode images; None for one per core, at most 8 per training process. Images in
             memory that are only cropped and flipped need none.
-        sync_bn: in several processes on CUDA, let BatchNorm see all their images.
-        image_root: what paths in lists are relative to; None for the list's own folder.
-        image_column: where tables have the images.
-        label_column: where tables have the labels.
-        skip_unreadable: leave out at most so many images that cannot be read, which are looked for before training;
-            None: do not look, and stop at the first.
-        image_cache: a folder that keeps images of a smaller `input.shorter_side`.
-        trackers: names of Accelerate's trackers that get each epoch's row.
+        sync_bn: with several processes on CUDA, compute BatchNorm's statistics over the images of all of them.
+        image_root: the folder that paths in lists are relative to; None for the list's own folder.
+        image_column: the column of images in tables.
+        label_column: the column of labels in tables.
+        skip_unreadable: the largest number of unreadable images to leave out; all images are checked before training.
+            None: images are not checked, and training stops at the first unreadable one.
+        image_cache: a folder that stores images resized to `input.shorter_side`.
+        trackers: names of Accelerate's trackers that log each epoch's row.
     """
 
     data_dir: Path
@@ -63,5 +64,5 @@ class TrainOptions:
 
     @property
     def place(self) -> Place:
-        """Where files are looked for."""
+        """Where the images in files are."""
         return Place(self.data_dir, self.image_root, self.image_column, self.label_column, self.download)

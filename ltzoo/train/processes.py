@@ -1,4 +1,4 @@
-"""Work that several processes do once, or whose outcome they share."""
+"""Coordination of several processes: work that one of them does for all, and errors that all of them raise."""
 
 import os
 import sys
@@ -15,27 +15,27 @@ from ltzoo.errors import InputError
 _Answer = TypeVar("_Answer")
 
 _TIMEOUT = timedelta(hours=6)
-"""How long processes wait for one of them: it fetches weights, scans images, and measures in the end."""
+"""How long the processes wait for one that works alone: downloading weights, scanning images, the final evaluation."""
 
 
 def join_processes() -> PartialState:
-    """Join the processes that a launcher started; without accelerators, Accelerate must be told to do so."""
+    """Join the processes that a launcher started; without an accelerator, Accelerate must be told to use CPUs."""
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     return PartialState(cpu=launched and not torch.accelerator.is_available(), timeout=_TIMEOUT)
 
 
 def print_once(accelerator: Accelerator, text: str) -> None:
-    """Print a line to standard error, from the main process alone."""
+    """Print a line to standard error, from the main process only."""
     if accelerator.is_main_process:
         print(text, file=sys.stderr, flush=True)
 
 
 def on_main_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
-    """Call a function in the main process; every process gets its result or its error.
+    """Call a function in the main process; every process returns its result or raises its error.
 
     Args:
-        accelerator: knows the processes.
-        ask: called in the main process alone.
+        accelerator: gives this process and their number.
+        ask: called in the main process only.
 
     Raises:
         InputError: the main process raised it.
@@ -55,12 +55,12 @@ def on_main_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _An
 
 
 def on_every_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
-    """Call a function in every process, in one per machine first, so that the others find what it fetched.
+    """Call a function in every process, in one per machine first, so that the others find its downloads.
 
-    If it fails in any process, all raise the error.
+    If it fails in any process, all of them raise the error.
 
     Args:
-        accelerator: knows the processes.
+        accelerator: gives this process and their number.
         ask: called in each process.
 
     Raises:
@@ -82,14 +82,17 @@ def on_every_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _A
 
 
 def check_shares(smallest: int, processes: int) -> int:
-    """Check that every process gets an image of every batch; returns the fewest images that a process gets.
+    """Check that every process gets at least one image of every batch.
 
     Args:
-        smallest: images of the smallest batch, over all processes.
-        processes: how many there are.
+        smallest: images in the smallest batch, over all processes.
+        processes: number of processes.
+
+    Returns:
+        The smallest number of images that a process gets of a batch.
 
     Raises:
-        InputError: a batch is too small for that.
+        InputError: a batch has fewer images than there are processes.
     """
     if smallest < processes:
         raise InputError(

@@ -1,4 +1,4 @@
-"""What a run says while it runs: a progress bar on a terminal, plain lines elsewhere."""
+"""Progress messages of a run: a progress bar on a terminal, plain lines elsewhere."""
 
 import sys
 from collections.abc import Mapping
@@ -10,10 +10,11 @@ class Progress:
     """Reports a run to standard error.
 
     Args:
-        epochs: T.
-        steps: steps an epoch.
-        label: tells this run from others that run beside it, which leaves no room for a bar; empty for a run alone.
-        silent: say nothing; of several processes, one speaks.
+        epochs: number of epochs.
+        steps: steps per epoch.
+        label: the prefix of each line if several runs report at the same time; there is no bar then. Empty for a single
+            run.
+        silent: print nothing; of several processes only one reports.
     """
 
     def __init__(self, epochs: int, steps: int, label: str = "", silent: bool = False) -> None:
@@ -25,7 +26,7 @@ class Progress:
         )
 
     def resume(self, done: int) -> None:
-        """Count epochs that were done before."""
+        """Count the epochs that were trained before the run was resumed."""
         if self.bar is not None:
             self.bar.initial = self.bar.n = done * self.steps
             self.bar.refresh()
@@ -45,7 +46,12 @@ class Progress:
             self.bar.update()
 
     def epoch(self, row: Mapping[str, float | None], rates: str = "") -> None:
-        """Report a finished epoch, a row of `summary.csv`, and how fast images came."""
+        """Report a finished epoch.
+
+        Args:
+            row: its row of `summary.csv`.
+            rates: text about the throughput.
+        """
         epoch = int(row["epoch"] or 0) + 1
         shown = {key: row.get(key) for key in ("overall", "head", "mid", "tail")}
         accuracies = "  ".join(f"{key} {value:5.1f}" for key, value in shown.items() if value is not None)
@@ -56,6 +62,6 @@ class Progress:
         )
 
     def close(self) -> None:
-        """Take the bar down."""
+        """Close the bar."""
         if self.bar is not None:
             self.bar.close()

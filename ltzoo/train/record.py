@@ -1,4 +1,4 @@
-"""The record of a run, written into its files: what was trained, on which images, and how it was computed."""
+"""The record of a run that its files contain: what was trained, on which images, and how it was computed."""
 
 import platform
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ class RunSettings:
     """How a run is computed.
 
     Attributes:
-        seed: of weights, order and augmentation.
-        how: device, processes, threads, memory format and the like: they change rounding, and the device the draws of
-            noise.
-        machine: the device's product name.
-        side_by_side: runs that share the device, whose seconds each run counts.
-        overrides: where the images are not those of the recipe, see `RunImages`.
+        seed: seed of initial weights, order and augmentation.
+        how: device, processes, threads, memory format and other settings that affect rounding; the device also affects
+            the drawn noise.
+        machine: product name of the device.
+        side_by_side: number of runs that share the device; the seconds of each include those of the others.
+        overrides: how the images differ from those of the recipe, see `RunImages`.
     """
 
     seed: int
@@ -42,12 +42,12 @@ class RunRecord:
 
     Attributes:
         recipe: what was trained.
-        benchmark: the class counts that it was trained with, and what the labels mean.
-        overrides: where it differs from the registered recipe of its name: dotted key to [registered, used]; `hold_out`
-            where figures are of images held out of the training split.
+        benchmark: class counts and class names.
+        overrides: how it differs from the registered recipe of the same name: dotted key to [registered, used];
+            includes `hold_out` if the figures are of images held out of the training split.
         subset: the training images.
         run: how it was computed.
-        versions: of the packages that compute.
+        versions: versions of the packages.
     """
 
     recipe: Recipe
@@ -64,7 +64,7 @@ class RunRecord:
 
     @property
     def title(self) -> str:
-        """Title of a picture: name, seed, and whether fields were overridden."""
+        """Title of the plots: name, seed, and whether there are overrides."""
         return f"{self.recipe.name}, seed {self.run.seed}{', with overrides' if self.overrides else ''}"
 
     @property
@@ -73,16 +73,16 @@ class RunRecord:
         return HOLD_OUT in self.overrides
 
     def document(self) -> dict[str, Any]:
-        """Return what `recipe.yaml` holds."""
+        """Return the content of `recipe.yaml`."""
         run = {**self.origin(), **self.computed(), "versions": dict(self.versions)}
         return recipe_to_dict(self.recipe) | {"overrides": dict(self.overrides), "run": run}
 
     def computed(self) -> dict[str, Any]:
-        """Return how and on what the run computes."""
+        """Return how and on which machine the run computes."""
         return {**self.how, "machine": self.run.machine, "side_by_side": self.run.side_by_side}
 
     def origin(self) -> dict[str, Any]:
-        """Return which of the recipe's runs this is, and on which images."""
+        """Return the seed and the hash of the training images."""
         return {"seed": self.run.seed, "subset_layout": self.subset.layout, "subset_sha256": self.subset.sha256}
 
     def in_words(self) -> str:
@@ -104,8 +104,8 @@ def make_record(recipe: Recipe, benchmark: Benchmark, subset: Subset, run: RunSe
     """Make the record of a run before it begins.
 
     Args:
-        recipe: what is trained.
-        benchmark: the opened benchmark.
+        recipe: the recipe to train.
+        benchmark: its benchmark, with class counts.
         subset: the training images.
         run: how it is computed.
     """

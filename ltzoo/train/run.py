@@ -1,4 +1,4 @@
-"""One training run: prepared, trained a step at a time, and finished."""
+"""One training run: prepare it, train it step by step, and finish it."""
 
 import math
 import sys
@@ -53,14 +53,14 @@ from ltzoo.train.step import Step
 class Run:
     """A training run of one recipe and one seed.
 
-    `train` prepares it, takes its steps and finishes it. `prepare` writes nothing; `steps` writes the run folder's
-    state, `finish` its checkpoint and figures.
+    `train` calls `prepare`, `steps` and `finish`. `prepare` writes nothing; `steps` writes the state into the run
+    folder, and `finish` the checkpoint and the figures.
 
     Args:
-        recipe: what to train.
+        recipe: the recipe to train.
         options: data, output and seed.
-        side_by_side: runs that take turns on the device, this one among them.
-        alone: no other run is trained by the same command.
+        side_by_side: number of runs that take turns on the device, including this one.
+        alone: whether the command trains no other run.
     """
 
     accelerator: Accelerator
@@ -72,17 +72,17 @@ class Run:
         self.recipe, self.options, self.side_by_side = recipe, options, side_by_side
         self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
         self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
-        # How many epochs lie between two looks of each selection at the accuracy, and the best that it saw.
+        # Each selection compares the accuracy every so many epochs, and keeps the best accuracy so far.
         self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
         self.best = dict.fromkeys(self.intervals, -1.0)
         self.done = 0
         self.history: list[Row] = []
 
     def train(self) -> Generator[None, None, RunFolder]:
-        """Prepare the run, take its steps and finish it, pausing after each step.
+        """Prepare the run, train it and finish it, pausing after each step.
 
         Returns:
-            The run folder, finished.
+            The run folder of the finished run.
 
         Raises:
             InputError: data, folder, model or device cannot be used, or training diverged; the last good state is kept.
@@ -106,7 +106,7 @@ class Run:
     # Prepare
 
     def prepare(self) -> None:
-        """Load images and model, check that everything fits, and decide how the run computes; nothing is written.
+        """Load images and model, check that everything fits, and choose the remaining options; nothing is written.
 
         Raises:
             InputError: data, folder, model or device cannot be used.
@@ -127,7 +127,7 @@ class Run:
         self._make_batches()
 
     def _choose_options(self) -> None:
-        """Choose memory format, threads and worker processes where the user did not."""
+        """Choose memory format, threads and worker processes, unless the user gave them."""
         options, processes, device = self.options, self.accelerator.num_processes, self.accelerator.device
         if options.channels_last is None:
             options = replace(options, channels_last=choose_channels_last(self.recipe.precision, device))
@@ -139,7 +139,7 @@ class Run:
         self.options = options
 
     def _make_model(self, start: StartWeights) -> str | None:
-        """Build the model with its first weights; returns the SHA-256 of those that it did not draw itself."""
+        """Build the model with its initial weights; returns the SHA-256 of loaded weights, None for fresh ones."""
         recipe, benchmark = self.recipe, self.images.benchmark
         drawn = recipe.sampler.length(len(self.images.train.labels), recipe.batch_size)
         sizes = batch_sizes(drawn, recipe.batch_size, joined=decodes(self.images.train, recipe.augmentation))
@@ -155,12 +155,12 @@ class Run:
         return start_sha256
 
     def _make_record(self, start: StartWeights, start_sha256: str | None) -> None:
-        """Record what is trained, on which images, and how it is computed."""
+        """Make the record of the run."""
         options, images, device = self.options, self.images, self.accelerator.device
         self.not_captured = (
             why_not_captured(self.recipe, images.benchmark.class_counts, self.accelerator)
             if options.capture
-            else "it is not asked for"
+            else "capture is switched off"
         )
         how = {
             "device": device.type,
@@ -191,7 +191,7 @@ class Run:
     # Steps
 
     def steps(self) -> Generator[None, None, None]:
-        """Train the epochs that are left, an evaluation and a saved state after each, pausing after each step."""
+        """Train the remaining epochs, pausing after each step; each epoch ends with an evaluation and a saved state."""
         epochs = self.recipe.schedule.epochs
         self.display = Progress(epochs, len(self.batches), self.label, silent=not self.accelerator.is_main_process)
         self._make_step()
@@ -274,15 +274,15 @@ class Run:
         }
 
     def _evaluate(self, epoch: int) -> Row:
-        """Measure the current weights in the run's precision, and save them where they are the best so far.
+        """Measure the current weights in the run's precision, and save them if they are the best so far.
 
-        Each process measures its share of the images; the predictions of all are counted together.
+        Each process measures its share of the images; the predictions of all processes are combined.
         """
         began, model = time.perf_counter(), self.step.evaluated
-        # The step's forward pass may be compiled; their moving average is another model, and evaluation needs logits.
+        # The step's forward pass, which may be compiled, is used if it is that of this model and returns logits.
         trained = model is self.model and not self.recipe.loss.asks
         forward = self.step.forward if trained else make_forward(model, self.accelerator, None)
-        # Predicted classes alone: here an overflow in reduced precision costs accuracy and does not end the run.
+        # Predicted classes only: an overflow in reduced precision reduces this accuracy, but does not end the run.
         predicted, labels = map(gather, predict_classes(model, self._reported(self.eval_batches), forward=forward))
         overall = 100 * float((predicted == labels).double().mean())
         per_class = class_accuracy(predicted, labels, len(self.record.benchmark.class_counts))
@@ -299,7 +299,7 @@ class Run:
         }
 
     def _reported(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches; a process that cannot read an image prints the error itself, since no other meets it."""
+        """Yield batches; a process that cannot read an image prints the error itself, since the others have none."""
         try:
             yield from batches
         except InputError as error:
@@ -308,7 +308,7 @@ class Run:
             raise
 
     def _rates(self, row: Row) -> str:
-        """Say how fast training and, where images are decoded on the way, the loader is."""
+        """Describe the throughput of training and of the loader; empty for images that are gathered in memory."""
         if not isinstance(self.batches, TrainLoader):
             return ""
         trained = sum(self.batches.sizes) / (row["seconds"] or math.inf)
@@ -316,7 +316,7 @@ class Run:
         return f"  {trained:.0f} images/s, loader up to {loaded:.0f}"
 
     def _save(self, epoch: int, row: Row) -> None:
-        """Write the epoch's row, the state after it and, where it is asked for, its checkpoint."""
+        """Write the epoch's row, the state after it and, if requested, its checkpoint."""
         self.history.append(row)
         self.folder.write_history(self.history)
         save_state(self.folder.last_state, self.step, {"epochs": epoch + 1, "best": self.best})
@@ -328,13 +328,13 @@ class Run:
             save_epoch(self.folder, self.record, self._weights(), epoch)
 
     def _weights(self) -> dict[str, Tensor]:
-        """Copy the state dict of the model that is evaluated to the CPU."""
+        """Copy the state dict of the evaluated model to the CPU."""
         return {key: value.cpu().contiguous() for key, value in self.step.evaluated.state_dict().items()}
 
     # Finish
 
     def finish(self) -> None:
-        """Write checkpoint, figures and pictures of the last epoch."""
+        """Write checkpoint, figures and plots of the last epoch."""
         if self.accelerator.is_main_process:
             workers = self.options.workers or 0
             evaluation = Evaluation(self.record, self.images.measured, self.accelerator.device, workers)

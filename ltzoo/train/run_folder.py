@@ -1,4 +1,4 @@
-"""The run folder: who may write in it, and its text files."""
+"""The run folder: its paths, its lock, the check that a resumed run is the same one, and its text files."""
 
 import csv
 import json
@@ -30,20 +30,20 @@ SUMMARY_COLUMNS = (
     "seconds",
     "eval_seconds",
 )
-"""Columns of `summary.csv`. Epochs from 0, accuracies in per cent; blank where a value does not apply."""
+"""Columns of `summary.csv`. Epochs count from 0, accuracies are in per cent; cells without a value are blank."""
 
 Row = dict[str, float | None]
 
 _OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
-"""What names a run's images."""
+"""Keys that identify a run's images."""
 
 _MAY_DIFFER = {"machine", "side_by_side", "versions"}
-"""What is recorded of a run and need not be the same where it is gone on with."""
+"""Recorded keys that may change when a run is resumed."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`OUTPUT/NAME/seedN/` and the places in it.
+    """`OUTPUT/NAME/seedN/` and the paths in it.
 
     Attributes:
         path: the folder.
@@ -53,7 +53,7 @@ class RunFolder:
 
     @property
     def recipe(self) -> Path:
-        """Everything that was used, as YAML."""
+        """The recipe with all its settings, overrides and the record of the run, as YAML."""
         return self.path / "recipe.yaml"
 
     @property
@@ -63,20 +63,20 @@ class RunFolder:
 
     @property
     def summary(self) -> Path:
-        """A row an epoch."""
+        """The training curve, one row per epoch."""
         return self.path / "summary.csv"
 
     @property
     def last_state(self) -> Path:
-        """What a run needs to resume."""
+        """The state that a run is resumed from."""
         return self.path / "state" / "last.safetensors"
 
     def selected(self, selection: str) -> Path:
-        """Weights of the most accurate epoch of those that a selection looks at: `best`, of all; `paper`, of some."""
+        """Weights of the most accurate epoch: `best` of all epochs, `paper` of those that the paper's rule compares."""
         return self.path / "state" / f"{selection}.safetensors"
 
     def saved_epoch(self, epoch: int, epochs: int) -> Path:
-        """The checkpoint after an epoch from 1 on, of `epochs`, without figures."""
+        """The checkpoint after an epoch, counted from 1, of a run of `epochs` epochs; it has no figures."""
         return self.path / "epochs" / f"epoch{epoch:0{len(str(epochs))}}"
 
     @property
@@ -86,20 +86,20 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """The figures; there once the run is finished."""
+        """The figures; this file exists once the run is finished."""
         return self.path / "metrics.json"
 
     @contextmanager
     def claim(self, document: Mapping[str, Any], subset: Mapping[str, Any], resume: bool) -> Iterator[None]:
-        """Hold the folder for one process; begin it, or see that what is there belongs to the same run.
+        """Lock the folder for this process; create it, or check that it belongs to the same run.
 
         Args:
-            document: what `recipe.yaml` says.
-            subset: what `subset.json` says.
-            resume: go on with a run that is there.
+            document: the content of `recipe.yaml`.
+            subset: the content of `subset.json`.
+            resume: whether an existing run may be resumed.
 
         Raises:
-            InputError: another process holds it, or a run is there that may not or cannot be gone on with.
+            InputError: another process uses the folder, or it has a run that may not or cannot be resumed.
         """
         self.check_free(resume)
         if self.path.exists():
@@ -117,51 +117,49 @@ class RunFolder:
             yield
         except BaseException:
             if not self.last_state.exists():
-                # Nothing was trained, so nothing is left in the way of the next attempt.
+                # Nothing was trained: remove the folder, so that the next attempt can begin.
                 shutil.rmtree(self.path)
             raise
         finally:
             lock.release()
 
     def check_free(self, resume: bool) -> None:
-        """See that the folder is not there, or may be gone on with.
+        """Check that the folder does not exist, or may be resumed.
 
         Raises:
-            InputError: it is there, and `resume` is false.
+            InputError: it exists, and `resume` is false.
         """
         if self.path.exists() and not resume:
             raise InputError(
-                f"the run folder {self.path} exists; add --resume to go on with it, or name another --output"
+                f"the run folder {self.path} exists; add --resume to continue it, or name another --output"
             )
 
     def _check_same(self, document: Mapping[str, Any], subset: Mapping[str, Any]) -> None:
         if not self.recipe.exists():
-            # A run that stopped before its recipe was written has begun nothing.
+            # A run that stopped before its recipe was written can simply begin again.
             if any(path.is_file() and path.name not in ("lock", self.subset.name) for path in self.path.rglob("*")):
-                raise InputError(f"{self.path} holds files but no run of ltzoo; name another --output")
+                raise InputError(f"{self.path} has files, but no run of ltzoo; name another --output")
             return
         try:
             there = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
             indices = json.loads(self.subset.read_text(encoding="utf-8"))["sha256"]
             other = _differing(there, document)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            raise InputError(
-                f"{self.path} holds a damaged run ({error}); remove it, or name another --output"
-            ) from error
+            raise InputError(f"{self.path} has a damaged run ({error}); remove it, or name another --output") from error
         if other and set(other) <= _OF_IMAGES:
             raise InputError(
-                f"the run in {self.path} was begun on other images (were files added, removed or renamed?); "
-                "use those again, or name another --output"
+                f"the run in {self.path} was started on different images (were files added, removed or renamed?); "
+                "use the same images, or name another --output"
             )
         if other:
             raise InputError(
-                f"the run in {self.path} was made with other settings ({', '.join(other)}); "
-                "use them again, or name another --output"
+                f"the run in {self.path} was started with different settings ({', '.join(other)}); "
+                "use the same settings, or name another --output"
             )
         if indices != subset["sha256"]:
             raise InputError(
-                f"the run in {self.path} was trained on other images (another copy of the data set?); "
-                "use those again, or name another --output"
+                f"the run in {self.path} was trained on different images (another copy of the data set?); "
+                "use the same images, or name another --output"
             )
 
     def read_history(self, epochs: int) -> list[Row]:
@@ -179,16 +177,16 @@ class RunFolder:
         return [row for row in rows if row["epoch"] is not None and row["epoch"] < epochs]
 
     def write_history(self, history: Sequence[Row]) -> None:
-        """Write `summary.csv` anew."""
+        """Write `summary.csv`, replacing an existing one."""
         lines = [",".join(SUMMARY_COLUMNS)]
         lines += [",".join(_cell(row.get(column)) for column in SUMMARY_COLUMNS) for row in history]
         write_text(self.summary, "\n".join(lines) + "\n")
 
 
 def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
-    """Name the keys in which a run's `recipe.yaml` differs from what is asked for."""
+    """List the keys in which an existing run's `recipe.yaml` differs from the requested run."""
     parts = {"overrides": set(), "run": _MAY_DIFFER}
-    # A field that was added since then has its default there.
+    # Fields that were added to recipes since then have their defaults.
     written = recipe_from_dict({key: value for key, value in there.items() if key not in parts})
     there = recipe_to_dict(written) | {part: there[part] for part in parts}
     within = [
@@ -201,7 +199,7 @@ def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
+    """Write a text file atomically."""
     with atomic_write(path) as fresh:
         fresh.write_text(text, encoding="utf-8")
 

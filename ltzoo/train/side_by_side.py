@@ -1,4 +1,4 @@
-"""One run or several: side by side on a CUDA device, where their kernels overlap; one after the other on a CPU."""
+"""Trains one run or several: side by side on a CUDA device, where their kernels overlap; one by one on a CPU."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,18 +17,17 @@ from ltzoo.train.run_folder import RunFolder
 
 
 def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
-    """Train a recipe, or finish its training.
+    """Train a recipe, or resume its training.
 
     Args:
-        recipe: what to train.
+        recipe: the recipe to train.
         options: data, output and seed.
 
     Returns:
-        The run folder, finished.
+        The run folder of the finished run.
 
     Raises:
-        InputError: data, folder, model or device cannot be used, or the loss is no longer a number; the last good
-            state is kept.
+        InputError: data, folder, model or device cannot be used, or training diverged; the last good state is kept.
     """
     return train_all([(recipe, options)])[0]
 
@@ -36,34 +35,37 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
 def train_all(
     jobs: Sequence[tuple[Recipe, TrainOptions]], report: Callable[[Recipe, RunFolder], None] | None = None
 ) -> list[RunFolder]:
-    """Train several recipes or seeds, each with the result that it has alone.
+    """Train several recipes or seeds; each run gives the same result as if it were trained alone.
 
     A run that fails does not stop the others. For runs side by side, `seconds` in `summary.csv` includes the turns of
     the others.
 
     Args:
-        jobs: a recipe and its options, each with a run folder of its own; all of one precision.
-        report: called with each run as it is finished.
+        jobs: recipes with their options; each has its own run folder, and all have the same precision.
+        report: called with recipe and run folder as soon as a run is finished.
 
     Returns:
-        The run folders, finished, in the same order.
+        The run folders of the finished runs, in the order of the jobs.
 
     Raises:
-        InputError: two jobs share a run folder or differ in precision, a recipe lacks an epoch that is to be saved,
-            trackers cannot tell runs side by side apart, or runs failed, each as `Run.train` raises.
+        InputError: two jobs share a run folder or differ in precision, `save_epochs` names an epoch that a recipe does
+            not have, trackers are used for runs side by side, or runs failed, see `Run.train`.
     """
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
         raise InputError(f"two runs would share a folder: {', '.join(map(str, folders))}; name each once")
     precisions = {recipe.precision for recipe, _ in jobs}
     if len(precisions) > 1:
-        raise InputError(f"runs of one command must share their precision, not {', '.join(sorted(precisions))}")
+        raise InputError(
+            f"the runs of one command must have the same precision, not {', '.join(sorted(precisions))}; "
+            "train each precision in its own command"
+        )
     for recipe, options in jobs:
         check_saved_epochs(options.save_epochs, recipe)
     state = join_processes()
     queues = _queues(len(jobs), state.device)
     if queues and any(options.trackers for _, options in jobs):
-        raise InputError("trackers log one run at a time; leave --log-with out, or train one run a command")
+        raise InputError("trackers log one run at a time; leave --log-with out, or train one run per command")
     turns = len(jobs) if queues else 1
     runs = [Run(recipe, options, turns, alone=len(jobs) == 1).train() for recipe, options in jobs]
     finished: dict[int, RunFolder] = {}
@@ -82,7 +84,7 @@ def train_all(
                         if report is not None:
                             report(jobs[k][0], finished[k])
                     except InputError as error:
-                        # Another process may wait for this one, which must not go on to the next run then.
+                        # Other processes may wait for this one, so it must not continue with the next run.
                         if len(jobs) == 1 or state.num_processes > 1:
                             raise
                         failed.append(error)
@@ -96,7 +98,7 @@ def train_all(
 
 
 def _queues(count: int, device: torch.device) -> list[Callable[[], AbstractContextManager]]:
-    """Make a CUDA stream for each run, so that their kernels overlap; none where runs are trained in turn."""
+    """Make a CUDA stream for each run, so that their kernels overlap; none if runs are trained one after the other."""
     if count == 1 or device.type != "cuda":
         return []
     return [partial(torch.cuda.stream, torch.cuda.Stream()) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Where training begins: timm's weights, a checkpoint, a file, or another recipe's run, in place of fresh weights."""
+"""Loads the weights that training starts from: timm's, a checkpoint's, a file's, or those of another recipe's run."""
 
 import hashlib
 import json
@@ -32,13 +32,13 @@ class StartWeights:
     """Weights to start from, found but not read yet.
 
     Attributes:
-        recipe: what is trained; its `start` says what the weights are.
-        origin: how messages name them.
-        cfg: timm's description of how the model sees images; None where nothing says.
-        class_names: the classes of a checkpoint; empty where they are other ones or unknown.
-        folder: the checkpoint's; None where it is none.
-        overrides: a first stage's own overrides, which make the second stage another one than its recipe says.
-        subset_sha256: of the indices of a first stage's training images; None for all other weights.
+        recipe: the recipe to train; its `start` describes the weights.
+        origin: the name of the weights in messages.
+        cfg: timm's `pretrained_cfg` of the weights (image size, normalisation); None if unknown.
+        class_names: the class names of a checkpoint; empty if they are unknown.
+        folder: the checkpoint's folder; None if the weights are not a checkpoint.
+        overrides: overrides of the second stage because its first stage was trained with overrides.
+        subset_sha256: hash of the indices of a first stage's training images; None for all other weights.
     """
 
     recipe: Recipe
@@ -50,18 +50,18 @@ class StartWeights:
     subset_sha256: str | None = None
 
     def check_images(self, subset_sha256: str) -> None:
-        """Check that a second stage is trained on the images of its first.
+        """Check that a second stage is trained on the same images as its first stage.
 
         Args:
-            subset_sha256: of the indices of the second stage's training images.
+            subset_sha256: hash of the indices of the second stage's training images.
 
         Raises:
-            InputError: they are others.
+            InputError: the images differ.
         """
         if self.subset_sha256 not in (None, subset_sha256):
             raise InputError(
-                f"{self.origin} was trained on other images than this run would be (another copy of the data set, "
-                "--subset or --hold-out?); use the same for both stages"
+                f"{self.origin} was trained on different images than this run (another copy of the data set, --subset "
+                "or --hold-out?); use the same images for both stages"
             )
 
 
@@ -69,11 +69,11 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     """Find the weights that a recipe starts from.
 
     Args:
-        recipe: what is to be trained.
-        options: `output` and `seed` say where a first stage's run is.
+        recipe: the recipe to train.
+        options: a first stage's run is looked up by `output` and `seed`.
 
     Raises:
-        InputError: there are none of that name, or they belong to another architecture.
+        InputError: the weights do not exist, or are those of another architecture.
     """
     start = recipe.start
     if isinstance(start, Pretrained):
@@ -88,7 +88,7 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
             )
         found = _checkpoint(recipe, f"{start.recipe}, seed {options.seed}", folder)
         config = checkpoints.read_config(folder)
-        # `hold_out` is an override of the second stage as well, which must hold out the same images.
+        # `hold_out` is not listed again: the second stage must hold out the same images, and records this itself.
         changed = [key for key in config["overrides"] if key != HOLD_OUT]
         overrides = {"first_stage": [None, ", ".join(changed)]} if changed else {}
         return replace(found, overrides=overrides, subset_sha256=config["subset_sha256"])
@@ -97,25 +97,25 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     if not start.of.endswith(_FILES):
         return _checkpoint(recipe, start.of, find_checkpoint(start.of))
     if not Path(start.of).is_file():
-        raise InputError(f"the weights {start.of} are not there; check the path")
+        raise InputError(f"there is no file {start.of} to start from; check the path")
     return StartWeights(recipe, start.of)
 
 
 def find_first_stage(name: str, output: Path, seed: int) -> Path | None:
-    """Find the checkpoint of a first stage: its run of the same seed in `output`, else a published one of that seed.
+    """Find the checkpoint of a first stage: its run with the same seed in `output`, else a published one.
 
     Args:
-        name: the first stage's recipe.
-        output: holds run folders.
-        seed: of both stages.
+        name: name of the first stage's recipe.
+        output: the folder of the run folders.
+        seed: the seed of both stages.
 
     Returns:
-        The checkpoint's folder; None where there is neither.
+        The checkpoint's folder; None if there is neither.
     """
     run = RunFolder(output / get_recipe(name).name / f"seed{seed}")
     if run.metrics.exists():
         return run.checkpoint
-    # Folders alone: nothing is fetched unless it is asked for.
+    # Only local folders: nothing is downloaded without being requested.
     for place in [place for place in search_path() if isinstance(place, Path)]:
         for folder in (place / f"{name}.seed{seed}", place / name):
             if (folder / checkpoints.CONFIG).is_file() and checkpoints.read_config(folder).get("seed") == seed:
@@ -132,7 +132,7 @@ def _pretrained(recipe: Recipe) -> StartWeights:
         tagged = timm.list_pretrained(f"{recipe.architecture.split('.')[0]}.*")
         raise InputError(
             f"timm has no pretrained weights of {recipe.architecture}; "
-            f"{'it has ' + ', '.join(tagged[:5]) if tagged else 'timm.list_pretrained() names those it has'}"
+            f"{'it has ' + ', '.join(tagged[:5]) if tagged else 'timm.list_pretrained() lists all that there are'}"
         )
     return StartWeights(recipe, "timm", cfg.to_dict())
 
@@ -148,7 +148,7 @@ def _checkpoint(recipe: Recipe, origin: str, folder: Path) -> StartWeights:
     names = config.get("label_names") or ()
     known = isinstance(names, list) and len(names) == config["num_classes"]
     if known and all(str(name).isdecimal() for name in names):
-        # Numbers as names say nothing: a custom data set can have the same.
+        # Numbers do not identify classes: a custom data set can have the same.
         known = (config.get(checkpoints.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
     names = tuple(map(str, names)) if known else ()
     return StartWeights(recipe, origin, config["pretrained_cfg"], names, folder)
@@ -158,16 +158,16 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
     """Load the weights into a model.
 
     Args:
-        model: the recipe's model, fresh.
-        start: what `find_start` found. The classifier is kept or fresh as the recipe's `start.head` says; where that is
-            None, it is kept if the checkpoint has the same classes.
-        data_set: what the model is to see.
+        model: the recipe's model with fresh weights.
+        start: the result of `find_start`. The recipe's `start.head` decides whether the classifier is kept or fresh; if
+            it is None, the classifier is kept if the checkpoint has the same classes.
+        data_set: the images that the model is trained on.
 
     Returns:
-        The SHA-256 of the loaded weights; None where the model stays fresh.
+        The SHA-256 of the loaded weights; None if the model keeps its fresh weights.
 
     Raises:
-        InputError: they cannot be read or fetched, or do not fit.
+        InputError: the weights cannot be read or downloaded, or do not fit.
     """
     recipe = start.recipe
     arguments = model_arguments(recipe, data_set)
@@ -199,25 +199,26 @@ def _keeps_head(start: StartWeights, data_set: DataSet) -> bool:
     same = start.class_names == data_set.class_names
     if asked == "kept" and not same:
         raise InputError(
-            f"the classifier of {start.origin} cannot be kept, its classes are others or unknown; set start.head=fresh"
+            f"the classifier of {start.origin} cannot be kept, because its classes differ or are unknown; set "
+            "start.head=fresh"
         )
     return same if asked is None else asked == "kept"
 
 
 def _other_shapes(wanted: Mapping[str, Tensor], kept: Mapping[str, Tensor]) -> list[str]:
-    """List the weights whose shape differs."""
+    """List the keys of weights with different shapes."""
     return [key for key, value in wanted.items() if kept[key].shape != value.shape]
 
 
 def _resized(
     weights: dict[str, Tensor], recipe: Recipe, arguments: Mapping[str, Any], num_classes: int
 ) -> dict[str, Tensor]:
-    """Let timm resize weights that depend on the image size, a ViT's for instance; unchanged where it cannot."""
+    """Let timm resize weights that depend on the image size, such as a ViT's; return them unchanged if it cannot."""
     source = {"source": "", "file": None, "state_dict": dict(weights), "label_offset": 0, "num_classes": num_classes}
     asked: dict[str, Any] = {**arguments, "num_classes": num_classes, "pretrained_cfg_overlay": source}
     try:
         return timm.create_model(recipe.architecture, pretrained=True, **asked).state_dict()
-    except Exception:  # another architecture's weights can make it raise anything
+    except Exception:  # with weights of another architecture it can raise anything
         return weights
 
 
@@ -232,17 +233,19 @@ def _fetch_timm_weights(recipe: Recipe, arguments: Mapping[str, Any]) -> dict[st
         return timm.create_model(recipe.architecture, pretrained=True, **arguments).state_dict()
     except (OSError, RuntimeError, HTTPError) as error:
         raise InputError(
-            f"timm's weights of {recipe.architecture} cannot be fetched or do not fit ({first_line(error)[:160]}); "
-            "see that the network can be reached, or name a file with --initial-checkpoint"
+            f"timm's weights of {recipe.architecture} cannot be downloaded or do not fit ({first_line(error)[:160]}); "
+            "check the network, or name a file with --initial-checkpoint"
         ) from error
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
-    """Read a file of weights, as timm does; nothing but tensors is unpickled."""
+    """Read a file of weights, as timm does; only tensors are unpickled."""
     try:
         return dict(load_state_dict(str(path), weights_only=True))
-    except Exception as error:  # the unpickler raises whatever a damaged file makes it
-        raise InputError(f"{path} holds no weights that can be read ({first_line(error)[:120]})") from error
+    except Exception as error:  # for a damaged file the unpickler can raise anything
+        raise InputError(
+            f"{path} has no weights that can be read ({first_line(error)[:120]}); give a file of weights"
+        ) from error
 
 
 def _sha256(weights: Mapping[str, Tensor]) -> str:

@@ -1,6 +1,6 @@
-"""Run state: what a run needs to resume, as one safetensors file that is written atomically.
+"""The state that a run is resumed from: one safetensors file, written atomically.
 
-No random state is kept: order and augmentation of an epoch follow from the seed and the epoch's number.
+It contains no random state: order and augmentation of an epoch follow from the seed and the epoch's number.
 """
 
 import json
@@ -20,7 +20,7 @@ from ltzoo.train.step import Step
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors, whatever their memory format, replacing the file at once."""
+    """Write tensors of any memory format; an existing file is replaced atomically."""
     kept = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
     with atomic_write(path) as fresh:
         save_file(kept, fresh, dict(metadata or {}))
@@ -44,8 +44,8 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any]) -> None:
 
     Args:
         path: the file.
-        step: weights, buffers and their average, state of the loss and of the optimizer, the loss scaler.
-        progress: what the trainer knows: epochs done, best epoch.
+        step: has the weights and buffers, their moving average, the states of loss and optimizer, the loss scaler.
+        progress: the trainer's progress: number of epochs trained, best accuracies.
     """
     tensors = {f"model.{key}": value for key, value in step.model.state_dict().items()}
     if step.ema is not None:
@@ -53,7 +53,7 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any]) -> None:
     if isinstance(step.criterion, LossModule):
         tensors |= {f"loss.{key}": value for key, value in step.criterion.state_dict().items()}
     numbers: dict[str, dict[str, Any]] = {}
-    # Learning rate and the like follow from the recipe.
+    # Learning rate and other settings of the optimizer follow from the recipe.
     for index, state in step.optimizer.state_dict()["state"].items():
         for key, value in state.items():
             if isinstance(value, Tensor):
@@ -69,7 +69,7 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path, step: Step) -> dict[str, Any]:
-    """Restore what `save_state` wrote, bit for bit.
+    """Restore the state that `save_state` wrote, bit for bit.
 
     Returns:
         The trainer's progress.
@@ -79,7 +79,7 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
     """
     tensors, metadata = read_tensors(path)
     if "state" not in metadata:
-        raise InputError(f"{path} holds tensors but no state of a run; start the run again in another --output")
+        raise InputError(f"{path} has tensors, but not the state of a run; start the run again in another --output")
     plain = json.loads(metadata["state"])
     modules: dict[str, nn.Module] = {"model": step.model}
     modules |= {} if step.ema is None else {"ema": step.ema.module}
@@ -88,14 +88,14 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
         for part, module in modules.items():
             module.load_state_dict(_part(tensors, part))
     except RuntimeError as error:
-        raise InputError(f"{path} holds the state of another model; name another --output") from error
+        raise InputError(f"{path} is the state of another model; name another --output") from error
     document = step.optimizer.state_dict()
     parameters = [parameter for group in step.optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain["optimizer"].items()}
     for key, value in _part(tensors, "optimizer").items():
         index, name = key.split(".", 1)
         like = parameters[int(index)]
-        # In the parameter's own memory format: a kernel that runs over other strides may round otherwise.
+        # In the parameter's own memory format: with other strides a kernel may round differently.
         kept = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
         state.setdefault(int(index), {})[name] = kept
     step.optimizer.load_state_dict(document | {"state": state})
@@ -105,5 +105,5 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
 
 
 def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Take the tensors whose key begins with a name."""
+    """Select the tensors with a key prefix, and remove the prefix."""
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}

@@ -1,4 +1,4 @@
-"""One training step: the perturbed gradient, clipping, the optimizer, the weights' moving average."""
+"""One training step: perturbed gradient, gradient clipping, optimizer, moving average of the weights."""
 
 from collections.abc import Sequence
 
@@ -21,11 +21,11 @@ class Step:
     """Takes the steps of a recipe's training, one epoch after the other.
 
     Args:
-        recipe: what to train.
+        recipe: the recipe to train.
         class_counts: (C,) training images of each class.
-        model: on its device, in its memory format.
-        accelerator: precision, loss scaler and processes.
-        seed: of the noise.
+        model: the model, on its device and in its memory format.
+        accelerator: provides precision, loss scaler and processes.
+        seed: seed of the noise.
         compile_backend: backend of `torch.compile`, None for eager.
     """
 
@@ -55,7 +55,7 @@ class Step:
         self.begin(0)
 
     def _freeze(self) -> list[nn.Module]:
-        """Freeze the weights that do not move; returns the modules that stay in evaluation mode."""
+        """Freeze the weights that are not trained; returns the modules that stay in evaluation mode."""
         trainable = self.recipe.trainable
         frozen = freeze(self.model) if trainable.weights == "head" else []
         norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
@@ -65,7 +65,7 @@ class Step:
 
     @property
     def evaluated(self) -> nn.Module:
-        """The model whose accuracy counts: the moving average where there is one."""
+        """The model that is evaluated: the moving average if the recipe has one, else the model itself."""
         return self.model if self.ema is None else self.ema.module
 
     @property
@@ -81,10 +81,10 @@ class Step:
         self.table = recipe.perturbation.table(self.class_counts, epoch, recipe.schedule.epochs)
         weights = recipe.reweighting.weights(self.class_counts.tolist(), epoch)
         self.class_weights = weights.to(self.device, torch.float32)
-        # Processes that each follow their own gradient draw their own noise.
+        # With another ascent than `averaged`, each process draws its own noise.
         own = () if recipe.ascent == "averaged" else (self.process,)
         self.noise = seeded_generator(self.seed, epoch, 1, *own, device=self.device)
-        # What the model itself draws (dropout): different in each process, and the same after a resume.
+        # For the model's own draws (dropout): different in each process, and the same after a resume.
         seed_torch(self.seed, epoch, 2, self.process)
         self.model.train()
         for module in self.modules_in_eval:
@@ -97,8 +97,8 @@ class Step:
 
         Args:
             images: (B, channels, H, W).
-            targets: (B,) int64, or (B, M) where each image has M classes.
-            target_weights: (B, M) float32, what each of them counts.
+            targets: (B,) int64, or (B, M) if each image has M classes.
+            target_weights: (B, M) float32, the weights of these classes.
         """
         return self.run(images, targets, target_weights, self.table, self.class_weights)
 
@@ -110,11 +110,11 @@ class Step:
         table: Table,
         class_weights: Tensor,
     ) -> Tensor:
-        """Take a step with a table and weights."""
+        """Take a step with a given table and given class weights, see `__call__`."""
         recipe = self.recipe
         options = StepOptions(
             forward=self.forward,
-            # Frozen statistics are in evaluation mode, and no pass moves them.
+            # Frozen BatchNorm is in evaluation mode, so that no pass changes its statistics.
             batchnorm="all" if recipe.trainable.batchnorm == "frozen" else recipe.trainable.batchnorm,
             scaler=self.scaler,
             generator=self.noise,
@@ -142,7 +142,7 @@ class Step:
     def end(self) -> bool:
         """Average running statistics over processes; returns whether weights and statistics are finite."""
         models = [self.model] if self.ema is None else [self.model, self.ema.module]
-        # Frozen statistics are equal already, and (x + x + x) / 3 is not always x.
+        # Frozen statistics are not averaged: they are equal already, and (x + x + x) / 3 is not always x.
         for model in models if self.group is not None and self.moves_statistics else []:
             distribute_bn(model, self.processes, reduce=True)
         values = [value.isfinite().all() for model in models for value in model.state_dict().values()]

@@ -70,9 +70,9 @@ def test_timms_flags_for_the_step_change_its_fields():
     ("argv", "message"),
     [
         (("--model-ema-decay", "0.9"), "--model-ema-decay says how --model-ema averages; add --model-ema"),
-        (("--model-ema", "--model-ema-decay", "1"), "ema_decay must lie between 0 and 1, not 1.0"),
+        (("--model-ema", "--model-ema-decay", "1"), "ema_decay must be between 0 and 1, not 1.0"),
         (("--clip-grad", "0"), "clip_grad must be above 0, not 0.0"),
-        (("--micro-batches", "33"), "micro_batches must be from 1 to the batch size, not 33"),
+        (("--micro-batches", "33"), "micro_batches must be between 1 and batch_size, not 33"),
         (("--set", "ascent=global"), "ascent must be one of averaged, local, micro_batch, not 'global'"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_recipe_file_is_trained_and_one_of_version_0_1_is_refused(tmp_path, mo
         (["--recipe", "nowhere.yaml"], "nowhere.yaml cannot be read as a recipe"),
         (["--recipe", NAME, "--set", "loss.gama=1"], "unknown key loss.gama"),
         (["--recipe", NAME, "--set", "batch_size=many"], "batch_size must be a whole number, not 'many'"),
-        (["--recipe", NAME, "--set", "batch_size"], "--set wants key=value"),
+        (["--recipe", NAME, "--set", "batch_size"], "--set must be key=value"),
         (["--recipe", NAME, "--lr", "-1"], "lr must be above 0"),
         (["--recipe", NAME, "--amp-dtype", "bfloat16"], "add --amp"),
         (["--recipe", NAME, "--hold-out", "140"], "to hold 140 out would leave it none; hold out fewer"),

@@ -109,7 +109,7 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert build.main([ONE, MANY, "--jobs", "2", "--save-epochs", "1", *folders]) == 1
     said = capsys.readouterr().out
     assert "2 runs are missing" in said
-    assert re.search(rf"failed: {MANY}, seed 0: .*holds files but no run of ltzoo", said)
+    assert re.search(rf"failed: {MANY}, seed 0: .*has files, but no run of ltzoo", said)
     assert re.search(rf"finished: {ONE}, seed 0; .* is seed 0, overall", said)
     assert "1 runs finished, 1 failed, 0 not begun" in said
     assert [found.model for found in read_results(tmp_path / "results")] == [ONE]

@@ -64,7 +64,7 @@ def test_every_combination_is_trained_once_and_the_best_is_named(run_choose, tmp
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.safetensors")} == states
     # What was trained with other images held out is not taken for it.
     assert run_choose(*argv, "--hold-out", "6") == 2
-    assert "made with other settings (overrides.hold_out" in capsys.readouterr().err
+    assert "started with different settings (overrides.hold_out" in capsys.readouterr().err
 
 
 def test_of_equal_ones_the_first_is_named(run_choose, capsys):
@@ -124,9 +124,9 @@ def test_a_record_is_a_value_and_names_a_folder():
         (["--vary", "optimizer.lr"], "--vary must be KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not"),
         (["--vary", "optimizer.lr="], "--vary must be KEY=V1,V2"),
         (["--vary", "=0.1"], "--vary must be KEY=V1,V2"),
-        (["--vary", "optimizer.lr=[0.1"], "--vary optimizer.lr: '[[0.1]' is not a value"),
+        (["--vary", "optimizer.lr=[0.1"], "--vary optimizer.lr: '[[0.1]' is not YAML"),
         (["--vary", "optimizer.lr=0.1,many"], "optimizer.lr must be a number, not 'many'"),
-        (["--vary", "perturbation.rho=0.1"], "unknown key perturbation.rho; there are"),
+        (["--vary", "perturbation.rho=0.1"], "unknown key perturbation.rho; the nearest are"),
         (["--vary", "optimizer.lr=0.1", "--vary", "optimizer.lr=0.2"], "varied twice: optimizer.lr, optimizer.lr;"),
         (["--vary", "optimizer.lr=0.1,0.10"], "two runs would share a folder"),
         (["--vary", "optimizer.lr=0.1", "--hold-out", "134"], "to hold 134 out would leave it none"),

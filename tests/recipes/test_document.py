@@ -110,8 +110,12 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
 @pytest.mark.parametrize(
     ("key", "value", "match"),
     [
-        ("learning_rate", 1, "unknown key learning_rate; there are .*optimizer.lr"),
-        ("optimizer.learning_rate", 1, "unknown key optimizer.learning_rate"),
+        (
+            "learning_rate",
+            1,
+            "unknown key learning_rate; the nearest are [^,]*, [^,]*, [^,]*; `ltzoo show .* prints all keys$",
+        ),
+        ("optimizer.learning_rate", 1, "unknown key optimizer.learning_rate; the nearest are .*optimizer.lr"),
         ("optimizer.lr.x", 1, "unknown key optimizer.lr.x"),
         ("loss.tau", 1, "unknown key loss.tau"),
         ("", 1, "unknown key"),
@@ -120,8 +124,8 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("batch_size", "64", "batch_size must be a whole number, not '64'"),
         ("batch_size", 0, "batch_size must be at least 1, not 0"),
         ("schedule.epochs", 0, "epochs must be at least 1, not 0"),
-        ("schedule.milestones", [180, 160], "milestones must not fall"),
-        ("schedule.milestones", [160], "milestones must not fall and have a factor each"),
+        ("schedule.milestones", [180, 160], "milestones must be in ascending order"),
+        ("schedule.milestones", [160], "milestones must be in ascending order, with one factor each"),
         ("schedule.milestones", 160, "schedule.milestones must be a list, not 160"),
         ("schedule.milestones", [160, "x"], r"schedule.milestones\[1\] must be a whole number, not 'x'"),
         ("schedule.factors", [0.1, math.inf], r"schedule.factors\[1\] must be a number, not inf"),
@@ -149,9 +153,9 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("head.name", "dense", "head.name must be one of linear, cosine, not 'dense'"),
         ("head", "linear", "head must be a mapping, not 'linear'"),
         ("start", {"name": "first_stage", "recipe": "x"}, "start.head is missing"),
-        ("views", [], "views: the loss ce takes 1 per image, not 0"),
+        ("views", [], "views: the loss ce needs 1 per image, not 0"),
         ("views.1.mixup", 0.2, "unknown key views.1.mixup"),
-        ("classifier", "cosine", "unknown key classifier; there are .*head.name"),
+        ("classifier", "cosine", "unknown key classifier; the nearest are "),
         ("precision", "fp16", "precision must be one of float32, tf32, bfloat16, float16"),
         ("trainable.batchnorm", ["all"], "trainable.batchnorm must be one of clean, all, frozen"),
         ("benchmark", "cifar100", "no benchmark is called 'cifar100'; the nearest are"),
@@ -159,7 +163,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("subset", "last", "subset must be one of cao, first, imported, not 'last'"),
         ("paper_rule", "best", "paper_rule must be a mapping, not 'best'"),
         ("paper_rule", {"interval": 0, "flip": True}, "interval must be at least 1"),
-        ("schedule.decay", "cosine", r"milestones belong to steps, a cosine has none, not \[160, 180\]"),
+        ("schedule.decay", "cosine", r"milestones must be empty with the decay cosine, not \[160, 180\]"),
         ("perturbation", {"name": "lpfsgd", "std": 0.1, "parts": -1}, "parts must be finite and not below 0, not -1"),
         ("perturbation.rho", {"name": "ramp"}, "perturbation.rho.name must be one of steps, linear, cosine, stages"),
         ("perturbation.rho", {"name": "linear", "start": 0.1}, "perturbation.rho.end is missing"),
@@ -245,8 +249,8 @@ def document(**changes):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("- a\n- b\n", "holds no recipe: it must be a mapping"),
-        ("", "holds no recipe"),
+        ("- a\n- b\n", "is not a recipe: it must be a mapping"),
+        ("", "is not a recipe"),
         ("a: [1,\n", "cannot be read as a recipe"),
         ("a: !!python/object:os.system x\n", "cannot be read as a recipe"),
         (b"\xff\xfe\x00", "cannot be read as a recipe"),
@@ -274,7 +278,7 @@ def test_a_recipe_of_version_0_1_is_refused_by_name_with_what_to_do(tmp_path):
     path.write_text(to_yaml(old))
     refused(
         lambda: read_recipe(path),
-        rf"old.yaml: the recipe '{RECIPE.name}' was written by ltzoo 0.1, .* `ltzoo show {RECIPE.name}` prints",
+        rf"old.yaml: the recipe '{RECIPE.name}' was written by ltzoo 0.1, .* `ltzoo show {RECIPE.name}`, or use",
     )
 
 

@@ -154,7 +154,9 @@ def test_a_resumed_run_keeps_what_is_to_come_and_leaves_what_is_kept(tmp_path):
 def test_an_epoch_that_has_passed_is_refused_and_the_run_stays_as_it_is(tmp_path):
     folder = stopped(tmp_path, 2)
     before = folder.last_state.read_bytes()
-    with pytest.raises(InputError, match=r"seed0 has passed epoch 1 without saving it; leave it out of --save-epochs"):
+    with pytest.raises(
+        InputError, match=r"seed0 has already passed epoch 1 without saving it; leave it out of --save-epochs"
+    ):
         train(QUICK, options(tmp_path, 1, 2, 3, resume=True))
     assert folder.last_state.read_bytes() == before
     assert len(folder.read_history(3)) == 2
@@ -181,7 +183,7 @@ def test_a_finished_run_keeps_nothing_more(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.name != "lock"}
     train(QUICK, options(tmp_path, 1, resume=True))
     train(QUICK, options(tmp_path, resume=True))
-    with pytest.raises(InputError, match=r"has passed epoch 2, 3 without saving it"):
+    with pytest.raises(InputError, match=r"has already passed epoch 2, 3 without saving it"):
         train(QUICK, options(tmp_path, 1, 2, 3, resume=True))
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.name != "lock"} == before
 

@@ -25,12 +25,18 @@ def test_recipes_as_they_are_give_no_warning():
     [
         (
             {"trainable.weights": "head", "trainable.batchnorm": "frozen"},
-            "all weights but the head's and BatchNorm's statistics keep their fresh values; to start from trained",
+            "all weights but the head's and BatchNorm's statistics will keep their initial values; to start from ",
         ),
-        ({"trainable.batchnorm": "frozen"}, "BatchNorm's statistics keep their fresh values"),
-        ({"optimizer.kind": "adamw"}, "a learning rate of 0.01 suits SGD; adamw needs less, such as --lr 1e-4"),
-        ({"perturbation.eta": 0.5}, "no class is tail by perturbation.eta, 0.5: set it between 5 and 500"),
-        ({"perturbation.eta": 5000}, "every class is tail by perturbation.eta, 5000"),
+        ({"trainable.batchnorm": "frozen"}, "BatchNorm's statistics will keep their initial values"),
+        (
+            {"optimizer.kind": "adamw"},
+            "a learning rate of 0.01 is large for adamw; try a smaller one, such as --lr 1e-4",
+        ),
+        (
+            {"perturbation.eta": 0.5},
+            "with perturbation.eta 0.5, no class belongs to the tail; set it between 5 and 500",
+        ),
+        ({"perturbation.eta": 5000}, "with perturbation.eta 5000, every class belongs to the tail"),
     ],
 )
 def test_settings_warnings(settings, found):
@@ -51,7 +57,9 @@ def test_a_last_batch_of_one_image_is_looked_at_before_training():
     model = build_model(recipe)  # of 16 pixels, its last layer sees one
     before = {key: value.clone() for key, value in model.state_dict().items()}
     check_parts(model, recipe, recipe.data, None, smallest_batch=2)
-    with pytest.raises(InputError, match=r"last batch of an epoch has one image, and the model cannot .*--batch-size"):
+    with pytest.raises(
+        InputError, match=r"last batch of an epoch has a single image, and the model cannot .*--batch-size"
+    ):
         check_parts(model, recipe, recipe.data, None, smallest_batch=1)
     check_parts(model, replace(recipe, trainable=Trainable("all", "frozen")), recipe.data, None, smallest_batch=1)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

@@ -42,7 +42,7 @@ def test_a_run_says_how_it_computes(tmp_path, capsys):
 @pytest.mark.parametrize("word", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
 def test_what_shards_the_weights_is_refused(word, tmp_path, monkeypatch):
     monkeypatch.setenv(f"ACCELERATE_USE_{word}", "true")
-    with pytest.raises(InputError, match=f"Accelerate is set to {word}, which shards the weights"):
+    with pytest.raises(InputError, match=f"Accelerate is configured for {word}, which shards the weights"):
         make_accelerator("float32", (), tmp_path)
 
 

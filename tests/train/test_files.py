@@ -220,7 +220,7 @@ def test_a_run_is_not_gone_on_with_on_other_images(change, own, tmp_path, monkey
     else:
         first.rename(first.with_name("a.png") if change == "renamed" else own / "train" / "cat" / "9.png")
     said = refused(capsys, own, tmp_path / "output", "--resume")
-    assert "was begun on other images (were files added, removed or renamed?)" in said
+    assert "was started on different images (were files added, removed or renamed?)" in said
     assert files_of(folder) == before
 
 
@@ -377,7 +377,7 @@ BAD = {
     "training images alone": (
         lambda own: shutil.rmtree(own / "val"),
         (),
-        "has training images alone; add val/ or test/, or hold some out with --hold-out 0.1",
+        "has only training images; add val/ or test/, or hold some out with --hold-out 0.1",
     ),
     "too many held out": (lambda own: None, ("--hold-out", "3"), "leave 1 classes without a training image: 'cat'"),
     "an image gone": (
@@ -407,18 +407,18 @@ BAD = {
     "a size that is none of the ViT's": (
         lambda own: None,
         ("--arch", "test_vit", "--img-size", "33"),
-        "test_vit does not take images of (3, 33, 33): Input height (33)",
+        "test_vit does not accept images of shape (3, 33, 33): Input height (33)",
     ),
     "too small a size": (
         lambda own: None,
         ("--arch", "test_maxvit", "--img-size", "8"),
-        "test_maxvit does not take images of (3, 8, 8): ",
+        "test_maxvit does not accept images of shape (3, 8, 8): ",
     ),
     "one image in a batch": (lambda own: None, ("-b", "1"), "the last batch of an epoch has one image"),
     "one image in a micro-batch": (
         lambda own: None,
         ("--micro-batches", "5"),
-        "a micro-batch has one image, and the model cannot be trained on one (",
+        "a micro-batch has a single image, and the model cannot be trained on one (",
     ),
     "no such architecture": (lambda own: None, ("--arch", "resnet7"), "architecture 'resnet7' is unknown to timm"),
     "a cosine classifier": (lambda own: None, ("--set", "head.name=cosine"), "timm cannot build test_resnet with"),
@@ -439,7 +439,7 @@ def test_nothing_is_written_among_the_images(option, where, tmp_path, capsys):
     data = plant(tmp_path / "data", TRAIN)
     options = ("--hold-out", "1", "--set", "input.shorter_side=20", option, str(data / where))
     said = refused(capsys, data, tmp_path / "output", *options)
-    assert said == f"{option} {data / where} lies among the images of {data}; name a folder outside of it"
+    assert said == f"{option} {data / where} is inside the image folder {data}; name a folder outside of it"
     assert not (data / where / NAME).exists()
 
 

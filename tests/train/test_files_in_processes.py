@@ -71,7 +71,7 @@ def test_two_processes_train_and_measure_as_one(where, launched):
 
 def test_a_run_is_not_gone_on_with_by_another_number_of_processes(launched):
     root, done, of_one = launched
-    said = f"the run in {folder_of(root, 'one', 'frozen sgd').path} was made with other settings (run.processes)"
+    said = f"the run in {folder_of(root, 'one', 'frozen sgd').path} was started with different settings (run.processes)"
     assert done.stderr.count(said) == 1
     assert files_of(folder_of(root, "one", "frozen sgd")) == of_one
 
@@ -80,7 +80,7 @@ def test_bad_input_is_said_once(launched):
     root, done, _ = launched
     said, _, _ = done.stderr.partition("the end")
     assert said.count("nowhere does not exist; name a folder or a list with --data-dir") == 1
-    assert said.count("the weights x.pth are not there; check the path") == 1
+    assert said.count("there is no file x.pth to start from; check the path") == 1
     assert said.count("val cannot be read: ant/1.png (") == 1
     assert (said + done.stdout).count("left out, since it cannot be read: ant/1.png") == 1
     assert said.count("train.py: error: ") == 4

@@ -150,7 +150,7 @@ def test_images_are_held_out_of_the_subset_that_a_file_names(run, tmp_path):
     train(RECIPE, options)  # the rule's own images: the same run
     assert run.last_state.stat().st_mtime_ns == before
     options.subset.write_text(json.dumps(load_train(RECIPE.data, "first", DATA)[1].to_dict()))
-    with pytest.raises(InputError, match=r"other settings \(overrides.subset, run.subset_sha256, subset\)"):
+    with pytest.raises(InputError, match=r"different settings \(overrides.subset, run.subset_sha256, subset\)"):
         train(RECIPE, options)
 
 

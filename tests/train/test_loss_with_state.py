@@ -102,7 +102,7 @@ def test_the_model_keeps_nothing_of_it(tmp_path):
 
 def test_outputs_that_no_timm_model_gives_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(PrototypeLoss, "asks", frozenset({"projections"}))
-    with pytest.raises(InputError, match="CifarResNet gives logits and features, and the loss asks for projections"):
+    with pytest.raises(InputError, match="CifarResNet provides logits and features, but the loss needs projections"):
         train(RECIPE, options(tmp_path))
     assert not list(tmp_path.iterdir())
 

@@ -311,7 +311,7 @@ def test_trackers_get_every_epoch(tmp_path, monkeypatch):
         ({}, {"precision": "float16"}, "float16 cannot be used on cpu"),
         ({}, {"precision": "tf32"}, "tf32 cannot be used on cpu"),
         ({}, {"architecture": "resnet7_cifar"}, "'resnet7_cifar' is unknown to timm"),
-        ({}, {"architecture": "vgg11"}, "does not take images of"),
+        ({}, {"architecture": "vgg11"}, "does not accept images of"),
         ({"compile_backend": "nonsense"}, {}, "no backend 'nonsense'; there are"),
     ],
 )

@@ -37,7 +37,7 @@ def test_a_run_is_gone_on_with_by_other_versions_and_on_another_machine(folder):
 
 
 def test_a_run_is_not_gone_on_with_on_another_device(folder):
-    with pytest.raises(InputError, match=r"other settings \(run.device\)"):
+    with pytest.raises(InputError, match=r"different settings \(run.device\)"):
         claim(folder, DOCUMENT | {"run": RUN | {"device": "cuda"}})
 
 
@@ -60,12 +60,12 @@ def test_a_folder_that_exists_is_refused_without_resume(folder):
 
 
 def test_other_settings_are_named(folder):
-    with pytest.raises(InputError, match=r"other settings \(batch_size\)"):
+    with pytest.raises(InputError, match=r"different settings \(batch_size\)"):
         claim(folder, DOCUMENT | {"batch_size": 4})
 
 
 def test_other_images_are_refused(folder):
-    with pytest.raises(InputError, match="trained on other images"):
+    with pytest.raises(InputError, match="trained on different images"):
         claim(folder, subset=SUBSET | {"sha256": "cd"})
 
 

@@ -91,5 +91,5 @@ def test_without_a_first_stage_of_the_seed_it_is_refused(tmp_path):
 
 
 def test_other_images_than_the_first_stages_are_refused(second):
-    with pytest.raises(InputError, match="was trained on other images than this run would be"):
+    with pytest.raises(InputError, match="was trained on different images than this run"):
         train(replace(CRT, subset="first"), options(second.path.parents[1], resume=True))

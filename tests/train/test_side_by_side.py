@@ -57,6 +57,6 @@ def test_runs_that_cannot_stand_side_by_side_are_refused(tmp_path):
     options = TrainOptions(Path("data"), tmp_path)
     with pytest.raises(InputError, match="two runs would share a folder"):
         train_all([(RECIPE, options), (RECIPE, options)])
-    with pytest.raises(InputError, match="must share their precision, not bfloat16, float32"):
+    with pytest.raises(InputError, match="must have the same precision, not bfloat16, float32"):
         train_all([(RECIPE, options), (replace(RECIPE, precision="bfloat16"), replace(options, seed=1))])
     assert not any(tmp_path.iterdir())

@@ -182,13 +182,13 @@ def test_files_that_hold_no_weights_are_one_line_and_run_nothing(tmp_path):
         suffix, content = case
         path = tmp_path / f"file{suffix}"
         path.write_bytes(content)
-        one_line(rf"^{path} holds no weights that can be read \(", begin, from_(path, size=32))
+        one_line(rf"^{path} has no weights that can be read \(", begin, from_(path, size=32))
 
     check_each(contents, check_content)
     torch.save({"state_dict": stored(), "args": code}, tmp_path / "code.pt")
-    one_line("holds no weights that can be read", begin, from_(tmp_path / "code.pt", size=32))
+    one_line("has no weights that can be read", begin, from_(tmp_path / "code.pt", size=32))
     torch.save([torch.ones(2)], tmp_path / "list.pt")
-    one_line("holds no weights that can be read", begin, from_(tmp_path / "list.pt", size=32))
+    one_line("has no weights that can be read", begin, from_(tmp_path / "list.pt", size=32))
     assert not (tmp_path / "ran").exists()
 
 
@@ -210,14 +210,14 @@ def test_weights_that_do_not_fit_are_one_line(tmp_path):
 def test_a_checkpoint_of_another_architecture_is_one_line():
     match = f"^{RGB} is a resnet32_cifar, not a resnet20_cifar; add --arch resnet32_cifar$"
     one_line(match, find_start, from_(RGB, "resnet20_cifar"), OPTIONS)
-    one_line("takes images of 1 channels; those in files are read as RGB", begin, from_(GREY, "resnet20_cifar"))
+    one_line("needs images with 1 channels, but image files are read as RGB", begin, from_(GREY, "resnet20_cifar"))
 
 
 @pytest.mark.parametrize(
     ("initial", "match"),
     [
-        ("nowhere.pth", "^the weights nowhere.pth are not there; check the path$"),
-        ("runs/model_best.pth.tar", "^the weights runs/model_best.pth.tar are not there; check the path$"),
+        ("nowhere.pth", "^there is no file nowhere.pth to start from; check the path$"),
+        ("runs/model_best.pth.tar", "^there is no file runs/model_best.pth.tar to start from; check the path$"),
         ("local-dir:nowhere", "^there is no checkpoint folder nowhere; check the path$"),
         ("resnet32_cifar100lt_ce_sgt", "^no recipe is called 'resnet32_cifar100lt_ce_sgt'; the nearest are"),
         ("runs/checkpoint", "^'runs/checkpoint' is no recipe's name; write local-dir:runs/checkpoint or"),
@@ -282,7 +282,7 @@ def failing_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_pretrained_weights_that_cannot_be_fetched_are_one_line(error, monkeypatch):
     failing_with(error, monkeypatch)
-    match = r"^timm's weights of test_resnet cannot be fetched or do not fit \(.*\); see that .* --initial-checkpoint$"
+    match = r"^timm's weights of test_resnet cannot be downloaded or do not fit \(.*\); check .* --initial-checkpoint$"
     one_line(match, begin, from_("pretrained", "test_resnet", size=32))
 
 
@@ -357,7 +357,10 @@ def test_a_run_records_its_initial_weights_and_is_not_gone_on_with_from_others(t
     run(data, tmp_path, *options, "--resume")
     in_safetensors(tmp_path / "file", weights | {"conv1.weight": weights["conv1.weight"] * 2})
     said = refused(capsys, data, tmp_path, *options, "--resume")
-    assert "was made with other settings (run.start_sha256); use them again, or name another --output" in said
+    assert (
+        "was started with different settings (run.start_sha256); use the same settings, or name another --output"
+        in said
+    )
     file.unlink()
-    assert "are not there" in refused(capsys, data, tmp_path, *options, "--resume")
+    assert "there is no file" in refused(capsys, data, tmp_path, *options, "--resume")
     assert files_of(folder) == before

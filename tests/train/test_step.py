@@ -230,20 +230,20 @@ def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(mon
 def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
     monkeypatch.setattr(cuda_graph, "record", lambda step, warm_up: (step(), lambda: None))
     captured = make(SGD, CapturedStep, say=pytest.fail)
-    with pytest.raises(ValueError, match=r"\(6, 1, 16, 16\) is one too many: give all batches one size"):
+    with pytest.raises(ValueError, match=r"\(6, 1, 16, 16\) is one more; use batches of one size"):
         for size in (2, 3, 4, 5, 6):
             captured(torch.randn(size, 1, 16, 16), torch.zeros(size, dtype=torch.int64))
 
 
 def test_what_stands_against_a_capture_is_named():
     accelerator = Accelerator(cpu=True)
-    assert why_not_captured(SGD, COUNTS, accelerator) == "there are no graphs on cpu"
+    assert why_not_captured(SGD, COUNTS, accelerator) == "cpu has no CUDA graphs"
     accelerator.state.device = torch.device("cuda")
     assert why_not_captured(SGD, COUNTS, accelerator) is None
     noisy = get_recipe("resnet32_cifar100lt_ce_drw_pgd")
-    assert why_not_captured(noisy, noisy.data.class_counts, accelerator) == "pgd draws its noise anew for each step"
+    assert why_not_captured(noisy, noisy.data.class_counts, accelerator) == "pgd draws new noise in each step"
     accelerator.scaler = torch.amp.GradScaler("cpu")
-    assert why_not_captured(SGD, COUNTS, accelerator) == "a loss scaler takes part; bfloat16 needs none"
+    assert why_not_captured(SGD, COUNTS, accelerator) == "float16 uses a loss scaler; bfloat16 does not"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Protocols: what each family of recipes shares, every setting in one place."""
+"""Protocols: the settings that the recipes of a paper share, one file per protocol."""
 
 from ltzoo.recipes.protocols.digits import DIGITS
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING

@@ -53,7 +53,7 @@ LYU2025_CIFAR = Protocol(
     heads={},
     perturbations={benchmark: dict.fromkeys(_LOSSES, _perturbations(ETA[benchmark])) for benchmark in _BENCHMARKS},
     ours=(
-        # It prints IF 100, and IF 50 on CIFAR-100.
+        # The paper has results for IF 100, and for IF 50 on CIFAR-100.
         Ours(("perturbation.rho",), benchmarks=_UNPRINTED, perturbations=("sam", "imbsam")),
         Ours(("perturbation.rho_head", "perturbation.rho_tail"), benchmarks=_UNPRINTED, perturbations=("samext",)),
         Ours(
@@ -66,7 +66,7 @@ LYU2025_CIFAR = Protocol(
             benchmarks=("cifar10lt", "cifar10lt10", "cifar10lt50", "cifar10lt200"),
             perturbations=("imbsam", "samext", "ssesam"),
         ),
-        # The paper's code lets every pass into BatchNorm's running statistics.
+        # In the paper's code every forward pass updates BatchNorm's running statistics.
         Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "samext", "ssesam")),
     ),
 )

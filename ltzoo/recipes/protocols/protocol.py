@@ -1,4 +1,4 @@
-"""What a protocol is, and how a recipe can contradict the one that it names."""
+"""The record of a protocol, and the check that a recipe agrees with its protocol."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from ltzoo.sharpness import Perturbation
 
 
 def data_set_and_profile(benchmark: str) -> tuple[str, str]:
-    """Name a benchmark's data set and its profile, which need no class counts.
+    """Return the names of a benchmark's data set and profile; class counts are not needed.
 
     Raises:
         InputError: no benchmark has that name.
@@ -25,13 +25,13 @@ def data_set_and_profile(benchmark: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Ours:
-    """Recipe fields whose value no paper gives, and the recipes for which that is so.
+    """Recipe fields with values that no paper gives, and the recipes that this applies to.
 
     Attributes:
         fields: dotted keys of the recipe.
         benchmarks: names of benchmarks; None for all.
         losses: `LOSS[_RULE]` as in a recipe's name; None for all.
-        perturbations: words without radii; None for all.
+        perturbations: perturbations' words without radii; None for all.
     """
 
     fields: tuple[str, ...]
@@ -40,24 +40,24 @@ class Ours:
     perturbations: tuple[str, ...] | None = None
 
     def applies(self, benchmark: str, loss_and_rule: str, perturbation: str) -> bool:
-        """Say whether a recipe is one of them."""
+        """Return whether this applies to a recipe."""
         pairs = ((self.benchmarks, benchmark), (self.losses, loss_and_rule), (self.perturbations, perturbation))
         return all(wanted is None or found in wanted for wanted, found in pairs)
 
 
 @dataclass(frozen=True)
 class SecondStage:
-    """A method that trains on from the run of another recipe, without a perturbation of its own.
+    """The settings of a method's second stage, which starts from another recipe's run and has no perturbation.
 
     Attributes:
-        first: the first stage's loss and rule, as in a recipe's name: `("ce", "none")`.
+        first: loss and rule of the first stage, as in a recipe's name: `("ce", "none")`.
         start_head: whether the first stage's classifier is `kept`, or the classifier is `fresh`.
-        trainable: which weights move, and what BatchNorm does.
-        head: how features become logits.
-        sampler: which images make an epoch.
-        loss: the second stage's.
-        optimizer: the second stage's.
-        schedule: the second stage's.
+        trainable: which weights are trained, and how BatchNorm's statistics are updated.
+        head: the classifier.
+        sampler: which images make an epoch, and in which order.
+        loss: the loss.
+        optimizer: the base optimizer.
+        schedule: epochs and learning rate.
     """
 
     first: tuple[str, str]
@@ -71,35 +71,36 @@ class SecondStage:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The fields of a recipe that a second stage fixes."""
+        """The recipe fields that the second stage fixes."""
         names = ("trainable", "head", "sampler", "loss", "optimizer", "schedule")
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a family of recipes shares.
+    """The settings that several recipes share, usually those of a paper. "Word" means a word in recipe names.
 
     Attributes:
-        name: as recipes print it.
-        paper: key of the paper, see `ltzoo.recipes.citations`; `ltzoo` where the protocol is our own.
-        cites: keys of the works that the protocol itself rests on.
-        subset: rule that chooses the training images.
-        groups: profile of the benchmark to the rule of the reporting groups.
-        paper_rule: the paper's way to select and measure.
+        name: the name of the protocol, `Recipe.protocol`.
+        paper: key of the paper, see `ltzoo.recipes.citations`; `ltzoo` for our own protocols.
+        cites: keys of the publications that the protocol itself is based on.
+        subset: the rule that chooses the training images.
+        groups: profile of the benchmark to grouping rule.
+        paper_rule: how the paper selects and measures an epoch.
         optimizer: base optimizer, see `optimizer_of`.
         schedule: epochs and learning rate.
-        batch_size: images a step.
-        augmentation: crop, flip and the like.
-        rules: re-weighting by its word in a recipe's name.
-        losses: data set to loss word to loss.
-        heads: loss word to head, where it is not linear.
-        perturbations: benchmark to `LOSS[_RULE]` to perturbation word to perturbation, with the protocol's own radii.
-        ours: what the paper leaves open.
-        input: how images reach the model where they lie in files.
-        optimizers: `BENCHMARK` or `BENCHMARK_LOSS` to its optimizer, where that is another one.
-        borrowed: word of a loss or perturbation to the work that its constants come from, where that is another paper.
-        second_stages: method's word to what its second stage does.
+        batch_size: images per step.
+        augmentation: how training images are augmented.
+        rules: word of a re-weighting rule to the rule.
+        losses: data set to word of a loss to the loss.
+        heads: word of a loss to its head, if that is not linear.
+        perturbations: benchmark to `LOSS[_RULE]` to word of a perturbation to the perturbation with the protocol's
+            radii.
+        ours: the fields that the paper leaves open.
+        input: how images in files are preprocessed.
+        optimizers: `BENCHMARK` or `BENCHMARK_LOSS` to its optimizer, if that differs from `optimizer`.
+        borrowed: word of a loss or perturbation to the publication of its constants, if they are from another paper.
+        second_stages: word of a method to the settings of its second stage.
     """
 
     name: str
@@ -123,18 +124,18 @@ class Protocol:
     second_stages: Mapping[str, SecondStage] = field(default_factory=dict)
 
     def optimizer_of(self, benchmark: str, loss: str) -> Optimizer:
-        """Look the base optimizer up.
+        """Look up the base optimizer.
 
         Args:
             benchmark: the benchmark's name.
-            loss: the loss's word in a recipe's name; that of a loss that the protocol lacks takes the benchmark's own.
+            loss: the loss's word; for an unknown loss, the optimizer of the benchmark is returned.
         """
         return self.optimizers.get(f"{benchmark}_{loss}", self.optimizers.get(benchmark, self.optimizer))
 
     def contradictions(self, recipe: Recipe) -> list[str]:
-        """Name the fields in which a recipe differs from what its protocol fixes.
+        """List the fields in which a recipe contradicts its protocol.
 
-        Radii are left out: they are part of a recipe's name.
+        Radii are not compared, since they are part of a recipe's name.
         """
         data_set, profile = data_set_and_profile(recipe.benchmark)
         words = {loss.name: word for word, loss in self.losses.get(data_set, {}).items()}

@@ -12,10 +12,10 @@ _RHO = {
     "cifar10": {"ce": 0.1, "ce_drw": 0.5, "ldam_drw": 0.8, "vs": 0.8},
     "cifar100": {"ce": 0.2, "ce_drw": 0.8, "ldam_drw": 0.8, "vs": 0.8},
 }
-"""SAM's radius as the paper gives it. It gives VS 0.5 or 0.8."""
+"""SAM's radius as given by the paper; for VS it gives 0.5 or 0.8."""
 
 _RHO_OURS = {"ldam": 0.8, "la": 0.8, "bs": 0.8, "focal": 0.1, "ce_cb": 0.5}
-"""SAM's radius where the paper has no such row: that of the nearest loss."""
+"""SAM's radius for losses that the paper does not combine with SAM: that of the most similar loss."""
 
 
 def _perturbations(rho: float, eta: float) -> dict[str, Perturbation]:
@@ -83,7 +83,7 @@ RANGWANI2022_CIFAR = Protocol(
         ),
         Ours(("perturbation.rho",), perturbations=("pgd",)),
         Ours(("perturbation.std", "perturbation.parts"), perturbations=("lpfsgd",)),
-        # The papers' code lets every pass into BatchNorm's running statistics; with a single pass there is no choice.
+        # In the papers' code every pass updates BatchNorm's running statistics; with one pass there is no choice.
         Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),
     # Tau and eta.

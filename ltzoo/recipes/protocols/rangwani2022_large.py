@@ -65,7 +65,7 @@ RANGWANI2022_LARGE = Protocol(
     ours=(
         Ours(("perturbation.eta",), perturbations=("imbsam", "ssesam")),
         Ours(("perturbation.normalization",), perturbations=("imbsam",)),
-        # The papers' code lets every pass into BatchNorm's running statistics.
+        # In the papers' code every forward pass updates BatchNorm's running statistics.
         Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),
 )
