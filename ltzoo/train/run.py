@@ -5,47 +5,24 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
-from functools import partial
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ltzoo.data import IMPORTED, make_groups, read_subset
-from ltzoo.data.batches import (
-    BatchSettings,
-    Delivery,
-    TrainLoader,
-    batch_sizes,
-    decodes,
-    make_eval_batches,
-    make_train_batches,
-    mix,
-)
+from ltzoo.data import make_groups
+from ltzoo.data.batches import BatchSettings, Delivery, TrainLoader, make_eval_batches, make_train_batches, mix
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
 from ltzoo.recipes import Recipe
-from ltzoo.recipes.model import build_model
 from ltzoo.train.checkpoints import Evaluation, check_not_missed, save_epoch, write_final_checkpoint
-from ltzoo.train.checks import check_parts, settings_warnings
-from ltzoo.train.cuda_graph import CapturedStep, why_not_captured
-from ltzoo.train.device import (
-    choose_channels_last,
-    choose_threads,
-    choose_workers,
-    device_name,
-    make_accelerator,
-    make_forward,
-    synchronize_batchnorm,
-)
-from ltzoo.train.images import RunImages, is_rules_own, load_images
+from ltzoo.train.cuda_graph import CapturedStep
+from ltzoo.train.device import make_forward
 from ltzoo.train.options import TrainOptions
-from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
+from ltzoo.train.preparation import Preparation, prepare_run
+from ltzoo.train.processes import on_main_process
 from ltzoo.train.progress import Progress
-from ltzoo.train.record import RunRecord, RunSettings, make_record
 from ltzoo.train.run_folder import Row, RunFolder
-from ltzoo.train.start import StartWeights, find_start, load_start
 from ltzoo.train.state import load_state, save_state, save_tensors
 from ltzoo.train.step import Step
 
@@ -64,9 +41,8 @@ class Run:
     """
 
     accelerator: Accelerator
-    images: RunImages
     model: nn.Module
-    record: RunRecord
+    prepared: Preparation
 
     def __init__(self, recipe: Recipe, options: TrainOptions, side_by_side: int = 1, alone: bool = True) -> None:
         self.recipe, self.options, self.side_by_side = recipe, options, side_by_side
@@ -91,8 +67,8 @@ class Run:
         with ExitStack() as lock:
 
             def claim() -> bool:
-                subset = self.images.subset.to_dict()
-                lock.enter_context(self.folder.claim(self.record.document(), subset, self.options.resume))
+                subset = self.prepared.images.subset.to_dict()
+                lock.enter_context(self.folder.claim(self.prepared.record.document(), subset, self.options.resume))
                 return self.folder.metrics.exists()
 
             finished = on_main_process(self.accelerator, claim)
@@ -111,78 +87,14 @@ class Run:
         Raises:
             InputError: data, folder, model or device cannot be used.
         """
-        options = self.options
-        self.accelerator = make_accelerator(self.recipe.precision, options.trackers, self.folder.path)
-        on_main_process(self.accelerator, lambda: self.folder.check_free(options.resume))
-        start = on_every_process(self.accelerator, lambda: find_start(self.recipe, options))
-        say = partial(print_once, self.accelerator)
-        self.images = on_every_process(self.accelerator, lambda: load_images(self.recipe, start, options, say))
-        on_every_process(self.accelerator, lambda: start.check_images(self.images.subset.sha256))
-        for warning in settings_warnings(self.recipe, self.images.benchmark.class_counts):
-            say(warning)
-        if options.subset is not None and not is_rules_own(read_subset(options.subset), self.recipe, options):
-            self.recipe = replace(self.recipe, subset=IMPORTED)
-        self._choose_options()
-        self._make_record(start, self._make_model(start))
-        self._make_batches()
-
-    def _choose_options(self) -> None:
-        """Choose memory format, threads and worker processes, unless the user gave them."""
-        options, processes, device = self.options, self.accelerator.num_processes, self.accelerator.device
-        if options.channels_last is None:
-            options = replace(options, channels_last=choose_channels_last(self.recipe.precision, device))
-        if options.workers is None:
-            options = replace(options, workers=choose_workers(processes * self.side_by_side))
-        if device.type == "cpu":
-            data_set = self.images.benchmark.data_set
-            torch.set_num_threads(options.threads or choose_threads(self.recipe, data_set, processes))
-        self.options = options
-
-    def _make_model(self, start: StartWeights) -> str | None:
-        """Build the model with its initial weights; returns the SHA-256 of loaded weights, None for fresh ones."""
-        recipe, benchmark = self.recipe, self.images.benchmark
-        drawn = recipe.sampler.length(len(self.images.train.labels), recipe.batch_size)
-        sizes = batch_sizes(drawn, recipe.batch_size, joined=decodes(self.images.train, recipe.augmentation))
-        smallest_batch = check_shares(min(sizes), self.accelerator.num_processes)
-        torch.manual_seed(self.options.seed)
-        model = build_model(recipe, data_set=benchmark.data_set)
-        check_parts(model, recipe, benchmark, self.options.compile_backend, smallest_batch)
-        start_sha256 = on_every_process(self.accelerator, lambda: load_start(model, start, benchmark.data_set))
-        if self.options.sync_bn:
-            model = synchronize_batchnorm(model, self.accelerator)
-        memory_format = torch.channels_last if self.options.channels_last else torch.contiguous_format
-        self.model = model.to(self.accelerator.device).to(memory_format=memory_format)
-        return start_sha256
-
-    def _make_record(self, start: StartWeights, start_sha256: str | None) -> None:
-        """Make the record of the run."""
-        options, images, device = self.options, self.images, self.accelerator.device
-        self.not_captured = (
-            why_not_captured(self.recipe, images.benchmark.class_counts, self.accelerator)
-            if options.capture
-            else "capture is switched off"
-        )
-        how = {
-            "device": device.type,
-            "processes": self.accelerator.num_processes,
-            "threads": torch.get_num_threads() if device.type == "cpu" else None,
-            "channels_last": options.channels_last,
-            "capture": self.not_captured is None,
-            "torchcompile": options.compile_backend,
-            "val_interval": options.val_interval,
-        }
-        how |= {"sync_bn": True} if options.sync_bn else {}
-        how |= {"start_sha256": start_sha256} if start_sha256 else {}
-        how |= {"measured_layout": images.measured_layout} if images.measured_layout else {}
-        overrides = {**images.overrides, **start.overrides}
-        settings = RunSettings(options.seed, how, device_name(device), self.side_by_side, overrides)
-        self.record = make_record(self.recipe, images.benchmark, images.subset, settings)
-
-    def _make_batches(self) -> None:
-        recipe, options, accelerator, images = self.recipe, self.options, self.accelerator, self.images
+        self.prepared = prepare_run(self.recipe, self.options, self.folder, self.side_by_side)
+        self.recipe, self.options = self.prepared.recipe, self.prepared.options
+        self.accelerator, self.model = self.prepared.accelerator, self.prepared.model
+        recipe, options, images = self.recipe, self.options, self.prepared.images
         data_set = images.benchmark.data_set
-        processes = accelerator.process_index, accelerator.num_processes
-        delivery = Delivery(accelerator.device, bool(options.channels_last), *processes, workers=options.workers or 0)
+        processes = self.accelerator.process_index, self.accelerator.num_processes
+        workers = options.workers or 0
+        delivery = Delivery(self.accelerator.device, bool(options.channels_last), *processes, workers=workers)
         settings = BatchSettings(data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
         self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
@@ -216,9 +128,9 @@ class Run:
                 tracker.finish()
 
     def _make_step(self) -> None:
-        counts, options = self.record.benchmark.class_counts, self.options
+        counts, options = self.prepared.record.benchmark.class_counts, self.options
         arguments = (self.recipe, counts, self.model, self.accelerator, options.seed, options.compile_backend)
-        if self.not_captured is None:
+        if self.prepared.not_captured is None:
             self.step: Step = CapturedStep(*arguments, say=self.display.say)
         else:
             self.step = Step(*arguments)
@@ -241,9 +153,11 @@ class Run:
 
     def _announce(self) -> None:
         begins = f", from epoch {self.done + 1}" if self.done else ""
-        self.display.say(f"{self.folder.path}: {self.record.in_words()}, {len(self.batches)} steps per epoch{begins}")
-        if self.not_captured and self.accelerator.device.type == "cuda":
-            self.display.say(f"the step is not captured: {self.not_captured}")
+        self.display.say(
+            f"{self.folder.path}: {self.prepared.record.in_words()}, {len(self.batches)} steps per epoch{begins}"
+        )
+        if self.prepared.not_captured and self.accelerator.device.type == "cuda":
+            self.display.say(f"the step is not captured: {self.prepared.not_captured}")
 
     def _train_epoch(self, epoch: int) -> Generator[None, None, Row]:
         """Train one epoch; returns its row of `summary.csv`, without accuracies."""
@@ -285,7 +199,7 @@ class Run:
         # Predicted classes only: an overflow in reduced precision reduces this accuracy, but does not end the run.
         predicted, labels = map(gather, predict_classes(model, self._reported(self.eval_batches), forward=forward))
         overall = 100 * float((predicted == labels).double().mean())
-        per_class = class_accuracy(predicted, labels, len(self.record.benchmark.class_counts))
+        per_class = class_accuracy(predicted, labels, len(self.prepared.record.benchmark.class_counts))
         last = epoch + 1 == self.recipe.schedule.epochs
         for selection, interval in self.intervals.items():
             if (last or (epoch + 1) % interval == 0) and overall > self.best[selection]:
@@ -325,7 +239,7 @@ class Run:
 
     def _save_checkpoint(self, epoch: int) -> None:
         if epoch in self.options.save_epochs:
-            save_epoch(self.folder, self.record, self._weights(), epoch)
+            save_epoch(self.folder, self.prepared.record, self._weights(), epoch)
 
     def _weights(self) -> dict[str, Tensor]:
         """Copy the state dict of the evaluated model to the CPU."""
@@ -337,6 +251,8 @@ class Run:
         """Write checkpoint, figures and plots of the last epoch."""
         if self.accelerator.is_main_process:
             workers = self.options.workers or 0
-            evaluation = Evaluation(self.record, self.images.measured, self.accelerator.device, workers)
+            evaluation = Evaluation(
+                self.prepared.record, self.prepared.images.measured, self.accelerator.device, workers
+            )
             write_final_checkpoint(self.folder, self._weights(), self.history, evaluation)
         self.accelerator.wait_for_everyone()

@@ -1,0 +1,137 @@
+"""The preparation of a run: what is fixed before its first step, checked before anything is written."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from ltzoo.data import IMPORTED, read_subset
+from ltzoo.data.batches import batch_sizes, decodes
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.model import build_model
+from ltzoo.train.checks import check_parts, settings_warnings
+from ltzoo.train.cuda_graph import why_not_captured
+from ltzoo.train.device import (
+    choose_channels_last,
+    choose_threads,
+    choose_workers,
+    device_name,
+    make_accelerator,
+    synchronize_batchnorm,
+)
+from ltzoo.train.images import RunImages, is_rules_own, load_images
+from ltzoo.train.options import TrainOptions
+from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
+from ltzoo.train.record import RunRecord, RunSettings, make_record
+from ltzoo.train.run_folder import RunFolder
+from ltzoo.train.start import StartWeights, find_start, load_start
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is fixed before the first step of a run.
+
+    Attributes:
+        recipe: what is trained; `subset` is `imported` if a file names other images than the recipe's rule.
+        options: with memory format, threads and workers chosen.
+        accelerator: device, precision and processes.
+        images: what is trained on and measured.
+        model: with its initial weights, on the device.
+        record: what the run's files say of it.
+        not_captured: why the step is not captured as a CUDA graph; None if it is.
+    """
+
+    recipe: Recipe
+    options: TrainOptions
+    accelerator: Accelerator
+    images: RunImages
+    model: nn.Module
+    record: RunRecord
+    not_captured: str | None
+
+
+def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_by_side: int = 1) -> Preparation:
+    """Load images and model, check that everything fits, and choose the remaining options.
+
+    Args:
+        recipe: the recipe to train.
+        options: data, output and seed.
+        folder: the run folder, which is not written.
+        side_by_side: number of runs that take turns on the device.
+
+    Raises:
+        InputError: data, folder, model or device cannot be used.
+    """
+    accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
+    on_main_process(accelerator, lambda: folder.check_free(options.resume))
+    start = on_every_process(accelerator, lambda: find_start(recipe, options))
+    say = partial(print_once, accelerator)
+    images = on_every_process(accelerator, lambda: load_images(recipe, start, options, say))
+    on_every_process(accelerator, lambda: start.check_images(images.subset.sha256))
+    for warning in settings_warnings(recipe, images.benchmark.class_counts):
+        say(warning)
+    if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
+        recipe = replace(recipe, subset=IMPORTED)
+    options = _choose_options(recipe, options, images, accelerator, side_by_side)
+    model, start_sha256 = _make_model(recipe, options, images, accelerator, start)
+    not_captured = (
+        why_not_captured(recipe, images.benchmark.class_counts, accelerator)
+        if options.capture
+        else "capture is switched off"
+    )
+    how = _how(options, images, accelerator, not_captured is None)
+    how |= {"start_sha256": start_sha256} if start_sha256 else {}
+    overrides = {**images.overrides, **start.overrides}
+    settings = RunSettings(options.seed, how, device_name(accelerator.device), side_by_side, overrides)
+    record = make_record(recipe, images.benchmark, images.subset, settings)
+    return Preparation(recipe, options, accelerator, images, model, record, not_captured)
+
+
+def _choose_options(
+    recipe: Recipe, options: TrainOptions, images: RunImages, accelerator: Accelerator, side_by_side: int
+) -> TrainOptions:
+    """Choose memory format, threads and worker processes, unless the user gave them."""
+    processes, device = accelerator.num_processes, accelerator.device
+    if options.channels_last is None:
+        options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
+    if options.workers is None:
+        options = replace(options, workers=choose_workers(processes * side_by_side))
+    if device.type == "cpu":
+        torch.set_num_threads(options.threads or choose_threads(recipe, images.benchmark.data_set, processes))
+    return options
+
+
+def _make_model(
+    recipe: Recipe, options: TrainOptions, images: RunImages, accelerator: Accelerator, start: StartWeights
+) -> tuple[nn.Module, str | None]:
+    """Build the model with its initial weights; with it the SHA-256 of loaded weights, None for fresh ones."""
+    benchmark = images.benchmark
+    drawn = recipe.sampler.length(len(images.train.labels), recipe.batch_size)
+    sizes = batch_sizes(drawn, recipe.batch_size, joined=decodes(images.train, recipe.augmentation))
+    smallest_batch = check_shares(min(sizes), accelerator.num_processes)
+    torch.manual_seed(options.seed)
+    model = build_model(recipe, data_set=benchmark.data_set)
+    check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch)
+    start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set))
+    if options.sync_bn:
+        model = synchronize_batchnorm(model, accelerator)
+    memory_format = torch.channels_last if options.channels_last else torch.contiguous_format
+    return model.to(accelerator.device).to(memory_format=memory_format), start_sha256
+
+
+def _how(options: TrainOptions, images: RunImages, accelerator: Accelerator, captured: bool) -> dict[str, Any]:
+    """Describe how the run computes, see `RunSettings.how`."""
+    how: dict[str, Any] = {
+        "device": accelerator.device.type,
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads() if accelerator.device.type == "cpu" else None,
+        "channels_last": options.channels_last,
+        "capture": captured,
+        "torchcompile": options.compile_backend,
+        "val_interval": options.val_interval,
+    }
+    how |= {"sync_bn": True} if options.sync_bn else {}
+    return how | ({"measured_layout": images.measured_layout} if images.measured_layout else {})
