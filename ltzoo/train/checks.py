@@ -32,9 +32,9 @@ def check_parts(
         InputError: the model does not accept the benchmark's images, the loss or the perturbation fails, or torch does
             not know the backend.
     """
-    backends = torch.compiler.list_backends(exclude_tags=())
-    if compile_backend is not None and compile_backend not in backends:
-        raise InputError(f"torch.compile has no backend {compile_backend!r}; choose one of {', '.join(backends)}")
+    if compile_backend is not None and compile_backend not in torch.compiler.list_backends(exclude_tags=()):
+        usual = ", ".join(torch.compiler.list_backends())
+        raise InputError(f"torch.compile has no backend {compile_backend!r}; choose one of {usual}")
     data_set, counts, epochs = benchmark.data_set, benchmark.class_counts, recipe.schedule.epochs
     images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
     targets = torch.zeros(2, dtype=torch.int64)

@@ -312,7 +312,7 @@ def test_trackers_get_every_epoch(tmp_path, monkeypatch):
         ({}, {"precision": "tf32"}, "tf32 cannot be used on cpu"),
         ({}, {"architecture": "resnet7_cifar"}, "'resnet7_cifar' is unknown to timm"),
         ({}, {"architecture": "vgg11"}, "does not accept images of"),
-        ({"compile_backend": "nonsense"}, {}, "no backend 'nonsense'; there are"),
+        ({"compile_backend": "nonsense"}, {}, "no backend 'nonsense'; choose one of"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path, changes, settings, message):
