@@ -93,5 +93,5 @@ def test_an_image_that_one_process_meets_is_named_though_the_others_never_hear_o
     assert [json.loads((root / f"met{rank}.json").read_text()) for rank in (0, 1)] == [2, 2]
     assert done.stderr.count("another process has stopped; it says why") == 1
     _, _, said = done.stderr.partition("the end")
-    assert said.count(f"error: ant/1.png of {root / 'spoilt' / 'val'} is no whole image (") == 1
+    assert said.count(f"error: ant/1.png of {root / 'spoilt' / 'val'} is damaged or not an image (") == 1
     assert not (root / "two" / "met" / RUNS["frozen sgd"][0] / "seed0").exists()

@@ -188,7 +188,7 @@ def test_a_subset_file_is_trained_on_and_is_an_override(tmp_path, finished_run):
     assert metrics["overrides"]["subset"] == ["cao", "imported"]
     assert metrics["subset_sha256"] == other.sha256
     again = read_recipe(folder.recipe)
-    with pytest.raises(InputError, match="the subset is an imported one; name its file with --subset"):
+    with pytest.raises(InputError, match="the recipe's subset is imported from a file; name it with --subset"):
         train(again, options(tmp_path / "again"))
     train(again, options(tmp_path / "again", subset=folder.subset))
 
@@ -312,7 +312,7 @@ def test_trackers_get_every_epoch(tmp_path, monkeypatch):
         ({}, {"precision": "tf32"}, "tf32 cannot be used on cpu"),
         ({}, {"architecture": "resnet7_cifar"}, "'resnet7_cifar' is unknown to timm"),
         ({}, {"architecture": "vgg11"}, "does not accept images of"),
-        ({"compile_backend": "nonsense"}, {}, "no backend 'nonsense'; there are"),
+        ({"compile_backend": "nonsense"}, {}, "no backend 'nonsense'; choose one of"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path, changes, settings, message):

@@ -157,7 +157,7 @@ def test_an_image_that_cannot_be_read_is_named_and_not_kept(files, tmp_path):
     path = tmp_path / "train" / "cat" / "0.png"
     path.write_bytes(path.read_bytes()[:60])
     for cache in (None, tmp_path / "cache"):
-        refused(r"cat/0.png of .* is no whole image", ResizedImages(files, 16, cache).image, 0)
+        refused(r"cat/0.png of .* is damaged or not an image", ResizedImages(files, 16, cache).image, 0)
     path.unlink()
     with pytest.raises(InputError, match=r"cat/0.png of .* cannot be read"):
         ResizedImages(files, 16, tmp_path / "cache").image(0)
