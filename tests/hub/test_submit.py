@@ -92,7 +92,7 @@ def test_timms_models_are_made_for_the_benchmark(submitted, weights):
 def test_another_measurement_under_the_name_is_refused(submitted, weights, capsys):
     assert submitted("--weights", str(weights[1])) == 0
     assert submitted("--weights", str(weights[1]), claimed="99") == 2
-    assert "another result of that run" in capsys.readouterr().err
+    assert "a different result of the same run" in capsys.readouterr().err
     (result,) = read_results(submitted.results)
     assert result.claim.overall == 52.8
 

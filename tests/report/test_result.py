@@ -78,7 +78,7 @@ def test_a_recipe_and_seed_have_one_result(tmp_path):
     write_result(tmp_path, result(accuracy=50.0))
     refused(
         lambda: has_result(tmp_path, result(accuracy=51.0)),
-        r"another result of that run .overall 50.00, here 51.00; it differs in figures.",
+        r"a different result of the same run .overall 50.00, not 51.00; it differs in figures.",
     )
     assert not has_result(tmp_path, result(seed=1, accuracy=51.0))
     path = tmp_path / result().path
@@ -100,19 +100,22 @@ def test_a_recipe_and_seed_have_one_result(tmp_path):
         ),
         (
             lambda document: document["figures"]["last"]["groups"]["count"].update(tail=51.0),
-            "of the groups of last must",
+            "the group accuracies of last do not",
         ),
         (
             lambda document: document["figures"]["last"]["groups"].pop("count"),
             "do not follow from the class accuracies",
         ),
-        (lambda document: document["figures"]["last"]["per_class"].pop(), "not of the classes of digitslt"),
+        (lambda document: document["figures"]["last"]["per_class"].pop(), "do not match the classes of digitslt"),
         (lambda document: document["figures"]["last"].update(per_class=["x"] * 10), "is not a result .TypeError"),
         (lambda document: document["figures"]["last"].update(per_class=[150.0] * 10), "must lie between 0 and 100"),
-        (lambda document: document["figures"]["last"].update(class_counts=[1] * 10), "not of the classes of digitslt"),
+        (
+            lambda document: document["figures"]["last"].update(class_counts=[1] * 10),
+            "do not match the classes of digitslt",
+        ),
         (
             lambda document: document["figures"].update(worst=document["figures"]["last"]),
-            "must be last and other rules",
+            "must have last, and only rules",
         ),
         (lambda document: document["run"].pop("seconds"), "is not a result .KeyError: 'seconds'"),
         (lambda document: document.update(seed="0"), "the seed must be a whole number"),
@@ -180,7 +183,7 @@ def test_what_is_kept_is_what_was_measured(checkpoint):
         "differs from the checkpoint" in contradictions([replace(measured, figures={"last": better})], zoo, PLACE)[NAME]
     )
     missing = replace(result("resnet20_digitslt_ce_sam"), weights=PLACE)
-    assert "where there is none" in contradictions([measured, missing], zoo, PLACE)["resnet20_digitslt_ce_sam"]
+    assert "but there is none" in contradictions([measured, missing], zoo, PLACE)["resnet20_digitslt_ce_sam"]
 
 
 def test_other_weights_and_damage_are_contradictions(checkpoint):
@@ -188,7 +191,7 @@ def test_other_weights_and_damage_are_contradictions(checkpoint):
     change_weights(checkpoint, lambda weights: weights["fc.weight"].neg_())
     write_card(checkpoint)
     write_manifest(checkpoint)
-    assert "measured on other weights" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
+    assert "measured with different weights" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     flip_bit(checkpoint / "model.safetensors")
     assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     (checkpoint / "model.safetensors").unlink()

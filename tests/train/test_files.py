@@ -206,7 +206,7 @@ def test_a_table_of_the_same_images_gives_the_same_weights(data, trained, tmp_pa
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "renamed", "another class"])
-def test_a_run_is_not_gone_on_with_on_other_images(change, own, tmp_path, monkeypatch, capsys):
+def test_a_run_cannot_be_resumed_on_other_images(change, own, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 1)
         assert code_of(own, tmp_path / "output") == 130
@@ -323,7 +323,7 @@ def test_an_image_that_cannot_be_read_is_named_and_nothing_is_left(name, own, tm
 
 
 @pytest.mark.parametrize("name", ["train/ant/3.png", "val/ant/1.png"])
-def test_an_image_that_goes_bad_on_the_way_stops_a_run_that_can_be_gone_on_with(
+def test_an_image_damaged_during_training_stops_the_run_which_can_be_resumed(
     name, own, trained, tmp_path, monkeypatch, capsys
 ):
     image, report = own / name, Progress.epoch

@@ -64,7 +64,7 @@ def test_every_class_has_images_to_train_and_to_measure_on():
 
 
 @pytest.mark.parametrize("split_folder", ["", "train/"])
-def test_one_class_is_no_data_set(tmp_path, split_folder):
+def test_a_data_set_with_one_class_is_refused(tmp_path, split_folder):
     plant(tmp_path, f"{split_folder}images/1.png", f"{split_folder}images/2.png")
     refused(
         "has only the class 'images', but training needs at least two; add images of another class, or name another",

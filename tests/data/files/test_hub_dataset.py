@@ -246,7 +246,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     write(tmp_path / "damaged", train=ROWS)
     (tmp_path / "damaged" / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1 no more")
     refused("damaged cannot be loaded .*arquet.*; check", opened, hub(tmp_path / "damaged"))
-    refused("--image-root is what paths in lists", opened, hub(tmp_path / "empty"), image_root=tmp_path)
+    refused("--image-root is for paths in lists", opened, hub(tmp_path / "empty"), image_root=tmp_path)
     monkeypatch.setitem(sys.modules, "datasets", None)
     refused(
         r"needs the package datasets; install it with pip install 'ltzoo\[hub-datasets\]'$", opened, Path("hfds/a/b")
