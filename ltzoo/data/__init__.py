@@ -1,6 +1,6 @@
 """Benchmarks: data sets, class counts, reporting groups, samplers, subsets.
 
-Only what needs no image, so that importing this package is quick. Images are in the packages `memory` (CIFAR and the
+This package does not load images, so that importing it is quick. Images are in the packages `memory` (CIFAR and the
 digits) and `files` (ImageNet-LT, iNaturalist 2018, custom data sets), batches in `batches`, torch data sets for other
 training loops in `dataset`.
 """

@@ -30,9 +30,9 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
-            raise ValueError(f"crop_padding must be pixels from 0 on, not {self.crop_padding}")
+            raise ValueError(f"crop_padding must be at least 0 pixels, not {self.crop_padding}")
         if self.min_scale is not None and not 0 < self.min_scale <= 1:
-            raise ValueError(f"min_scale must be a share of the area, above 0 and up to 1, not {self.min_scale}")
+            raise ValueError(f"min_scale must be a share of the area, above 0 and at most 1, not {self.min_scale}")
         if self.min_scale is not None and self.crop_padding:
             raise ValueError("crop_padding and min_scale are two ways to crop; choose one")
         for name in ("color_jitter", "mixup", "cutmix"):
@@ -41,8 +41,8 @@ class Augmentation:
 
         if self.color_jitter and self.auto_augment is not None and "3a" not in self.auto_augment:
             raise ValueError(
-                f"with auto_augment {self.auto_augment} (--aa) timm leaves color_jitter {self.color_jitter} out; "
-                "add --color-jitter 0, or leave --aa away"
+                f"with auto_augment {self.auto_augment} (--aa) timm ignores color_jitter {self.color_jitter}; "
+                "add --color-jitter 0, or leave --aa out"
             )
 
     @property

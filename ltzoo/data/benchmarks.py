@@ -10,7 +10,7 @@ from ltzoo.errors import InputError
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set, and how its images reach a model.
+    """A data set, and how its images are preprocessed for a model.
 
     Attributes:
         name: `cifar10`, `cifar100`, `digits`, or that of a natural benchmark.
@@ -21,11 +21,11 @@ class DataSet:
         channels: 3 for RGB, 1 for grey.
         mean: mean of each channel that is subtracted, for images scaled to [0, 1].
         std: standard deviation of each channel that they are divided by.
-        test_images: test images of each class; None where classes may differ.
+        test_images: test images of each class; None if the number may differ between classes.
         count_cuts: (a, b) of the `count` grouping: head n > a, mid b <= n <= a, tail n < b.
         class_names: what the labels mean.
-        hub_id: its name on the Hugging Face Hub; None where it is not there.
-        crop_pct: the share of the shorter side that is kept of a test image, as in timm.
+        hub_id: its name on the Hugging Face Hub; None if it is not on the Hub.
+        crop_pct: the share of a test image's shorter side that the centre crop keeps, as in timm.
         interpolation: how an image in a file is resized, as in timm.
     """
 
@@ -101,13 +101,13 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class ModelInput:
-    """How an image in a file reaches the model, in timm's terms.
+    """How an image in a file is preprocessed for a model, in timm's terms.
 
     Attributes:
         size: height and width in pixels.
         mean: mean of each channel, see `DataSet`.
         std: standard deviation of each channel.
-        crop_pct: the share of the shorter side that is kept of a test image.
+        crop_pct: the share of a test image's shorter side that the centre crop keeps.
         interpolation: `bilinear` or `bicubic`.
     """
 
@@ -120,12 +120,12 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class NaturalBenchmark:
-    """A benchmark whose images lie in files, so that its class counts are known only once these are found.
+    """A benchmark of image files; its class counts are known only once the files are found.
 
     Attributes:
         name: as in a recipe's name, `imagenetlt`.
-        num_classes: C where it is fixed; None where the files decide.
-        train_images: training images of the standard list; None where there is none.
+        num_classes: C; None if it depends on the files.
+        train_images: number of training images in the standard list; None if there is no standard list.
         count_cuts: see `DataSet`.
         hub_id: see `DataSet`.
     """
@@ -139,12 +139,12 @@ class NaturalBenchmark:
     def with_counts(
         self, class_counts: Sequence[int], class_names: Sequence[str], model_input: ModelInput
     ) -> Benchmark:
-        """Make the benchmark itself.
+        """Make the benchmark.
 
         Args:
             class_counts: n_j, training images of class j, at least 1 each.
-            class_names: what the labels mean.
-            model_input: how its images reach the model.
+            class_names: names of the classes.
+            model_input: how its images are preprocessed for the model.
         """
         counts = tuple(class_counts)
         data_set = DataSet(
@@ -196,17 +196,19 @@ NATURAL_BENCHMARKS = {
         NaturalBenchmark("imagefolder", None, None, (100, 20)),
     )
 }
-"""Benchmarks whose images lie in files: ImageNet-LT, iNaturalist 2018, and custom data sets (`imagefolder`)."""
+"""Benchmarks of image files: ImageNet-LT, iNaturalist 2018, and custom data sets (`imagefolder`)."""
 
 
 def get_benchmark(name: str) -> Benchmark:
-    """Look up a benchmark whose class counts are known without its images.
+    """Look up a benchmark with fixed class counts.
 
     Raises:
-        InputError: no benchmark has that name, the nearest are named; or its class counts come with its files.
+        InputError: no benchmark has that name (the message lists the nearest), or its class counts depend on files.
     """
     if name in NATURAL_BENCHMARKS:
-        raise InputError(f"the class counts of {name} come with its files; name a benchmark of fixed counts")
+        raise InputError(
+            f"the class counts of {name} are known only from its files; name a benchmark with fixed counts"
+        )
     if name not in _BENCHMARKS:
         near = difflib.get_close_matches(name, [*_BENCHMARKS, *NATURAL_BENCHMARKS], n=3, cutoff=0)
         raise InputError(f"no benchmark is called {name!r}; the nearest are {', '.join(near)}")
@@ -214,5 +216,5 @@ def get_benchmark(name: str) -> Benchmark:
 
 
 def list_benchmarks() -> list[str]:
-    """List the names of the benchmarks whose class counts are known without their images."""
+    """List the names of the benchmarks with fixed class counts."""
     return list(_BENCHMARKS)

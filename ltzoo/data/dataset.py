@@ -157,5 +157,7 @@ def _model_input(natural: NaturalBenchmark, cfg: Mapping[str, Any] | None) -> Mo
             "pretrained_cfg must have input_size, mean, std, crop_pct and interpolation, as that of a timm model has"
         ) from error
     if channels != 3:
-        raise InputError(f"the model takes images of {channels} channels; those in files are read as RGB")
+        raise InputError(
+            f"the model needs images with {channels} channels, but image files are read as RGB; use another model"
+        )
     return found

@@ -1,4 +1,4 @@
-"""Which training images of a balanced data set a benchmark keeps, and which are held out; from labels alone."""
+"""Chooses which training images of a balanced data set a benchmark uses, and which are held out, from the labels."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ import numpy as np
 from ltzoo.errors import InputError, first_few
 
 IMPORTED = "imported"
-"""What a recipe has in the place of a subset rule when a file names the images."""
+"""The value of `Recipe.subset` if a file lists the training images."""
 
 WHOLE = "whole"
-"""What it has there when every image of the training split is used, as with images in files."""
+"""The value of `Recipe.subset` for image files: every image of the training split is used."""
 
 HOLD_OUT = "hold_out"
 """The override of a run that measures on held-out images: [None, images per class, or their share]."""
@@ -25,8 +25,8 @@ class Subset:
     """The training images that a benchmark keeps.
 
     Attributes:
-        rule: how they were chosen: a key of `SUBSET_RULES`, or what a subset file says; and how many images per class
-            were held out.
+        rule: how they were chosen: a key of `SUBSET_RULES` or the rule in a subset file, followed by the number of
+            held-out images per class, if any.
         layout: the stored order that the indices refer to; in another order the same rule picks other images.
         indices: (n,) int64 positions in the data set's stored order, class by class.
     """
@@ -80,7 +80,7 @@ def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str, 
         InputError: there is no such rule, or a class has fewer images than the benchmark needs.
     """
     if rule == IMPORTED:
-        raise InputError("the subset is an imported one; name its file with --subset")
+        raise InputError("the recipe's subset is imported from a file; name it with --subset")
     if rule not in SUBSET_RULES:
         raise InputError(f"no subset rule is called {rule!r}; there are {', '.join(SUBSET_RULES)}")
     of_class = [np.flatnonzero(labels == j).astype(np.int64) for j in range(len(class_counts))]
@@ -97,7 +97,7 @@ def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str, 
 
 
 def hold_out(labels: np.ndarray, subset: Subset, per_class: int) -> tuple[Subset, np.ndarray]:
-    """Hold the same number of images of each class out of the training split, so that settings can be chosen by them.
+    """Hold the same number of images of each class out of the training split, for choosing settings.
 
     Images that are not in the subset are used first, in their stored order; only then images from the end of the
     subset's own of that class. Nothing is random, so every run holds out the same images.
@@ -108,14 +108,14 @@ def hold_out(labels: np.ndarray, subset: Subset, per_class: int) -> tuple[Subset
         per_class: images of each class to hold out, v >= 1.
 
     Returns:
-        What is kept of the subset, in its order, and the (C * v,) int64 positions of the held-out images, class by
-        class. No image is in both.
+        The subset without the held-out images, in its order, and the (C * v,) int64 positions of the held-out images,
+        class by class.
 
     Raises:
         InputError: v is below 1, or a class would have no training image left.
     """
     if per_class < 1:
-        raise InputError(f"of each class at least 1 image is held out, not {per_class}")
+        raise InputError(f"at least 1 image per class must be held out, not {per_class}")
     unused = np.ones(len(labels), dtype=bool)
     unused[subset.indices] = False
     classes = labels[subset.indices]
@@ -127,8 +127,8 @@ def hold_out(labels: np.ndarray, subset: Subset, per_class: int) -> tuple[Subset
         missing = per_class - len(spare)
         if missing >= len(own):
             raise InputError(
-                f"class {j} has {int((labels == j).sum())} training images, {len(own)} of them in the subset: to hold "
-                f"{per_class} out would leave it none; hold out fewer"
+                f"class {j} has {int((labels == j).sum())} training images, {len(own)} of them in the subset: holding "
+                f"out {per_class} would leave it none; hold out fewer"
             )
         given = own[len(own) - missing :]
         kept[given] = False
@@ -148,12 +148,12 @@ def read_subset(path: Path) -> Subset:
         rule, layout, sha256 = (str(document[key]) for key in ("rule", "layout", "sha256"))
         indices = np.asarray(document["indices"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is missing or no subset file; ltzoo subset writes one") from error
+        raise InputError(f"{path} is missing or not a subset file; write one with ltzoo subset") from error
     if indices.ndim != 1 or indices.dtype.kind != "i":
         raise InputError(f"{path} is damaged: its indices must be a list of whole numbers; export it again")
     subset = Subset(rule, layout, indices.astype(np.int64))
     if subset.sha256 != sha256:
-        raise InputError(f"{path} is damaged: its indices have another hash than it says; export it again")
+        raise InputError(f"{path} is damaged: its indices do not match its hash; export it again")
     return subset
 
 

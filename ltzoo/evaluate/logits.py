@@ -111,7 +111,7 @@ def read_logits(path: Path) -> StoredLogits:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} is missing or damaged ({error}); write it with ltzoo validate --logits") from error
     if metadata.get("kind") != _KIND:
-        raise InputError(f"{path} holds no {_KIND}; write such a file with ltzoo validate --logits")
+        raise InputError(f"{path} has no {_KIND}; write such a file with ltzoo validate --logits")
     fault = _fault(tensors, metadata)
     if fault:
         raise InputError(f"{path} is damaged: {fault}; write it again with ltzoo validate --logits")

@@ -34,7 +34,7 @@ def make_model(name: str, benchmark: Benchmark) -> nn.Module:
         raise InputError(f"--model must be timm:NAME or MODULE:FUNCTION, not {name!r}")
     try:
         if module == "timm" and (":" in word or "/" in word):
-            raise InputError("only timm's own networks can be named, nothing is downloaded")
+            raise InputError("timm: must be followed by the name of one of timm's own networks; nothing is downloaded")
         if module == "timm":
             channels = benchmark.data_set.channels
             return timm.create_model(word, num_classes=len(benchmark.class_counts), in_chans=channels)
@@ -42,7 +42,7 @@ def make_model(name: str, benchmark: Benchmark) -> nn.Module:
             sys.path.append(str(Path.cwd()))
         made = getattr(importlib.import_module(module), word)()
     except (Exception, SystemExit) as error:  # anything that the module raises
-        raise InputError(f"{name} cannot be made ({type(error).__name__}: {first_line(error)})") from error
+        raise InputError(f"{name} cannot be created ({type(error).__name__}: {first_line(error)})") from error
     if not isinstance(made, nn.Module):
         raise InputError(f"{name} must return a torch module, not {type(made).__name__}")
     return made
@@ -133,9 +133,9 @@ class _CheckedOutputs(nn.Module):
             logits = self.model(images)
         except (RuntimeError, TypeError, ValueError, AssertionError) as error:
             raise InputError(
-                f"the model does not take images {tuple(images.shape[1:])}: {first_line(error)}"
+                f"the model does not accept images of shape {tuple(images.shape[1:])}: {first_line(error)}"
             ) from error
         if not isinstance(logits, torch.Tensor) or logits.shape != (len(images), self.num_classes):
             found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise InputError(f"the model must give logits ({len(images)}, {self.num_classes}), not {found}")
+            raise InputError(f"the model must return logits ({len(images)}, {self.num_classes}), not {found}")
         return logits

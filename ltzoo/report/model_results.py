@@ -74,7 +74,7 @@ def group_by_model(results: Iterable[Result]) -> dict[str, ModelResults]:
         if len(images) > 1:
             raise InputError(
                 f"the runs of {key} were trained on different images ({', '.join(images.values())}: subset_sha256 "
-                "differs), which have no common mean; keep those of one copy of the data set"
+                "differs), so they cannot be averaged; keep the runs of one copy of the data set"
             )
     return {
         key: ModelResults(found[0].model, tuple(sorted(found, key=lambda r: r.seed or 0)))

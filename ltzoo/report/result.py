@@ -101,7 +101,7 @@ class Result:
             return get_benchmark(self.benchmark)
         counts = self.figures["last"].class_counts
         if self.recipe is None or len(counts) != natural.num_classes:
-            raise ValueError(f"no result can be of {self.benchmark} with {len(counts)} classes")
+            raise ValueError(f"a result of {self.benchmark} cannot have {len(counts)} classes")
         return natural.with_counts(counts, tuple(map(str, range(len(counts)))), view_of(self.recipe))
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,7 +126,9 @@ class Result:
         """
         figures = document["figures"]
         if not {"last"} <= set(figures) <= set(RULES):
-            raise ValueError(f"figures must be last and other rules of {', '.join(RULES)}, not {', '.join(figures)}")
+            raise ValueError(
+                f"figures must have last, and only rules of {', '.join(RULES)}, but they have {', '.join(figures)}"
+            )
         fields = {key: document[key] for key in cls.__dataclass_fields__ if key not in ("epochs", "figures")}
         result = cls(
             **fields
@@ -175,16 +177,16 @@ def _check(result: Result) -> None:
         raise ValueError("seconds must not be below 0")
     for rule, found in result.figures.items():
         if found.class_counts != benchmark.class_counts or len(found.per_class) != len(benchmark.class_counts):
-            raise ValueError(f"the figures of {rule} are not of the classes of {benchmark.name}")
+            raise ValueError(f"the figures of {rule} do not match the classes of {benchmark.name}")
         if not all(0 <= value <= 100 for value in (*found.per_class, found.top5)):
             raise ValueError(f"the accuracies of {rule} must lie between 0 and 100")
         computed = {groups.rule: group_accuracy(found.per_class, groups) for groups in all_groups(benchmark)}
         # The test sets are balanced, so the mean over the classes is the mean over the images.
         near = abs(found.overall - sum(found.per_class) / len(found.per_class)) < _TOLERANCE
         if not near or _flat(found.groups).keys() != _flat(computed).keys():
-            raise ValueError(f"overall accuracy and groups of {rule} must follow from the classes'")
+            raise ValueError(f"overall accuracy and groups of {rule} do not follow from the class accuracies")
         if any(abs(value - _flat(computed)[key]) >= _TOLERANCE for key, value in _flat(found.groups).items()):
-            raise ValueError(f"the accuracies of the groups of {rule} must follow from the classes'")
+            raise ValueError(f"the group accuracies of {rule} do not follow from the class accuracies")
     lengths = {len(values) for values in result.curve.values()}
     if recipe is not None and (set(result.curve) != set(CURVE) or len(lengths) != 1):
         raise ValueError(f"the curve must have the columns {', '.join(CURVE)}, of one length")

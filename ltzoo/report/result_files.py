@@ -26,7 +26,10 @@ def result_from_checkpoint(checkpoint: Path) -> Result:
     config = read_config(checkpoint)
     if config.get("overrides"):
         changed = ", ".join(config["overrides"])
-        raise InputError(f"{checkpoint} was trained with overrides ({changed}); results are of recipes as they are")
+        raise InputError(
+            f"{checkpoint} was trained with overrides ({changed}), so it is not a result of its recipe; train the "
+            "recipe without overrides"
+        )
     try:
         metrics = json.loads(read_file(checkpoint, METRICS))
         rows = list(csv.DictReader(read_file(checkpoint, SUMMARY).decode("utf-8").splitlines()))
@@ -57,7 +60,9 @@ def result_from_checkpoint(checkpoint: Path) -> Result:
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{checkpoint} lacks what a run writes ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"{checkpoint} is not a complete checkpoint of a run ({type(error).__name__}: {error}); train the run again"
+        ) from error
     check_recipe(result, str(checkpoint))
     return result
 
@@ -91,11 +96,11 @@ def read_results(folder: Path, pattern: str = "*") -> list[Result]:
             result = Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(
-                f"{path} holds no result ({type(error).__name__}: {error}); collect the run again"
+                f"{path} is not a result ({type(error).__name__}: {error}); collect the run again"
             ) from error
         if folder / result.path != path:
             raise InputError(
-                f"{path} holds the result of {result.path.with_suffix('')}: that run would have two; remove this file"
+                f"{path} is the result of {result.path.with_suffix('')}, which must have only one; remove this file"
             )
         check_recipe(result, str(path))
         results.append(result)
@@ -115,7 +120,7 @@ def has_result(folder: Path, result: Result) -> bool:
             other = [key for key in Result.__dataclass_fields__ if getattr(found, key) != getattr(same, key)]
             if other:
                 raise InputError(
-                    f"{path} is another result of that run (overall {found.figures['last'].overall:.2f}, here "
+                    f"{path} is a different result of the same run (overall {found.figures['last'].overall:.2f}, not "
                     f"{result.figures['last'].overall:.2f}; it differs in {', '.join(other)}); remove it "
                     "first to replace it"
                 )

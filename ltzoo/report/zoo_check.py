@@ -1,4 +1,4 @@
-"""Check that a zoo's checkpoints and the results agree: each kept checkpoint is the one that was measured."""
+"""Checks that the checkpoints of a zoo and the results agree: each kept checkpoint is the one that was measured."""
 
 import os
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def contradictions(results: Sequence[Result], zoo: Path, path: str) -> dict[str,
     available = list_folder(zoo)
     found = {name: _contradiction(kept.get(name, []), zoo / name, path) for name in available}
     found |= {
-        name: f"results/{claiming[0].path} says that its checkpoint is in {path}, where there is none"
+        name: f"results/{claiming[0].path} names a checkpoint in {path}, but there is none"
         for name, claiming in kept.items()
         if name not in available
     }
@@ -43,8 +43,8 @@ def contradictions(results: Sequence[Result], zoo: Path, path: str) -> dict[str,
 
 def _contradiction(claiming: Sequence[Result], checkpoint: Path, path: str) -> str:
     if len(claiming) != 1:
-        several = "no result says" if not claiming else f"{len(claiming)} results say"
-        return f"{several} that its weights are those in {path}; collect its runs again"
+        several = "no result names" if not claiming else f"{len(claiming)} results name"
+        return f"{several} the weights in {path}; collect its runs again"
     (result,) = claiming
     damaged = damaged_files(checkpoint)
     if damaged:
@@ -54,7 +54,7 @@ def _contradiction(claiming: Sequence[Result], checkpoint: Path, path: str) -> s
     except InputError as error:
         return str(error)
     if measured.weights_sha256 != result.weights_sha256:
-        return f"results/{result.path} was measured on other weights than the checkpoint in {path}"
+        return f"results/{result.path} was measured with different weights than those of the checkpoint in {path}"
     return "" if measured == result else f"results/{result.path} differs from the checkpoint in {path}"
 
 

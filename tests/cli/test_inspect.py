@@ -119,7 +119,7 @@ def test_each_fault_is_a_line(spoilt, capsys):
     )
     assert found[1] == "1 image with more than one label: train ant/9.png (ant) = train bee/also.png (bee)"
     assert found[2].startswith("4 images that cannot be read; mend or remove them: train ant/5.png (")
-    assert found[2].endswith(", train cat/1.png (no image that Pillow knows), ...")
+    assert found[2].endswith(", train cat/1.png (not an image format that Pillow knows), ...")
     assert found[3:] == [
         "no training image can be read of cat, which training refuses",
         "2 images more than once in train: train ant/9.png (ant) = train bee/also.png (bee), "

@@ -125,7 +125,7 @@ def test_a_cosine_classifier_has_logit_adjustment_alone(cosine, capsys):
 
 def test_files_that_hold_no_logits_are_refused(logits, finished_run, tmp_path, capsys):
     refused([str(tmp_path / "nowhere")], "nowhere is missing or damaged", capsys)
-    refused([str(finished_run.checkpoint / "model.safetensors")], "holds no ltzoo test logits", capsys)
+    refused([str(finished_run.checkpoint / "model.safetensors")], "has no ltzoo test logits", capsys)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(logits.read_bytes()[:-100])
     refused([str(damaged), "--json", str(tmp_path / "a.json")], "is missing or damaged", capsys)

@@ -91,7 +91,7 @@ def test_the_images_can_be_named_by_a_file_or_by_another_rule(tmp_path):
         ({"name": "digits"}, "no benchmark is called 'digits'; the nearest are digitslt"),
         ({"split": "val"}, "the splits train and test, not 'val'"),
         ({"subset": "last"}, "no subset rule is called 'last'"),
-        ({"subset": "none.json"}, "none.json is missing or no subset file"),
+        ({"subset": "none.json"}, "none.json is missing or not a subset file"),
         ({"transform": "train"}, "no transform is called 'train'; choose 'eval', None for PIL images, or a callable"),
         ({"pretrained_cfg": {}}, "digitslt has its own image size and normalisation; leave pretrained_cfg out"),
     ],
@@ -150,7 +150,7 @@ def test_images_in_files_are_the_pixels_that_are_measured_on_bit_for_bit(photos)
         (None, "the image size of imagefolder depends on the model; give pretrained_cfg=model.pretrained_cfg, or"),
         ({}, "pretrained_cfg must have input_size, mean, std, crop_pct and interpolation, as that of a timm model has"),
         (CFG | {"input_size": 24}, "pretrained_cfg must have input_size"),
-        (CFG | {"input_size": (1, 24, 24)}, "the model takes images of 1 channels; those in files are read as RGB"),
+        (CFG | {"input_size": (1, 24, 24)}, "the model needs images with 1 channels, but image files are read as RGB"),
     ],
 )
 def test_images_in_files_need_the_models_input(cfg, found, photos):

@@ -49,10 +49,10 @@ def test_what_is_kept_says_what_it_is():
 @pytest.mark.parametrize(
     ("subset", "per_class", "found"),
     [
-        (SUBSET, 4, "class 1 has 4 training images, 1 of them in the subset: to hold 4 out would leave it none; hold"),
+        (SUBSET, 4, "class 1 has 4 training images, 1 of them in the subset: holding out 4 would leave it none; hold"),
         (SUBSET, 9, "class 0 has 5 training images, 3 of them"),
         (Subset("mine", "here", np.array([6, 1])), 2, "class 1 has 4 training images, 0 of them in the subset"),
-        (SUBSET, 0, "of each class at least 1 image is held out, not 0"),
+        (SUBSET, 0, "at least 1 image per class must be held out, not 0"),
     ],
 )
 def test_no_class_is_left_without_a_training_image(subset, per_class, found):

@@ -34,7 +34,7 @@ def test_numbers_are_whole_and_from_0_on(wrong):
         seeded_generator(0, wrong)
 
 
-def test_all_three_draw_from_the_numbers_for_a_while():
+def test_temporary_seed_seeds_all_three_generators():
     found = []
     for seeds in ((1, 2), (1, 3), (1, 2)):
         with temporary_seed(*seeds):
@@ -43,7 +43,7 @@ def test_all_three_draw_from_the_numbers_for_a_while():
     assert all(one != other for one, other in zip(found[0], found[1], strict=True))
 
 
-def test_what_others_draw_goes_on_as_if_nothing_had_been():
+def test_other_draws_are_unaffected():
     start()
     expected = [draw_from_each(), draw_from_each(), draw_from_each()]
     start()

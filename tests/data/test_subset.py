@@ -94,7 +94,7 @@ def test_an_exported_subset_is_imported_whole(digits_file, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"sha256": "0" * 64}, "is damaged: its indices have another hash"),
+        ({"sha256": "0" * 64}, "is damaged: its indices do not match its hash"),
         ({"indices": lambda indices: [0.5, *indices]}, "is damaged: its indices must be a list of whole numbers"),
         ({"layout": "torchvision"}, "the order 'torchvision', but the data are stored in the order 'scikit-learn'"),
         ({"indices": lambda indices: [*indices[:-1], 9999]}, "names image 9999 of 1397"),
@@ -114,5 +114,5 @@ def test_what_is_no_subset_file_is_refused(text, tmp_path):
     path = tmp_path / "subset.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(InputError, match="is missing or no subset file; python -m ltzoo subset writes one"):
+    with pytest.raises(InputError, match="is missing or not a subset file; write one with ltzoo subset"):
         read_subset(path)

@@ -100,9 +100,9 @@ def test_missing_cut_off_and_foreign_files_are_refused(stored, tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     refused(path, "is missing or damaged")
     save_file({"logits": torch.zeros(2, 2)}, path)
-    refused(path, "holds no ltzoo test logits")
+    refused(path, "has no ltzoo test logits")
     save_file({"fc.weight": torch.zeros(2, 2)}, path, {"format": "pt", "kind": "weights"})
-    refused(path, "holds no ltzoo test logits")
+    refused(path, "has no ltzoo test logits")
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_runs_that_are_not_finished_or_not_the_recipe_are_refused_and_nothing_is
     (tmp_path / "run").mkdir()
     refused([first, str(tmp_path / "run")], "holds no finished run")
     change_config(Path(second) / "checkpoint", run="gone")
-    refused([first, second], "lacks what a run writes (KeyError: 'run')")
+    refused([first, second], "is not a complete checkpoint of a run (KeyError: 'run'); train")
     flip_bit(Path(second) / "checkpoint" / "model.safetensors")
     refused([first, second], "model.safetensors is damaged; train the run again")
 
@@ -141,7 +141,7 @@ def test_another_run_of_a_seed_that_has_a_result_is_refused(checkpoint, tmp_path
     again = runs_of(checkpoint, tmp_path / "again", [60.0, 70.0])
     assert collected(reversed(again), places) == 2
     assert (
-        "seed0.json is another result of that run (overall 50.00, here 60.00; it differs in figures)"
+        "seed0.json is a different result of the same run (overall 50.00, not 60.00; it differs in figures)"
         in capsys.readouterr().err
     )
     assert [result.seed for result in read_results(places[1])] == [0]

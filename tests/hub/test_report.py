@@ -111,11 +111,11 @@ def test_notes_stand_below_their_table(root, capsys):
         (lambda root: shutil.rmtree(root / "results"), "results holds no result; hub/build.py or hub/collect.py"),
         (
             lambda root: shutil.rmtree(root / "zoo-of-the-package" / "resnet20_digitslt_ce_sgd"),
-            "says that its checkpoint is in zoo-of-the-package, where there is none",
+            "names a checkpoint in zoo-of-the-package, but there is none",
         ),
         (
             lambda root: write_result(root / "results", result(accuracy=1.0)),
-            "no result says that its weights are those",
+            "no result names the weights",
         ),
         (
             lambda root: (root / "README.md").write_text("no table"),

@@ -92,7 +92,7 @@ def test_timms_models_are_made_for_the_benchmark(submitted, weights):
 def test_another_measurement_under_the_name_is_refused(submitted, weights, capsys):
     assert submitted("--weights", str(weights[1])) == 0
     assert submitted("--weights", str(weights[1]), claimed="99") == 2
-    assert "another result of that run" in capsys.readouterr().err
+    assert "a different result of the same run" in capsys.readouterr().err
     (result,) = read_results(submitted.results)
     assert result.claim.overall == 52.8
 
@@ -100,7 +100,7 @@ def test_another_measurement_under_the_name_is_refused(submitted, weights, capsy
 @pytest.mark.parametrize("word", ["hf-hub:me/model", "local-dir:here", "no_such"])
 def test_only_timms_own_networks_are_made(word, submitted, weights, capsys):
     assert submitted("--weights", str(weights[1]), model=f"timm:{word}") == 2
-    assert f"timm:{word} cannot be made (" in capsys.readouterr().err
+    assert f"timm:{word} cannot be created (" in capsys.readouterr().err
 
 
 def damaged(folder):
@@ -121,14 +121,14 @@ def of_another_model(folder):
             {"model": "timm:resnet20_cifar"},
             "timm:resnet20_cifar has no weights; give them with --weights",
         ),
-        ({"model": "no_such:model"}, "no_such:model cannot be made (ModuleNotFoundError"),
-        ({"model": "theirs:no_such"}, "theirs:no_such cannot be made (AttributeError"),
-        ({"model": "theirs:broken"}, "theirs:broken cannot be made (RuntimeError: no)"),
-        ({"model": "theirs:leaving"}, "theirs:leaving cannot be made (SystemExit: 0)"),
+        ({"model": "no_such:model"}, "no_such:model cannot be created (ModuleNotFoundError"),
+        ({"model": "theirs:no_such"}, "theirs:no_such cannot be created (AttributeError"),
+        ({"model": "theirs:broken"}, "theirs:broken cannot be created (RuntimeError: no)"),
+        ({"model": "theirs:leaving"}, "theirs:leaving cannot be created (SystemExit: 0)"),
         ({"model": "theirs:nothing"}, "must return a torch module, not NoneType"),
-        ({"model": "theirs:nine_classes"}, "must give logits (400, 10), not (400, 9)"),
-        ({"model": "theirs:Pairs"}, "must give logits (400, 10), not tuple"),
-        ({"model": "theirs:colour"}, "does not take images (1, 16, 16)"),
+        ({"model": "theirs:nine_classes"}, "must return logits (400, 10), not (400, 9)"),
+        ({"model": "theirs:Pairs"}, "must return logits (400, 10), not tuple"),
+        ({"model": "theirs:colour"}, "does not accept images of shape (1, 16, 16)"),
         ({"model": "theirs:NotFinite"}, "4000 logits are NaN"),
         ({"benchmark": "digits"}, "no benchmark is called 'digits'; the nearest are digitslt"),
         ({"claimed": "528"}, "must be per cent from 0 to 100, not '528'"),

@@ -79,7 +79,7 @@ def test_on_cifar_100_lt_the_partition_is_that_of_lyu2025():
         ({"loss": LA(tau=1.0)}, "loss"),
     ],
 )
-def test_what_contradicts_the_protocol_is_found_out(changes, field):
+def test_contradictions_to_the_protocol_are_found(changes, field):
     assert FINE_TUNING.contradictions(replace(LA_SAM, **changes)) == [field]
 
 

@@ -128,7 +128,7 @@ def test_another_benchmarks_or_losss_optimizer_contradicts_the_protocol():
         ({"head": CosineHead()}, "head"),
     ],
 )
-def test_what_contradicts_the_protocol_is_found_out(changes, field):
+def test_contradictions_to_the_protocol_are_found(changes, field):
     assert RANGWANI2022_LARGE.contradictions(replace(CE_DRW_SAM, **changes)) == [field]
 
 

@@ -318,7 +318,7 @@ def test_parts_that_a_protocol_lacks_are_refused(parts, found):
         ({"reweighting": DRW(start=60, beta=0.9999)}, "reweighting"),
     ],
 )
-def test_a_recipe_that_contradicts_its_protocol_is_found_out(changes, field):
+def test_a_recipe_that_contradicts_its_protocol_is_refused(changes, field):
     recipe = RECIPES["resnet32_cifar100lt_vs_sam"]
     assert RANGWANI2022_CIFAR.contradictions(replace(recipe, **changes)) == [field]
 

@@ -78,37 +78,46 @@ def test_a_recipe_and_seed_have_one_result(tmp_path):
     write_result(tmp_path, result(accuracy=50.0))
     refused(
         lambda: has_result(tmp_path, result(accuracy=51.0)),
-        r"another result of that run .overall 50.00, here 51.00; it differs in figures.",
+        r"a different result of the same run .overall 50.00, not 51.00; it differs in figures.",
     )
     assert not has_result(tmp_path, result(seed=1, accuracy=51.0))
     path = tmp_path / result().path
     shutil.copyfile(path, path.with_name("seed1.json"))
-    refused(lambda: read_results(tmp_path), r"seed1.json holds the result of .*ce_sgd/seed0: that run would have two")
+    refused(lambda: read_results(tmp_path), r"seed1.json is the result of .*ce_sgd/seed0, which must have only one")
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda document: document.pop("figures"), "holds no result .KeyError"),
-        (lambda document: document["figures"].pop("last"), "holds no result"),
+        (lambda document: document.pop("figures"), "is not a result .KeyError"),
+        (lambda document: document["figures"].pop("last"), "is not a result"),
         (lambda document: document["recipe"].update(batch_size=64), "differs in batch_size"),
-        (lambda document: document["recipe"].update(batch_size="x"), "holds no result .InputError"),
-        (lambda document: document["figures"]["last"].update(overall=99.0), "must follow from the classes'"),
-        (lambda document: document["figures"]["last"].update(overall=float("nan")), "must follow from the classes'"),
+        (lambda document: document["recipe"].update(batch_size="x"), "is not a result .InputError"),
+        (lambda document: document["figures"]["last"].update(overall=99.0), "do not follow from the class accuracies"),
+        (
+            lambda document: document["figures"]["last"].update(overall=float("nan")),
+            "do not follow from the class accuracies",
+        ),
         (
             lambda document: document["figures"]["last"]["groups"]["count"].update(tail=51.0),
-            "of the groups of last must",
+            "the group accuracies of last do not",
         ),
-        (lambda document: document["figures"]["last"]["groups"].pop("count"), "must follow from the classes'"),
-        (lambda document: document["figures"]["last"]["per_class"].pop(), "not of the classes of digitslt"),
-        (lambda document: document["figures"]["last"].update(per_class=["x"] * 10), "holds no result .TypeError"),
+        (
+            lambda document: document["figures"]["last"]["groups"].pop("count"),
+            "do not follow from the class accuracies",
+        ),
+        (lambda document: document["figures"]["last"]["per_class"].pop(), "do not match the classes of digitslt"),
+        (lambda document: document["figures"]["last"].update(per_class=["x"] * 10), "is not a result .TypeError"),
         (lambda document: document["figures"]["last"].update(per_class=[150.0] * 10), "must lie between 0 and 100"),
-        (lambda document: document["figures"]["last"].update(class_counts=[1] * 10), "not of the classes of digitslt"),
+        (
+            lambda document: document["figures"]["last"].update(class_counts=[1] * 10),
+            "do not match the classes of digitslt",
+        ),
         (
             lambda document: document["figures"].update(worst=document["figures"]["last"]),
-            "must be last and other rules",
+            "must have last, and only rules",
         ),
-        (lambda document: document["run"].pop("seconds"), "holds no result .KeyError: 'seconds'"),
+        (lambda document: document["run"].pop("seconds"), "is not a result .KeyError: 'seconds'"),
         (lambda document: document.update(seed="0"), "the seed must be a whole number"),
         (lambda document: document.update(benchmark="cifar10lt"), "must be the recipe's"),
         (lambda document: document["curve"].pop("tail"), "the curve must have the columns"),
@@ -129,15 +138,15 @@ def test_files_that_hold_no_result_are_named(change, match, tmp_path):
 def test_files_that_hold_something_else_are_named(text, tmp_path):
     path = write_result(tmp_path, result())
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    refused(lambda: read_results(tmp_path), "holds no result")
+    refused(lambda: read_results(tmp_path), "is not a result")
 
 
 @pytest.mark.parametrize(
     ("damage", "match"),
     [
         (lambda folder: change_config(folder, overrides={"batch_size": [32, 64]}), "with overrides .batch_size"),
-        (lambda folder: change_config(folder, run="gone"), "lacks what a run writes .KeyError: 'run'"),
-        (lambda folder: change_config(folder, recipe="gone"), "lacks what a run writes"),
+        (lambda folder: change_config(folder, run="gone"), "is not a complete checkpoint of a run .KeyError: 'run'"),
+        (lambda folder: change_config(folder, recipe="gone"), "is not a complete checkpoint of a run"),
         (lambda folder: flip_bit(folder / "summary.csv"), "summary.csv is damaged"),
         (lambda folder: (folder / "metrics.json").unlink(), "metrics.json is missing"),
         (
@@ -167,14 +176,14 @@ def test_what_is_kept_is_what_was_measured(checkpoint):
     zoo, measured = checkpoint.parent, kept(checkpoint)
     other = replace(measured, seed=1, weights=None)
     assert contradictions([measured, other], zoo, PLACE) == {}
-    assert "no result says that its weights" in contradictions([other], zoo, PLACE)[NAME]
-    assert "2 results say" in contradictions([measured, replace(other, weights=PLACE)], zoo, PLACE)[NAME]
+    assert "no result names the weights" in contradictions([other], zoo, PLACE)[NAME]
+    assert "2 results name" in contradictions([measured, replace(other, weights=PLACE)], zoo, PLACE)[NAME]
     better = replace(measured.figures["last"], overall=99.0)
     assert (
         "differs from the checkpoint" in contradictions([replace(measured, figures={"last": better})], zoo, PLACE)[NAME]
     )
     missing = replace(result("resnet20_digitslt_ce_sam"), weights=PLACE)
-    assert "where there is none" in contradictions([measured, missing], zoo, PLACE)["resnet20_digitslt_ce_sam"]
+    assert "but there is none" in contradictions([measured, missing], zoo, PLACE)["resnet20_digitslt_ce_sam"]
 
 
 def test_other_weights_and_damage_are_contradictions(checkpoint):
@@ -182,7 +191,7 @@ def test_other_weights_and_damage_are_contradictions(checkpoint):
     change_weights(checkpoint, lambda weights: weights["fc.weight"].neg_())
     write_card(checkpoint)
     write_manifest(checkpoint)
-    assert "measured on other weights" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
+    assert "measured with different weights" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     flip_bit(checkpoint / "model.safetensors")
     assert "model.safetensors is damaged or missing" in contradictions([measured], checkpoint.parent, PLACE)[NAME]
     (checkpoint / "model.safetensors").unlink()

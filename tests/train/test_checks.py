@@ -36,7 +36,7 @@ def test_recipes_as_they_are_give_no_warning():
             {"perturbation.eta": 0.5},
             "with perturbation.eta 0.5, no class belongs to the tail; set it between 5 and 500",
         ),
-        ({"perturbation.eta": 5000}, "with perturbation.eta 5000, every class belongs to the tail"),
+        ({"perturbation.eta": 5000}, "with perturbation.eta 5000.0, every class belongs to the tail"),
     ],
 )
 def test_settings_warnings(settings, found):

@@ -206,7 +206,7 @@ def test_a_table_of_the_same_images_gives_the_same_weights(data, trained, tmp_pa
 
 
 @pytest.mark.parametrize("change", ["added", "removed", "renamed", "another class"])
-def test_a_run_is_not_gone_on_with_on_other_images(change, own, tmp_path, monkeypatch, capsys):
+def test_a_run_cannot_be_resumed_on_other_images(change, own, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         interrupt_after(patch, 1)
         assert code_of(own, tmp_path / "output") == 130
@@ -293,7 +293,7 @@ def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(own, tm
         split, by = {"0": ("train", 1), "1": ("val", 1)}[most]
         said = refused(capsys, own, output, "--skip-unreadable", most)
         assert said.startswith(f"1 of {17 if split == 'train' else 5} images of {own / split} cannot be read: ant/")
-        assert said.endswith(f"; mend or remove them, or raise --skip-unreadable by {by}")
+        assert said.endswith(f"; repair or remove them, or raise --skip-unreadable by {by}")
         assert not output.exists()
     folder = run(own, output, "--skip-unreadable", "2")
     captured = capsys.readouterr()
@@ -317,13 +317,13 @@ def test_an_image_that_cannot_be_read_is_named_and_nothing_is_left(name, own, tm
     spoil(own / name)
     said = refused(capsys, own, tmp_path / "output")
     split, _, image = name.partition("/")
-    assert said.startswith(f"{image} of {own / split} is no whole image (")
-    assert said.endswith("; mend or remove it, or add --skip-unreadable")
+    assert said.startswith(f"{image} of {own / split} is damaged or not an image (")
+    assert said.endswith("; repair or remove it, or add --skip-unreadable")
     assert not (tmp_path / "output" / NAME / "seed0").exists()
 
 
 @pytest.mark.parametrize("name", ["train/ant/3.png", "val/ant/1.png"])
-def test_an_image_that_goes_bad_on_the_way_stops_a_run_that_can_be_gone_on_with(
+def test_an_image_damaged_during_training_stops_the_run_which_can_be_resumed(
     name, own, trained, tmp_path, monkeypatch, capsys
 ):
     image, report = own / name, Progress.epoch
@@ -356,14 +356,14 @@ BAD = {
     "an empty training split": (
         lambda own: [shutil.rmtree(own / "train"), (own / "train").mkdir()],
         (),
-        "train holds no image (",
+        "train has no image (",
     ),
     "an empty test split": (
         lambda own: [shutil.rmtree(own / "val"), (own / "val").mkdir()],
         (),
-        "val holds no image (",
+        "val has no image (",
     ),
-    "an empty class": (lambda own: (own / "train" / "dog").mkdir(), (), "hold no image: dog; remove them"),
+    "an empty class": (lambda own: (own / "train" / "dog").mkdir(), (), "have no image: dog; remove them"),
     "a class without test images": (
         lambda own: shutil.rmtree(own / "val" / "bee"),
         (),
@@ -393,17 +393,21 @@ BAD = {
     "a label out of range": (
         lambda own: imagenet_list(own, 1000),
         ("--recipe", "resnet50_imagenetlt_ce_sgd"),
-        "line 1001: the label '1000' is no whole number from 0 to 999",
+        "line 1001: the label '1000' is not a whole number from 0 to 999",
     ),
     "a label below 0": (
         lambda own: imagenet_list(own, -1),
         ("--recipe", "resnet50_imagenetlt_ce_sgd"),
-        "line 1001: the label '-1' is no whole number from 0 to 999",
+        "line 1001: the label '-1' is not a whole number from 0 to 999",
     ),
-    "no such policy": (lambda own: None, ("--aa", "nonsense"), "timm knows no augmentation 'nonsense'"),
+    "no such policy": (lambda own: None, ("--aa", "nonsense"), "timm does not know the augmentation 'nonsense'"),
     "groups of other images": (lambda own: None, ("--set", "groups=mislas"), "'mislas' is not defined on imagefolder"),
-    "a cache of nothing": (lambda own: None, ("--image-cache", "cache"), "add --set input.shorter_side=256"),
-    "a subset": (lambda own: None, ("--subset", "x.json"), "--subset chooses from a balanced data set"),
+    "a cache of nothing": (
+        lambda own: None,
+        ("--image-cache", "cache"),
+        "give a size with --set input.shorter_side=256",
+    ),
+    "a subset": (lambda own: None, ("--subset", "x.json"), "--subset needs a balanced data set to choose from"),
     "a size that is none of the ViT's": (
         lambda own: None,
         ("--arch", "test_vit", "--img-size", "33"),
@@ -414,7 +418,7 @@ BAD = {
         ("--arch", "test_maxvit", "--img-size", "8"),
         "test_maxvit does not accept images of shape (3, 8, 8): ",
     ),
-    "one image in a batch": (lambda own: None, ("-b", "1"), "the last batch of an epoch has one image"),
+    "one image in a batch": (lambda own: None, ("-b", "1"), "the last batch of an epoch has a single image"),
     "one image in a micro-batch": (
         lambda own: None,
         ("--micro-batches", "5"),

@@ -69,7 +69,7 @@ def test_two_processes_train_and_measure_as_one(where, launched):
     assert metrics[0]["last"]["images"] == 11
 
 
-def test_a_run_is_not_gone_on_with_by_another_number_of_processes(launched):
+def test_a_run_cannot_be_resumed_with_another_number_of_processes(launched):
     root, done, of_one = launched
     said = f"the run in {folder_of(root, 'one', 'frozen sgd').path} was started with different settings (run.processes)"
     assert done.stderr.count(said) == 1
@@ -88,10 +88,10 @@ def test_bad_input_is_said_once(launched):
     assert not [path for path in (root / "two").iterdir() if path.name in ("nowhere", "none")]
 
 
-def test_an_image_that_one_process_meets_is_named_though_the_others_never_hear_of_it(launched):
+def test_an_unreadable_image_of_one_process_is_named(launched):
     root, done, _ = launched
     assert [json.loads((root / f"met{rank}.json").read_text()) for rank in (0, 1)] == [2, 2]
     assert done.stderr.count("another process has stopped; it says why") == 1
     _, _, said = done.stderr.partition("the end")
-    assert said.count(f"error: ant/1.png of {root / 'spoilt' / 'val'} is no whole image (") == 1
+    assert said.count(f"error: ant/1.png of {root / 'spoilt' / 'val'} is damaged or not an image (") == 1
     assert not (root / "two" / "met" / RUNS["frozen sgd"][0] / "seed0").exists()

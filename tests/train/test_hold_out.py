@@ -124,7 +124,7 @@ def test_verify_says_why_it_is_not_measured_again_and_validate_measures_the_test
     assert "400 test images" in capsys.readouterr().out
 
 
-def test_an_interrupted_run_is_gone_on_with(run, tmp_path, monkeypatch):
+def test_an_interrupted_run_can_be_resumed(run, tmp_path, monkeypatch):
     def stop(self, row, rates):
         raise KeyboardInterrupt
 
@@ -136,7 +136,7 @@ def test_an_interrupted_run_is_gone_on_with(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("other", [None, 10])
-def test_it_is_not_gone_on_with_by_another_number(run, other):
+def test_it_cannot_be_resumed_with_another_number(run, other):
     options = TrainOptions(DATA, run.path.parents[1], hold_out=other, resume=True)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"settings \(overrides.hold_out, "):
         patch.setattr(images, "load_test", lambda *arguments: load_train(RECIPE.data, "cao", DATA)[0])

@@ -34,7 +34,7 @@ def test_both_processes_end_every_epoch_with_the_same_weights_and_statistics(lau
         assert found == {"codes": [0, 2, 0, 0, 2, 0, 130, 0], "equal": [True] * 7}
 
 
-def test_a_run_that_is_gone_on_with_is_the_same_bit_for_bit(launched):
+def test_a_resumed_run_is_the_same_bit_for_bit(launched):
     output, _ = launched
     kept = "epochs/epoch1/model.safetensors"
     for file in ("checkpoint/model.safetensors", "state/last.safetensors", "metrics.json", kept):
@@ -64,7 +64,7 @@ def test_the_losses_are_near_those_of_one_process(launched, tmp_path):
     assert two == pytest.approx([row["train_loss"] for row in one], rel=0.1)
 
 
-def test_a_run_is_not_gone_on_with_by_another_number_of_processes(launched):
+def test_a_run_cannot_be_resumed_with_another_number_of_processes(launched):
     output, _ = launched
     with pytest.raises(InputError, match=r"different settings \(run.processes\)"):
         train(RECIPE, TrainOptions(Path("data"), output / "whole", resume=True))

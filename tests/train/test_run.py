@@ -188,7 +188,7 @@ def test_a_subset_file_is_trained_on_and_is_an_override(tmp_path, finished_run):
     assert metrics["overrides"]["subset"] == ["cao", "imported"]
     assert metrics["subset_sha256"] == other.sha256
     again = read_recipe(folder.recipe)
-    with pytest.raises(InputError, match="the subset is an imported one; name its file with --subset"):
+    with pytest.raises(InputError, match="the recipe's subset is imported from a file; name it with --subset"):
         train(again, options(tmp_path / "again"))
     train(again, options(tmp_path / "again", subset=folder.subset))
 
@@ -210,7 +210,7 @@ def test_the_checkpoint_says_what_it_is(finished_run):
     assert config["pretrained_cfg"]["input_size"] == [1, 16, 16]
 
 
-def test_learning_rate_and_radii_stand_in_the_summary(tmp_path):
+def test_learning_rate_and_radii_are_in_the_summary(tmp_path):
     recipe = override(get_recipe("resnet20_digitslt_la_ssesam").with_epochs(2), {"perturbation.gamma": 0.5} | TINY)
     rows = columns(train(recipe, options(tmp_path, val_interval=2)))
     assert [(row["rho"], row["rho_head"], row["rho_tail"]) for row in rows] == [(None, 0.05, 0.05), (None, 0, 0.05)]

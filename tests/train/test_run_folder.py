@@ -32,11 +32,11 @@ def claim(folder, document=DOCUMENT, subset=SUBSET, resume=True):
         pass
 
 
-def test_a_run_is_gone_on_with_by_other_versions_and_on_another_machine(folder):
+def test_a_run_can_be_resumed_with_other_versions_and_on_another_machine(folder):
     claim(folder, DOCUMENT | {"run": RUN | {"versions": {"torch": "3"}, "machine": "another"}})
 
 
-def test_a_run_is_not_gone_on_with_on_another_device(folder):
+def test_a_run_cannot_be_resumed_on_another_device(folder):
     with pytest.raises(InputError, match=r"different settings \(run.device\)"):
         claim(folder, DOCUMENT | {"run": RUN | {"device": "cuda"}})
 
@@ -88,7 +88,7 @@ def test_a_damaged_summary_is_refused(folder):
         folder.read_history(1)
 
 
-def test_somebody_elses_folder_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="no run of ltzoo"):
         claim(RunFolder(tmp_path))

@@ -53,7 +53,7 @@ def test_a_run_that_fails_stops_none_of_the_others(tmp_path):
     assert RunFolder(tmp_path / RECIPE.name / "seed1").metrics.exists()
 
 
-def test_runs_that_cannot_stand_side_by_side_are_refused(tmp_path):
+def test_runs_that_cannot_be_trained_side_by_side_are_refused(tmp_path):
     options = TrainOptions(Path("data"), tmp_path)
     with pytest.raises(InputError, match="two runs would share a folder"):
         train_all([(RECIPE, options), (RECIPE, options)])

@@ -345,7 +345,7 @@ def test_a_vits_weights_are_brought_to_another_image_size(of_file, size, tmp_pat
     check(begun.weights, fitted, begun.fresh, classifier="head.")
 
 
-def test_a_run_records_its_initial_weights_and_is_not_gone_on_with_from_others(tmp_path, monkeypatch, capsys):
+def test_a_run_records_its_initial_weights_and_cannot_be_resumed_from_others(tmp_path, monkeypatch, capsys):
     data, weights = plant_splits(tmp_path / "data"), stored()
     file = in_safetensors(tmp_path / "file", weights)
     options = ("--arch", "resnet32_cifar", "--initial-checkpoint", str(file), "--epochs", "1", "--head-only")

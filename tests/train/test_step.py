@@ -88,7 +88,7 @@ def test_the_fused_optimizer_steps_as_the_plain_one(memory_format):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_an_overflow_in_the_first_step_of_all_leaves_no_trace(monkeypatch):
+def test_an_overflow_in_the_very_first_step_changes_nothing(monkeypatch):
     step = make(get_recipe("resnet20_digitslt_ce_sam"))
     step.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     sound = step.forward
@@ -160,7 +160,7 @@ def test_memory_that_is_written_in_place_gives_the_eager_weights(monkeypatch, na
 
 @pytest.mark.skipif(CUDA is None, reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", [Step, CapturedStep])
-def test_an_epoch_asks_the_device_nothing(kind):
+def test_an_epoch_never_waits_for_the_device(kind):
     step = make(RECIPES["ssesam"], kind, device="cuda", **({"say": pytest.fail} if kind is CapturedStep else {}))
     made = batches(8, device="cuda")
     for batch in made:  # recordings are made here
@@ -227,7 +227,7 @@ def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(mon
     assert read[0]() is None
 
 
-def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
+def test_too_many_batch_shapes_are_not_captured(monkeypatch):
     monkeypatch.setattr(cuda_graph, "record", lambda step, warm_up: (step(), lambda: None))
     captured = make(SGD, CapturedStep, say=pytest.fail)
     with pytest.raises(ValueError, match=r"\(6, 1, 16, 16\) is one more; use batches of one size"):
@@ -235,7 +235,7 @@ def test_batches_of_ever_other_shapes_are_not_captured(monkeypatch):
             captured(torch.randn(size, 1, 16, 16), torch.zeros(size, dtype=torch.int64))
 
 
-def test_what_stands_against_a_capture_is_named():
+def test_the_reason_against_a_capture_is_named():
     accelerator = Accelerator(cpu=True)
     assert why_not_captured(SGD, COUNTS, accelerator) == "cpu has no CUDA graphs"
     accelerator.state.device = torch.device("cuda")
@@ -255,7 +255,7 @@ def test_what_stands_against_a_capture_is_named():
         ({"trainable.weights": "head", "trainable.batchnorm": "frozen", "ema_decay": 0.9}, 0),
     ],
 )
-def test_statistics_that_stand_still_are_not_averaged_over_processes(settings, averaged, monkeypatch):
+def test_frozen_statistics_are_not_averaged_over_processes(settings, averaged, monkeypatch):
     """For three processes that would change every sixth of them: (x + x + x) / 3 is not x."""
     step, models = make(override(SGD, settings)), []
     monkeypatch.setattr("ltzoo.train.step.distribute_bn", lambda model, processes, reduce: models.append(model))

@@ -117,8 +117,8 @@ class _Loader:
         free = shutil.disk_usage(_SHARED_MEMORY).free
         if needed > free:
             raise InputError(
-                f"{self.workers} processes that decode leave {needed >> 20} MiB of batches in {_SHARED_MEMORY}, which "
-                f"has {free >> 20} MiB free; ask for fewer with --workers, or give it more (docker run --shm-size)"
+                f"{self.workers} decoding processes need {needed >> 20} MiB for their batches in {_SHARED_MEMORY}, "
+                f"which has {free >> 20} MiB free; use fewer with --workers, or enlarge it (docker run --shm-size)"
             )
 
     def _loaded(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -132,8 +132,8 @@ class _Loader:
             if not first_line(error).startswith("DataLoader worker ("):
                 raise
             raise InputError(
-                f"a process that decodes images was ended by the system ({first_line(error)[:120]}); "
-                "ask for fewer with --workers, or give them more memory (/dev/shm too)"
+                f"the system killed a process that decodes images ({first_line(error)[:120]}); "
+                "use fewer with --workers, or give them more memory (/dev/shm too)"
             ) from error
 
     @property

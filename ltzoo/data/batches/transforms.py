@@ -1,4 +1,4 @@
-"""From an image to the pixels that a model sees, and mixup and CutMix of batches; through timm and torchvision."""
+"""Transforms from images to model inputs, and mixup and CutMix of batches, built on timm and torchvision."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -49,7 +49,8 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
         )
     except (AssertionError, KeyError, ValueError) as error:
         raise InputError(
-            f"timm knows no augmentation {augmentation.auto_augment!r} ({first_line(error)}); as in rand-m9-mstd0.5"
+            f"timm does not know the augmentation {augmentation.auto_augment!r} ({first_line(error)}); write it as in "
+            "rand-m9-mstd0.5"
         ) from error
     _posterize_to_one_bit(drawn)
     before: list[Callable] = _fitted(data_set) if whole else []
@@ -102,7 +103,7 @@ def _channels_first(image: Image.Image) -> np.ndarray:
 
 
 def _posterize_to_one_bit(drawn: transforms.Compose) -> None:
-    """Let timm's policies posterize to at least one bit: some ask for zero, a black image, which Pillow refuses."""
+    """Make timm's policies posterize to at least one bit: some use zero bits, a black image, which Pillow refuses."""
     for part in drawn.transforms:
         for operation in (*getattr(part, "ops", ()), *chain.from_iterable(getattr(part, "policy", ()))):
             if operation.name.startswith("Posterize"):
@@ -130,7 +131,7 @@ def _fitted(data_set: DataSet) -> list[Callable]:
 def mix(
     images: Tensor, targets: Tensor, augmentation: Augmentation, *seeds: int
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Apply mixup or CutMix: the first image is mixed with the last, and so on; the middle one of an odd batch is not.
+    """Apply mixup or CutMix: the first image is mixed with the last, and so on; the middle of an odd batch is kept.
 
     Args:
         images: (B, channels, H, W); changed in place.

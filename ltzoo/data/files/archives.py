@@ -69,7 +69,7 @@ def read_tar(path: Path) -> ImageFiles:
     suffixes = image_suffixes()
     members = {member.name: member for member in _members(path, suffixes)}
     if not members:
-        raise InputError(f"{path} holds no image ({', '.join(sorted(suffixes))}); see that it is the right tar file")
+        raise InputError(f"{path} has no image ({', '.join(sorted(suffixes))}); check that it is the right tar file")
     paths = list(members)
     order, labels, class_names = by_folder(paths, str(path))
     reader = _reader([path], [(0, members[paths[k]]) for k in order])
@@ -97,7 +97,7 @@ def read_shards(paths: Sequence[Path]) -> ImageFiles:
         found += [(number, replace(member, name=f"{path.name}/{member.name}")) for member in members]
         texts += classes
     if not found:
-        raise InputError(f"{origin} hold no image with a class; webdataset's shards hold KEY.jpg and KEY.cls")
+        raise InputError(f"{origin} have no image with a class; a WebDataset shard has KEY.jpg and KEY.cls")
     labels, class_names = label_classes(texts, origin)
     return ImageFiles(_reader(paths, found), np.arange(len(found)), labels, class_names, origin)
 
@@ -121,12 +121,12 @@ def _shard(path: Path) -> tuple[list[_Member], list[str]]:
     )
     if alone is not None:
         needed = "image" if suffix(alone.name) == ".cls" else ".cls"
-        raise InputError(f"{path} has {printable(alone.name)}, but no {needed} of that key; write the shard anew")
+        raise InputError(f"{path} has {printable(alone.name)}, but no {needed} of that key; write the shard again")
     try:
         with path.open("rb") as file:
             return list(images.values()), [_text(file, classes[key]) for key in images]
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} has a .cls that is no text in UTF-8; write the shard anew") from error
+        raise InputError(f"{path} has a .cls that is not UTF-8 text; write the shard again") from error
 
 
 def _text(file: BinaryIO, member: _Member) -> str:
@@ -151,11 +151,11 @@ def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
                     continue
                 if not entry.isreg() or entry.issparse():
                     raise InputError(
-                        f"{printable(name)} of {path} is a link or has holes; pack the tar file anew with "
+                        f"{printable(name)} of {path} is a link or has holes; pack the tar file again with "
                         "tar --dereference --hard-dereference"
                     )
                 if name in seen:
-                    raise InputError(f"{path} has {printable(name)} twice; pack the tar file anew")
+                    raise InputError(f"{path} has {printable(name)} twice; pack the tar file again")
                 seen.add(name)
                 yield _Member(name, entry.offset_data, entry.size)
             # tarfile takes a damaged header for the end of the file; the real end is a block of zeros.
@@ -163,10 +163,11 @@ def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
             whole = archive.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     except (OSError, tarfile.TarError) as error:
         raise InputError(
-            f"{path} cannot be read as a tar file without compression ({first_line(error)[:80]}); fetch or pack it anew"
+            f"{path} cannot be read as a tar file without compression ({first_line(error)[:80]}); download or pack it "
+            "again"
         ) from error
     if not whole:
-        raise InputError(f"{path} is damaged or cut short at byte {archive.offset}; fetch or pack it anew")
+        raise InputError(f"{path} is damaged or cut short at byte {archive.offset}; download or pack it again")
 
 
 def _reader(paths: Sequence[Path], found: Sequence[tuple[int, _Member]]) -> TarImages:

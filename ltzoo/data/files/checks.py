@@ -36,13 +36,13 @@ def check_present(files: ImageFiles) -> None:
         folder, _, name = reader.path(place).rpartition("/")
         if folder not in listed:
             listed[folder] = _files_in(folder)
-        # Checked by itself: some file systems list a name in another Unicode form than it can be opened by.
+        # Checked separately: some file systems list a name in another Unicode form, but still open it by this one.
         if name not in listed[folder] and not os.path.isfile(reader.path(place)):  # noqa: PTH113  as above
             missing.append(place)
     if missing:
         raise InputError(
-            f"{len(missing)} of the {len(files)} images of {files.origin} are not there, the first is "
-            f"{printable(reader.path(missing[0]))}; put them there, or name the folder they lie in with --image-root"
+            f"{len(missing)} of the {len(files)} images of {files.origin} do not exist, the first is "
+            f"{printable(reader.path(missing[0]))}; add them, or name their folder with --image-root"
         )
 
 
@@ -102,11 +102,11 @@ def _check_several(train: ImageFiles) -> None:
     if len(train.class_names) != 1:
         return
     lists = [printable(str(path)) for path in unread_lists(train)]
-    mend = "bring images of another class, or name another --data-dir"
+    mend = "add images of another class, or name another --data-dir"
     if lists:
-        mend = f"{first_few(lists)} {'lies' if len(lists) == 1 else 'lie'} there: name the list of images as --data-dir"
+        mend = f"{first_few(lists)} {'is' if len(lists) == 1 else 'are'} there: name the list of images as --data-dir"
     raise InputError(
-        f"{train.origin} has the one class {train.class_names[0]!r}, and nothing is to be told apart; {mend}"
+        f"{train.origin} has only the class {train.class_names[0]!r}, but training needs at least two; {mend}"
     )
 
 
@@ -185,7 +185,7 @@ def without_unreadable(
         first = ", ".join(f"{printable(image.name)} ({image.reason})" for image in found[:3])
         raise InputError(
             f"{len(found)} of {len(files)} images of {files.origin} cannot be read: {first}"
-            f"{', ...' if len(found) > 3 else ''}; mend or remove them, or raise --skip-unreadable by "
+            f"{', ...' if len(found) > 3 else ''}; repair or remove them, or raise --skip-unreadable by "
             f"{len(found) - at_most}"
         )
     for image in found:

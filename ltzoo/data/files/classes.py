@@ -88,7 +88,7 @@ def check_names(names: Iterable[str], origin: str) -> None:
 
 
 def _fault(letter: str) -> str | None:
-    return {"Cc": "has control characters", "Cs": "is no UTF-8"}.get(unicodedata.category(letter))
+    return {"Cc": "has control characters", "Cs": "is not valid UTF-8"}.get(unicodedata.category(letter))
 
 
 def check_folders(names: Iterable[str], origin: str) -> None:
@@ -102,7 +102,7 @@ def check_folders(names: Iterable[str], origin: str) -> None:
         one, two, difference = twins
         raise InputError(
             f"the class folders {one} and {two} of {origin} differ only in {difference}, and other file systems "
-            "take them for one; merge or rename them"
+            "cannot tell them apart; merge or rename them"
         )
 
 

@@ -41,7 +41,7 @@ def read_folder(root: Path) -> ImageFiles:
 
     def refuse(error: OSError) -> None:
         reason = error.strerror or "unreadable"
-        raise InputError(f"{printable(str(error.filename))} cannot be listed ({reason}); let it be read") from error
+        raise InputError(f"{printable(str(error.filename))} cannot be listed ({reason}); make it readable") from error
 
     suffixes = image_suffixes()
     found: list[str] = []
@@ -51,17 +51,19 @@ def read_folder(root: Path) -> ImageFiles:
         status = Path(folder).stat()
         twin = visited.setdefault((status.st_dev, status.st_ino), folder)
         if twin != folder:
-            raise InputError(f"{printable(folder)} is {printable(twin)} once more, through a link; remove the link")
+            raise InputError(
+                f"{printable(folder)} is the same folder as {printable(twin)}, through a link; remove the link"
+            )
         relative = "" if folder == str(root) else os.path.relpath(folder, root)
         images = [os.path.join(relative, name) for name in files if suffix(name) in suffixes]  # noqa: PTH118  as above
         found += images
         if relative and not images and not below and not _left_by_programs(relative):
             empty.append(relative)
     if not found:
-        raise InputError(f"{root} holds no image ({', '.join(sorted(suffixes))}); name another folder with --data-dir")
+        raise InputError(f"{root} has no image ({', '.join(sorted(suffixes))}); name another folder with --data-dir")
     if empty:
         raise InputError(
-            f"{len(empty)} class folders of {root} hold no image: {first_few([*map(printable, sorted(empty))])}; "
+            f"{len(empty)} class folders of {root} have no image: {first_few([*map(printable, sorted(empty))])}; "
             "remove them, or put their images there"
         )
     order, labels, class_names = by_folder(found, str(root))
@@ -85,18 +87,20 @@ def by_folder(paths: Sequence[str], origin: str) -> tuple[list[int], np.ndarray,
     """
     order = sorted(range(len(paths)), key=lambda k: natural_key(paths[k]))
     classes = []
-    lies: dict[str, str] = {}
+    folder_of: dict[str, str] = {}
     for k in order:
         folder = os.path.dirname(paths[k])  # noqa: PTH120  as above
         if not folder:
-            raise InputError(f"{printable(paths[k])} of {origin} lies in no class folder; move it into one, or away")
-        if _left_by_programs(folder):
-            raise InputError(f"{printable(folder)} of {origin} holds images and is no class; remove it")
-        name = folder.rpartition("/")[2]
-        if lies.setdefault(name, folder) != folder:
             raise InputError(
-                f"{printable(lies[name])} and {printable(folder)} of {origin} are two folders of one name, and the "
-                "innermost folder's name alone is the class; put all images of a class into one folder, or rename one"
+                f"{printable(paths[k])} of {origin} is not in a class folder; move it into one, or remove it"
+            )
+        if _left_by_programs(folder):
+            raise InputError(f"{printable(folder)} of {origin} has images but is not a class folder; remove it")
+        name = folder.rpartition("/")[2]
+        if folder_of.setdefault(name, folder) != folder:
+            raise InputError(
+                f"{printable(folder_of[name])} and {printable(folder)} of {origin} have the same name, which "
+                "alone is the class; put all images of a class into one folder, or rename one"
             )
         classes.append(name)
     class_names = tuple(sorted(set(classes), key=natural_key))

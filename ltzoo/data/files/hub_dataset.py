@@ -77,9 +77,7 @@ def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
         InputError: `datasets` is not installed, or the data set is missing, unreadable or without a known split.
     """
     if place.image_root is not None:
-        raise InputError(
-            f"{place.data_dir} is no list, and --image-root is what paths in lists are relative to; leave it away"
-        )
+        raise InputError(f"{place.data_dir} is not a list, and --image-root is for paths in lists; leave it out")
     loaded = _load(place)
     splits: dict[str, Callable[[], ImageFiles]] = {}
     for written, rows in loaded.items():
@@ -133,10 +131,10 @@ def _load(place: Place) -> "dict[str, Dataset]":
 
 def _mend(place: Place, copy: Path | None, error: Exception) -> str:
     if copy:
-        return "see that it is a data set"
+        return "check that it is a data set"
     if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError):
-        return "see that the Hub can be reached, or leave --download away if the data set was fetched before"
-    return "see that its name is right" + ("" if place.download else ", and add --download to fetch it")
+        return "check the network, or leave --download out if the data set was fetched before"
+    return "check its name" + ("" if place.download else ", and add --download to fetch it")
 
 
 def _from_hub(name: str, revision: str, download: bool) -> "dict[str, Dataset]":
@@ -185,7 +183,7 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
                 f"name one with {option}"
             )
     if not len(rows):
-        raise InputError(f"{origin} holds no image; see that it is the right data set")
+        raise InputError(f"{origin} has no image; check that it is the right data set")
     labels, class_names = _labels(rows.select_columns([place.label_column]), place.label_column, origin)
     feature = rows.features[place.image_column]
     try:
@@ -197,7 +195,7 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
         paths = images.flatten().select_columns([f"{place.image_column}.path"])
     except (TypeError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(
-            f"the column {place.image_column!r} of {origin} holds no images but "
+            f"the column {place.image_column!r} of {origin} has no images but "
             f"{str(feature)[:80]}; name another with --image-column"
         ) from error
     called = _values(paths, f"{place.image_column}.path", origin)
@@ -214,8 +212,7 @@ def _labels(rows: "Dataset", column: str, origin: str) -> tuple[np.ndarray, tupl
     kind = getattr(feature, "dtype", "")
     if not (named or str(kind).startswith(("int", "uint", "bool")) or kind in _TEXTS):
         raise InputError(
-            f"the column {column!r} of {origin} holds no labels but {str(feature)[:80]}; "
-            "name another with --label-column"
+            f"the column {column!r} of {origin} has no labels but {str(feature)[:80]}; name another with --label-column"
         )
     values = _values(rows, column, origin)
     for row, value in enumerate(values):
@@ -233,5 +230,5 @@ def _values(rows: "Dataset", column: str, origin: str) -> list[Any]:
         return list(rows[:][column])
     except (OSError, *_DAMAGED) as error:
         raise InputError(
-            f"the column {column!r} of {origin} cannot be read ({first_line(error)[:80]}); fetch or write it anew"
+            f"the column {column!r} of {origin} cannot be read ({first_line(error)[:80]}); download or write it again"
         ) from error

@@ -166,8 +166,8 @@ class ImageFiles:
             return self.reader.read(int(self.places[index]))
         except OSError as error:
             raise InputError(
-                f"{printable(self.name(index))} of {self.origin} cannot be read ({_reason(error)}); see that it is "
-                "there"
+                f"{printable(self.name(index))} of {self.origin} cannot be read ({_reason(error)}); check that "
+                "it exists"
             ) from error
 
     def image(self, index: int) -> Image.Image:
@@ -191,8 +191,8 @@ class ImageFiles:
         # For damaged files Pillow passes on whatever the decoder of the format raises, even AttributeError.
         except Exception as error:
             raise InputError(
-                f"{printable(self.name(index))} of {self.origin} is no whole image ({_reason(error)}); "
-                "mend or remove it, or add --skip-unreadable"
+                f"{printable(self.name(index))} of {self.origin} is damaged or not an image ({_reason(error)}); "
+                "repair or remove it, or add --skip-unreadable"
             ) from error
 
 
@@ -219,7 +219,7 @@ def reason(error: InputError) -> str:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "no image that Pillow knows"  # its own message has an address in memory
+        return "not an image format that Pillow knows"  # its own message has an address in memory
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return first_line(error)[:80]

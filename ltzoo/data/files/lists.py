@@ -58,8 +58,8 @@ class Listed:
         for text, line in zip(self.texts, self.lines, strict=True):
             if not (WHOLE.fullmatch(text) and 0 <= int(text) < num_classes):
                 raise InputError(
-                    f"{self.origin}, line {line}: the label {text[:40]!r} is no whole number from 0 to "
-                    f"{num_classes - 1}; mend the line, or see that it is the right list"
+                    f"{self.origin}, line {line}: the label {text[:40]!r} is not a whole number from 0 to "
+                    f"{num_classes - 1}; correct the line, or check that it is the right list"
                 )
         return [int(text) for text in self.texts]
 
@@ -118,7 +118,7 @@ class Entries:
             InputError: there is no entry.
         """
         if not self._codes:
-            raise InputError(f"{self._origin} names no image; see that it is the right list")
+            raise InputError(f"{self._origin} lists no image; check that it is the right list")
         texts = tuple(text.decode("utf-8", "surrogateescape") for text in self._texts)
         codes = np.array(self._codes, dtype=np.int64)
         return Listed(Names.of(self._lines), codes, texts, tuple(self._first_lines), str(self._origin))
@@ -141,13 +141,13 @@ def read_list(path: Path) -> Listed:
                     line = line.removeprefix(codecs.BOM_UTF8)
                 parts = line.rsplit(None, 1)
                 if b"\0" in line:
-                    raise InputError(f"{path}, line {number}: this is no text in UTF-8; save the list as such")
+                    raise InputError(f"{path}, line {number}: this is not UTF-8 text; save the list as UTF-8")
                 if len(parts) == 2:
                     entries.add(parts[0], parts[1], number)
                 elif parts:
                     raise InputError(f"{path}, line {number} has no label; each line is a path, a space and a label")
     except OSError as error:
-        raise InputError(f"the list {path} cannot be read ({error.strerror}); see that it is there") from error
+        raise InputError(f"the list {path} cannot be read ({error.strerror}); check that it exists") from error
     return entries.listed()
 
 
@@ -172,11 +172,11 @@ def read_table(path: Path, image_column: str, label_column: str) -> tuple[Listed
     columns = _columns(path, header, image_column, label_column)
     for line, cells in rows:
         if len(cells) != len(header):
-            raise InputError(f"{path}, line {line} has {len(cells)} cells, not {len(header)}; mend the line")
+            raise InputError(f"{path}, line {line} has {len(cells)} cells, not {len(header)}; correct the line")
         image, label, *split = (cells[column] for column in columns)
         label = label.strip()
         if not (image and label) or "\0" in image:
-            raise InputError(f"{path}, line {line} has no {'label' if image else 'image'}; mend or remove the line")
+            raise InputError(f"{path}, line {line} has no {'label' if image else 'image'}; correct or remove the line")
         entries.add(image.encode(), label.encode(), line)
         splits += split
     return entries.listed(), np.array(splits) if len(columns) == 3 else None
@@ -192,7 +192,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"the table {path} cannot be read ({first_line(error)[:80]}); see that it is CSV in UTF-8"
+            f"the table {path} cannot be read ({first_line(error)[:80]}); check that it is CSV in UTF-8"
         ) from error
 
 

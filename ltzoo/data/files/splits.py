@@ -91,14 +91,16 @@ def hold_out_files(files: ImageFiles, amount: int | float) -> tuple[ImageFiles, 
     """
     whole = isinstance(amount, int) and amount >= 1
     if not whole and not (isinstance(amount, float) and 0 < amount < 1):
-        raise InputError(f"held out is a whole number of images from 1 on or a share between 0 and 1, not {amount!r}")
+        raise InputError(
+            f"held out must be a whole number of images, at least 1, or a share between 0 and 1, not {amount!r}"
+        )
     counts = np.array(files.class_counts)
     held = np.full_like(counts, amount) if whole else np.maximum(1, np.rint(counts * amount)).astype(np.int64)
     short = [repr(files.class_names[j]) for j in np.flatnonzero(held >= counts)]
     if short:
         raise InputError(
             f"to hold {amount} of each class out of {files.origin} would leave {len(short)} classes without a training "
-            f"image: {first_few(short)}; hold fewer out, add images, or bring a test split"
+            f"image: {first_few(short)}; hold out fewer, add images, or add a test split"
         )
     generator = np.random.RandomState(0)
     mask = np.zeros(len(files), dtype=bool)
@@ -157,7 +159,7 @@ def splits_of_folder(place: Place) -> Splits:
         found = lists or others
         if len(found) > 1:
             raise InputError(
-                f"{folder} holds {' and '.join(sorted(found))}, which are one split; move one of them away"
+                f"{folder} holds {' and '.join(sorted(found))}, which are the same split; remove one of them"
             )
         if found:
             splits[split] = next(iter(found.values()))
@@ -216,7 +218,7 @@ def _forms(below: dict[str, bool], split: str, place: Place) -> tuple[Splits, Sp
 
 def _check_no_root(place: Place, path: Path) -> None:
     if place.image_root is not None:
-        raise InputError(f"{path} is no list, and --image-root is what paths in lists are relative to; leave it away")
+        raise InputError(f"{path} is not a list, and --image-root is for paths in lists; leave it out")
 
 
 def _list(path: Path, place: Place) -> ImageFiles:
@@ -237,7 +239,7 @@ def _list_of_split(path: Path, place: Place, split: str) -> ImageFiles:
     if given is not None and wrong:
         raise InputError(
             f"{path} puts {printable(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
-            f"mend it, or name this one file with --data-dir"
+            f"correct it, or name this one file with --data-dir"
         )
     return files
 

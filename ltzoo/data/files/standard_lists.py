@@ -124,7 +124,7 @@ def read_inat_json(path: Path, num_classes: int, root: Path) -> ImageFiles:
             f"{path} cannot be read as iNaturalist's annotations ({first_line(error)[:80]}); fetch it again"
         ) from error
     if fault:
-        raise InputError(f"{path} is no whole file of annotations: {fault}; fetch it again")
+        raise InputError(f"{path} is not a complete annotation file: {fault}; fetch it again")
     category = dict(annotated)
     labels = np.fromiter((category[image] for image, _ in listed), np.int64, len(listed))
     called = [str(categories.get(j, "")).strip() for j in range(num_classes)]
@@ -149,6 +149,6 @@ def _fault(listed: list[tuple[Any, Any]], annotated: list[tuple[Any, Any]], num_
         return f"image {printable(str(min(apart, key=str)))} has no annotation, or the annotation no image"
     for image, category in annotated:
         if type(category) is not int or not 0 <= category < num_classes:
-            return f"image {image} is of category {category!r}, which is none of 0 to {num_classes - 1}"
+            return f"image {image} is of category {category!r}, which is not from 0 to {num_classes - 1}"
     nul = next((name for _, name in listed if "\0" in name), None)
     return None if nul is None else f"{nul!r} is no name"

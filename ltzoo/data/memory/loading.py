@@ -36,7 +36,7 @@ def _source(benchmark: Benchmark, split: str, data_dir: Path, download: bool) ->
     if benchmark.data_set.name == "digits":
         return digits_source(split)
     if not data_dir.is_dir() and (data_dir.exists() or not download):
-        found = "is no folder" if data_dir.exists() else "does not exist"
+        found = "is not a folder" if data_dir.exists() else "does not exist"
         raise InputError(f"the data folder {data_dir} {found}; name one with --data-dir, or add --download to make one")
     return cifar_source(benchmark.data_set.name, split, data_dir, download)
 
@@ -119,7 +119,9 @@ def load_test(benchmark: Benchmark, data_dir: Path, download: bool = False) -> L
     wrong = [f"class {j} has {n}" for j, n in enumerate(images.tolist()) if n != expected]
     if wrong:
         found = f"{', '.join(wrong[:3])}{', ...' if len(wrong) > 3 else ''}"
-        raise InputError(f"the test set in {source.origin} is not whole: {found} of {expected} images; fetch it again")
+        raise InputError(
+            f"the test set in {source.origin} is incomplete: {found} of {expected} images; download it again"
+        )
     return _decode(source, np.arange(len(source.labels)))
 
 

@@ -74,7 +74,7 @@ def _torchvision(name: str, split: str, data_dir: Path, download: bool) -> Image
         data = kind(data_dir, train=split == "train", download=download)
     except (RuntimeError, OSError) as error:
         folder = data_dir / _FOLDERS[name]
-        mend = "see that the network can be reached" if download else "remove it and add --download"
+        mend = "check the network" if download else "remove it and add --download"
         raise InputError(
             f"{folder} cannot be {'fetched' if download else 'read'} ({first_line(error)[:160]}); {mend}"
         ) from error
@@ -122,7 +122,8 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
             content = encoded[index].as_py()
             if content is None and LAYOUT.encode() in metadata:
                 raise InputError(
-                    f"image {index} of {folder}/{split}-* is left out: the copy was packed for other benchmarks"
+                    f"image {index} of {folder}/{split}-* is missing: the copy was packed for other benchmarks; "
+                    "pack it again for this one"
                 )
             try:
                 with Image.open(io.BytesIO(content or b"")) as image:

@@ -44,5 +44,5 @@ def test_without_flip_nothing_is_mirrored_and_without_padding_nothing_moves():
 
 
 def test_negative_padding_is_refused():
-    with pytest.raises(ValueError, match="from 0 on, not -1"):
+    with pytest.raises(ValueError, match="at least 0 pixels, not -1"):
         Augmentation(-1, True)

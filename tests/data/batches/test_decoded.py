@@ -160,7 +160,7 @@ def impatient(monkeypatch):
     gc.collect()  # while it is
 
 
-UNREADABLE = "cat/5.png of here is no whole image (image file is truncated); mend it"
+UNREADABLE = "cat/5.png of here is damaged or not an image (image file is truncated); mend it"
 
 
 class Broken(Made):
@@ -188,7 +188,7 @@ def test_a_worker_that_the_system_ends_is_one_line(monkeypatch):
         yield
 
     monkeypatch.setattr(PrefetchLoader, "__iter__", ended)
-    with pytest.raises(InputError, match=r"^a process that decodes images was ended .*Bus error.*; ask for fewer"):
+    with pytest.raises(InputError, match=r"^the system killed a process that decodes images .*Bus error.*; use fewer"):
         list(make_eval_batches(Made(2), DATA_SET, Delivery(CPU, workers=1)))
 
 
@@ -231,6 +231,6 @@ def test_a_small_last_batch_joins_the_one_before_and_every_image_is_seen_once():
 
 def test_too_little_shared_memory_is_said_before_a_worker_waits_for_it(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=20_000))
-    with pytest.raises(InputError, match=r"2 processes that decode leave 0 MiB .* --workers, or give it more"):
+    with pytest.raises(InputError, match=r"2 decoding processes need 0 MiB .* --workers, or enlarge it"):
         next(loader(workers=2).epoch(0))
     assert len(list(loader(workers=0).epoch(0))) == 3  # nothing is shared

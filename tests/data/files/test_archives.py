@@ -63,13 +63,13 @@ def test_tar_files_are_splits(tmp_path):
 @pytest.mark.parametrize(
     ("members", "found"),
     [
-        ([], "holds no image"),
-        (["cat/a.txt"], r"holds no image \(.bmp, .*\); see that it is the right tar file"),
-        (["a.png"], "a.png of .* lies in no class folder"),
+        ([], "has no image"),
+        (["cat/a.txt"], r"has no image \(.bmp, .*\); check that it is the right tar file"),
+        (["a.png"], "a.png of .* is not in a class folder"),
         (["cat/a.png", "Cat/a.png"], "the class folders 'cat' and 'Cat' of .* differ only in case|'Cat' and 'cat'"),
-        (["cat/2019/a.png", "dog/2019/a.png"], "^cat/2019 and dog/2019 of .*train.tar are two folders of one name"),
-        (["cat/a.png", "cat/.x/a.png"], "cat/.x of .* holds images and is no class"),
-        (["cat/a.png", "./cat/a.png"], "has cat/a.png twice; pack the tar file anew"),
+        (["cat/2019/a.png", "dog/2019/a.png"], "^cat/2019 and dog/2019 of .*train.tar have the same name"),
+        (["cat/a.png", "cat/.x/a.png"], "cat/.x of .* has images but is not a class folder"),
+        (["cat/a.png", "./cat/a.png"], "has cat/a.png twice; pack the tar file again"),
     ],
 )
 def test_a_tar_file_without_classes_is_refused(tmp_path, members, found):
@@ -102,7 +102,7 @@ def test_a_damaged_tar_file_is_refused_wherever_it_is_damaged(tmp_path):
     refused("cannot be read as a tar file without compression", read_tar, path)
     with tarfile.open(path, "w:gz"):
         pass
-    refused("cannot be read as a tar file without compression .*; fetch or pack it anew", read_tar, path)
+    refused("cannot be read as a tar file without compression .*; download or pack it again", read_tar, path)
 
 
 def test_timm_reads_a_damaged_tar_file_as_a_shorter_one(tmp_path):
@@ -160,12 +160,12 @@ def test_shards_are_read_at_random(tmp_path):
 @pytest.mark.parametrize(
     ("members", "found"),
     [
-        ({"a.txt": b"x"}, "train-\\*.tar hold no image with a class; webdataset's shards hold KEY.jpg and KEY.cls"),
-        ({"a.png": None}, "train-0.tar has a.png, but no .cls of that key; write the shard anew"),
+        ({"a.txt": b"x"}, "train-\\*.tar have no image with a class; a WebDataset shard has KEY.jpg and KEY.cls"),
+        ({"a.png": None}, "train-0.tar has a.png, but no .cls of that key; write the shard again"),
         ({"a.png": None, "a.cls": b"1", "b.cls": b"1"}, "has b.cls, but no image of that key"),
         ({"a.png": None, "a.jpg": None, "a.cls": b"1"}, "has a.png and a.jpg; remove one of them"),
         ({"a.png": None, "./a.png": None, "a.cls": b"1"}, "has a.png twice"),
-        ({"a.png": None, "a.cls": b"\xff"}, "train-0.tar has a .cls that is no text in UTF-8"),
+        ({"a.png": None, "a.cls": b"\xff"}, "train-0.tar has a .cls that is not UTF-8 text"),
         ({"a.png": None, "a.cls": b" "}, "the class name '' of .* has 0 characters"),
         (
             {"a.png": None, "a.cls": b"X", "b.png": None, "b.cls": b"x"},
@@ -181,4 +181,4 @@ def test_shards_that_do_not_say_every_class_are_refused(tmp_path, members, found
 def test_a_split_is_a_tar_file_or_shards(tmp_path):
     pack(tmp_path / "train.tar", ["cat/a.png"])
     pack(tmp_path / "train-0.tar", {"a.png": None, "a.cls": b"1"})
-    refused(r"train-\*.tar and train.tar, which are one split", opened, tmp_path)
+    refused(r"train-\*.tar and train.tar, which are the same split", opened, tmp_path)

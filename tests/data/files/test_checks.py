@@ -64,21 +64,21 @@ def test_every_class_has_images_to_train_and_to_measure_on():
 
 
 @pytest.mark.parametrize("split_folder", ["", "train/"])
-def test_one_class_is_no_data_set(tmp_path, split_folder):
+def test_a_data_set_with_one_class_is_refused(tmp_path, split_folder):
     plant(tmp_path, f"{split_folder}images/1.png", f"{split_folder}images/2.png")
     refused(
-        "has the one class 'images', and nothing is to be told apart; bring images of another class, or name another",
+        "has only the class 'images', but training needs at least two; add images of another class, or name another",
         check_coverage,
         opened(tmp_path),
     )
     plant(tmp_path, "labels.csv", "readme.md", *(["val.csv"] if split_folder else []))
     refused(
-        "'images', and nothing is to be told apart; .*/labels.csv lies there: name the list of images as --data-dir$",
+        "'images', but training needs at least two; .*/labels.csv is there: name the list of images as --data-dir$",
         check_coverage,
         opened(tmp_path),
     )
     plant(tmp_path, "more.TXT")
-    refused("/labels.csv, .*/more.TXT lie there: name", check_coverage, opened(tmp_path))
+    refused("/labels.csv, .*/more.TXT are there: name", check_coverage, opened(tmp_path))
     check_coverage(None, opened(tmp_path))  # a model of one class, whoever made it
     profile_files(opened(tmp_path), None, quick=True)
 
@@ -86,7 +86,7 @@ def test_one_class_is_no_data_set(tmp_path, split_folder):
 def test_a_list_of_one_class_is_refused_too(tmp_path):
     (tmp_path / "list.txt").write_text("1.png cat\n2.png cat\n")
     refused(
-        "list.txt has the one class 'cat', and nothing is to be told apart; bring",
+        "list.txt has only the class 'cat', but training needs at least two; add",
         check_coverage,
         opened(tmp_path / "list.txt"),
     )

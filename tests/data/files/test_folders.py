@@ -58,20 +58,20 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
     check_reader(files, [f"cat/{name}"])
     (tmp_path / "cat" / name).unlink()
     refused(r"'cat/caf\\udce9\\n.png' of .* cannot be read", files.content, 0)
-    refused(r"'.*caf\\udce9\\n.png'; put", check_present, files)
+    refused(r"'.*caf\\udce9\\n.png'; add", check_present, files)
 
 
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        ((), "holds no image"),
-        (("cat/x.txt",), r"holds no image \(.bmp, .jpeg, .jpg, .*--data-dir"),
-        (("a.png", "cat/a.png"), "^a.png of .* lies in no class folder; move it"),
-        (("cat/a.png", "dog/"), "1 class folders of .* hold no image: dog; remove"),
-        (("cat/a.png", "dog/x.txt", "emu/"), "2 class folders of .* hold no image: dog, emu; remove"),
+        ((), "has no image"),
+        (("cat/x.txt",), r"has no image \(.bmp, .jpeg, .jpg, .*--data-dir"),
+        (("a.png", "cat/a.png"), "^a.png of .* is not in a class folder; move it"),
+        (("cat/a.png", "dog/"), "1 class folders of .* have no image: dog; remove"),
+        (("cat/a.png", "dog/x.txt", "emu/"), "2 class folders of .* have no image: dog, emu; remove"),
         (
             ("cat/a.png", "cat/.ipynb_checkpoints/a.png"),
-            "cat/.ipynb_checkpoints of .* holds images and is no class; rem",
+            "cat/.ipynb_checkpoints of .* has images but is not a class folder; rem",
         ),
         (("cat/a.png", ".hidden/dog/a.png"), ".hidden/dog of"),
         (("cat/a.png", "__MACOSX/cat/._a.png"), "__MACOSX/cat of"),
@@ -83,10 +83,10 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
         ),
         (
             ("cat/2019/a.png", "dog/2019/a.png", "dog/2020/a.png"),
-            "^cat/2019 and dog/2019 of .* are two folders of one name, and the innermost folder's name alone is the cl",
+            "^cat/2019 and dog/2019 of .* have the same name, which alone is the class",
         ),
-        (("cat/a.png", "pets/cat/b.png"), "^cat and pets/cat of .* are two folders of one name"),
-        (("caf\udce9/a.png",), r"the class name 'caf\\udce9' of .* is no UTF-8; rename it"),
+        (("cat/a.png", "pets/cat/b.png"), "^cat and pets/cat of .* have the same name"),
+        (("caf\udce9/a.png",), r"the class name 'caf\\udce9' of .* is not valid UTF-8; rename it"),
         (("a\nb/a.png",), r"the class name 'a\\nb' of .* has control characters; rename it"),
     ],
 )
@@ -101,7 +101,7 @@ def test_hidden_folders_without_images_do_not_count(tmp_path):
 def test_a_folder_is_not_taken_twice(tmp_path):
     plant(tmp_path, "cat/a.png")
     (tmp_path / "cat" / "loop").symlink_to(tmp_path)
-    refused("cat/loop is .* once more, through a link; remove the link", read_folder, tmp_path)
+    refused("cat/loop is the same folder as .*, through a link; remove the link", read_folder, tmp_path)
     (tmp_path / "cat" / "loop").unlink()
     plant(tmp_path / "elsewhere", "b.png")
     (tmp_path / "elsewhere").rename(tmp_path.parent / f"{tmp_path.name}-dog")
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", deny)
-    refused(r"dog cannot be listed \(Permission denied\); let it be read", read_folder, tmp_path)
+    refused(r"dog cannot be listed \(Permission denied\); make it readable", read_folder, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,13 @@ def test_class_folders_alone_are_the_training_split(tmp_path):
         (("Train/cat/a.png", "Test/cat/a.png"), "train", "holds T.*, but splits are called train, val, .*; rename it"),
         (("train/cat/a.png", "valid/cat/a.png"), "train", "holds valid, but splits"),
         (("train/cat/a.png", "Testing.csv"), "val", "holds Testing.csv, but splits"),
-        (("train/cat/a.png", "val/cat/a.png", "validation/cat/a.png"), "train", "val/ and validation/, which are one"),
-        (("train/cat/a.png", "train.tar"), "train", "train.tar and train/, which are one split; move"),
-        (("train.csv", "train.TXT"), "train", "train.TXT and train.csv, which are one split"),
+        (
+            ("train/cat/a.png", "val/cat/a.png", "validation/cat/a.png"),
+            "train",
+            "val/ and validation/, which are the same",
+        ),
+        (("train/cat/a.png", "train.tar"), "train", "train.tar and train/, which are the same split; remove"),
+        (("train.csv", "train.TXT"), "train", "train.TXT and train.csv, which are the same split"),
         (("val/cat/a.png",), "train", "has no split train, only val; name one that has"),
     ],
 )
@@ -190,5 +194,5 @@ def test_a_place_that_does_not_exist_is_named(tmp_path):
     refused("a.png is neither a folder nor a list", opened, plant(tmp_path, "a.png") / "a.png")
     refused("the folder .*/none is not there; .* --image-root", opened, tmp_path, image_root=tmp_path / "none")
     plant(tmp_path, "train/cat/a.png")
-    refused("train is no list, and --image-root is", opened, tmp_path, image_root=tmp_path)
-    refused("train is no list, and --image-root is", opened, tmp_path / "train", image_root=tmp_path)
+    refused("train is not a list, and --image-root is", opened, tmp_path, image_root=tmp_path)
+    refused("train is not a list, and --image-root is", opened, tmp_path / "train", image_root=tmp_path)

@@ -148,9 +148,9 @@ def test_labels_without_names_are_those_of_lists(tmp_path, labels, names):
     [
         (
             [0.5, 1.0, 2.0],
-            "the column 'label' of .*, split train holds no labels but .*float64.*; name another with --l",
+            "the column 'label' of .*, split train has no labels but .*float64.*; name another with --l",
         ),
-        ([[0], [1], [0, 1]], "holds no labels but List"),
+        ([[0], [1], [0, 1]], "has no labels but List"),
         (["x", None, "y"], "split train has no label in row 1, but None; use a split with labels"),
         (["x", "X", "y"], "the labels 'X' and 'x' of .*, split train differ only in case, and would be two classes"),
         (["x", " ", "y"], "the class name '' of .* has 0 characters"),
@@ -173,7 +173,7 @@ def test_columns_are_named(tmp_path):
     refused("has no column 'image', its columns are 'img', 'fine'; name one with --image-column", opened, hub(folder))
     refused("has no column 'label', .* --label-column", opened, hub(folder), image_column="img")
     refused(
-        "the column 'fine' of .* holds no images but .*; name another with --image-column",
+        "the column 'fine' of .* has no images but .*; name another with --image-column",
         opened,
         hub(folder),
         image_column="fine",
@@ -194,9 +194,9 @@ def test_damaged_rows_are_named(tmp_path, monkeypatch, error):
 
     train = opened(hub(write(tmp_path / "copy", train=ROWS)))
     monkeypatch.setattr(datasets.Dataset, "__getitem__", damaged)
-    refused(r"^train/1/b.jpg of hfds/.*, split train cannot be read \(a row that is\); see that", train.content, 1)
+    refused(r"^train/1/b.jpg of hfds/.*, split train cannot be read \(a row that is\); check that", train.content, 1)
     refused(
-        r"^the column 'label' of .*, split train cannot be read \(a row that is\); fetch or write it anew$",
+        r"^the column 'label' of .*, split train cannot be read \(a row that is\); download or write it again$",
         opened,
         hub(tmp_path / "copy"),
     )
@@ -229,9 +229,9 @@ def test_an_empty_split_is_refused(tmp_path, monkeypatch):
     none = {"train": datasets.Dataset(table(ROWS[:0]))}
     datasets.DatasetDict(none).save_to_disk(tmp_path / "saved")
     for folder in (write(tmp_path / "copy", train=ROWS[:0], test=ROWS), tmp_path / "saved"):
-        refused(f"{folder.name} cannot be loaded .*; see that it is a data set", opened, hub(folder))
+        refused(f"{folder.name} cannot be loaded .*; check that it is a data set", opened, hub(folder))
     monkeypatch.setattr(datasets, "load_dataset", lambda path: none)
-    refused("split train holds no image; see that it is the right data set", opened, hub(tmp_path / "copy"))
+    refused("split train has no image; check that it is the right data set", opened, hub(tmp_path / "copy"))
 
 
 def test_two_names_of_a_split_are_refused(tmp_path):
@@ -242,11 +242,11 @@ def test_two_names_of_a_split_are_refused(tmp_path):
 
 def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
-    refused("hfds/.*empty cannot be loaded .*; see that it is a data set", opened, hub(tmp_path / "empty"))
+    refused("hfds/.*empty cannot be loaded .*; check that it is a data set", opened, hub(tmp_path / "empty"))
     write(tmp_path / "damaged", train=ROWS)
     (tmp_path / "damaged" / "data" / "train-00000-of-00001.parquet").write_bytes(b"PAR1 no more")
-    refused("damaged cannot be loaded .*arquet.*; see", opened, hub(tmp_path / "damaged"))
-    refused("--image-root is what paths in lists", opened, hub(tmp_path / "empty"), image_root=tmp_path)
+    refused("damaged cannot be loaded .*arquet.*; check", opened, hub(tmp_path / "damaged"))
+    refused("--image-root is for paths in lists", opened, hub(tmp_path / "empty"), image_root=tmp_path)
     monkeypatch.setitem(sys.modules, "datasets", None)
     refused(
         r"needs the package datasets; install it with pip install 'ltzoo\[hub-datasets\]'$", opened, Path("hfds/a/b")
@@ -277,7 +277,7 @@ def fake_hub(monkeypatch):
 def test_without_a_network_nothing_is_fetched(fake_hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     refused(
-        r"^hfds/me/tiny cannot be loaded \(.*Connection refused\); see that the Hub can be reached, or leave --d",
+        r"^hfds/me/tiny cannot be loaded \(.*Connection refused\); check the network, or leave --d",
         opened,
         Path(f"hfds/{NAME}"),
         download=True,
@@ -291,9 +291,7 @@ def files_of(rows):
 def test_what_the_hub_has_is_fetched_when_asked_for_and_kept(fake_hub):
     first = fake_hub.commit(files_of(ROWS[:2]), "main", "v1")
     place = Path(f"hfds/{NAME}")
-    refused(
-        "hfds/me/tiny cannot be loaded .*; see that its name is right, and add --download to fetch it", opened, place
-    )
+    refused("hfds/me/tiny cannot be loaded .*; check its name, and add --download to fetch it", opened, place)
     assert fake_hub.asked == []
     assert content_of(opened(place, download=True)) == [("train/0/a.png", "dog"), ("train/1/b.jpg", "cat")]
     assert not datasets.config.HF_HUB_OFFLINE
@@ -315,10 +313,10 @@ def test_a_revision_is_never_another(fake_hub):
         refused(f"what was fetched before is commit {second}, not {first}\\); .* --download", opened, at[version])
     assert len(opened(at["v1"], download=True)) == 2
     refused(
-        r"v3 cannot be loaded \(404 .*Revision Not Found.*\); see that its name is right$",
+        r"v3 cannot be loaded \(404 .*Revision Not Found.*\); check its name$",
         opened,
         at["v3"],
         download=True,
     )
-    refused(r"Repository Not Found.*; see that its name", opened, Path("hfds/me/none"), download=True)
+    refused(r"Repository Not Found.*; check its name", opened, Path("hfds/me/none"), download=True)
     refused("hfds/a/b/c cannot be loaded", opened, Path("hfds/a/b/c"), download=True)

@@ -122,7 +122,7 @@ def test_any_error_of_a_decoder_names_the_image(tmp_path, monkeypatch, error):
 def check_named(files: ImageFiles, why: str) -> None:
     """Training, --skip-unreadable and inspect say which image it is."""
     for images in (files, ResizedImages(files, 8, None)):
-        refused(rf"^cat/0 of here is no whole image \({why}.*\); mend or remove it", images.image, 0)
+        refused(rf"^cat/0 of here is damaged or not an image \({why}.*\); repair or remove it", images.image, 0)
     assert [image.name for image in profile_files(files, None).contents.unreadable["train"]] == ["cat/0"]
     refused(rf"^1 of 1 images of here cannot be read: cat/0 \({why}", without_unreadable, files, 0, pytest.fail)
     said = []

@@ -56,7 +56,7 @@ def test_the_images_of_a_list_are_read(tmp_path, name):
 def test_paths_are_relative_to_the_root_that_is_named(tmp_path):
     plant(tmp_path / "pictures", "1.png", "2.png")
     path = write(tmp_path / "lists" / "train.txt", f"1.png a\n2.png b\n{tmp_path}/pictures/../pictures/1.png a")
-    refused("^2 of the 3 images of .*train.txt are not there, the first is .*lists/1.png;", check_present, opened(path))
+    refused("^2 of the 3 images of .*train.txt do not exist, the first is .*lists/1.png;", check_present, opened(path))
     files = opened(path, image_root=tmp_path / "pictures")
     check_present(files)
     check_reader(files.chosen([0, 1]), ["1.png", "2.png"])
@@ -79,7 +79,7 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
     ]
     files = opened(write(tmp_path / "l.txt", "\n".join(f"{name} x" for name in names)))
     refused(
-        "^6 of the 9 images of .*l.txt are not there, the first is .*/a/2.png; put them .* --image-root",
+        "^6 of the 9 images of .*l.txt do not exist, the first is .*/a/2.png; add them, .* --image-root",
         check_present,
         files,
     )
@@ -90,13 +90,13 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("", "names no image; see that it is the right list"),
-        ("\n \n", "names no image"),
+        ("", "lists no image; check that it is the right list"),
+        ("\n \n", "lists no image"),
         ("a.jpg 1\nb.jpg\n", ", line 2 has no label; each line is a path, a space and a label"),
         ("a.jpg 1\n\nb.jpg 2\na.jpg 1", ", line 4: line 1 names a.jpg already; remove one of the two"),
         ("a.jpg 1\n./a.jpg 2", ", line 2: line 1 names a.jpg already"),
         (b"caf\xe9.jpg 1\ncaf\xe9.jpg 1", r"line 1 names 'caf\\udce9.jpg' already"),
-        (b"a.jpg caf\xe9", r"the class name 'caf\\udce9' of .* is no UTF-8; rename it"),
+        (b"a.jpg caf\xe9", r"the class name 'caf\\udce9' of .* is not valid UTF-8; rename it"),
         (
             "a.jpg Cat\nb.jpg cat",
             "the labels 'Cat' and 'cat' of .*l.txt differ only in case, and would be two classes; wr",
@@ -106,7 +106,7 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
             r"'cafe\\u0301' and 'caf\\xe9' of .* differ only in the way Unicode writes",
         ),
         ("a.jpg 1\nb.jpg 01", "writes the label 1 in two ways, '1' and '01'"),
-        ("a.jpg 1".encode("utf-16"), ", line 1: this is no text in UTF-8; save the list as such"),
+        ("a.jpg 1".encode("utf-16"), ", line 1: this is not UTF-8 text; save the list as UTF-8"),
         ("a.jpg " + "x" * 300, "the class name 'x{40}' of .* has 300 characters, not 1 to 255"),
     ],
 )
@@ -164,17 +164,17 @@ def test_the_columns_are_named(tmp_path):
     ("text", "found"),
     [
         ("", "has no column 'image', its columns are none; name one with --image-column"),
-        ("image,label\n", "names no image"),
+        ("image,label\n", "lists no image"),
         ("file;label\na;b\n", "has no column 'image', its columns are 'file;label'; name one with --image-column"),
         ("image,class\na,b\n", "has no column 'label', its columns are 'image', 'class'; name one with --label-column"),
         ("image,label,label\na,b,c\n", "has more than one column 'label'"),
-        ("image,label\na.png,x\nb.png\n", ", line 3 has 1 cells, not 2; mend the line"),
+        ("image,label\na.png,x\nb.png\n", ", line 3 has 1 cells, not 2; correct the line"),
         ("image,label\na,b.png,x\n", ", line 2 has 3 cells, not 2"),
-        ("image,label\na.png, \n", ", line 2 has no label; mend or remove the line"),
-        ("image,label\n,x\n", ", line 2 has no image; mend"),
+        ("image,label\na.png, \n", ", line 2 has no label; correct or remove the line"),
+        ("image,label\n,x\n", ", line 2 has no image; correct"),
         ("image,label\na.png,x\n\nb.png,y\na.png,x\n", ", line 5: line 2 names a.png already"),
-        ('image,label\n"a.png,x\n', "the table .* cannot be read .*; see that it is CSV in UTF-8"),
-        ("image,label\né.png,x\n".encode("latin-1"), "cannot be read .*; see that it is CSV in UTF-8"),
+        ('image,label\n"a.png,x\n', "the table .* cannot be read .*; check that it is CSV in UTF-8"),
+        ("image,label\né.png,x\n".encode("latin-1"), "cannot be read .*; check that it is CSV in UTF-8"),
         (
             "image,label,split\na.png,x,dev\n",
             "puts a.png into the split 'dev'; splits are called train, val, validation",
@@ -209,7 +209,7 @@ def test_lists_in_a_folder_are_its_splits_and_come_before_folders(tmp_path, kind
 
 def test_a_list_whose_name_and_column_name_two_splits_is_refused(tmp_path):
     write(tmp_path / "train.csv", "image,label,split\na.png,x,train\nb.png,x,test\n")
-    refused("train.csv puts b.png into the split 'test'; mend it, or name this one file", opened, tmp_path)
+    refused("train.csv puts b.png into the split 'test'; correct it, or name this one file", opened, tmp_path)
     write(tmp_path / "train.csv", "image,label,split\na.png,x,train\n")
     assert len(opened(tmp_path)) == 1
 

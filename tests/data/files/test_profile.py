@@ -137,7 +137,11 @@ def test_damaged_images_are_named_and_are_no_copies_of_each_other():
     assert contents.emptied == ("c",)
     assert contents.repeated == ()
     document = json.loads(json.dumps(profile.to_dict()))["contents"]
-    assert document["unreadable"][0] == {"split": "train", "name": "b/8", "reason": "no image that Pillow knows"}
+    assert document["unreadable"][0] == {
+        "split": "train",
+        "name": "b/8",
+        "reason": "not an image format that Pillow knows",
+    }
     assert document["emptied"] == ["c"]
 
 

@@ -83,7 +83,7 @@ def test_another_shorter_side_is_kept_beside_it(files, tmp_path):
     assert sizes == [(24, 16), (30, 20), (24, 16)]
 
 
-def test_two_who_meet_one_image_at_once_both_get_it(files, tmp_path, monkeypatch):
+def test_two_threads_that_cache_the_same_image_both_get_it(files, tmp_path, monkeypatch):
     """The second does all of it between the first one's writing and keeping."""
     one, other = (ResizedImages(files, 16, tmp_path / "cache") for _ in range(2))
     replace, got = Path.replace, []
@@ -143,7 +143,7 @@ def test_a_cache_that_is_no_folder_is_one_line(files, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 40, 200, -1])
-def test_what_a_power_failure_left_of_an_image_is_made_anew(keep, files, tmp_path):
+def test_a_truncated_cache_file_is_written_again(keep, files, tmp_path):
     shrunk = ResizedImages(files, 16, tmp_path / "cache")
     first = shrunk.image(0)
     (kept,) = kept_in(tmp_path / "cache")
@@ -157,7 +157,7 @@ def test_an_image_that_cannot_be_read_is_named_and_not_kept(files, tmp_path):
     path = tmp_path / "train" / "cat" / "0.png"
     path.write_bytes(path.read_bytes()[:60])
     for cache in (None, tmp_path / "cache"):
-        refused(r"cat/0.png of .* is no whole image", ResizedImages(files, 16, cache).image, 0)
+        refused(r"cat/0.png of .* is damaged or not an image", ResizedImages(files, 16, cache).image, 0)
     path.unlink()
     with pytest.raises(InputError, match=r"cat/0.png of .* cannot be read"):
         ResizedImages(files, 16, tmp_path / "cache").image(0)

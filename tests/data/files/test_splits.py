@@ -41,7 +41,7 @@ def test_the_amount_is_a_number_or_a_share_of_each_class(amount, held):
 @pytest.mark.parametrize("amount", [0, -1, 0.0, 1.0, 1.5, -0.2, float("nan"), float("inf")])
 def test_an_amount_that_is_neither_is_refused(amount):
     refused(
-        r"^held out is a whole number of images from 1 on or a share between 0 and 1, not",
+        r"^held out must be a whole number of images, at least 1, or a share between 0 and 1, not",
         hold_out_files,
         split([0] * 9),
         amount,
@@ -52,7 +52,7 @@ def test_a_class_that_would_be_left_without_an_image_is_named():
     files = split(np.repeat(range(8), [9, 1, 1, 2, 1, 1, 1, 1]))
     refused(
         "^to hold 0.1 of each class out of train would leave 6 classes without a training image: "
-        "'class 1', 'class 2', 'class 4', 'class 5', 'class 6', ...; hold fewer out, add images, or bring a test split",
+        "'class 1', 'class 2', 'class 4', 'class 5', 'class 6', ...; hold out fewer, add images, or add a test split",
         hold_out_files,
         files,
         0.1,

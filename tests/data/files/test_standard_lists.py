@@ -99,9 +99,9 @@ def test_paths_are_relative_to_the_image_root(tmp_path):
         ("b.png", ", line 2 has no label"),
         (
             "b.png x",
-            ", line 2: the label 'x' is no whole number from 0 to 2; mend the line, or see that it is the right",
+            ", line 2: the label 'x' is not a whole number from 0 to 2; correct the line, or check that it is the",
         ),
-        ("b.png 3", ", line 2: the label '3' is no whole number from 0 to 2"),
+        ("b.png 3", ", line 2: the label '3' is not a whole number from 0 to 2"),
         ("b.png -1", ", line 2: the label '-1' is no"),
         ("b.png 1.0", ", line 2: the label '1.0' is no"),
         ("b.png 1_0", ", line 2: the label '1_0' is no"),
@@ -123,7 +123,7 @@ def test_what_is_missing_is_named(tmp_path):
     )
     refused("no .*inat18/iNaturalist18_val.txt nor .*inat18/val2018.json; put", small, tmp_path, "test", name="inat18")
     write(tmp_path, "imagenetlt", "train")
-    refused("ImageNet_LT_train.txt names no image", small, tmp_path)
+    refused("ImageNet_LT_train.txt lists no image", small, tmp_path)
     write(tmp_path, "imagenetlt", "train", "a/a.png 0", "b/b.png 1")
     refused("^1 of 3 classes have no training image in .*: '2'; add", check_coverage, small(tmp_path))
     refused("imagenetlt has 3 classes, not 2; use a model that fits", small, tmp_path, "train", ("a", "b"))
@@ -135,7 +135,7 @@ def test_the_benchmarks_have_as_many_classes_as_published(tmp_path):
     assert len(opened(tmp_path, benchmark="imagenetlt").class_names) == 1000
     assert len(opened(tmp_path, benchmark="inat18").class_names) == 8142
     write(tmp_path, "imagenetlt", "train", "a.png 1000")
-    refused("no whole number from 0 to 999", opened, tmp_path, benchmark="imagenetlt")
+    refused("not a whole number from 0 to 999", opened, tmp_path, benchmark="imagenetlt")
     assert [benchmark.train_images for benchmark in NATURAL_BENCHMARKS.values()] == [115_846, 437_513, None]
     assert set(standard_lists.STANDARD_LISTS) | {"imagefolder"} == set(NATURAL_BENCHMARKS)
 
@@ -187,7 +187,7 @@ def test_categories_whose_names_do_not_tell_them_apart_are_called_by_number(tmp_
         (WHOLE | {"images": [IMAGES[0] | {"file_name": 3}, *IMAGES[1:]]}, "cannot be read as|is no whole file"),
         (WHOLE | {"images": [IMAGES[0] | {"file_name": "\ud800.png"}, *IMAGES[1:]]}, "cannot be read as"),
         (WHOLE | {"images": [IMAGES[0] | {"file_name": "a\0.png"}, *IMAGES[1:]]}, r"'a\\x00.png' is no name"),
-        (WHOLE | {"images": []}, "is no whole file of annotations: it names no image; fetch"),
+        (WHOLE | {"images": []}, "is not a complete annotation file: it names no image; fetch"),
         (WHOLE | {"images": IMAGES[:2]}, ": image 5 has no annotation, or the annotation no image"),
         (WHOLE | {"annotations": ANNOTATIONS[:2]}, ": image 7 has no annotation"),
         (WHOLE | {"images": [*IMAGES, IMAGES[0]]}, ": it has two images of the id 7"),

@@ -55,7 +55,11 @@ def test_each_damaged_image_is_named_with_its_reason(threads, damaged):
     assert [(image.index, image.name) for image in found] == [(k, NAMES[k]) for k in (0, 2, 3, 4)]
     reasons = [image.reason for image in found]
     assert "truncated" in reasons[0].lower()
-    assert reasons[1:] == ["no image that Pillow knows", "no image that Pillow knows", "No such file or directory"]
+    assert reasons[1:] == [
+        "not an image format that Pillow knows",
+        "not an image format that Pillow knows",
+        "No such file or directory",
+    ]
 
 
 def test_what_is_left_out_is_said(damaged):
@@ -65,7 +69,9 @@ def test_what_is_left_out_is_said(damaged):
     assert kept.class_counts == (1, 0)
     assert kept.class_names == ("cat", "dog")
     assert len(said) == 4
-    assert said[1] == ("left out, since it cannot be read: cat/2.png of the train folder (no image that Pillow knows)")
+    assert said[1] == (
+        "left out, since it cannot be read: cat/2.png of the train folder (not an image format that Pillow knows)"
+    )
 
 
 def test_more_than_may_be_left_out_is_an_error(damaged):
@@ -74,8 +80,11 @@ def test_more_than_may_be_left_out_is_an_error(damaged):
         without_unreadable(damaged, 3, said.append)
     text = str(error.value)
     assert text.startswith("4 of 5 images of the train folder cannot be read: cat/0.png (")
-    assert ", cat/2.png (no image that Pillow knows), dog/0.png (no image that Pillow knows), ...;" in text
-    assert text.endswith("; mend or remove them, or raise --skip-unreadable by 1")
+    assert (
+        ", cat/2.png (not an image format that Pillow knows), dog/0.png (not an image format that Pillow knows), ...;"
+        in text
+    )
+    assert text.endswith("; repair or remove them, or raise --skip-unreadable by 1")
     assert "dog/1" not in text
     assert "\n" not in text
     assert said == []
@@ -84,7 +93,7 @@ def test_more_than_may_be_left_out_is_an_error(damaged):
 def test_a_name_with_a_line_end_stays_one_line(tmp_path):
     with pytest.raises(InputError) as error:
         without_unreadable(split(tmp_path, ("cat/a\nb.png",)), 0, pytest.fail)
-    assert r"'cat/a\nb.png' (No such file or directory); mend" in str(error.value)
+    assert r"'cat/a\nb.png' (No such file or directory); repair" in str(error.value)
 
 
 def test_a_split_without_images_has_nothing_unreadable(tmp_path):

@@ -213,7 +213,7 @@ def test_too_few_images_of_a_class_are_refused(write_parquet):
 def test_a_test_set_that_is_not_whole_is_refused(write_parquet):
     labels = [0, 1, 2, 3, 4, 5, 6, 8, 8]
     folder = write_parquet([([png(image) for image in pixels(9)], labels)], split="test")
-    found = "not whole: class 7 has 0, class 8 has 2, class 9 has 0 of 1 images; fetch it again"
+    found = "incomplete: class 7 has 0, class 8 has 2, class 9 has 0 of 1 images; download it again"
     refused(lambda: load_test(TINY["cifar10"], folder), found)
 
 

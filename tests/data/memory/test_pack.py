@@ -36,7 +36,10 @@ def test_the_copy_gives_the_same_images_under_the_same_hash(data, tmp_path):
 def test_an_image_that_was_left_out_is_named_as_such(data, tmp_path):
     benchmark = TINY["cifar10"]
     pack("cifar10", [load_subset(benchmark, "cao", data)], data, tmp_path / "copy")
-    with pytest.raises(InputError, match=r"image \d+ of .* is left out: the copy was packed for other benchmarks"):
+    with pytest.raises(
+        InputError,
+        match=r"image \d+ of .* is missing: the copy was packed for other benchmarks; pack it again for this one",
+    ):
         load_train(benchmark, "first", tmp_path / "copy")
 
 
