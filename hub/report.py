@@ -35,7 +35,7 @@ from ltzoo.report import (
 )
 
 ROOT = Path(__file__).parents[1]
-SHOWN = 5
+SHOWN = 4
 """Number of models per benchmark in README.md."""
 
 NOTES = "notes.yaml"
