@@ -98,10 +98,12 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.pack:
         _pack([recipe for recipe, _ in jobs], arguments)
         return 0
+    missing = len(jobs)
+    jobs = with_first_stages(jobs, arguments.output)
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
-    print(f"{len(jobs)} runs are missing", flush=True)
-    jobs = with_first_stages(jobs, arguments.output)
+    more = f", and {len(jobs) - missing} first stages for them" if len(jobs) > missing else ""
+    print(f"{missing} runs are missing{more}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
     with interrupts():
@@ -289,6 +291,7 @@ class _Build:
         """Collect a finished run, with the recipe's other collected runs: one of them may be the median."""
         own = self.folder(job).path
         if (job[0].name, job[1]) in self.collected:
+            self.finished += 1
             print(f"finished: {job[0].name}, seed {job[1]}, the first stage of another run", flush=True)
             return
         try:

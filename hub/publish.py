@@ -28,9 +28,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--private", action="store_true", help="make the repositories private")
     parser.add_argument("--dry-run", action="store_true", help="list what would be sent, and send nothing")
-    parser.add_argument(
-        "--collection", action="store_true", help=f"add_to_collection them in the collection {COLLECTION!r}"
-    )
+    parser.add_argument("--collection", action="store_true", help=f"add them to the collection {COLLECTION!r}")
     parser.add_argument(
         "--data-dir", type=Path, help="first measure each again on these data, and refuse one that differs"
     )

@@ -52,7 +52,9 @@ def with_first_stages(jobs: list[Job], output: Path) -> list[Job]:
     ordered: list[Job] = []
     for job in jobs:
         first = first_stage_to_train(job, output)
-        ordered += [one for one in (first, job) if one is not None and one not in ordered]
+        # A first stage can be the second stage of another recipe.
+        chain = [*(with_first_stages([first], output) if first else []), job]
+        ordered += [one for one in chain if one not in ordered]
     return ordered
 
 

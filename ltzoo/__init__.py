@@ -58,12 +58,14 @@ _HOMES = {
 }
 """Each submodule and the public names that it defines."""
 
+_SUBMODULES = {*(home.split(".")[0] for home in _HOMES), "landscape", "report", "train"}
+
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name or a submodule when it is first used (PEP 562)."""
-    if name in _HOMES:
+    if name in _SUBMODULES:
         return importlib.import_module(f"ltzoo.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'ltzoo' has no attribute {name!r}")
@@ -73,7 +75,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_HOMES})
+    return sorted({*__all__, *_SUBMODULES})
 
 
 register_with_timm()

@@ -114,6 +114,9 @@ def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
         f"{epoch} of {recipe['schedule']['epochs']}, seed {config['seed']}; training images: SHA-256 of the indices "
         f"`{config['subset_sha256']}` ({config['subset_layout']}); {versions}.",
     ]
+    first = recipe["start"].get("recipe")
+    if first:
+        lines.append(f"A second stage: training began with the run of `{first}` of the same seed.")
     if changed:
         fields = ", ".join(f"`{key}` {used} for {registered}" for key, (registered, used) in changed.items())
         lines.append(f"**Not the registered recipe**: {fields}.")

@@ -113,6 +113,8 @@ def create_dataset(
         where = Place(Path(root), download=download, **place)
         return _in_files(NATURAL_BENCHMARKS[name], where, split, transform, pretrained_cfg)
     benchmark = get_benchmark(name)
+    if place:
+        raise InputError(f"{', '.join(place)} is for image files, and {name} has none; leave it out")
     if pretrained_cfg is not None:
         raise InputError(f"{name} has its own image size and normalisation; leave pretrained_cfg out")
     chosen = EvalTransform(benchmark.data_set, in_memory=True) if isinstance(transform, str) else transform

@@ -17,7 +17,14 @@ from ltzoo.evaluate.figures import Figures
 COLOURS = {"head": "#0072b2", "mid": "#009e73", "tail": "#d55e00"}
 """Colours of the groups, from Okabe and Ito's palette, which is safe for colour-blind readers."""
 
-PERTURBATION_COLOURS = {"sgd": "black", "sam": "#0072b2", "imbsam": "#009e73", "samext": "#cc79a7", "ssesam": "#d55e00"}
+PERTURBATION_COLOURS = {
+    "sgd": "black",
+    "sam": "#0072b2",
+    "imbsam": "#009e73",
+    "samext": "#cc79a7",
+    "ssesam": "#d55e00",
+    "focalsam": "#e69f00",
+}
 """Colours of the perturbations, from the same palette, by their names in recipe names."""
 
 

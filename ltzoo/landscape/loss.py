@@ -9,7 +9,9 @@ from torch import Tensor
 from ltzoo.data import Augmentation, DataSet
 from ltzoo.data.batches import BatchSettings, Delivery, EvalBatches, TrainBatches
 from ltzoo.data.memory import LabelledImages
+from ltzoo.errors import InputError
 from ltzoo.landscape.settings import Settings
+from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -32,6 +34,8 @@ def make_criterion(
     if settings.loss == "recipe":
         counts, dtype = recipe.data.class_counts, getattr(torch, settings.precision)
         weights = recipe.reweighting.weights(counts, epoch - 1).to(device, dtype)
+        if recipe.loss.asks or isinstance(recipe.loss.bind(counts, num_features=1), LossModule):
+            raise InputError(f"the loss {recipe.loss.name} needs more than logits or keeps a state; use --loss ce")
         return recipe.loss.bind(counts).to(device, dtype), weights
     scale = recipe.loss.logit_scale
     return lambda logits, labels: F.cross_entropy(scale * logits, labels, reduction="none"), None

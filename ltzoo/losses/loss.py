@@ -57,7 +57,7 @@ class Loss(ABC):
 
 
 class LossModule(nn.Module):
-    """Base class for losses with state. Keep the state in buffers, so that it is saved, moved and restored.
+    """Base class for losses with state. Keep it in buffers of fixed shape, so that it is saved, moved and restored.
 
     Args:
         loss: the record whose `asks`, `ties_images` and `single_process` hold; None for those of `Loss`.

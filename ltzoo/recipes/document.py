@@ -66,7 +66,7 @@ def recipe_from_dict(document: Mapping[str, Any]) -> Recipe:
             path; or the document was written by version 0.1.
     """
     if isinstance(document, Mapping) and "classifier" in document and "head" not in document:
-        name = document.get("name")
+        name = document.get("name", "NAME")
         raise InputError(
             f"the recipe {name!r} was written by ltzoo 0.1, and this version cannot read its format; copy its settings "
             f"into the output of `ltzoo show {name}`, or use ltzoo 0.1"

@@ -188,6 +188,11 @@ class Recipe:
             )
         if self.loss.ties_images and self.micro_batches > 1:
             raise ValueError(f"the loss {self.loss.name} compares the images of a batch; set micro_batches to 1")
+        mixed = any(view.mixup or view.cutmix for view in self.views)
+        if self.loss.ties_images and (table.parts > 1 or mixed):
+            raise ValueError(
+                f"the loss {self.loss.name} compares the images of a batch, which parts, mixup and cutmix change"
+            )
         if self.optimizer.layer_decay is not None and self.trainable.weights == "head":
             raise ValueError(
                 "layer_decay has no effect with trainable.weights: head, which freezes the layers below the head; "

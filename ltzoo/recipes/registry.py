@@ -5,6 +5,7 @@ import fnmatch
 import re
 
 from ltzoo.errors import InputError
+from ltzoo.recipes.parts import FirstStage
 from ltzoo.recipes.protocols import PROTOCOLS
 from ltzoo.recipes.recipe import Recipe
 from ltzoo.recipes.shipped import shipped_recipes
@@ -30,7 +31,19 @@ def register_recipe(recipe: Recipe) -> None:
             f"the recipe {recipe.name!r} contradicts its protocol {recipe.protocol} in {', '.join(wrong)}; "
             "give it a new protocol name"
         )
+    if isinstance(recipe.start, FirstStage):
+        _check_first_stage(recipe, recipe.start)
     RECIPES[recipe.name] = recipe
+
+
+def _check_first_stage(recipe: Recipe, start: FirstStage) -> None:
+    """Check that a second stage's first is registered before it, with the same network and images."""
+    first = RECIPES.get(start.recipe)
+    if first is None:
+        raise InputError(f"{recipe.name!r} begins with {start.recipe!r}, which is not registered; register it first")
+    other = [name for name in ("architecture", "benchmark", "subset") if getattr(first, name) != getattr(recipe, name)]
+    if other:
+        raise InputError(f"{recipe.name!r} and its first stage {first.name!r} differ in {', '.join(other)}")
 
 
 def list_recipes(filter: str = "") -> list[str]:

@@ -19,6 +19,7 @@ _LINES = {
     "imbsam": "-.",
     "samext": (0, (3, 1, 1, 1)),
     "ssesam": "-",
+    "focalsam": (0, (5, 1)),
 }
 """Line style of each perturbation."""
 

@@ -121,7 +121,7 @@ def check_options(table: Table, options: StepOptions) -> None:
         raise ValueError(f"the direction {table.direction!r} has no pass at w; use batchnorm='all'")
 
 
-def check_criterion(criterion: object, options: StepOptions) -> None:
+def check_criterion(criterion: object, table: Table, options: StepOptions) -> None:
     """Check that the criterion can be used with micro-batches and with several processes.
 
     Raises:
@@ -132,6 +132,8 @@ def check_criterion(criterion: object, options: StepOptions) -> None:
             f"the loss compares the images of a batch, so {options.micro_batches} micro-batches would change it: "
             "use micro_batches=1"
         )
+    if getattr(criterion, "ties_images", False) and table.parts > 1:
+        raise ValueError(f"the loss compares the images of a batch, which a table of {table.parts} parts would cut")
     group = options.process_group
     if getattr(criterion, "single_process", False) and group is not None and dist.get_world_size(group) > 1:
         raise ValueError(f"the loss runs in one process alone, not in {dist.get_world_size(group)}: start one")

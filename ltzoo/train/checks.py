@@ -9,15 +9,21 @@ from torch import Tensor, nn
 from ltzoo.data import Benchmark
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict
+from ltzoo.losses import Loss, LossModule
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
-from ltzoo.train.device import model_outputs
+from ltzoo.train.device import feature_size, model_outputs
 
 _LARGEST_USUAL_ADAMW_LR = 1e-3
 
 
 def check_parts(
-    model: nn.Module, recipe: Recipe, benchmark: Benchmark, compile_backend: str | None, smallest_batch: int = 2
+    model: nn.Module,
+    recipe: Recipe,
+    benchmark: Benchmark,
+    compile_backend: str | None,
+    smallest_batch: int = 2,
+    processes: int = 1,
 ) -> None:
     """Run model, loss and perturbation once, so that faults are reported before training.
 
@@ -27,6 +33,7 @@ def check_parts(
         benchmark: its images and class counts.
         compile_backend: backend of `torch.compile`, None for eager.
         smallest_batch: images per process in the smallest batch of an epoch.
+        processes: how many take part.
 
     Raises:
         InputError: the model does not accept the benchmark's images, the loss or the perturbation fails, or torch does
@@ -54,7 +61,8 @@ def check_parts(
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             outputs = model_outputs(model.eval(), recipe.loss.asks)(images) if recipe.loss.asks else logits
-            loss = recipe.loss.bind(counts, getattr(model, "num_features", None))
+            loss = recipe.loss.bind(counts, feature_size(model))
+            _check_state(recipe.loss, loss, processes)
             found = tuple(loss(outputs, targets).shape)
     except InputError:
         raise
@@ -71,6 +79,31 @@ def check_parts(
     except Exception as error:  # as for custom losses
         found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
         raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
+
+
+def _check_state(loss: Loss, module: nn.Module, processes: int) -> None:
+    """Check that a loss's module and its record agree, and that its state can be saved and kept equal in processes."""
+    if loss.views > 1:
+        raise InputError(f"the loss {loss.name!r} needs {loss.views} views per image, and batches have one")
+    if not isinstance(module, LossModule):
+        if any(True for _ in module.parameters()) or hasattr(module, "commit"):
+            raise InputError(
+                f"the loss {loss.name!r} has parameters or state: its module must extend ltzoo.losses.LossModule, "
+                "so that they are saved and restored"
+            )
+        return
+    for flag in ("asks", "ties_images", "single_process"):
+        if getattr(module, flag) != getattr(loss, flag):
+            raise InputError(
+                f"the module of the loss {loss.name!r} has another {flag} than the loss itself; "
+                "pass the loss on: super().__init__(loss)"
+            )
+    updates = type(module).commit is not LossModule.commit
+    if processes > 1 and (loss.single_process or updates):
+        raise InputError(
+            f"the loss {loss.name!r} keeps a state of the images that it has seen, which would differ between "
+            f"{processes} processes; launch one"
+        )
 
 
 def _check_one_image(model: nn.Module, image: Tensor, part: str, flag: str) -> None:

@@ -19,7 +19,9 @@ _MOST_SHAPES = 4
 """The most batch shapes to capture. An epoch usually has two: that of most batches and that of a smaller last one."""
 
 
-def why_not_captured(recipe: Recipe, class_counts: Sequence[int], accelerator: Accelerator) -> str | None:
+def why_not_captured(
+    recipe: Recipe, class_counts: Sequence[int], accelerator: Accelerator, num_features: int | None = None
+) -> str | None:
     """Return the reason why a recipe's step cannot be captured; None if it can be."""
     if accelerator.device.type != "cuda":
         return f"{accelerator.device.type} has no CUDA graphs"
@@ -31,7 +33,7 @@ def why_not_captured(recipe: Recipe, class_counts: Sequence[int], accelerator: A
         return f"{recipe.optimizer.kind} creates its state in the first step"
     if recipe.optimizer.layer_decay is not None:
         return "the learning rate differs between groups of layers"
-    if isinstance(recipe.loss.bind(class_counts, num_features=1), LossModule):
+    if isinstance(recipe.loss.bind(class_counts, num_features), LossModule):
         return f"the loss {recipe.loss.name} keeps a state"
     epochs = recipe.schedule.epochs
     if any(recipe.perturbation.table(class_counts, epoch, epochs).direction != "gradient" for epoch in range(epochs)):

@@ -119,6 +119,12 @@ def synchronize_batchnorm(model: nn.Module, accelerator: Accelerator) -> nn.Modu
     return convert_sync_batchnorm(model) if accelerator.num_processes > 1 else model
 
 
+def feature_size(model: nn.Module) -> int | None:
+    """Return the size of the features that a timm model's classifier sees, None for other models."""
+    # Some heads have a layer of their own before the classifier, whose size timm names apart.
+    return getattr(model, "head_hidden_size", None) or getattr(model, "num_features", None)
+
+
 def model_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor], Any]:
     """Return a model's forward pass with all outputs that a loss asks for.
 

@@ -19,6 +19,7 @@ from ltzoo.train.device import (
     choose_threads,
     choose_workers,
     device_name,
+    feature_size,
     make_accelerator,
     synchronize_batchnorm,
 )
@@ -78,7 +79,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     options = _choose_options(recipe, options, images, accelerator, side_by_side)
     model, start_sha256 = _make_model(recipe, options, images, accelerator, start)
     not_captured = (
-        why_not_captured(recipe, images.benchmark.class_counts, accelerator)
+        why_not_captured(recipe, images.benchmark.class_counts, accelerator, feature_size(model))
         if options.capture
         else "capture is switched off"
     )
@@ -114,7 +115,7 @@ def _make_model(
     smallest_batch = check_shares(min(sizes), accelerator.num_processes)
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)
-    check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch)
+    check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, accelerator.num_processes)
     start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set))
     if options.sync_bn:
         model = synchronize_batchnorm(model, accelerator)

@@ -119,6 +119,8 @@ class RunFolder:
             if not self.last_state.exists():
                 # Nothing was trained: remove the folder, so that the next attempt can begin.
                 shutil.rmtree(self.path)
+                if not any(self.path.parent.iterdir()):
+                    self.path.parent.rmdir()
             raise
         finally:
             lock.release()
@@ -144,6 +146,10 @@ class RunFolder:
             there = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
             indices = json.loads(self.subset.read_text(encoding="utf-8"))["sha256"]
             other = _differing(there, document)
+        except InputError as error:
+            raise InputError(
+                f"the run in {self.path} cannot be read ({error}); name another --output, or remove it"
+            ) from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             raise InputError(f"{self.path} has a damaged run ({error}); remove it, or name another --output") from error
         if other and set(other) <= _OF_IMAGES:

@@ -62,6 +62,9 @@ def train_all(
         )
     for recipe, options in jobs:
         check_saved_epochs(options.save_epochs, recipe)
+        first = getattr(recipe.start, "recipe", None)
+        if (first, options.seed) in {(other.name, others.seed) for other, others in jobs}:
+            raise InputError(f"{recipe.name} begins with {first}; train {first} first, in a command before this one")
     state = join_processes()
     queues = _queues(len(jobs), state.device)
     if queues and any(options.trackers for _, options in jobs):

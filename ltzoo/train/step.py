@@ -13,7 +13,7 @@ from ltzoo.data import seed_torch, seeded_generator
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
-from ltzoo.train.device import make_forward
+from ltzoo.train.device import feature_size, make_forward
 from ltzoo.train.optimizer import freeze, make_optimizer
 
 
@@ -42,7 +42,7 @@ class Step:
         self.device, self.scaler = accelerator.device, accelerator.scaler
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         self.group = dist.group.WORLD if self.processes > 1 else None
-        criterion = recipe.loss.bind(class_counts, getattr(model, "num_features", None))
+        criterion = recipe.loss.bind(class_counts, feature_size(model))
         self.criterion = criterion.to(self.device, torch.float32)
         if self.group is not None:
             for value in (*model.state_dict().values(), *self.criterion.state_dict().values()):
@@ -145,5 +145,6 @@ class Step:
         # Frozen statistics are not averaged: they are equal already, and (x + x + x) / 3 is not always x.
         for model in models if self.group is not None and self.moves_statistics else []:
             distribute_bn(model, self.processes, reduce=True)
+        models += [self.criterion] if isinstance(self.criterion, LossModule) else []
         values = [value.isfinite().all() for model in models for value in model.state_dict().values()]
         return bool(torch.stack(values).all())

@@ -120,6 +120,7 @@ def test_the_whole_recipe_follows_from_what_was_measured():
     assert "| all | 38.3 s | 1989 s (33.1 min) |" in text  # 1402 + 360 + 200 * 1.1 + 5 + 2
 
 
+@pytest.mark.slow
 def test_a_recipe_is_measured_with_the_real_trainer(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "")
@@ -192,6 +193,7 @@ def test_large_recipes_are_priced_from_their_steps(capsys, monkeypatch):
     assert rows[1][2] == "90 x 5"
 
 
+@pytest.mark.slow
 def test_a_step_of_a_large_recipe_is_measured():
     recipe = override(get_recipe("resnet50_imagenetlt_ce_sgd"), {"input.size": 32, "architecture": "resnet18"})
     cost = large.measure(recipe, 0, CPU, batch=4, repeats=1)
@@ -202,6 +204,7 @@ def test_a_step_of_a_large_recipe_is_measured():
     assert 0 < cost.per_image < weights
 
 
+@pytest.mark.slow
 def test_loader_and_step_are_measured_apart_and_together(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
     for split in ("train", "val"):

@@ -148,3 +148,16 @@ def test_processes_share_the_samplers_batches(kind):
     for number, (images, _) in enumerate(whole.epoch(0)):
         for process in (0, 1):
             assert torch.equal(indices(shares[process][number][0], data_set), indices(images, data_set)[process::2])
+
+
+def test_an_image_that_is_drawn_again_is_augmented_again():
+    """One class, one image, drawn 16 times in an epoch: the loader crops it at different places."""
+    images = LabelledImages(torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
+    sampler = ClassAwareSampler(per_class=4, epoch="whole_batches")
+    jitter = Augmentation(crop_padding=4, horizontal_flip=True, color_jitter=0.4)
+    loader = TrainLoader(images, BatchSettings(DATASETS["cifar10"], jitter, 16, 0, sampler), Delivery(CPU))
+    (batch, _), *_ = loader.epoch(0)
+    assert len(batch) == 16
+    assert len({image.numpy().tobytes() for image in batch}) > 12
+    again, _ = next(iter(loader.epoch(0)))
+    assert torch.equal(batch, again)

@@ -18,14 +18,14 @@ import interrupts
 from ltzoo.__main__ import main as ltzoo_main
 from ltzoo.errors import InputError
 from ltzoo.evaluate import plots
-from ltzoo.recipes import registry
+from ltzoo.recipes import FirstStage, registry
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results, write_result
 from ltzoo.train import RunFolder
 from tests.checkpoints.changes import NAME, change_config
 from tests.hub.runs import runs_of
 from tests.report.results import result
-from training_order import in_order
+from training_order import in_order, with_first_stages
 
 ROOT = Path(__file__).parents[2]
 ONE, MANY, SECOND = (f"resnet20_digitslt_{word}_sgd" for word in ("one", "many", "second"))
@@ -131,6 +131,14 @@ def test_a_second_stage_is_trained_after_its_first(folders, tmp_path, monkeypatc
     shutil.rmtree(tmp_path / "results" / SECOND)
     assert build.main([SECOND, *folders]) == 0
     assert f"finished: {ONE}, seed 0, the first stage of another run" in capsys.readouterr().out
+
+
+def test_stages_form_chains(folders, tmp_path):
+    build.main([SECOND, "--pack", str(tmp_path / "pack"), *folders])  # registers the short recipes
+    second = get_recipe(SECOND)
+    third = replace(second, name="resnet20_digitslt_third_sgd", start=FirstStage(SECOND, "kept"))
+    jobs = with_first_stages([(third, 0)], tmp_path / "output")
+    assert [recipe.name for recipe, _ in jobs] == [ONE, SECOND, third.name]
 
 
 def test_a_second_stage_without_its_first_is_named(folders, tmp_path, monkeypatch, capsys):

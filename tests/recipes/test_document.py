@@ -175,7 +175,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ),
         ("groups", "quarters", "no grouping rule is called 'quarters'"),
         ("groups", "half", "'half' is not defined on cifar100lt"),
-        ("views.0.crop_padding", -1, "crop_padding must be pixels from 0 on"),
+        ("views.0.crop_padding", -1, "crop_padding must be at least 0 pixels"),
         ("name", "x", "name identifies the recipe and cannot be set"),
         ("protocol", "lyu2025", "protocol identifies the recipe"),
         ("source.paper", "lyu2025", "source.paper identifies the recipe"),

@@ -16,7 +16,7 @@ from ltzoo.recipes import (
     register_recipe,
 )
 from ltzoo.recipes.protocols import DIGITS
-from ltzoo.sharpness import NoPerturbation
+from ltzoo.sharpness import SAM, NoPerturbation
 
 
 @pytest.mark.parametrize("perturbation", ["sgd", "sam", "imbsam", "ssesam"])
@@ -46,6 +46,19 @@ def test_a_method_that_the_protocol_lacks_is_refused():
 
 
 def test_a_second_stage_that_contradicts_its_protocol_is_refused():
-    changed = replace(get_recipe("resnet20_digitslt_crt_sgd"), sampler=ClassAwareSampler(per_class=1))
-    with pytest.raises(ValueError, match="contradicts its protocol digits in sampler"):
-        register_recipe(replace(changed, name="resnet20_digitslt_crt_mine"))
+    crt = replace(get_recipe("resnet20_digitslt_crt_sgd"), name="resnet20_digitslt_crt_mine")
+    for field, value in {
+        "sampler": ClassAwareSampler(per_class=1),
+        "start": FirstStage("resnet20_digitslt_ce_mine", "kept"),
+        "perturbation": SAM(rho=0.05),
+    }.items():
+        with pytest.raises(ValueError, match=f"contradicts its protocol digits in .*{field}"):
+            register_recipe(replace(crt, **{field: value}))
+
+
+def test_a_first_stage_must_be_registered_with_the_same_images():
+    own = replace(get_recipe("resnet20_digitslt_crt_sgd"), name="resnet20_digitslt_mine_sgd", protocol="mine")
+    with pytest.raises(ValueError, match="begins with 'resnet20_digitslt_mine_sgd', which is not registered"):
+        register_recipe(replace(own, start=FirstStage(own.name, "fresh")))
+    with pytest.raises(ValueError, match="differ in subset"):
+        register_recipe(replace(own, subset="first"))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -13,8 +14,13 @@ from torch import nn
 
 from ltzoo.errors import InputError
 from ltzoo.losses import LOSSES, Loss, LossModule, register_loss
+from ltzoo.recipes import Trainable
+from ltzoo.recipes.model import build_model
 from ltzoo.registry import create_model, get_recipe
+from ltzoo.sharpness import LPFSGD
 from ltzoo.train import RunFolder, TrainOptions, train
+from ltzoo.train.checks import check_parts
+from ltzoo.train.device import feature_size, model_outputs
 from ltzoo.train.progress import Progress
 
 
@@ -36,7 +42,8 @@ class Prototypes(LossModule):
         return F.cross_entropy(outputs.logits, targets, reduction="none") + 0.1 * self.weight * distance
 
     def commit(self, outputs, targets):
-        self.means.index_copy_(0, targets, 0.9 * self.means[targets] + 0.1 * outputs.features)
+        for j in targets.unique():
+            self.means[j] += 0.1 * (outputs.features[targets == j].mean(dim=0) - self.means[j])
         self.batches += 1
 
 
@@ -105,6 +112,47 @@ def test_outputs_that_no_timm_model_gives_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="CifarResNet provides logits and features, but the loss needs projections"):
         train(RECIPE, options(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def refused(match, recipe, processes=1):
+    model = build_model(recipe)
+    with pytest.raises(InputError, match=match):
+        check_parts(model, recipe, recipe.data, None, processes=processes)
+
+
+def test_a_state_of_the_images_refuses_several_processes():
+    refused("keeps a state of the images that it has seen, which would differ between 2 processes", RECIPE, processes=2)
+
+
+def test_a_plain_module_with_parameters_is_refused(monkeypatch):
+    monkeypatch.setattr(PrototypeLoss, "asks", frozenset())
+    monkeypatch.setattr(PrototypeLoss, "bind", lambda self, counts, num_features=None: nn.Linear(2, 2))
+    refused("has parameters or state: its module must extend ltzoo.losses.LossModule", RECIPE)
+
+
+def test_a_module_that_forgets_what_its_loss_asks_for_is_refused(monkeypatch):
+    init = LossModule.__init__
+    monkeypatch.setattr(LossModule, "__init__", lambda self, loss=None: init(self))
+    refused("has another asks than the loss itself; pass the loss on", RECIPE)
+
+
+def test_two_views_are_refused_while_batches_have_one(monkeypatch):
+    monkeypatch.setattr(PrototypeLoss, "views", 2)
+    refused("needs 2 views per image, and batches have one", replace(RECIPE, views=RECIPE.views * 2))
+
+
+def test_features_are_those_of_the_classifier():
+    model = timm.create_model("mobilenetv3_small_050", num_classes=3).eval()
+    outputs = model_outputs(model, {"features"})(torch.zeros(1, 3, 32, 32))
+    assert outputs.features.shape == (1, feature_size(model))
+    assert torch.equal(outputs.logits, model(torch.zeros(1, 3, 32, 32)))
+
+
+def test_a_loss_that_compares_images_refuses_noise_in_parts(monkeypatch):
+    monkeypatch.setattr(PrototypeLoss, "ties_images", True)
+    noise = LPFSGD(std=0.01, parts=2)
+    with pytest.raises(ValueError, match="compares the images of a batch, which parts, mixup and cutmix change"):
+        replace(RECIPE, perturbation=noise, trainable=Trainable("all", "all"))
 
 
 def test_a_loss_that_compares_images_refuses_micro_batches(monkeypatch):

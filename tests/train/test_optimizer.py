@@ -90,9 +90,9 @@ def test_a_frozen_body_keeps_weights_and_statistics():
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"kind": "adamw", "nesterov": True}, "no nesterov"),
+        ({"kind": "adamw", "nesterov": True}, "nesterov false"),
         ({"kind": "adamw", "beta2": 1.0}, "momentum and beta2 in"),
-        ({"layer_decay": 0.0}, "layer_decay must lie"),
+        ({"layer_decay": 0.0}, "layer_decay must be above 0"),
     ],
 )
 def test_settings_that_make_no_sense(changes, reason):

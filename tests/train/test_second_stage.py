@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from ltzoo.errors import InputError
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train
+from ltzoo.train import RunFolder, TrainOptions, train, train_all
 
 CRT = get_recipe("resnet20_digitslt_crt_sgd").with_epochs(2)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -88,6 +88,12 @@ def test_without_a_first_stage_of_the_seed_it_is_refused(tmp_path):
     ):
         train(CRT, options(tmp_path, seed=77))
     assert not list(tmp_path.iterdir())
+
+
+def test_both_stages_in_one_command_are_refused(tmp_path):
+    jobs = [(get_recipe("resnet20_digitslt_ce_sgd"), options(tmp_path)), (CRT, options(tmp_path))]
+    with pytest.raises(InputError, match="begins with resnet20_digitslt_ce_sgd; train resnet20_digitslt_ce_sgd first"):
+        train_all(jobs)
 
 
 def test_other_images_than_the_first_stages_are_refused(second):

@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,8 @@ _SHARED_MEMORY = Path("/dev/shm")
 _PREFETCHED = 2
 """Batches that each worker makes ahead of time."""
 
-Key = tuple[int, int]
-"""An epoch, from 0, and the index of an image."""
+Key = tuple[int, int, int]
+"""An epoch, from 0, the index of an image, and how often the epoch has drawn it before."""
 
 
 class _Transformed(Dataset):
@@ -42,12 +44,13 @@ class _Transformed(Dataset):
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray | Tensor, np.ndarray]:
         """Return the pixels, and the label together with the microseconds spent."""
-        (epoch, index), began = key, time.perf_counter()
+        (epoch, index, repeat), began = key, time.perf_counter()
         image = self.images.image(index)
         if self.seed is None:
             pixels = self.transform(image)
         else:
-            with temporary_seed(self.seed, epoch, 4, index):
+            # The first draw keeps the seed that it has without repetition.
+            with temporary_seed(self.seed, epoch, 4, index, *([repeat] if repeat else [])):
                 pixels = self.transform(image)
         spent = round(1e6 * (time.perf_counter() - began))
         return pixels, np.array([self.labels[index], spent])
@@ -174,8 +177,14 @@ class TrainLoader:
         settings = self.settings
         generator = seeded_generator(settings.seed, epoch)
         order = settings.sampler.order(self.labels, settings.batch_size, generator)
-        shares = [batch[self.delivery.process :: self.delivery.processes].tolist() for batch in order.split(self.sizes)]
-        return self.loader.batches([[(epoch, index) for index in share] for share in shares])
+        drawn: Counter[int] = Counter()
+        keys = []
+        for index in order.tolist():
+            keys.append((epoch, index, drawn[index]))
+            drawn[index] += 1
+        ends = accumulate(self.sizes)
+        batches = [keys[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
+        return self.loader.batches([batch[self.delivery.process :: self.delivery.processes] for batch in batches])
 
     @property
     def rate(self) -> float:
@@ -195,7 +204,7 @@ class EvalLoader:
 
     def __init__(self, images: Images, data_set: DataSet, batch_size: int, delivery: Delivery) -> None:
         own = range(delivery.process, len(images.labels), delivery.processes)
-        keys = [(0, index) for index in own]
+        keys = [(0, index, 0) for index in own]
         self.order = [keys[begin : begin + batch_size] for begin in range(0, len(keys), batch_size)]
         self.loader = _Loader(images, data_set, crop_to_size(data_set), None, delivery)
 

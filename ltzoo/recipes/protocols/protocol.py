@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, Sampler, get_benchmark
-from ltzoo.losses import DRW, ClassBalanced, Loss
+from ltzoo.data.sampler import EACH_IMAGE_ONCE
+from ltzoo.losses import DRW, ClassBalanced, Loss, NoReweighting
 from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead, Optimizer, Schedule, Trainable
 from ltzoo.recipes.recipe import PaperRule, Recipe
-from ltzoo.sharpness import Perturbation
+from ltzoo.sharpness import NoPerturbation, Perturbation
 
 
 def data_set_and_profile(benchmark: str) -> tuple[str, str]:
@@ -144,8 +145,14 @@ class Protocol:
         fixed = {name: getattr(self, name) for name in shared}
         fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, word)}
         method = "_".join(recipe.name.split("_")[2:-1])
-        if isinstance(recipe.start, FirstStage) and method in self.second_stages:
-            fixed |= self.second_stages[method].fields
+        stage = self.second_stages.get(method)
+        if stage is not None:
+            first = "_".join(word for word in stage.first if word != "none")
+            architecture, benchmark, *_, perturbation = recipe.name.split("_")
+            start = FirstStage(f"{architecture}_{benchmark}_{first}_{perturbation}", stage.start_head)
+            fixed |= {**stage.fields, "start": start, "perturbation": NoPerturbation(), "reweighting": NoReweighting()}
+        else:
+            fixed |= {"sampler": EACH_IMAGE_ONCE}
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
         if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")
@@ -153,7 +160,7 @@ class Protocol:
         if word:
             if recipe.loss != self.losses[data_set][word]:
                 wrong.append("loss")
-            if recipe.head != self.heads.get(word, LinearHead()):
+            if stage is None and recipe.head != self.heads.get(word, LinearHead()):
                 wrong.append("head")
         if recipe.reweighting != rules.get(recipe.reweighting.name, recipe.reweighting):
             wrong.append("reweighting")
