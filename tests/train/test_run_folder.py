@@ -78,7 +78,7 @@ def test_a_folder_in_use_is_refused(folder):
 @pytest.mark.parametrize("file", ["recipe", "subset"])
 def test_a_damaged_run_is_refused(folder, file, text):
     getattr(folder, file).write_text(text)
-    with pytest.raises(InputError, match="damaged run|cannot be read"):
+    with pytest.raises(InputError, match=r"damaged run|cannot be read"):
         claim(folder)
 
 
