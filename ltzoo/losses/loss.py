@@ -56,7 +56,7 @@ class Loss(ABC):
         """
 
 
-class LossModule(nn.Module):
+class LossModule(nn.Module, ABC):
     """Base class for losses with state. Keep it in buffers of fixed shape, so that it is saved, moved and restored.
 
     Args:
@@ -68,6 +68,7 @@ class LossModule(nn.Module):
         flags = Loss if loss is None else loss
         self.asks, self.ties_images, self.single_process = flags.asks, flags.ties_images, flags.single_process
 
+    @abstractmethod
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
         """Compute the loss of each image. It must not change the state: a step may call it several times.
 
@@ -78,7 +79,6 @@ class LossModule(nn.Module):
         Returns:
             (B,) losses.
         """
-        raise NotImplementedError
 
     def begin(self, epoch: int) -> None:
         """Prepare for an epoch, from 0."""
