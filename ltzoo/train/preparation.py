@@ -72,6 +72,8 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     say = partial(print_once, accelerator)
     images = on_every_process(accelerator, lambda: load_images(recipe, start, options, say))
     on_every_process(accelerator, lambda: start.check_images(images.subset.sha256))
+    if start.folder is not None:
+        say(f"{recipe.name} starts from {start.folder}")
     for warning in settings_warnings(recipe, images.benchmark.class_counts):
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):

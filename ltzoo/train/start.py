@@ -83,8 +83,8 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
         if folder is None:
             raise InputError(
                 f"{recipe.name} begins with {start.recipe}, seed {options.seed}, which has no finished run in "
-                f"{options.output} and no published checkpoint: train it first, with --recipe {start.recipe} "
-                f"--seed {options.seed} --output {options.output}"
+                f"{options.output} and no published checkpoint of that seed: train it first, with "
+                f"--recipe {start.recipe} --seed {options.seed} --output {options.output}"
             )
         found = _checkpoint(recipe, f"{start.recipe}, seed {options.seed}", folder)
         config = checkpoints.read_config(folder)
