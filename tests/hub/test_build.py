@@ -228,7 +228,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
         process.kill()
     assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
     assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs are kept in", said)
-    assert "of 2000 epochs are kept; --resume goes on from there" in log.read_text()
+    assert "of 2000 epochs are saved; continue with --resume" in log.read_text()
     before = run.read_history(2000)
     monkeypatch.setattr(build._Build, "is_over", lambda self: len(run.read_history(2000)) > len(before) + 1)
     assert build.main([MANY, "--time-budget", "10", *folders]) == 0
