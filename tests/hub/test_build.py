@@ -151,7 +151,8 @@ def test_a_second_stage_without_its_first_is_named(folders, tmp_path, monkeypatc
 
 
 STUBBORN = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print(flush=True); time.sleep(60)"
-OBEDIENT = "import time; print(flush=True); time.sleep(60)"
+# A shell in the background leaves SIGINT ignored.
+OBEDIENT = "import signal, time; signal.signal(2, signal.default_int_handler); print(flush=True); time.sleep(60)"
 
 
 def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypatch):

@@ -187,6 +187,13 @@ def calls(rank: int, world: dist.ProcessGroup) -> dict[str, int]:
     return found
 
 
+class Stateful(LossModule):
+    """Cross-entropy as a loss that could keep a state."""
+
+    def forward(self, outputs, targets):
+        return CE(outputs, targets)
+
+
 def refused(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
     """The messages about models and options that cannot be used."""
     from torch.distributed.fsdp import fully_shard
@@ -205,7 +212,7 @@ def refused(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
     }
     said = {}
     for case, (model, name, options) in cases.items():
-        criterion = LossModule() if case == "one process" else CE
+        criterion = Stateful() if case == "one process" else CE
         criterion.single_process = case == "one process"
         try:
             step(model, criterion, *batch(), CASES[name].table(COUNTS), **options)
