@@ -129,7 +129,7 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
     fields.add_argument("-b", "--batch-size", type=at_least_one, metavar="N", help="images per step, of all processes")
     fields.add_argument("--lr", type=float, metavar="LR", help="learning rate")
     fields.add_argument("--weight-decay", type=float, metavar="DECAY", help="weight decay")
-    fields.add_argument("--opt", choices=["sgd", "adamw"], help="base optimizer")
+    fields.add_argument("--opt", choices=["sgd", "adamw", "muon"], help="base optimizer")
     fields.add_argument(
         "--layer-decay",
         type=float,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a training image is augmented; all but the first two settings through timm.
+    """How a training image is augmented; `crop_padding`, flips and `cutout` are ours, the others timm's.
 
     Attributes:
         crop_padding: black pixels added on each side before a random crop of the original size; 0: no crop.
@@ -18,6 +18,9 @@ class Augmentation:
         mixup: alpha of mixup (Zhang 2018); 0: none. With both mixup and CutMix, each batch gets one of the two. Each
             process mixes its own share of the batch.
         cutmix: alpha of CutMix (Yun 2019); 0: none.
+        alternate_flip: every image is mirrored in every other epoch, instead of at random (Jordan 2024, section 3.6);
+            which images begin mirrored is drawn once.
+        cutout: side in pixels of a black square at a random centre, clipped at the border (DeVries 2017); 0: none.
     """
 
     crop_padding: int
@@ -27,6 +30,8 @@ class Augmentation:
     auto_augment: str | None = None
     mixup: float = 0.0
     cutmix: float = 0.0
+    alternate_flip: bool = False
+    cutout: int = 0
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
@@ -35,10 +40,11 @@ class Augmentation:
             raise ValueError(f"min_scale must be a share of the area, above 0 and at most 1, not {self.min_scale}")
         if self.min_scale is not None and self.crop_padding:
             raise ValueError("crop_padding and min_scale are two ways to crop; choose one")
-        for name in ("color_jitter", "mixup", "cutmix"):
+        for name in ("color_jitter", "mixup", "cutmix", "cutout"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or above, not {getattr(self, name)}")
-
+        if self.alternate_flip and self.horizontal_flip:
+            raise ValueError("horizontal_flip and alternate_flip are two ways to mirror images; choose one")
         if self.color_jitter and self.auto_augment is not None and "3a" not in self.auto_augment:
             raise ValueError(
                 f"with auto_augment {self.auto_augment} (--aa) timm ignores color_jitter {self.color_jitter}; "
@@ -47,5 +53,5 @@ class Augmentation:
 
     @property
     def batched(self) -> bool:
-        """Whether crop and flip are all that is done to the pixels: these can be applied to a whole batch at once."""
+        """Whether a whole batch can be augmented at once: crop, flip and cutout can, timm's transforms cannot."""
         return self.min_scale is None and not self.color_jitter and self.auto_augment is None

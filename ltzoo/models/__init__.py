@@ -3,13 +3,16 @@
 from ltzoo.models.cifar_resnet import CifarResNet, resnet20_cifar, resnet32_cifar, resnet44_cifar, resnet56_cifar
 from ltzoo.models.cosine_resnet import CosineResNet, resnet50_cosine
 from ltzoo.models.heads import CosineClassifier
+from ltzoo.models.resnet9 import ResNet9, resnet9_cifar
 from ltzoo.models.small_stem_resnet import SmallStemResNet, resnet34_cifar
 
 __all__ = [
     "CifarResNet",
     "CosineClassifier",
     "CosineResNet",
+    "ResNet9",
     "SmallStemResNet",
+    "resnet9_cifar",
     "resnet20_cifar",
     "resnet32_cifar",
     "resnet34_cifar",

@@ -88,12 +88,14 @@ class CifarResNet(nn.Module):
     classifier. Images need not be 32x32, nor have three channels.
 
     Args:
-        num_blocks: Residual blocks per stage.
+        num_blocks: Residual blocks per stage, one number or one for each of the three stages.
         num_classes: Number of classes; 0 for no classifier.
         in_chans: Number of image channels.
         global_pool: timm's type of global pooling: 'avg', 'max', 'avgmax', 'catavgmax', or '' for none.
         drop_rate: Dropout probability before the classifier, in training.
         classifier: 'linear', or 'cosine' for the normalised classifier of LDAM (`CosineClassifier`).
+        channels: Channels of the stem and of the three stages.
+        reductions: Size of the image over that of each stage's output.
         device: Device of the parameters.
         dtype: Dtype of the parameters.
 
@@ -105,12 +107,14 @@ class CifarResNet(nn.Module):
 
     def __init__(
         self,
-        num_blocks: int,
+        num_blocks: int | tuple[int, int, int],
         num_classes: int = 10,
         in_chans: int = 3,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         classifier: str = "linear",
+        channels: tuple[int, int, int, int] = (16, 16, 32, 64),
+        reductions: tuple[int, int, int] = (1, 2, 4),
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -121,21 +125,29 @@ class CifarResNet(nn.Module):
         self.make_classifier = classifier_class(classifier)
         self.grad_checkpointing = False
 
-        self.conv1 = nn.Conv2d(in_chans, 16, 3, padding=1, bias=False, **dd)
-        self.bn1 = nn.BatchNorm2d(16, **dd)
+        stem, *widths = channels
+        first, second, third = (num_blocks,) * 3 if isinstance(num_blocks, int) else num_blocks
+        strides = (reductions[0], reductions[1] // reductions[0], reductions[2] // reductions[1])
+        self.conv1 = nn.Conv2d(in_chans, stem, 3, padding=1, bias=False, **dd)
+        self.bn1 = nn.BatchNorm2d(stem, **dd)
         self.act1 = nn.ReLU()
-        self.layer1 = _make_stage(16, 16, num_blocks, stride=1, **dd)
-        self.layer2 = _make_stage(16, 32, num_blocks, stride=2, **dd)
-        self.layer3 = _make_stage(32, 64, num_blocks, stride=2, **dd)
+        self.layer1 = self.make_stage(stem, widths[0], first, strides[0], **dd)
+        self.layer2 = self.make_stage(widths[0], widths[1], second, strides[1], **dd)
+        self.layer3 = self.make_stage(widths[1], widths[2], third, strides[2], **dd)
         self.feature_info = [
-            {"num_chs": 16, "reduction": 1, "module": "layer1"},
-            {"num_chs": 32, "reduction": 2, "module": "layer2"},
-            {"num_chs": 64, "reduction": 4, "module": "layer3"},
+            {"num_chs": width, "reduction": reduction, "module": f"layer{i + 1}"}
+            for i, (width, reduction) in enumerate(zip(widths, reductions, strict=True))
         ]
 
-        self.num_features = 64
+        self.num_features = widths[-1]
         self.reset_classifier(num_classes, global_pool)
         self.init_weights()
+
+    @torch.jit.ignore
+    def make_stage(self, in_chs: int, out_chs: int, num_blocks: int, stride: int, **dd: Any) -> nn.Sequential:
+        """Make a stage; its first block subsamples the image by `stride`."""
+        first = BasicBlock(in_chs, out_chs, stride, **dd)
+        return nn.Sequential(first, *(BasicBlock(out_chs, out_chs, **dd) for _ in range(num_blocks - 1)))
 
     @torch.jit.ignore
     def init_weights(self) -> None:
@@ -205,8 +217,8 @@ class CifarResNet(nn.Module):
             intermediates_only: Return only the intermediates.
 
         Returns:
-            The output of the last stage and the list of intermediates, or only the intermediates. The stages return
-            (B, 16, H, W), (B, 32, H / 2, W / 2) and (B, 64, H / 4, W / 4), odd sizes rounded up.
+            The output of the last stage and the list of intermediates, or only the intermediates. Stage i returns
+            (B, channels[i + 1], H / reductions[i], W / reductions[i]), odd sizes rounded up.
         """
         assert output_fmt == "NCHW", "Output shape must be NCHW."
         take_indices, max_index = feature_take_indices(len(self.feature_info), indices)
@@ -248,7 +260,7 @@ class CifarResNet(nn.Module):
         return take_indices
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to features (B, num_features, H / 4, W / 4), odd sizes rounded up."""
+        """Map images (B, C, H, W) to features (B, num_features, H / r, W / r), r the last stage's reduction."""
         x = self.act1(self.bn1(self.conv1(x)))
         if self.grad_checkpointing and not torch.jit.is_scripting():
             return checkpoint_seq([self.layer1, self.layer2, self.layer3], x, flatten=True)
@@ -275,11 +287,6 @@ class CifarResNet(nn.Module):
         """Map images (B, C, H, W) to logits (B, num_classes)."""
         x = self.forward_features(x)
         return self.forward_head(x)
-
-
-def _make_stage(in_chs: int, out_chs: int, num_blocks: int, stride: int, **dd: Any) -> nn.Sequential:
-    first = BasicBlock(in_chs, out_chs, stride, **dd)
-    return nn.Sequential(first, *(BasicBlock(out_chs, out_chs, **dd) for _ in range(num_blocks - 1)))
 
 
 def _init_weights(module: nn.Module) -> None:

@@ -109,19 +109,22 @@ HEADS: dict[str, type[Head]] = {kind.name: kind for kind in (LinearHead, CosineH
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The base optimizer, torch's SGD or AdamW.
+    """The base optimizer: torch's SGD or AdamW, or timm's Muon.
 
     Attributes:
         lr: learning rate.
         momentum: momentum, without dampening; AdamW's first beta.
-        weight_decay: L2 penalty; decoupled with AdamW.
+        weight_decay: L2 penalty; decoupled with AdamW and Muon.
         nesterov: whether to use Nesterov momentum.
         clip_grad: the gradient's L2 norm over all parameters is clipped to this value; None: no clipping.
-        kind: `sgd` or `adamw`.
+        kind: `sgd`, `adamw`, or `muon` (Jordan 2024): Muon for the weights of the convolutions and of linear layers
+            below the classifier, AdamW for the classifier, biases and norms.
         beta2: AdamW's second beta.
         decay_vectors: whether weight decay applies to biases and the weights of norms; in timm it does not.
         layer_decay: factor of the learning rate from each of timm's groups of layers to the one below it; None: the
             same rate for all layers.
+        adamw_lr: with Muon, the learning rate of the weights that AdamW trains; their first beta is 0.9, and their
+            weight decay 0.
     """
 
     lr: float
@@ -129,10 +132,11 @@ class Optimizer:
     weight_decay: float
     nesterov: bool
     clip_grad: float | None = None
-    kind: Literal["sgd", "adamw"] = "sgd"
+    kind: Literal["sgd", "adamw", "muon"] = "sgd"
     beta2: float = 0.999
     decay_vectors: bool = True
     layer_decay: float | None = None
+    adamw_lr: float | None = None
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -145,27 +149,36 @@ class Optimizer:
             raise ValueError(f"clip_grad must be above 0, not {self.clip_grad}")
         if self.kind == "adamw" and (self.nesterov or self.momentum >= 1 or not 0 <= self.beta2 < 1):
             raise ValueError("adamw needs momentum and beta2 in [0, 1), and nesterov false")
+        if (self.kind == "muon") != (self.adamw_lr is not None):
+            raise ValueError("adamw_lr is the rate of what muon leaves to AdamW: a number with muon, else null")
+        if self.adamw_lr is not None and self.adamw_lr <= 0:
+            raise ValueError(f"adamw_lr must be above 0, not {self.adamw_lr}")
+        if self.kind == "muon" and (self.momentum >= 1 or not 0 <= self.beta2 < 1):
+            raise ValueError("muon needs momentum and beta2 in [0, 1)")
+        if self.kind == "muon" and self.layer_decay is not None:
+            raise ValueError("layer_decay is not there for muon; set it to null")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over the epochs: linear warm-up, then steps or a cosine.
+    """The learning rate over the epochs: linear warm-up, then steps, a cosine or a straight line.
 
     Attributes:
         epochs: number of epochs, T.
         warmup_epochs: epoch e < warmup_epochs has the rate lr * (e + 1) / warmup_epochs.
-        milestones: epochs, from 0, at which the factor changes; empty with a cosine.
+        milestones: epochs, from 0, at which the factor changes; empty with the other decays.
         factors: the factor of lr from each milestone on (not cumulative).
-        decay: "steps", or "cosine": epoch e has the rate lr * (1 + cos(pi * e / T)) / 2.
+        decay: "steps"; "cosine": epoch e has the rate lr * (1 + cos(pi * e / T)) / 2; or "linear": with W epochs of
+            warm-up, epoch e < W has lr * (e + 1) / (W + 1), and the epochs from W on lr * (T - e) / (T - W).
     """
 
     epochs: int
     warmup_epochs: int
     milestones: tuple[int, ...]
     factors: tuple[float, ...]
-    decay: Literal["steps", "cosine"] = "steps"
+    decay: Literal["steps", "cosine", "linear"] = "steps"
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -181,11 +194,16 @@ class Schedule:
             raise ValueError(
                 f"milestones and factors must not be below 0: {list(self.milestones)} and {list(self.factors)}"
             )
-        if self.decay == "cosine" and self.milestones:
-            raise ValueError(f"milestones must be empty with the decay cosine, not {list(self.milestones)}")
+        if self.decay != "steps" and self.milestones:
+            raise ValueError(f"milestones must be empty with the decay {self.decay}, not {list(self.milestones)}")
+        if self.decay == "linear" and self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs must be below the {self.epochs} epochs, not {self.warmup_epochs}")
 
     def factor(self, epoch: int) -> float:
         """Compute the factor of the learning rate in an epoch, from 0."""
+        if self.decay == "linear":
+            rising = (epoch + 1) / (self.warmup_epochs + 1)
+            return min(rising, (self.epochs - epoch) / (self.epochs - self.warmup_epochs))
         if epoch < self.warmup_epochs:
             return (epoch + 1) / self.warmup_epochs
         if self.decay == "cosine":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from timm.optim import param_groups_layer_decay, param_groups_weight_decay
+from timm.optim import Muon, param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
 
 from ltzoo.models.heads import classifier_of
@@ -34,6 +34,8 @@ def make_optimizer(
         model: the model, on its device and in its memory format.
         loss_parameters: parameters of the loss, which are trained together with the model's.
     """
+    if settings.kind == "muon":
+        return _make_muon(settings, model, loss_parameters)
     if settings.layer_decay is not None:
         groups = param_groups_layer_decay(
             model,
@@ -64,6 +66,31 @@ def make_optimizer(
         for parameter in group["params"]:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def _make_muon(settings: Optimizer, model: nn.Module, loss_parameters: Sequence[nn.Parameter]) -> Muon:
+    """Make timm's Muon: matrices and convolutions below the classifier, AdamW for all else.
+
+    The step of a matrix is scaled by the square root of rows over columns, if above 1, as in Jordan 2024.
+    """
+    assert settings.adamw_lr is not None  # `Optimizer` checks it
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    head = set(classifier_of(model).parameters())
+    matrices = [parameter for parameter in trained if parameter.ndim >= 2 and parameter not in head]
+    others = [parameter for parameter in trained if parameter.ndim < 2 or parameter in head]
+    return Muon(
+        [
+            {"params": matrices, "use_muon": True, "weight_decay": settings.weight_decay},
+            {"params": [*others, *loss_parameters], "use_fallback": True, "weight_decay": 0.0, "nesterov": False},
+        ],
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        ns_coefficients="original",
+        adjust_lr_fn="original",
+        fallback_lr_scale=settings.adamw_lr / settings.lr,
+        betas=(0.9, settings.beta2),
+    )
 
 
 def _no_decay(model: nn.Module) -> set[str]:

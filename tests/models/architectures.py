@@ -51,6 +51,7 @@ def _resnet50(blocks: tuple[int, ...], channels: tuple[int, ...]) -> Architectur
 
 
 CIFAR_RESNETS = [_cifar_resnet(depth) for depth in (20, 32, 44, 56)]
+RESNET9 = Architecture("resnet9_cifar", (2, 1, 2), ("layer1", "layer2", "layer3"), (32, 64, 128), (2, 4, 8))
 RESNET34 = _resnet34((3, 4, 6, 3), (64, 128, 256, 512))
 
 _SLIM = {"layers": (1, 2, 1, 1), "channels": (64, 16, 24, 32)}

@@ -10,12 +10,12 @@ from timm.models import FeatureGraphNet, FeatureListNet, group_parameters
 from torch import Tensor, nn
 
 import ltzoo.models
-from tests.models.architectures import CIFAR_RESNETS, RESNET34, SLIM_RESNET34, SLIM_RESNET50, Architecture
+from tests.models.architectures import CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET34, SLIM_RESNET50, Architecture
 
 SIZE = 16
 
-every_model = pytest.mark.parametrize("arch", [*CIFAR_RESNETS, RESNET34, SLIM_RESNET50], ids=str)
-CLASSES = [CIFAR_RESNETS[0], SLIM_RESNET34, SLIM_RESNET50]  # one small model of each class
+every_model = pytest.mark.parametrize("arch", [*CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET50], ids=str)
+CLASSES = [CIFAR_RESNETS[0], RESNET9, SLIM_RESNET34, SLIM_RESNET50]  # one small model of each class
 each_class = pytest.mark.parametrize("arch", CLASSES, ids=str)
 each_class_and_classifier = pytest.mark.parametrize(
     ("arch", "classifier"), [(arch, classifier) for arch in CLASSES for classifier in arch.classifiers], ids=str
@@ -93,7 +93,7 @@ def test_forward_is_features_then_head(arch, classifier, x):
     features = model.forward_features(x)
     pooled = model.forward_head(features, pre_logits=True)
     assert pooled.shape == (2, model.head_hidden_size)
-    torch.testing.assert_close(pooled, features.mean(dim=(2, 3)))
+    torch.testing.assert_close(pooled, features.amax((2, 3)) if arch is RESNET9 else features.mean((2, 3)))
     torch.testing.assert_close(model(x), model.fc(pooled))
     torch.testing.assert_close(model(x), model.forward_head(features))
 
@@ -399,6 +399,7 @@ def test_weights_of_the_other_classifier_are_refused(arch, tmp_path):
 
 def test_every_registered_architecture_is_checked_here():
     ours = {name for name in timm.list_models() if timm.model_entrypoint(name).__module__.startswith("ltzoo.")}
-    assert ours == {arch.name for arch in [*CIFAR_RESNETS, RESNET34, SLIM_RESNET50]}
-    assert ours == set(ltzoo.models.__all__) - {"CifarResNet", "CosineClassifier", "CosineResNet", "SmallStemResNet"}
+    assert ours == {arch.name for arch in [*CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET50]}
+    classes = {"CifarResNet", "CosineClassifier", "CosineResNet", "ResNet9", "SmallStemResNet"}
+    assert ours == set(ltzoo.models.__all__) - classes
     assert not ours & set(timm.list_pretrained())

@@ -30,6 +30,16 @@ def test_without_warm_up_and_drops_the_rate_is_constant():
     assert {Schedule(10, 0, (), ()).factor(epoch) for epoch in range(10)} == {1.0}
 
 
+def test_a_linear_rate_rises_to_its_peak_and_falls_to_its_smallest_share_in_the_last_epoch():
+    schedule = Schedule(10, 2, (), (), "linear")
+    found = [schedule.factor(epoch) for epoch in range(10)]
+    assert found == pytest.approx([1 / 3, 2 / 3, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+    with pytest.raises(ValueError, match="warmup_epochs must be below the 2 epochs, not 2"):
+        Schedule(2, 2, (), (), "linear")
+    with pytest.raises(ValueError, match="milestones must be empty with the decay linear"):
+        Schedule(3, 0, (1,), (0.1,), "linear")
+
+
 @pytest.mark.parametrize(
     ("epochs", "warmup", "milestones", "start"),
     [

@@ -92,9 +92,67 @@ def test_a_frozen_body_keeps_weights_and_statistics():
     [
         ({"kind": "adamw", "nesterov": True}, "nesterov false"),
         ({"kind": "adamw", "beta2": 1.0}, "momentum and beta2 in"),
+        ({"kind": "muon"}, "a number with muon, else null"),
+        ({"adamw_lr": 0.1}, "a number with muon, else null"),
+        ({"kind": "muon", "adamw_lr": 0.0}, "adamw_lr must be above 0"),
+        ({"kind": "muon", "adamw_lr": 0.1, "momentum": 1.0}, "muon needs momentum"),
+        ({"kind": "muon", "adamw_lr": 0.1, "layer_decay": 0.5}, "layer_decay is not there for muon"),
         ({"layer_decay": 0.0}, "layer_decay must be above 0"),
     ],
 )
 def test_settings_that_make_no_sense(changes, reason):
     with pytest.raises(ValueError, match=reason):
         replace(PLAIN, **changes)
+
+
+def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
+    """Five Newton-Schulz steps with the coefficients of Jordan 2024."""
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = (wide / wide.norm()).double()
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def test_muon_turns_the_momentum_of_convolutions_into_an_orthogonal_step():
+    torch.manual_seed(0)
+    of = timm.create_model("resnet9_cifar", channels=(4, 6, 8, 8), num_classes=3)
+    settings = replace(PLAIN, kind="muon", lr=0.02, adamw_lr=0.003, weight_decay=0.1, nesterov=True)
+    optimizer = make_optimizer(settings, of)
+    names = {id(parameter): name for name, parameter in of.named_parameters()}
+    matrices, others = ({names[id(parameter)] for parameter in group["params"]} for group in optimizer.param_groups)
+    assert matrices == {name for name, parameter in of.named_parameters() if parameter.ndim == 4}
+    assert others == {name for name, parameter in of.named_parameters() if parameter.ndim < 4}
+    assert "fc.weight" in others
+    kept = {name: parameter.detach().clone() for name, parameter in of.named_parameters()}
+    momentum = {name: torch.zeros_like(value) for name, value in kept.items()}
+    adam = {name: nn.Parameter(kept[name].clone()) for name in others}
+    oracle = torch.optim.AdamW(list(adam.values()), 0.003, (0.9, 0.999), weight_decay=0.0, eps=1e-7)
+    for _ in range(3):
+        for name, parameter in of.named_parameters():
+            parameter.grad = torch.randn_like(parameter)
+            if name in others:
+                adam[name].grad = parameter.grad.clone()
+                continue
+            momentum[name] = 0.9 * momentum[name] + 0.1 * parameter.grad
+            direction = 0.9 * momentum[name] + 0.1 * parameter.grad
+            step = orthogonalized(direction.flatten(1)).reshape(parameter.shape).float()
+            longer = max(1.0, parameter.shape[0] / parameter[0].numel()) ** 0.5
+            kept[name] = kept[name] * (1 - 0.02 * 0.1) - 0.02 * longer * step
+        optimizer.step()
+        oracle.step()
+    for name, parameter in of.named_parameters():
+        # timm orthogonalizes in bfloat16.
+        expected, tolerance = (adam[name], 1e-5) if name in others else (kept[name], 1e-3)
+        assert torch.allclose(parameter, expected, atol=tolerance), name
+
+
+def test_muon_trains_the_head_alone_with_adamw():
+    of = timm.create_model("resnet9_cifar", channels=(4, 6, 8, 8), num_classes=3)
+    freeze(of)
+    optimizer = make_optimizer(replace(PLAIN, kind="muon", adamw_lr=0.01), of)
+    before = of.fc.weight.detach().clone()
+    of.fc.weight.grad = torch.ones_like(of.fc.weight)
+    optimizer.step()
+    assert torch.allclose(before - of.fc.weight, torch.full_like(before, 0.01), atol=1e-6)

@@ -13,6 +13,7 @@ from timm.data.loader import PrefetchLoader, fast_collate
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ltzoo.data.batches.in_memory import draw_alternating
 from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
 from ltzoo.data.batches.transforms import Transform, crop_to_size, train_transform
 from ltzoo.data.benchmarks import DataSet
@@ -36,10 +37,15 @@ class _Transformed(Dataset):
         transform: from a PIL image to pixels.
         seed: together with epoch and index it determines the random draws, whichever worker draws; None where the
             transform is not random.
+        mirrored_first: (N,) bool, the images that are mirrored in the epochs 0, 2, 4, ... while the others are in
+            1, 3, 5, ...; None: none is mirrored here.
     """
 
-    def __init__(self, images: Images, transform: Transform, seed: int | None) -> None:
+    def __init__(
+        self, images: Images, transform: Transform, seed: int | None, mirrored_first: Tensor | None = None
+    ) -> None:
         self.images, self.transform, self.seed = images, transform, seed
+        self.mirrored_first = mirrored_first
         self.labels = np.asarray(images.labels)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray | Tensor, np.ndarray]:
@@ -52,6 +58,8 @@ class _Transformed(Dataset):
             # The first draw keeps the seed that it has without repetition.
             with temporary_seed(self.seed, epoch, 4, index, *([repeat] if repeat else [])):
                 pixels = self.transform(image)
+        if self.mirrored_first is not None and bool(self.mirrored_first[index]) ^ bool(epoch % 2):
+            pixels = torch.as_tensor(pixels).flip(-1)
         spent = round(1e6 * (time.perf_counter() - began))
         return pixels, np.array([self.labels[index], spent])
 
@@ -79,10 +87,11 @@ class _Loader:
         transform: Transform,
         seed: int | None,
         delivery: Delivery,
+        mirrored_first: Tensor | None = None,
     ) -> None:
         self.order, self.workers, self.data_set = _Order(), delivery.workers, data_set
         loader = DataLoader(
-            _Transformed(images, transform, seed),
+            _Transformed(images, transform, seed, mirrored_first),
             batch_sampler=self.order,  # type: ignore[arg-type]  # any iterable of lists
             num_workers=delivery.workers,
             collate_fn=fast_collate,
@@ -167,7 +176,9 @@ class TrainLoader:
         count = settings.sampler.length(len(self.labels), settings.batch_size)
         self.sizes = batch_sizes(count, settings.batch_size, joined=True)
         transform = train_transform(settings.data_set, settings.augmentation)
-        self.loader = _Loader(images, settings.data_set, transform, settings.seed, delivery)
+        alternating = settings.augmentation.alternate_flip
+        mirrored_first = draw_alternating(len(self.labels), settings.seed) if alternating else None
+        self.loader = _Loader(images, settings.data_set, transform, settings.seed, delivery, mirrored_first)
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -1,4 +1,4 @@
-"""Batches of images in memory: whole batches of uint8 images are cropped and flipped on the device, without workers."""
+"""Batches of images in memory: whole batches of uint8 images are augmented on the device, without workers."""
 
 from collections.abc import Iterator
 from itertools import accumulate
@@ -52,6 +52,31 @@ def crop_and_flip(padded: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor,
     return padded[chosen[:, None, None], y[:, :, None], x[:, None, :]]
 
 
+def draw_alternating(count: int, seed: int) -> Tensor:
+    """Draw which images are mirrored in the epochs 0, 2, 4, ...; the others are in 1, 3, 5, ...; (count,) bool."""
+    return torch.rand(count, generator=seeded_generator(seed, 5)) < 0.5
+
+
+def cut_out(images: Tensor, side: int, rows: Tensor, columns: Tensor) -> Tensor:
+    """Black out a square of each image (DeVries 2017).
+
+    Args:
+        images: (B, H, W, channels).
+        side: height and width of the square.
+        rows: (B,) row of its centre: it covers the rows from `row - side // 2` on, as far as the image has them.
+        columns: (B,) column of its centre.
+
+    Returns:
+        A copy with zeros in the squares.
+    """
+    within = []
+    for length, centres in ((images.shape[1], rows), (images.shape[2], columns)):
+        offsets = torch.arange(length, device=images.device) - (centres[:, None] - side // 2)
+        within.append((offsets >= 0) & (offsets < side))
+    inside = within[0][:, :, None, None] & within[1][:, None, :, None]
+    return images.masked_fill(inside, 0)
+
+
 class Normalizer:
     """uint8 (B, H, W, channels) to normalised float32 (B, channels, H, W)."""
 
@@ -75,7 +100,7 @@ class TrainBatches:
 
     Args:
         data: the training images.
-        settings: what describes the batches; of the augmentation, crop and flip are applied.
+        settings: what describes the batches; of the augmentation, crop, flip and cutout are applied.
         delivery: where the batches go; the images are kept there too.
     """
 
@@ -87,6 +112,7 @@ class TrainBatches:
         images = settings.sampler.length(len(self.labels), settings.batch_size)
         self.sizes = batch_sizes(images, settings.batch_size, joined=False)
         self.settings, self.delivery = settings, delivery
+        self.mirrored_first = draw_alternating(len(self.labels), settings.seed)
         self.normalize = Normalizer(settings.data_set, device, delivery.channels_last)
 
     def __len__(self) -> int:
@@ -104,12 +130,18 @@ class TrainBatches:
         settings = self.settings
         generator = seeded_generator(settings.seed, epoch)
         order = settings.sampler.order(self.classes, settings.batch_size, generator)
-        crops = draw_crops(len(order), settings.augmentation, generator)
-        order, rows, columns, flips = (tensor.to(self.delivery.device) for tensor in (order, *crops))
-        size = settings.data_set.image_size
+        size, augmentation = settings.data_set.image_size, settings.augmentation
+        rows, columns, flips = draw_crops(len(order), augmentation, generator)
+        if augmentation.alternate_flip:
+            flips = self.mirrored_first[order] ^ bool(epoch % 2)
+        squares = torch.randint(size, (2, len(order)), generator=generator) if augmentation.cutout else rows[None]
+        drawn = (order, rows, columns, flips, squares)
+        order, rows, columns, flips, squares = (tensor.to(self.delivery.device) for tensor in drawn)
         for end, count in zip(accumulate(self.sizes), self.sizes, strict=True):
             part = slice(end - count + self.delivery.process, end, self.delivery.processes)
             images = crop_and_flip(self.padded, order[part], rows[part], columns[part], flips[part], size)
+            if augmentation.cutout:
+                images = cut_out(images, augmentation.cutout, *squares[:, part])
             yield self.normalize(images), self.labels[order[part]]
 
 

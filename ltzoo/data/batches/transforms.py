@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision import transforms
 
 from ltzoo.data.augmentation import Augmentation
+from ltzoo.data.batches.in_memory import cut_out
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.seeding import temporary_seed
 from ltzoo.errors import InputError, first_line
@@ -56,7 +57,8 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
     before: list[Callable] = _fitted(data_set) if whole else []
     if augmentation.crop_padding:
         before.append(transforms.RandomCrop(data_set.image_size, augmentation.crop_padding))
-    return transforms.Compose([*before, drawn])
+    after = [partial(_black_out_square, augmentation.cutout)] if augmentation.cutout else []
+    return transforms.Compose([*before, drawn, *after])
 
 
 def crop_to_size(data_set: DataSet) -> Transform:
@@ -100,6 +102,13 @@ def _channels_first(image: Image.Image) -> np.ndarray:
     """Return the pixels of an RGB or grey image, (channels, H, W) uint8."""
     pixels = np.array(image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _black_out_square(side: int, pixels: Tensor) -> Tensor:
+    """Apply Cutout to (channels, H, W) uint8 pixels, see `cut_out`."""
+    height, width = pixels.shape[-2:]
+    row, column = torch.randint(height, (1,)), torch.randint(width, (1,))
+    return cut_out(pixels.permute(1, 2, 0).unsqueeze(0), side, row, column)[0].permute(2, 0, 1)
 
 
 def _posterize_to_one_bit(drawn: transforms.Compose) -> None:
