@@ -89,6 +89,20 @@ CITATIONS: dict[str, str] = {
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
   year      = {2019}
 }""",
+    "jordan2024": """@misc{jordan2024cifar,
+  title         = {94\\% on {CIFAR}-10 in 3.29 Seconds on a Single {GPU}},
+  author        = {Jordan, Keller},
+  year          = {2024},
+  eprint        = {2404.00498},
+  archivePrefix = {arXiv}
+}""",
+    "jordan2024muon": """@misc{jordan2024muon,
+  title  = {Muon: An optimizer for hidden layers in neural networks},
+  author = {Jordan, Keller and Jin, Yuchen and Boza, Vlado and You, Jiacheng and Cesista, Franz and Newhouse, Laker and
+            Bernstein, Jeremy},
+  year   = {2024},
+  url    = {https://kellerjordan.github.io/posts/muon/}
+}""",
 }
 
 METHOD_CITATIONS: dict[str, str] = {

@@ -17,6 +17,7 @@ from ltzoo.sharpness import NoPerturbation, Perturbation
 _Part = TypeVar("_Part")
 
 ARCHITECTURES = {
+    "resnet9": "resnet9_cifar",
     "resnet20": "resnet20_cifar",
     "resnet32": "resnet32_cifar",
     "resnet34": "resnet34_cifar",

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from itertools import product
 
 from ltzoo.recipes.compose import compose, compose_second_stage
-from ltzoo.recipes.protocols import DIGITS, FINE_TUNING, LYU2025_CIFAR, RANGWANI2022_CIFAR, RANGWANI2022_LARGE
+from ltzoo.recipes.protocols import (
+    DIGITS,
+    FAST_CIFAR,
+    FINE_TUNING,
+    LYU2025_CIFAR,
+    RANGWANI2022_CIFAR,
+    RANGWANI2022_LARGE,
+)
 from ltzoo.recipes.recipe import Recipe
 
 _FACTORS = ("", "10", "50", "200")
@@ -16,6 +23,7 @@ _RANGWANI_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("ldam", "d
 _STEP_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("vs", "none"))
 _MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
 _LYU_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
+_FAST_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("ldam", "drw"), ("vs", "none"))
@@ -38,6 +46,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet34", benchmark, loss, "none", perturbation, LYU2025_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
         yield compose("resnet34", benchmark, "ce", "none", perturbation, LYU2025_CIFAR)  # Lyu 2025, Table 3
+    for data_set, (loss, rule), perturbation in product(cifars, _FAST_LOSSES, _RANGWANI_PERTURBATIONS):
+        yield compose("resnet9", f"{data_set}lt", loss, rule, perturbation, FAST_CIFAR)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
     for perturbation in _RANGWANI_PERTURBATIONS:

@@ -11,6 +11,7 @@ import casting
 import landscape
 import large
 import loading
+import operations
 import recipe
 import side_by_side
 import step
@@ -46,6 +47,8 @@ CPU = torch.device("cpu")
         (landscape, ["--device", "cpu", "--class", "10"], "has no class or group '10'"),
         (landscape, ["--device", "cpu", "--class", "each"], "means 10 spectra"),
         (landscape, ["--device", "cpu", "--chunk", "0"], "must be at least 1"),
+        (operations, ["resnet20_digitslt_ce"], "no recipe is called"),
+        (operations, ["resnet50_imagenetlt_ce_sgd"], "is known only from its files"),
         (large, ["--device", "cpu", "--batch", "1"], "--batch must be at least 2"),
         (large, [DIGITS, "--device", "cpu"], "is no recipe of imagenetlt or inat18"),
         (loading, [DIGITS, "--device", "cpu"], "holds its images in memory"),
@@ -228,3 +231,28 @@ def test_loader_and_step_are_measured_apart_and_together(tmp_path, capsys, monke
     assert all(float(row[1].split()[0]) > 0 for row in rows)
     assert rows[1][3] in ("the loader binds", "the step binds")
     assert len(rows[2][3].removeprefix("MiB after each: ").split(", ")) == 2
+
+
+def test_operations_are_two_for_each_multiply_add_forward_and_twice_as_many_backward():
+    """ResNet-9 by hand: an image of 32 x 32 pixels, three channels, and the channels 16, 32, 64 and 128."""
+    sgd, sam, ssesam = (get_recipe(f"resnet9_cifar100lt_ce_{word}") for word in ("sgd", "sam", "ssesam"))
+    layers = [(3, 16, 32), (16, 32, 32), (32, 32, 16), (32, 32, 16), (32, 64, 16)]
+    layers += [(64, 128, 8), (128, 128, 4), (128, 128, 4)]
+    forward = [2 * 9 * inputs * outputs * side**2 for inputs, outputs, side in layers] + [2 * 128 * 100]
+    # The first layer's input has no gradient.
+    convolutions = (3 * sum(forward) - forward[0]) * sum(sgd.data.class_counts) * sgd.schedule.epochs
+    found, parameters = operations.operations(sgd)
+    matrices = [(outputs, 9 * inputs) for inputs, outputs, _ in layers]
+    # Muon, once a step: five times two products of the rows and one with the columns, of the flat side.
+    short = [(min(shape), max(shape)) for shape in matrices]
+    muon = sum(5 * (2 * 2 * rows**2 * columns + 2 * rows**3) for rows, columns in short)
+    steps = sum(sgd.data.class_counts) / sgd.batch_size * sgd.schedule.epochs
+    assert found == pytest.approx(convolutions + muon * steps, rel=1e-6)
+    assert parameters == 424_564
+    # SAM takes two forward and two backward passes, and one step of Muon.
+    assert operations.operations(sam)[0] == pytest.approx(2 * convolutions + muon * steps, rel=1e-6)
+    longest = operations.operations(ssesam)[0] - muon * steps
+    # SSE-SAM: 18 epochs with three forward and four backward passes, then 9 with two and three.
+    backward = 2 * sum(forward) - forward[0]
+    passes = 18 * (3 * sum(forward) + 4 * backward) + 9 * (2 * sum(forward) + 3 * backward)
+    assert longest == pytest.approx(sum(sgd.data.class_counts) * passes, rel=1e-6)

@@ -47,6 +47,10 @@ def test_the_order_is_that_of_what_readers_look_for():
     names = [
         recipe.name for recipe, seed in in_order([get_recipe(name) for name in list_recipes()], [0, 1]) if seed == 0
     ]
+    assert sorted(names) == sorted(list_recipes())
+    fast, names = names[:40], names[40:]
+    assert all(name.startswith("resnet9_") for name in fast)
+    assert fast[:2] == ["resnet9_cifar100lt_vs_ssesam", "resnet9_cifar100lt_vs_sam"]
     assert names[:4] == [f"resnet32_cifar100lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]
     assert names[4:8] == [f"resnet32_cifar10lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]
     assert names[8] == "resnet32_cifar100lt_la_ssesam"
@@ -59,7 +63,6 @@ def test_the_order_is_that_of_what_readers_look_for():
     assert all(name.startswith(("resnet34_cifar10lt_", "resnet34_cifar100lt_")) for name in names[46:88])
     assert all("step" in name for name in names[88:120])
     assert all("lt50_" in name for name in names[120:150])
-    assert sorted(names) == sorted(list_recipes())
 
 
 def test_the_next_seed_comes_after_all_of_the_first():

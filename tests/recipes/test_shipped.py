@@ -37,6 +37,8 @@ def test_names_are_the_product_of_their_parts():
         for data in ("cifar100lt", "cifar100lt50")
         for method in ("imbsam05", "ssesam0505")
     }
+    fast = ("ce", "ce_drw", "ldam_drw", "la", "vs")
+    expected |= {f"resnet9_cifar{n}lt_{loss}_{method}" for n in (10, 100) for loss in fast for method in four}
     expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in [*plain, "ce_drw"] for method in [*four, "focalsam"]}
     expected |= {f"resnet20_digitslt_crt_{method}" for method in four}
     radii = ("01", "10", "20", "40")
@@ -47,9 +49,10 @@ def test_names_are_the_product_of_their_parts():
     tuned = ("ce", "la", "ldam_drw", "vs")
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 486
+    assert len(RECIPES) == len(list(shipped_recipes())) == 526
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 256, "lyu2025_cifar": 164, "digits": 37, "rangwani2022_large": 13, "fine_tuning": 16,
+        "fast_cifar": 40,
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Protocols: the settings that the recipes of a paper share, one file per protocol."""
 
 from ltzoo.recipes.protocols.digits import DIGITS
+from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
@@ -8,11 +9,13 @@ from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
 
 PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol for protocol in (RANGWANI2022_CIFAR, LYU2025_CIFAR, RANGWANI2022_LARGE, DIGITS, FINE_TUNING)
+    protocol.name: protocol
+    for protocol in (RANGWANI2022_CIFAR, LYU2025_CIFAR, RANGWANI2022_LARGE, FAST_CIFAR, DIGITS, FINE_TUNING)
 }
 
 __all__ = [
     "DIGITS",
+    "FAST_CIFAR",
     "FINE_TUNING",
     "LYU2025_CIFAR",
     "PROTOCOLS",
