@@ -151,8 +151,16 @@ class CifarResNet(nn.Module):
 
     @torch.jit.ignore
     def init_weights(self) -> None:
-        """Initialise every parameter and buffer as Cao et al. (2019) do."""
-        self.apply(_init_weights)
+        """Initialise every parameter and buffer, see `init_module`."""
+        self.apply(self.init_module)
+
+    @staticmethod
+    def init_module(module: nn.Module) -> None:
+        """Initialise a layer as Cao et al. (2019) do."""
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | CosineClassifier):
+            module.reset_parameters()  # BatchNorm to 1 and 0, linear bias to torch's default
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight)  # fan_in, torch's default mode; timm's ResNet uses fan_out
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
@@ -190,7 +198,7 @@ class CifarResNet(nn.Module):
         if num_classes > 0:
             weight = self.conv1.weight  # has the model's device and dtype
             self.fc = self.make_classifier(self.head_hidden_size, num_classes, device=weight.device, dtype=weight.dtype)
-            self.fc.apply(_init_weights)
+            self.fc.apply(self.init_module)
         else:
             self.fc = nn.Identity()
         self.global_pool.train(self.training)
@@ -287,13 +295,6 @@ class CifarResNet(nn.Module):
         """Map images (B, C, H, W) to logits (B, num_classes)."""
         x = self.forward_features(x)
         return self.forward_head(x)
-
-
-def _init_weights(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | CosineClassifier):
-        module.reset_parameters()  # BatchNorm to 1 and 0, linear bias to torch's default
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(module.weight)  # fan_in, torch's default mode; timm's ResNet uses fan_out
 
 
 def _create_cifar_resnet(variant: str, pretrained: bool, **kwargs: Any) -> CifarResNet:

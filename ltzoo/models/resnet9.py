@@ -13,6 +13,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from ltzoo.models.cifar_resnet import CifarResNet, cifar_cfg
+from ltzoo.models.heads import CosineClassifier
 
 __all__ = ["ResNet9"]  # register_model adds the entry point
 
@@ -94,6 +95,12 @@ class ResNet9(CifarResNet):
     ) -> None:
         super().__init__(num_blocks=pairs, channels=channels, reductions=(2, 4, 8), global_pool=global_pool, **kwargs)
         self.layer3.append(Quarter())
+
+    @staticmethod
+    def init_module(module: nn.Module) -> None:
+        """Initialise a layer with torch's defaults: small weights, which Muon's steps of fixed length turn sooner."""
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | CosineClassifier):
+            module.reset_parameters()
 
     @torch.jit.ignore
     def make_stage(self, in_chs: int, out_chs: int, num_blocks: int, stride: int, **dd: Any) -> nn.Sequential:
