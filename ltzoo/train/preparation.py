@@ -134,7 +134,7 @@ def _how(options: TrainOptions, images: RunImages, accelerator: Accelerator, cap
         "channels_last": options.channels_last,
         "capture": captured,
         "torchcompile": options.compile_backend,
-        "val_interval": options.val_interval,
+        "val_interval": options.val_interval.recorded,
     }
     how |= {"sync_bn": True} if options.sync_bn else {}
     return how | ({"measured_layout": images.measured_layout} if images.measured_layout else {})

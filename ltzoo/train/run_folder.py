@@ -72,7 +72,7 @@ class RunFolder:
         return self.path / "state" / "last.safetensors"
 
     def selected(self, selection: str) -> Path:
-        """Weights of the most accurate epoch: `best` of all epochs, `paper` of those that the paper's rule compares."""
+        """Weights of the most accurate epoch: `best` of those measured, `paper` of those that the paper compares."""
         return self.path / "state" / f"{selection}.safetensors"
 
     def saved_epoch(self, epoch: int, epochs: int) -> Path:
