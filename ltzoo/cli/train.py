@@ -113,6 +113,12 @@ def build_parser(prog: str) -> Parser:
         "--threads", type=at_least_one, metavar="N", help="CPU threads (1 for small images, else all cores)"
     )
     how.add_argument(
+        "--tune",
+        action="store_true",
+        help="on a CPU, first time a few steps with other threads and memory formats and, if a run is long, compiled, "
+        "and train with the fastest; what a flag gives does not vary",
+    )
+    how.add_argument(
         "--log-wandb", action="append_const", dest="log_with", const="wandb", help="same as --log-with wandb"
     )
     how.add_argument(
@@ -226,6 +232,7 @@ def command(arguments: argparse.Namespace) -> None:
         capture=not arguments.eager,
         compile_backend=arguments.torchcompile,
         threads=arguments.threads,
+        tune=arguments.tune,
         workers=arguments.workers,
         sync_bn=arguments.sync_bn,
         image_root=arguments.image_root,

@@ -29,6 +29,7 @@ class TrainOptions:
         capture: on CUDA, run each step as one graph.
         compile_backend: backend of `torch.compile`, None for eager.
         threads: CPU threads; None for a single one if images are small, else one per core.
+        tune: on a CPU, try threads, memory format and compilation before the run, unless they are given here.
         workers: worker processes that decode images; None for one per core, at most 8 per training process. Images in
             memory that are only cropped and flipped need none.
         sync_bn: with several processes on CUDA, compute BatchNorm's statistics over the images of all of them.
@@ -54,6 +55,7 @@ class TrainOptions:
     capture: bool = True
     compile_backend: str | None = None
     threads: int | None = None
+    tune: bool = False
     workers: int | None = None
     sync_bn: bool = False
     image_root: Path | None = None

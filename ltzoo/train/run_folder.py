@@ -136,6 +136,14 @@ class RunFolder:
                 f"the run folder {self.path} exists; add --resume to continue it, or name another --output"
             )
 
+    def recorded(self) -> Mapping[str, Any]:
+        """Return how the existing run computes; empty if there is none, or if it is damaged, which `claim` reports."""
+        try:
+            found = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))["run"]
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            return {}
+        return found if isinstance(found, Mapping) else {}
+
     def _check_same(self, document: Mapping[str, Any], subset: Mapping[str, Any]) -> None:
         if not self.recipe.exists():
             # A run that stopped before its recipe was written can simply begin again.
