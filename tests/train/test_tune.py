@@ -17,6 +17,7 @@ from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, preparation, train, tune
 from ltzoo.train.progress import Progress
 from ltzoo.train.tune import Setting, Trial, candidates, check_tunable, compilation_pays
+from tests.train.folders import plant_splits, run
 
 NAME = "resnet20_digitslt_vs_ssesam"
 TINY = {"architecture": "test_resnet", "batch_size": 128}
@@ -204,6 +205,14 @@ def test_a_resumed_run_keeps_its_choice_without_another_trial(tmp_path, clock, m
         assert (whole.path / file).read_bytes() == (parts.path / file).read_bytes(), file
     with pytest.raises(InputError, match=r"different settings \(run.channels_last\)"):
         train(RECIPE, options(tmp_path / "parts", tune=flag, resume=True, channels_last=True))
+
+
+def test_images_in_files_are_tuned_on_too(tmp_path, clock):
+    clock[0][ONE_NCHW] = 0.5
+    data = plant_splits(tmp_path / "photos")
+    tuned = run(data, tmp_path / "tuned", "--tune")
+    given = run(data, tmp_path / "given", "--threads", "1", "--no-channels-last")
+    assert_same(tuned, given)
 
 
 def test_a_run_that_is_not_tuned_is_not_tuned_when_it_is_resumed(tmp_path, clock):
