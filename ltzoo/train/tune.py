@@ -29,7 +29,8 @@ _ROUNDS = 3
 _SECONDS = 20.0
 """After the first round, another one begins only if the trial has taken less than this."""
 _SLOW = 2.0
-"""A setting is given up if its first step takes this many times as long as the fastest first step."""
+"""A setting is given up if its first step takes this many times as long as the fastest first step; with it all that
+have as many threads or more, if fewer threads are that much faster."""
 _BACKEND = "inductor"
 _COMPILED_FROM = 3600.0
 """Seconds of training from which compilation is tried; it takes about a minute for a small network."""
@@ -105,7 +106,7 @@ def candidates(options: TrainOptions) -> list[Setting]:
     All are eager, also where the user compiles: each would take a compilation of its own.
     """
     doubled = [2**k for k in range(cores().bit_length()) if 2**k < cores()]
-    threads = [options.threads] if options.threads else [cores(), *reversed(doubled)]
+    threads = [options.threads] if options.threads else [*doubled, cores()]
     formats = [True, False] if options.channels_last is None else [options.channels_last]
     return [Setting(*each) for each in product(threads, formats)]
 
@@ -181,19 +182,29 @@ class Trial:
         return best, tried
 
     def measure(self, settings: Sequence[Setting]) -> dict[Setting, float]:
-        """Time settings in turn; returns the seconds of the fastest step of each, or of the first if it is slow."""
+        """Time settings in turn; returns the seconds of the fastest step of each, or of the first if it is slow.
+
+        Args:
+            settings: in ascending order of threads.
+        """
         began = time.perf_counter()
         # First steps are slower, the very first most: libraries choose their kernels, and memory is allocated.
         self.step(settings[0])
-        first = {setting: self.step(setting) for setting in settings}
-        left = [setting for setting in settings if first[setting] <= _SLOW * min(first.values())]
+        first: dict[Setting, float] = {}
+        for setting in settings:
+            # Threads that find no free core wait for each other, and a step can take ten times as long.
+            fewer = [seconds for other, seconds in first.items() if other.threads < setting.threads]
+            first[setting] = self.step(setting)
+            if fewer and first[setting] > _SLOW * min(fewer):
+                break
+        left = [setting for setting in first if first[setting] <= _SLOW * min(first.values())]
         taken: dict[Setting, float] = dict.fromkeys(left, math.inf)
         for number in range(_ROUNDS):
             if number and time.perf_counter() - began > _SECONDS:
                 break
             for setting in left:
                 taken[setting] = min(taken[setting], self.step(setting))
-        return {setting: taken.get(setting, first[setting]) for setting in settings}
+        return first | taken
 
     def step(self, setting: Setting) -> float:
         """Take a step; returns its seconds."""
