@@ -3,7 +3,7 @@
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -101,6 +101,7 @@ class Side(ABC):
     def __init__(self, setting: Setting, method: str, tf32: bool) -> None:
         self.setting, self.method, self.tf32 = setting, method, tf32
         self.device, self.batch_size = setting.device, setting.recipe.batch_size
+        self.clock: Callable[[], float] = time.perf_counter
 
     @abstractmethod
     def batches(self, count: int) -> Batches:
@@ -128,9 +129,9 @@ class Side(ABC):
                     self.step(images, targets)
                 if done == 0:
                     synchronize(self.device)
-                    began = time.perf_counter()
+                    began = self.clock()
             synchronize(self.device)
-            seconds = time.perf_counter() - began
+            seconds = self.clock() - began
         # Use up prefetched batches, so that no worker is busy while the other side runs.
         for _ in batches:
             pass

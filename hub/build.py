@@ -26,9 +26,10 @@ from ltzoo.errors import InputError
 from ltzoo.recipes import FirstStage, Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import has_result, read_results
-from ltzoo.train import RunFolder
+from ltzoo.train import RunFolder, ValInterval
 from ltzoo.train.checkpoints import check_saved_epochs
 from ltzoo.train.device import cores
+from ltzoo.train.val_interval import check_val_interval
 from training_order import Job, first_stage_to_train, in_order, with_first_stages
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
@@ -59,6 +60,7 @@ def build_parser() -> Parser:
     options.add_data_options(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the runs (output)")
     options.add_save_epochs(parser)
+    options.add_val_interval(parser)
     parser.add_argument("--pack", type=Path, metavar="DIR", help="only write the images that these runs need")
     parser.add_argument(
         "--hold-out",
@@ -100,8 +102,10 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     missing = len(jobs)
     jobs = with_first_stages(jobs, arguments.output)
+    val_interval = ValInterval.parse(arguments.val_interval)
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
+        check_val_interval(val_interval, recipe)
     more = f", and {len(jobs) - missing} first stages for them" if len(jobs) > missing else ""
     print(f"{missing} runs are missing{more}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
@@ -253,7 +257,7 @@ class _Build:
         log.parent.mkdir(parents=True, exist_ok=True)
         line = [sys.executable, "-m", "ltzoo", "train", "--resume", "--recipe", *names, "--seed", str(seed)]
         line += ["--data-dir", str(self.arguments.data_dir), "--output", str(self.arguments.output)]
-        line += ["--threads", str(self.arguments.threads)]
+        line += ["--threads", str(self.arguments.threads), "--val-interval", self.arguments.val_interval]
         if self.arguments.save_epochs:
             line += ["--save-epochs", ",".join(map(str, self.arguments.save_epochs))]
         line += [word for module in self.arguments.modules for word in ("--import", module)]

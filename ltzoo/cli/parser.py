@@ -235,6 +235,17 @@ def add_save_epochs(parser: Parser) -> None:
     )
 
 
+def add_val_interval(group: argparse._ActionsContainer) -> None:
+    """Add `--val-interval`, a text for `ltzoo.train.ValInterval`."""
+    group.add_argument(
+        "--val-interval",
+        default="1",
+        metavar="N[,EPOCH:N...]",
+        help="epochs between evaluations (%(default)s), or a schedule: 20,160:1 is every 20th epoch, from epoch 160 on "
+        "each; the last epoch is always evaluated",
+    )
+
+
 def add_device_option(parser: Parser) -> None:
     """Add `--device`, a `torch.device`."""
     import torch

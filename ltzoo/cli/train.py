@@ -15,6 +15,7 @@ from ltzoo.cli.parser import (
     add_files_options,
     add_save_epochs,
     add_skip_option,
+    add_val_interval,
     at_least_one,
     held_out,
     is_main_process,
@@ -96,9 +97,7 @@ def build_parser(prog: str) -> Parser:
 
     how = parser.add_argument_group("how it runs")
     add_precision_options(how)
-    how.add_argument(
-        "--val-interval", type=at_least_one, default=1, metavar="N", help="epochs between evaluations (%(default)s)"
-    )
+    add_val_interval(how)
     how.add_argument(
         "--channels-last",
         action=argparse.BooleanOptionalAction,
@@ -112,6 +111,12 @@ def build_parser(prog: str) -> Parser:
     how.add_argument("--sync-bn", action="store_true", help="BatchNorm over the images of all processes")
     how.add_argument(
         "--threads", type=at_least_one, metavar="N", help="CPU threads (1 for small images, else all cores)"
+    )
+    how.add_argument(
+        "--tune",
+        action="store_true",
+        help="on a CPU, first time a few steps with other threads and memory formats and, if a run is long, compiled, "
+        "and train with the fastest; what a flag gives does not vary",
     )
     how.add_argument(
         "--log-wandb", action="append_const", dest="log_with", const="wandb", help="same as --log-with wandb"
@@ -212,7 +217,7 @@ def command(arguments: argparse.Namespace) -> None:
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
 
     from ltzoo.cli.train_report import report
-    from ltzoo.train import TrainOptions, train_all
+    from ltzoo.train import TrainOptions, ValInterval, train_all
 
     options = TrainOptions(
         data_dir=arguments.data_dir,
@@ -222,11 +227,12 @@ def command(arguments: argparse.Namespace) -> None:
         download=arguments.download,
         resume=arguments.resume,
         save_epochs=arguments.save_epochs,
-        val_interval=arguments.val_interval,
+        val_interval=ValInterval.parse(arguments.val_interval),
         channels_last=arguments.channels_last,
         capture=not arguments.eager,
         compile_backend=arguments.torchcompile,
         threads=arguments.threads,
+        tune=arguments.tune,
         workers=arguments.workers,
         sync_bn=arguments.sync_bn,
         image_root=arguments.image_root,

@@ -3,5 +3,6 @@
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.side_by_side import train, train_all
+from ltzoo.train.val_interval import ValInterval
 
-__all__ = ["RunFolder", "TrainOptions", "train", "train_all"]
+__all__ = ["RunFolder", "TrainOptions", "ValInterval", "train", "train_all"]

@@ -1,7 +1,6 @@
 """The checkpoints of a run: the final one, with figures, and those of intermediate epochs, without figures."""
 
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.train.record import RunRecord
 from ltzoo.train.run_folder import Row, RunFolder, write_text
 from ltzoo.train.state import read_tensors
+from ltzoo.train.val_interval import ValInterval
 
 
 def check_saved_epochs(epochs: Sequence[int], recipe: Recipe) -> None:
@@ -189,7 +189,7 @@ def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Fig
 
 
 def _selected(folder: RunFolder, model: nn.Module, evaluation: Evaluation) -> dict[str, Any]:
-    """Measure the most accurate epoch and, if the recipe has a paper's rule, the epoch that this rule selects."""
+    """Measure the most accurate of the measured epochs and, if it could be applied, the one of the paper's rule."""
     record = evaluation.record
 
     def figures(selection: str, flip: bool, rule: str) -> dict[str, Any]:
@@ -198,16 +198,27 @@ def _selected(folder: RunFolder, model: nn.Module, evaluation: Evaluation) -> di
         model.load_state_dict(weights)
         return evaluation.figures(model, epoch, rule, flip).to_dict() | {"epoch": epoch}
 
-    interval, paper_rule = record.how["val_interval"], record.recipe.paper_rule
-    best = figures("best", False, _rule_in_words(PaperRule(interval, flip=False), record.held_out))
-    if paper_rule is None:
+    measured = ValInterval.parse(str(record.how["val_interval"]))
+    best = figures("best", False, _rule_in_words(measured, False, record.held_out))
+    rule = applied_paper_rule(record.recipe, measured)
+    if rule is None:
         return {"best": best, "paper": None}
-    both = replace(paper_rule, interval=math.lcm(paper_rule.interval, interval))
-    return {"best": best, "paper": figures("paper", paper_rule.flip, _rule_in_words(both, record.held_out))}
+    words = _rule_in_words(ValInterval(rule.interval), rule.flip, record.held_out)
+    return {"best": best, "paper": figures("paper", rule.flip, words)}
 
 
-def _rule_in_words(rule: PaperRule, held_out: bool) -> str:
+def applied_paper_rule(recipe: Recipe, val_interval: ValInterval) -> PaperRule | None:
+    """Return the paper's rule if the run measures every epoch that the rule compares; otherwise None.
+
+    Args:
+        recipe: its `paper_rule` selects among every so many epochs.
+        val_interval: which epochs the run measures.
+    """
+    rule = recipe.paper_rule
+    return rule if rule is not None and val_interval.covers(rule.interval, recipe.schedule.epochs) else None
+
+
+def _rule_in_words(looked: ValInterval, flip: bool, held_out: bool) -> str:
     """Describe how an epoch was selected and measured."""
-    looked = "looked at every epoch" if rule.interval == 1 else f"looked at every {rule.interval} epochs"
-    flipped = ", logits averaged with those of the mirror image" if rule.flip else ""
-    return f"best epoch on {'held-out images' if held_out else 'the test set'}, {looked}{flipped}"
+    flipped = ", logits averaged with those of the mirror image" if flip else ""
+    return f"best epoch on {'held-out images' if held_out else 'the test set'}, {looked.in_words()}{flipped}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltzoo.data.files import Place
+from ltzoo.train.val_interval import EVERY_EPOCH, ValInterval
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class TrainOptions:
         download: download a missing data set.
         resume: continue an existing run, or begin a new one if there is none.
         save_epochs: epochs, from 1, after which a checkpoint is saved; may differ when a run is resumed.
-        val_interval: evaluate every so many epochs; the last epoch is always evaluated.
+        val_interval: which epochs are evaluated.
         channels_last: memory format of images and weights; None for the faster one on the device.
         capture: on CUDA, run each step as one graph.
         compile_backend: backend of `torch.compile`, None for eager.
         threads: CPU threads; None for a single one if images are small, else one per core.
+        tune: on a CPU, try threads, memory format and compilation before the run, unless they are given here.
         workers: worker processes that decode images; None for one per core, at most 8 per training process. Images in
             memory that are only cropped and flipped need none.
         sync_bn: with several processes on CUDA, compute BatchNorm's statistics over the images of all of them.
@@ -48,11 +50,12 @@ class TrainOptions:
     download: bool = False
     resume: bool = False
     save_epochs: tuple[int, ...] = ()
-    val_interval: int = 1
+    val_interval: ValInterval = EVERY_EPOCH
     channels_last: bool | None = None
     capture: bool = True
     compile_backend: str | None = None
     threads: int | None = None
+    tune: bool = False
     workers: int | None = None
     sync_bn: bool = False
     image_root: Path | None = None

@@ -1,5 +1,6 @@
 """The preparation of a run: what is fixed before its first step, checked before anything is written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 
 from ltzoo.data import IMPORTED, read_subset
 from ltzoo.data.batches import batch_sizes, decodes
+from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import build_model
 from ltzoo.train.checks import check_parts, settings_warnings
@@ -29,6 +31,7 @@ from ltzoo.train.processes import check_shares, on_every_process, on_main_proces
 from ltzoo.train.record import RunRecord, RunSettings, make_record
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.start import StartWeights, find_start, load_start
+from ltzoo.train.tune import check_tunable, recorded_choice, tune
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         InputError: data, folder, model or device cannot be used.
     """
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
+    if options.tune:
+        check_tunable(options, accelerator)
     on_main_process(accelerator, lambda: folder.check_free(options.resume))
     start = on_every_process(accelerator, lambda: find_start(recipe, options))
     say = partial(print_once, accelerator)
@@ -78,6 +83,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
+    options, tuned = _tune(recipe, options, images, accelerator, start, folder)
     options = _choose_options(recipe, options, images, accelerator, side_by_side)
     model, start_sha256 = _make_model(recipe, options, images, accelerator, start)
     not_captured = (
@@ -87,10 +93,34 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     )
     how = _how(options, images, accelerator, not_captured is None)
     how |= {"start_sha256": start_sha256} if start_sha256 else {}
+    how |= {"tuned": tuned} if tuned else {}
     overrides = {**images.overrides, **start.overrides}
     settings = RunSettings(options.seed, how, device_name(accelerator.device), side_by_side, overrides)
     record = make_record(recipe, images.benchmark, images.subset, settings)
     return Preparation(recipe, options, accelerator, images, model, record, not_captured)
+
+
+def _tune(
+    recipe: Recipe,
+    options: TrainOptions,
+    images: RunImages,
+    accelerator: Accelerator,
+    start: StartWeights,
+    folder: RunFolder,
+) -> tuple[TrainOptions, Mapping[str, float] | None]:
+    """Fill in the tuned choice, measured now or recorded by the run that is resumed, and what was measured for it."""
+    recorded = on_main_process(accelerator, folder.recorded)
+    if "tuned" in recorded:
+        return recorded_choice(options, recorded), recorded["tuned"]
+    if not options.tune:
+        return options, None
+    if recorded:
+        raise InputError(f"the run in {folder.path} was begun without --tune; leave it out to resume the run")
+
+    def make_model(chosen: TrainOptions) -> nn.Module:
+        return _make_model(recipe, chosen, images, accelerator, start)[0]
+
+    return tune(recipe, options, images, accelerator, make_model, partial(print_once, accelerator))
 
 
 def _choose_options(
@@ -134,7 +164,7 @@ def _how(options: TrainOptions, images: RunImages, accelerator: Accelerator, cap
         "channels_last": options.channels_last,
         "capture": captured,
         "torchcompile": options.compile_backend,
-        "val_interval": options.val_interval,
+        "val_interval": options.val_interval.recorded,
     }
     how |= {"sync_bn": True} if options.sync_bn else {}
     return how | ({"measured_layout": images.measured_layout} if images.measured_layout else {})

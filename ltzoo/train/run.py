@@ -15,7 +15,7 @@ from ltzoo.data.batches import BatchSettings, Delivery, TrainLoader, make_eval_b
 from ltzoo.errors import InputError
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
 from ltzoo.recipes import Recipe
-from ltzoo.train.checkpoints import Evaluation, check_not_missed, save_epoch, write_final_checkpoint
+from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_not_missed, save_epoch, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep
 from ltzoo.train.device import make_forward
 from ltzoo.train.options import TrainOptions
@@ -49,7 +49,8 @@ class Run:
         self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
         self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
         # Each selection compares the accuracy every so many epochs, and keeps the best accuracy so far.
-        self.intervals = {"best": 1} | ({"paper": recipe.paper_rule.interval} if recipe.paper_rule else {})
+        rule = applied_paper_rule(recipe, options.val_interval)
+        self.intervals = {"best": 1} | ({"paper": rule.interval} if rule else {})
         self.best = dict.fromkeys(self.intervals, -1.0)
         self.done = 0
         self.history: list[Row] = []
@@ -114,7 +115,7 @@ class Run:
         try:
             for epoch in range(self.done, epochs):
                 row = yield from self._train_epoch(epoch)
-                if (epoch + 1) % self.options.val_interval == 0 or epoch + 1 == epochs:
+                if self.options.val_interval.measures(epoch + 1, epochs):
                     row |= self._evaluate(epoch)
                 if self.accelerator.is_main_process:
                     self._save(epoch, row)

@@ -72,7 +72,7 @@ class RunFolder:
         return self.path / "state" / "last.safetensors"
 
     def selected(self, selection: str) -> Path:
-        """Weights of the most accurate epoch: `best` of all epochs, `paper` of those that the paper's rule compares."""
+        """Weights of the most accurate epoch: `best` of those measured, `paper` of those that the paper compares."""
         return self.path / "state" / f"{selection}.safetensors"
 
     def saved_epoch(self, epoch: int, epochs: int) -> Path:
@@ -135,6 +135,14 @@ class RunFolder:
             raise InputError(
                 f"the run folder {self.path} exists; add --resume to continue it, or name another --output"
             )
+
+    def recorded(self) -> Mapping[str, Any]:
+        """Return how the existing run computes; empty if there is none, or if it is damaged, which `claim` reports."""
+        try:
+            found = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))["run"]
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            return {}
+        return found if isinstance(found, Mapping) else {}
 
     def _check_same(self, document: Mapping[str, Any], subset: Mapping[str, Any]) -> None:
         if not self.recipe.exists():

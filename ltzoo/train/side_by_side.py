@@ -14,6 +14,7 @@ from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import join_processes
 from ltzoo.train.run import Run
 from ltzoo.train.run_folder import RunFolder
+from ltzoo.train.val_interval import check_val_interval
 
 
 def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
@@ -48,8 +49,8 @@ def train_all(
         The run folders of the finished runs, in the order of the jobs.
 
     Raises:
-        InputError: two jobs share a run folder or differ in precision, `save_epochs` names an epoch that a recipe does
-            not have, trackers are used for runs side by side, or runs failed, see `Run.train`.
+        InputError: two jobs share a run folder or differ in precision, `save_epochs` or `val_interval` names an epoch
+            that a recipe does not have, trackers are used for runs side by side, or runs failed, see `Run.train`.
     """
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
@@ -62,6 +63,7 @@ def train_all(
         )
     for recipe, options in jobs:
         check_saved_epochs(options.save_epochs, recipe)
+        check_val_interval(options.val_interval, recipe)
         first = getattr(recipe.start, "recipe", None)
         if (first, options.seed) in {(other.name, others.seed) for other, others in jobs}:
             raise InputError(f"{recipe.name} begins with {first}; train {first} first, in a command before this one")

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import casting
+import epoch
 import landscape
 import large
 import loading
@@ -33,6 +34,8 @@ CPU = torch.device("cpu")
         (step, ["--device", "cpu", "--workers", "-1"], "--workers must be at least 0"),
         (step, ["--device", "cpu", "--data-dir", "{}/none"], "does not exist"),
         (step, ["--device", "cuda"], "torch finds no CUDA device"),
+        (epoch, ["--methods", "imbsam"], "invalid choice: 'imbsam'"),
+        (epoch, ["--data-dir", "{}/none"], "does not exist"),
         (casting, ["--data-dir", "{}/none"], "does not exist"),
         (casting, ["--checkpoint", "{}/none.safetensors"], "is missing or damaged"),
         (recipe, ["resnet20_digitslt_ce", "--device", "cpu"], "no recipe is called"),
@@ -83,6 +86,34 @@ def test_a_whole_run_follows_from_its_stages():
     assert lines[2].startswith("| resnet32 | ssesam-stage1 | 25 | 10 | 2.50 (2.00 .. 3.00) | 5120 | 12800 |")
     assert "(computed)" in lines[3]
     assert json.loads(json.dumps(whole.to_dict()))["ratio"]["median"] == pytest.approx(2.527, abs=1e-3)
+
+
+def test_the_cost_of_an_epoch_follows_from_the_fastest_rounds():
+    step_ms = {"plain, eager": [300.0, 200.0], "ltzoo, eager": [100.0, 200.0]}
+    times = epoch.Times(step_ms, [2.0, 4.0], {"ltzoo, eager": [1.0, 0.5]}, steps=10, test_images=1000, epochs=200)
+    assert times.ratios("plain, eager", "ltzoo, eager") == [3.0, 1.0]
+    assert times.augmentation_share("ltzoo, eager") == pytest.approx(0.02)
+    # 500 ms of evaluation, 1000 ms of training; 7 evaluations before epoch 160 and 41 from there on.
+    assert times.evaluation_share("ltzoo, eager", epoch.ValInterval()) == pytest.approx(0.5)
+    assert times.evaluation_share("ltzoo, eager", epoch._SCHEDULE) == pytest.approx(0.5 * 48 / 200)
+    assert epoch.report("sgd", times) == [
+        ["sgd, eager", "200", "100", "2.00 (1.00 .. 3.00)", "2 (2 %)", "50 %", "12 %"]
+    ]
+    assert len(epoch.heading(compiled=False)) == 7
+
+
+@pytest.mark.slow
+def test_an_epoch_is_measured(capsys, monkeypatch):
+    folder = os.environ.get("LTZOO_DATA")
+    if not folder:
+        pytest.skip("LTZOO_DATA names no folder with CIFAR")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
+    data = ["--data-dir", folder, "--threads", "1"]
+    argv = ["--methods", "sgd", "--no-compile", "--repeats", "1", "--steps", "1"]
+    assert epoch.main([*data, *argv]) == 0
+    row = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert row[0] == "sgd, eager"
+    assert all(float(cell) > 0 for cell in row[1:3])
 
 
 def test_the_peak_is_that_of_live_tensors():

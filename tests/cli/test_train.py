@@ -40,7 +40,15 @@ def test_the_flags_are_these():
         *("-h", "--help", "--import", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
         *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset", "--hold-out"),
         *("--clip-grad", "--micro-batches", "--model-ema", "--model-ema-decay"),
-        *("--val-interval", "--channels-last", "--no-channels-last", "--eager", "--torchcompile", "--threads"),
+        *(
+            "--val-interval",
+            "--channels-last",
+            "--no-channels-last",
+            "--eager",
+            "--torchcompile",
+            "--threads",
+            "--tune",
+        ),
         *("--log-wandb", "--log-with", "--save-epochs"),
         *("--arch", "--pretrained", "--initial-checkpoint", "--img-size", "--opt", "--weight-decay", "--layer-decay"),
         *("--head-only", "--aa", "--color-jitter", "--mixup", "--cutmix", "--holdout", "-j", "--workers", "--sync-bn"),
@@ -101,15 +109,19 @@ def test_precision_is_the_flags_then_accelerates_then_the_recipes(argv, launched
 
 
 @pytest.mark.parametrize(
-    ("argv", "hold_out", "epochs"),
-    [([], None, ()), (["--hold-out", "20", "--save-epochs", "5,40,10"], 20, (5, 40, 10))],
+    ("argv", "hold_out", "epochs", "val_interval"),
+    [
+        ([], None, (), "1"),
+        (["--hold-out", "20", "--save-epochs", "5,40,10", "--val-interval", "4,30:1"], 20, (5, 40, 10), "4,30:1"),
+    ],
 )
-def test_options_of_a_run_reach_the_trainer(argv, hold_out, epochs, monkeypatch):
+def test_options_of_a_run_reach_the_trainer(argv, hold_out, epochs, val_interval, monkeypatch):
     jobs = []
     monkeypatch.setattr("ltzoo.train.train_all", lambda given, report: jobs.extend(given))
     assert main(["--recipe", NAME, *argv]) == 0
     (recipe, options) = jobs[0]
     assert (recipe, options.hold_out, options.save_epochs) == (get_recipe(NAME), hold_out, epochs)
+    assert str(options.val_interval) == val_interval
 
 
 def test_a_precision_that_accelerate_has_and_we_have_not_is_refused(monkeypatch, capsys):
@@ -165,6 +177,9 @@ def test_a_recipe_file_is_trained_and_one_of_version_0_1_is_refused(tmp_path, mo
         (["--recipe", NAME, "--hold-out", "140"], "holding out 140 would leave it none; hold out fewer"),
         (["--recipe", NAME, "--save-epochs", "40,41"], f"{NAME} has no epoch 41 to save; --save-epochs takes 1 to 40"),
         (["--recipe", NAME, "--save-epochs", "7,7"], "--save-epochs names epoch 7 2 times; name it once"),
+        (["--recipe", NAME, "--val-interval", "ten"], "--val-interval must be a number of epochs, or a schedule such"),
+        (["--recipe", NAME, "--val-interval", "0"], "--val-interval 0 has an interval of 0"),
+        (["--recipe", NAME, "--val-interval", "20,41:1"], f"20,41:1 changes at epoch 41, but {NAME} has 40 epochs"),
         (["--recipe", "resnet32_cifar10lt_ce_sgd", "--data-dir", "nowhere"], "the data folder nowhere does not exist"),
     ],
 )

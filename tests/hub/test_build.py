@@ -253,6 +253,8 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
         ([NAME, "--time-budget", "soon"], "must be minutes above 0, not 'soon'"),
         ([NAME, "--save-epochs", "1,ten"], "--save-epochs: must be a whole number, not 'ten'"),
         ([ONE, NAME, "--save-epochs", "2"], f"{ONE} has no epoch 2 to save; --save-epochs takes 1 to 1"),
+        ([ONE, NAME, "--val-interval", "5,2:1"], f"--val-interval 5,2:1 changes at epoch 2, but {ONE} has 1 epochs"),
+        ([NAME, "--val-interval", "some"], "--val-interval must be a number of epochs, or a schedule such as"),
         ([NAME, "--precision", "float8"], "invalid choice: 'float8'"),
         (["resnet32_cifar100lt_ce_sgd", "--pack", "packed", "--data-dir", "nowhere"], "nowhere does not exist"),
         ([NAME, "--jobs", "0"], "must be at least 1, not 0"),
@@ -308,7 +310,9 @@ def test_on_cuda_runs_of_one_seed_and_precision_share_a_process(folders, monkeyp
     recipes = registry.RECIPES
     recipes[ONE] = replace(recipes["resnet20_digitslt_ce_sgd"], name=ONE, protocol="short", precision="tf32")
     names = [ONE, NAME, "resnet20_digitslt_ce_sam", "resnet20_digitslt_ce_sam10"]
-    arguments = build.build_parser().parse_args([*names, "--jobs", "2", *folders, "--seeds", "0", "1"])
+    arguments = build.build_parser().parse_args(
+        [*names, "--jobs", "2", "--val-interval", "20,30:1", *folders, "--seeds", "0", "1"]
+    )
     arguments.modules = []
     for _ in range(2):
         with pytest.raises(InputError, match="enough"):
@@ -317,6 +321,7 @@ def test_on_cuda_runs_of_one_seed_and_precision_share_a_process(folders, monkeyp
     assert len(asked) == 2
     assert ONE not in asked
     assert lines[0][lines[0].index("--seed") + 1] == "0"
+    assert lines[0][lines[0].index("--val-interval") + 1] == "20,30:1"
 
 
 def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys):

@@ -31,7 +31,7 @@ def test_both_processes_end_every_epoch_with_the_same_weights_and_statistics(lau
     output, _ = launched
     for rank in (0, 1):
         found = json.loads((output / f"{rank}.json").read_text())
-        assert found == {"codes": [0, 2, 0, 0, 2, 0, 130, 0], "equal": [True] * 7}
+        assert found == {"codes": [0, 2, 0, 0, 2, 0, 130, 0, 2], "equal": [True] * 7}
 
 
 def test_a_resumed_run_is_the_same_bit_for_bit(launched):
@@ -54,6 +54,12 @@ def test_one_process_writes_and_speaks(launched):
     assert [path.name for path in (output / "whole" / NAME / "seed3" / "epochs").iterdir()] == ["epoch1"]
     assert done.stderr.count("the smallest batch of an epoch has 1 images, fewer than the 2 processes") == 1
     assert done.stdout.count(f"{NAME}, seed 0: accuracy") == 2  # trained, then found finished
+
+
+def test_settings_are_not_tuned_in_two_processes(launched):
+    output, done = launched
+    assert done.stderr.count("--tune measures a process that has the CPU to itself, but there are 2; leave it out") == 1
+    assert not (output / "tuned").exists()
 
 
 def test_the_losses_are_near_those_of_one_process(launched, tmp_path):

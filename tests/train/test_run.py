@@ -19,7 +19,7 @@ from ltzoo.evaluate import predict, predict_classes
 from ltzoo.recipes import override, read_recipe
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, step, train
+from ltzoo.train import RunFolder, TrainOptions, ValInterval, step, train
 from ltzoo.train import run as run_module
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import SUMMARY_COLUMNS
@@ -212,7 +212,7 @@ def test_the_checkpoint_says_what_it_is(finished_run):
 
 def test_learning_rate_and_radii_are_in_the_summary(tmp_path):
     recipe = override(get_recipe("resnet20_digitslt_la_ssesam").with_epochs(2), {"perturbation.gamma": 0.5} | TINY)
-    rows = columns(train(recipe, options(tmp_path, val_interval=2)))
+    rows = columns(train(recipe, options(tmp_path, val_interval=ValInterval(2))))
     assert [(row["rho"], row["rho_head"], row["rho_tail"]) for row in rows] == [(None, 0.05, 0.05), (None, 0, 0.05)]
     assert [row["lr"] for row in rows] == pytest.approx([0.1, 0.1 * 0.01])
     assert rows[0]["overall"] is None

@@ -36,6 +36,14 @@ def test_a_run_can_be_resumed_with_other_versions_and_on_another_machine(folder)
     claim(folder, DOCUMENT | {"run": RUN | {"versions": {"torch": "3"}, "machine": "another"}})
 
 
+def test_how_a_run_computes_is_read_back_if_it_can_be(folder, tmp_path):
+    assert folder.recorded() == RUN
+    assert RunFolder(tmp_path / "none").recorded() == {}
+    for damaged in ("", "a: [", "run: 3", "- run"):
+        folder.recipe.write_text(damaged)
+        assert folder.recorded() == {}
+
+
 def test_a_run_cannot_be_resumed_on_another_device(folder):
     with pytest.raises(InputError, match=r"different settings \(run.device\)"):
         claim(folder, DOCUMENT | {"run": RUN | {"device": "cuda"}})

@@ -51,7 +51,7 @@ def main() -> None:
         run("whole", *ema),
     ]
     interrupt_at = len(ended) + 2
-    codes += [run("interrupted", *ema), run("interrupted", *ema, "--resume")]
+    codes += [run("interrupted", *ema), run("interrupted", *ema, "--resume"), run("tuned", "--tune")]
     equal = []
     for state in ended:
         other = [torch.empty_like(state) for _ in range(2)]

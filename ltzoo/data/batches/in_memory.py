@@ -16,7 +16,7 @@ from ltzoo.data.seeding import seeded_generator
 
 def pad(images: Tensor, padding: int) -> Tensor:
     """Add `padding` black pixels on each side of (N, H, W, channels) images."""
-    return F.pad(images, (0, 0, padding, padding, padding, padding))
+    return F.pad(images, (0, 0, padding, padding, padding, padding)).contiguous()
 
 
 def draw_crops(count: int, augmentation: Augmentation, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -35,7 +35,7 @@ def crop_and_flip(padded: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor,
     """Crop and flip the chosen images in one gather.
 
     Args:
-        padded: (N, H + 2p, W + 2p, channels) padded images.
+        padded: (N, H + 2p, W + 2p, channels) padded images, contiguous.
         chosen: (B,) their indices.
         rows: (B,) first row of each crop.
         columns: (B,) first column of each crop.
@@ -47,9 +47,11 @@ def crop_and_flip(padded: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor,
     """
     steps = torch.arange(size, device=padded.device)
     across = torch.where(flips[:, None], size - 1 - steps, steps)
-    y = rows[:, None] + steps
-    x = columns[:, None] + across
-    return padded[chosen[:, None, None], y[:, :, None], x[:, None, :]]
+    _, height, width, channels = padded.shape
+    # One index per pixel: to select rows of a matrix is several times faster than to index three dimensions.
+    lines = (chosen[:, None] * height + rows[:, None] + steps) * width
+    pixels = lines[:, :, None] + (columns[:, None] + across)[:, None, :]
+    return padded.view(-1, channels).index_select(0, pixels.flatten()).view(*pixels.shape, channels)
 
 
 def draw_alternating(count: int, seed: int) -> Tensor:
@@ -81,8 +83,11 @@ class Normalizer:
     """uint8 (B, H, W, channels) to normalised float32 (B, channels, H, W)."""
 
     def __init__(self, data_set: DataSet, device: torch.device, channels_last: bool = False) -> None:
-        self.mean = torch.tensor(data_set.mean, device=device) * 255
-        self.std = torch.tensor(data_set.std, device=device) * 255
+        # (W, channels): a row of pixels is one vector to torch, while arithmetic along three channels alone is slow.
+        self.mean, self.std = (
+            (torch.tensor(values, device=device) * 255).repeat(data_set.image_size, 1)
+            for values in (data_set.mean, data_set.std)
+        )
         self.channels_last = channels_last
 
     def __call__(self, images: Tensor) -> Tensor:

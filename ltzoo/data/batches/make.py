@@ -9,6 +9,8 @@ from ltzoo.data.memory import LabelledImages
 
 _EVAL_BATCH_SIZE = 128
 """Images per evaluation batch where they are decoded."""
+_IN_MEMORY, _IN_MEMORY_ON_CPU = 500, 125
+"""Images per evaluation batch where they are in memory; on a CPU, activations of many images do not fit its caches."""
 
 
 def decodes(images: Images, augmentation: Augmentation) -> bool:
@@ -31,5 +33,6 @@ def make_eval_batches(images: Images, data_set: DataSet, delivery: Delivery) -> 
     if isinstance(images, LabelledImages):
         part = slice(delivery.process, None, delivery.processes)
         own = LabelledImages(images.images[part], images.labels[part])
-        return EvalBatches(own, data_set, device=delivery.device, channels_last=delivery.channels_last)
+        batch_size = _IN_MEMORY_ON_CPU if delivery.device.type == "cpu" else _IN_MEMORY
+        return EvalBatches(own, data_set, batch_size, delivery.device, delivery.channels_last)
     return EvalLoader(images, data_set, _EVAL_BATCH_SIZE, delivery)

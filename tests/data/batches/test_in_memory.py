@@ -39,6 +39,15 @@ def joined(batches):
     return torch.cat(images), torch.cat(labels)
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_pixels_are_those_of_the_formula_bit_for_bit(data, channels_last):
+    """In float32: of each pixel the mean is subtracted, and what remains is divided, both scaled to 0 .. 255."""
+    mean, std = (torch.tensor(values) * 255 for values in (DATA_SET.mean, DATA_SET.std))
+    expected = torch.stack([(data.images[..., k].float() - mean[k]) / std[k] for k in range(3)], dim=1)
+    images, _ = joined(EvalBatches(data, DATA_SET, BATCH, channels_last=channels_last))
+    assert torch.equal(images, expected)
+
+
 def test_seed_and_epoch_fix_the_batches_and_each_of_them_matters(data):
     both = Augmentation(2, True)
 
