@@ -64,6 +64,13 @@ def build_parser() -> Parser:
         metavar="DIR",
         help="holds one folder of runs per combination (%(default)s)",
     )
+    parser.add_argument(
+        "--first-stages",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="folder of the runs that a second stage starts from; they must hold out the same images (%(default)s)",
+    )
     parser.add_argument("--json", type=writable, metavar="FILE", help="write the accuracies")
     add_precision_options(add_field_options(parser))
     return parser
@@ -94,7 +101,12 @@ def command(arguments: argparse.Namespace) -> None:
         for values in itertools.product(*(each.values for each in varied))
     ]
     options = TrainOptions(
-        arguments.data_dir, arguments.output, hold_out=arguments.hold_out, download=arguments.download, resume=True
+        arguments.data_dir,
+        arguments.output,
+        first_stages=arguments.first_stages,
+        hold_out=arguments.hold_out,
+        download=arguments.download,
+        resume=True,
     )
     jobs = [
         (override(recipe, settings), replace(options, output=arguments.output / folder_name(settings), seed=number))

@@ -72,6 +72,12 @@ def build_parser(prog: str) -> Parser:
         "--output", type=Path, default=Path("output"), metavar="DIR", help="folder of the run folders (%(default)s)"
     )
     parser.add_argument(
+        "--first-stages",
+        type=Path,
+        metavar="DIR",
+        help="folder of the runs that second stages start from (that of --output)",
+    )
+    parser.add_argument(
         "--seed",
         type=seed,
         nargs="+",
@@ -217,6 +223,7 @@ def command(arguments: argparse.Namespace) -> None:
     options = TrainOptions(
         data_dir=arguments.data_dir,
         output=arguments.output,
+        first_stages=arguments.first_stages,
         subset=arguments.subset,
         hold_out=arguments.hold_out,
         download=arguments.download,

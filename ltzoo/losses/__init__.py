@@ -14,7 +14,7 @@ from ltzoo.losses.cross_entropy import (
 from ltzoo.losses.loss import Loss, LossModule
 from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.registry import LOSSES, create_loss, register_loss
-from ltzoo.losses.reweighting import DRW, REWEIGHTINGS, ClassBalanced, NoReweighting, Reweighting
+from ltzoo.losses.reweighting import DRW, REWEIGHTINGS, ClassBalanced, InversePower, NoReweighting, Reweighting
 
 __all__ = [
     "CE",
@@ -29,6 +29,7 @@ __all__ = [
     "ClassBalanced",
     "Focal",
     "FocalCrossEntropy",
+    "InversePower",
     "LogitLDAM",
     "Loss",
     "LossModule",

@@ -76,6 +76,12 @@ CITATIONS: dict[str, str] = {
   booktitle = {International Conference on Learning Representations},
   year      = {2020}
 }""",
+    "zhang2021": """@inproceedings{zhang2021distribution,
+  title     = {Distribution Alignment: A Unified Framework for Long-tail Visual Recognition},
+  author    = {Zhang, Songyang and Li, Zeming and Yan, Shipeng and He, Xuming and Sun, Jian},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2021}
+}""",
     "li2025": """@inproceedings{li2025focalsam,
   title     = {{Focal-SAM}: Focal Sharpness-Aware Minimization for Long-Tailed Classification},
   author    = {Li, Sicong and Xu, Qianqian and Yang, Zhiyong and Wang, Zitai and Zhang, Linchao and Cao, Xiaochun and
@@ -106,6 +112,11 @@ METHOD_CITATIONS: dict[str, str] = {
     "bs": "ren2020",
     "cb": "cui2019",
     "crt": "kang2020",
+    "lws": "kang2020",
+    "taunorm": "kang2020",
+    "ncm": "kang2020",
+    "disalign": "zhang2021",
+    "bsrt": "ren2020",
     "focalsam": "li2025",
 }
 """The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""

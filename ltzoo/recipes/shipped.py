@@ -17,6 +17,7 @@ _STEP_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("vs", "none"))
 _MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
 _LYU_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
+_TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("ldam", "drw"), ("vs", "none"))
 
@@ -34,14 +35,16 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet32", "cifar10lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
     for data_set, (loss, rule), perturbation in product(cifars, _MORE_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet32", f"{data_set}lt", loss, rule, perturbation, RANGWANI2022_CIFAR)
+    for data_set, method, perturbation in product(cifars, _TWO_STAGE, _RANGWANI_PERTURBATIONS):
+        yield compose_second_stage("resnet32", f"{data_set}lt", method, perturbation, RANGWANI2022_CIFAR)
     for benchmark, loss, perturbation in product(_LONG_TAILED, ("ce", "ldam", "la", "vs"), _LYU_PERTURBATIONS):
         yield compose("resnet34", benchmark, loss, "none", perturbation, LYU2025_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
         yield compose("resnet34", benchmark, "ce", "none", perturbation, LYU2025_CIFAR)  # Lyu 2025, Table 3
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
-    for perturbation in _RANGWANI_PERTURBATIONS:
-        yield compose_second_stage("resnet20", "digitslt", "crt", perturbation, DIGITS)
+    for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):
+        yield compose_second_stage("resnet20", "digitslt", method, perturbation, DIGITS)
     # Accuracy over the radius; 0.05 is the protocol's own.
     for rule, perturbation in product(("none", "drw"), ("sam01", "sam10", "sam20", "sam40")):
         yield compose("resnet20", "digitslt", "ce", rule, perturbation, DIGITS)

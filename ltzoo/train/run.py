@@ -18,6 +18,8 @@ from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, check_not_missed, save_epoch, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep
 from ltzoo.train.device import make_forward
+from ltzoo.train.features import features_of
+from ltzoo.train.head import compute_head
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process
@@ -94,7 +96,9 @@ class Run:
         data_set = images.benchmark.data_set
         processes = self.accelerator.process_index, self.accelerator.num_processes
         workers = options.workers or 0
-        delivery = Delivery(self.accelerator.device, bool(options.channels_last), *processes, workers=workers)
+        self.delivery = delivery = Delivery(
+            self.accelerator.device, bool(options.channels_last), *processes, workers=workers
+        )
         settings = BatchSettings(data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
         self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
@@ -111,6 +115,9 @@ class Run:
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         self._announce()
+        if self.recipe.head.computed:
+            compute_head(self.model, self.recipe.head, self._training_features)
+            self.folder.write_history([])
         try:
             for epoch in range(self.done, epochs):
                 row = yield from self._train_epoch(epoch)
@@ -135,6 +142,11 @@ class Run:
         else:
             self.step = Step(*arguments)
 
+    def _training_features(self) -> tuple[Tensor, Tensor]:
+        """Compute the features of the un-augmented training images, and their labels."""
+        images, data_set = self.prepared.images.train, self.prepared.images.benchmark.data_set
+        return features_of(self.model, self._reported(make_eval_batches(images, data_set, self.delivery)))
+
     def _resume(self) -> None:
         """Restore the last saved state, if there is one."""
         if not on_main_process(self.accelerator, self.folder.last_state.exists):
@@ -152,10 +164,9 @@ class Run:
         on_main_process(self.accelerator, lambda: check_not_missed(self.folder, saved, self.recipe, current))
 
     def _announce(self) -> None:
+        steps = f", {len(self.batches)} steps per epoch" if self.recipe.schedule.epochs else ""
         begins = f", from epoch {self.done + 1}" if self.done else ""
-        self.display.say(
-            f"{self.folder.path}: {self.prepared.record.in_words()}, {len(self.batches)} steps per epoch{begins}"
-        )
+        self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")
 

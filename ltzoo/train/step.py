@@ -14,6 +14,7 @@ from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
 from ltzoo.train.device import feature_size, make_forward
+from ltzoo.train.head import slow_parameters
 from ltzoo.train.optimizer import freeze, make_optimizer
 
 
@@ -50,7 +51,9 @@ class Step:
         self.forward = make_forward(model, accelerator, compile_backend, recipe.loss.asks)
         self.class_counts = torch.tensor(class_counts, device=self.device)
         self.modules_in_eval = self._freeze()
-        self.optimizer = make_optimizer(recipe.optimizer, model, list(self.criterion.parameters()))
+        self.optimizer = make_optimizer(
+            recipe.optimizer, model, list(self.criterion.parameters()), slow_parameters(model, recipe.head)
+        )
         self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
         self.begin(0)
 

@@ -6,6 +6,7 @@ from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
+from ltzoo.recipes.protocols.second_stage import SecondStage, two_stage_methods
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol for protocol in (RANGWANI2022_CIFAR, LYU2025_CIFAR, RANGWANI2022_LARGE, DIGITS, FINE_TUNING)
@@ -20,5 +21,7 @@ __all__ = [
     "RANGWANI2022_LARGE",
     "Ours",
     "Protocol",
+    "SecondStage",
     "data_set_and_profile",
+    "two_stage_methods",
 ]

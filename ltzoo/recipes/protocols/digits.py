@@ -1,9 +1,10 @@
 """Our own protocol on scikit-learn's digits: small enough for a laptop, no download."""
 
-from ltzoo.data import Augmentation, ClassAwareSampler
+from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
-from ltzoo.recipes.parts import CosineHead, LinearHead, Optimizer, Schedule, Trainable
-from ltzoo.recipes.protocols.protocol import Protocol, SecondStage
+from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
+from ltzoo.recipes.protocols.protocol import Protocol
+from ltzoo.recipes.protocols.second_stage import two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
 
 _LOSSES = {
@@ -24,21 +25,6 @@ _PERTURBATIONS = {
     "focalsam": FocalSAM(rho=0.05, lam=0.5, gamma=3.0),
 }
 
-_OPTIMIZER = Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=False)
-
-# Classifier re-training as in Kang 2020's code: the learning rate of the first stage with a cosine over 10 epochs, and
-# BatchNorm under the frozen weights in train mode.
-_CRT = SecondStage(
-    first=("ce", "none"),
-    start_head="fresh",
-    trainable=Trainable("head", "clean"),
-    head=LinearHead(),
-    sampler=ClassAwareSampler(per_class=4, epoch="whole_batches"),
-    loss=CE(),
-    optimizer=_OPTIMIZER,
-    schedule=Schedule(epochs=10, warmup_epochs=0, milestones=(), factors=(), decay="cosine"),
-)
-
 DIGITS = Protocol(
     name="digits",
     paper="ltzoo",
@@ -46,7 +32,7 @@ DIGITS = Protocol(
     subset="cao",
     groups={"exponential": "mislas"},
     paper_rule=None,
-    optimizer=_OPTIMIZER,
+    optimizer=Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=False),
     schedule=Schedule(epochs=40, warmup_epochs=2, milestones=(32, 36), factors=(0.1, 0.01)),
     batch_size=32,
     augmentation=Augmentation(crop_padding=2, horizontal_flip=False),
@@ -56,5 +42,5 @@ DIGITS = Protocol(
     heads={"ldam": CosineHead()},
     perturbations={"digitslt": dict.fromkeys((*_LOSSES, "ce_drw"), _PERTURBATIONS)},
     ours=(),
-    second_stages={"crt": _CRT},
+    second_stages=two_stage_methods(),
 )
