@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed, writable
-from ltzoo.cli.train import add_field_options, add_precision_options, requested_recipe
+from ltzoo.cli.train import add_field_options, add_precision_options, features_folder, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import override, parse_setting
@@ -104,6 +104,7 @@ def command(arguments: argparse.Namespace) -> None:
         arguments.data_dir,
         arguments.output,
         first_stages=arguments.first_stages,
+        cache_features=features_folder(arguments),
         hold_out=arguments.hold_out,
         download=arguments.download,
         resume=True,

@@ -19,7 +19,7 @@ _LYU_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
 _TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
-_FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("ldam", "drw"), ("vs", "none"))
+_FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
 
 
 def shipped_recipes() -> Iterator[Recipe]:

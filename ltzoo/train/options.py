@@ -38,6 +38,8 @@ class TrainOptions:
         skip_unreadable: the largest number of unreadable images to leave out; all images are checked before training.
             None: images are not checked, and training stops at the first unreadable one.
         image_cache: a folder that stores images resized to `input.shorter_side`.
+        cache_features: the folder that keeps the features of un-augmented images; the head is then trained on them.
+            None: each epoch computes the features of augmented images.
         trackers: names of Accelerate's trackers that log each epoch's row.
     """
 
@@ -63,6 +65,7 @@ class TrainOptions:
     image_cache: Path | None = None
     trackers: tuple[str, ...] = ()
     first_stages: Path | None = None
+    cache_features: Path | None = None
 
     @property
     def place(self) -> Place:

@@ -10,6 +10,7 @@ from torch import nn
 
 from ltzoo.data import IMPORTED, read_subset
 from ltzoo.data.batches import batch_sizes, decodes
+from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import build_model
 from ltzoo.train.checks import check_parts, settings_warnings
@@ -23,6 +24,7 @@ from ltzoo.train.device import (
     make_accelerator,
     synchronize_batchnorm,
 )
+from ltzoo.train.feature_cache import check_cacheable
 from ltzoo.train.head import put_head
 from ltzoo.train.images import RunImages, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
@@ -67,6 +69,8 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     Raises:
         InputError: data, folder, model or device cannot be used.
     """
+    if options.cache_features is not None:
+        check_cacheable(recipe)
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
     on_main_process(accelerator, lambda: folder.check_free(options.resume))
     start = on_every_process(accelerator, lambda: find_start(recipe, options))
@@ -87,8 +91,11 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         if options.capture
         else "capture is switched off"
     )
+    if options.cache_features is not None:
+        not_captured = "only the head is computed"
     how = _how(options, images, accelerator, not_captured is None)
     how |= {"start_sha256": start_sha256} if start_sha256 else {}
+    how |= {} if options.cache_features is None else {"features_of": weights_key(model)}
     if start.first_stage is not None and start.first_stage["seed"] != options.seed:
         how |= {"start_seed": start.first_stage["seed"]}
     overrides = {**images.overrides, **start.overrides}

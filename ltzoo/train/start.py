@@ -1,14 +1,11 @@
 """Loads the weights that training starts from: timm's, a checkpoint's, a file's, or those of another recipe's run."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from huggingface_hub.errors import HTTPError
 from timm.models import load_state_dict
 from torch import Tensor, nn
@@ -18,6 +15,7 @@ from ltzoo.checkpoints.config import read_view
 from ltzoo.checkpoints.find import search_path
 from ltzoo.data import HOLD_OUT, DataSet, Subset
 from ltzoo.errors import InputError, first_few, first_line
+from ltzoo.evaluate import hash_tensors
 from ltzoo.models.heads import classifier_names, classifier_of
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
 from ltzoo.recipes.model import model_arguments
@@ -238,7 +236,7 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
     if wrong:
         raise InputError(f"the weights of {start.origin} do not fit {recipe.architecture}: {wrong[0]} differs")
     model.load_state_dict(own | kept)
-    return _sha256(kept)
+    return hash_tensors(kept)
 
 
 def _keeps_head(start: StartWeights, data_set: DataSet) -> bool:
@@ -293,13 +291,3 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} has no weights that can be read ({first_line(error)[:120]}); give a file of weights"
         ) from error
-
-
-def _sha256(weights: Mapping[str, Tensor]) -> str:
-    """Hash tensors by name and value."""
-    digest = hashlib.sha256()
-    for key in sorted(weights):
-        value = weights[key].detach().cpu().contiguous()
-        digest.update(json.dumps([key, str(value.dtype), list(value.shape)]).encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

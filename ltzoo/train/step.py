@@ -28,6 +28,7 @@ class Step:
         accelerator: provides precision, loss scaler and processes.
         seed: seed of the noise.
         compile_backend: backend of `torch.compile`, None for eager.
+        on_features: whether its batches are of features, for which the head alone is computed.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Step:
         accelerator: Accelerator,
         seed: int,
         compile_backend: str | None,
+        on_features: bool = False,
     ) -> None:
         self.recipe, self.model, self.seed = recipe, model, seed
         self.device, self.scaler = accelerator.device, accelerator.scaler
@@ -48,7 +50,7 @@ class Step:
         if self.group is not None:
             for value in (*model.state_dict().values(), *self.criterion.state_dict().values()):
                 dist.broadcast(value, 0)
-        self.forward = make_forward(model, accelerator, compile_backend, recipe.loss.asks)
+        self.forward = make_forward(model, accelerator, compile_backend, recipe.loss.asks, on_features)
         self.class_counts = torch.tensor(class_counts, device=self.device)
         self.modules_in_eval = self._freeze()
         self.optimizer = make_optimizer(

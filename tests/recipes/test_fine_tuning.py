@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ltzoo.data import Augmentation, get_benchmark
-from ltzoo.losses import CE, DRW, LA, VS, LogitLDAM, NoReweighting
+from ltzoo.losses import CE, DRW, LA, VS, BalancedSoftmax, LogitLDAM, NoReweighting
 from ltzoo.recipes import Input, Optimizer, Pretrained, shipped_recipes
 from ltzoo.recipes.protocols import FINE_TUNING
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Quantile, tail_partition
@@ -19,6 +19,7 @@ LA_SAM = RECIPES["resnet50_imagefolder_la_sam"]
 LOSSES = {
     "ce": CE(),
     "la": LA(tau=0.75),
+    "bs": BalancedSoftmax(),
     "ldam": LogitLDAM(max_margin=0.5, scale=30.0),
     "vs": VS(gamma=0.05, tau=0.75),
 }

@@ -46,12 +46,12 @@ def test_names_are_the_product_of_their_parts():
     large = ("ce_sgd", "ce_drw_sgd", "ce_drw_sam", "ldam_drw_sgd", "ldam_drw_sam")
     expected |= {f"resnet50_{benchmark}_{words}" for benchmark in ("imagenetlt", "inat18") for words in large}
     expected |= {f"resnet50_imagenetlt_ce_{method}" for method in ("sam", "imbsam", "ssesam")}
-    tuned = ("ce", "la", "ldam_drw", "vs")
+    tuned = ("ce", "la", "bs", "ldam_drw", "vs")
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 554
+    assert len(RECIPES) == len(list(shipped_recipes())) == 558
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
-        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 57, "rangwani2022_large": 13, "fine_tuning": 16,
+        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 57, "rangwani2022_large": 13, "fine_tuning": 20,
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ in advance by common practice and not tuned on any images; choose better values 
 """
 
 from ltzoo.data import WHOLE, Augmentation
-from ltzoo.losses import CE, DRW, LA, VS, LogitLDAM
+from ltzoo.losses import CE, DRW, LA, VS, BalancedSoftmax, LogitLDAM
 from ltzoo.recipes.parts import Input, Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Protocol
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Quantile
@@ -22,6 +22,7 @@ from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Quantile
 _LOSSES = {
     "ce": CE(),
     "la": LA(tau=0.75),
+    "bs": BalancedSoftmax(),
     "ldam": LogitLDAM(max_margin=0.5, scale=30.0),
     "vs": VS(gamma=0.05, tau=0.75),
 }
@@ -50,7 +51,7 @@ FINE_TUNING = Protocol(
     rules={"drw": DRW(start=24, beta=0.9999)},
     losses={"imagefolder": _LOSSES},
     heads={},
-    perturbations={"imagefolder": dict.fromkeys(("ce", "la", "ldam_drw", "vs"), _PERTURBATIONS)},
+    perturbations={"imagefolder": dict.fromkeys(("ce", "la", "bs", "ldam_drw", "vs"), _PERTURBATIONS)},
     ours=(),
     # Margins on plain logits, tau, gamma, and the share of the classes that is tail.
     borrowed=dict.fromkeys(("la", "ldam", "vs", "imbsam"), "lyu2025"),
