@@ -11,6 +11,7 @@ from ltzoo.losses.cross_entropy import (
     FocalCrossEntropy,
     LogitLDAM,
 )
+from ltzoo.losses.label_smoothing import LabelAwareSmoothing, SmoothedCrossEntropy
 from ltzoo.losses.loss import Loss, LossModule
 from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.registry import LOSSES, create_loss, register_loss
@@ -30,12 +31,14 @@ __all__ = [
     "Focal",
     "FocalCrossEntropy",
     "InversePower",
+    "LabelAwareSmoothing",
     "LogitLDAM",
     "Loss",
     "LossModule",
     "NoReweighting",
     "Outputs",
     "Reweighting",
+    "SmoothedCrossEntropy",
     "create_loss",
     "register_loss",
 ]

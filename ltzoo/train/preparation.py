@@ -13,7 +13,7 @@ from ltzoo.data.batches import batch_sizes, decodes
 from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import build_model
-from ltzoo.train.checks import check_parts, settings_warnings
+from ltzoo.train.checks import check_classes_drawn, check_parts, settings_warnings
 from ltzoo.train.cuda_graph import why_not_captured
 from ltzoo.train.device import (
     choose_channels_last,
@@ -80,6 +80,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     on_every_process(accelerator, lambda: start.check_images(images.subset, class_names))
     if start.folder is not None:
         say(f"{recipe.name} {start.in_words(options.seed)}")
+    check_classes_drawn(recipe, images.train.labels, class_names)
     for warning in settings_warnings(recipe, images.benchmark.class_counts):
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):

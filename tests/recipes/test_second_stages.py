@@ -6,13 +6,14 @@ import pytest
 
 from ltzoo.data import ClassAwareSampler, InstanceSampler
 from ltzoo.errors import InputError
-from ltzoo.losses import CE, BalancedSoftmax, InversePower, NoReweighting
+from ltzoo.losses import CE, BalancedSoftmax, InversePower, LabelAwareSmoothing, NoReweighting
 from ltzoo.recipes import (
     PROTOCOLS,
     DisAlignHead,
     FirstStage,
     LinearHead,
     NearestMeanHead,
+    Optimizer,
     ScaledHead,
     Schedule,
     TauNormHead,
@@ -71,6 +72,75 @@ def test_second_stages_are_what_their_authors_code_does(network, method):
         # No paper has them on CIFAR with this first stage.
         assert recipe.source.ours == (() if network == "resnet20_digitslt" else FIELDS)
         assert not recipe.published
+        assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
+
+
+MISLAS = {
+    # What the code of Zhong 2021 has: smoothing of the largest and smallest class, factor, shifted BatchNorm, mixup.
+    "resnet32_cifar10lt": (0.3, 0.0, 0.5, False, 1.0),
+    "resnet32_cifar100lt": (0.4, 0.1, 0.2, True, 1.0),
+    "resnet50_imagenetlt": (0.3, 0.0, 0.05, True, 0.2),
+    "resnet50_inat18": (0.3, 0.0, 0.05, True, 0.2),
+    "resnet50_imagefolder": (0.3, 0.0, 0.05, True, 0.2),
+    "resnet20_digitslt": (0.1, 0.0, 0.2, False, 1.0),
+}
+
+
+@pytest.mark.parametrize("network", MISLAS)
+def test_both_stages_of_mislas(network):
+    most, least, factor, shifted, mixup = MISLAS[network]
+    for perturbation in ("sgd",) if network == "resnet50_inat18" else ("sgd", "sam", "ssesam"):
+        recipe, first = (get_recipe(f"{network}_{word}_{perturbation}") for word in ("mislas", "ce_mixup"))
+        assert recipe.start == FirstStage(first.name, "kept")
+        assert recipe.trainable == Trainable("head", "clean" if shifted else "frozen")
+        assert recipe.head == ScaledHead(factor)
+        assert recipe.loss == LabelAwareSmoothing(most, least)
+        assert recipe.sampler == ClassAwareSampler(per_class=4, epoch="one_more_batch")
+        assert recipe.schedule == Schedule(10, 0, (), (), "cosine")
+        assert (recipe.optimizer, recipe.batch_size) == (first.optimizer, first.batch_size)
+        assert recipe.views == (replace(first.augmentation, mixup=0.0),)
+        assert (first.loss, first.augmentation.mixup, recipe.perturbation) == (CE(), mixup, NoPerturbation())
+        assert first.perturbation.name == perturbation
+        for each in (recipe, first):
+            assert PROTOCOLS[each.protocol].contradictions(each) == []
+    assert not get_recipe(f"{network}_mislas_sgd").source.ours
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "epochs", "batch"),
+    [
+        ("resnet32_cifar10lt", (0.1, 2e-4), 200, 128),
+        ("resnet32_cifar100lt", (0.1, 2e-4), 200, 128),
+        ("resnet50_imagenetlt", (0.1, 5e-4), 180, 256),
+        ("resnet50_inat18", (0.1, 1e-4), 200, 256),
+    ],
+)
+def test_the_first_stage_of_mislas(name, optimizer, epochs, batch):
+    recipe = get_recipe(f"{name}_ce_mixup_sgd")
+    lr, decay = optimizer
+    assert recipe.optimizer == Optimizer(lr, 0.9, decay, nesterov=False)
+    assert (recipe.schedule.epochs, recipe.batch_size) == (epochs, batch)
+    rates = [recipe.schedule.factor(epoch) for epoch in (0, 4, 5, 159, 160, 179, 180, epochs - 1)]
+    if batch == 128:
+        assert rates == [0.2, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    else:
+        assert recipe.schedule.decay == "cosine" and rates[0] == 1
+    assert recipe.groups == "mislas"
+
+
+@pytest.mark.parametrize("method", STAGES)
+@pytest.mark.parametrize("network", ["resnet50_imagenetlt", "resnet50_inat18", "resnet50_imagefolder"])
+def test_second_stages_of_large_networks(network, method):
+    kept, batchnorm, head, sampler, loss, reweighting, epochs = STAGES[method]
+    for perturbation in ("sgd",) if network == "resnet50_inat18" else ("sgd", "sam", "imbsam", "ssesam"):
+        recipe = get_recipe(f"{network}_{method}_{perturbation}")
+        assert recipe.start == FirstStage(f"{network}_ce_{perturbation}", kept)
+        assert recipe.trainable == Trainable("head", batchnorm)
+        assert (recipe.head, recipe.sampler, recipe.loss, recipe.reweighting) == (head, sampler, loss, reweighting)
+        # Kang 2020 trains cRT three times as long on iNaturalist 2018.
+        assert recipe.schedule.epochs == (30 if (network, method) == ("resnet50_inat18", "crt") else epochs)
+        # Stock timm loads what folds into a linear classifier.
+        assert recipe.architecture == ("resnet50" if head.module == "linear" else f"resnet50_{head.module}")
         assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
 
 

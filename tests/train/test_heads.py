@@ -193,3 +193,15 @@ def test_a_cosine_classifier_has_no_linear_one_to_scale():
         put_head(model, ScaledHead(lr_factor=0))
     put_head(model, LinearHead())
     assert not isinstance(model.fc, ScaledLinear)
+
+
+def test_mislas_from_its_mixup_first_stage(tmp_path):
+    first, second = (get_recipe(f"resnet20_digitslt_{word}_sgd").with_epochs(1) for word in ("ce_mixup", "mislas"))
+    begun = train(first, TrainOptions(Path("data"), tmp_path))
+    before = load_file(begun.checkpoint / "model.safetensors")
+    after = load_file(train(second, TrainOptions(Path("data"), tmp_path)).last_state)
+    # BatchNorm is not shifted here, as on CIFAR-10.
+    trained = {key: after[f"model.{key}"] for key in before}
+    moved = {key for key, value in before.items() if not torch.equal(value.to(trained[key].dtype), trained[key])}
+    assert moved == {"fc.weight", "fc.bias"}
+    assert (after["model.fc.scale"] != 1).any()

@@ -4,11 +4,12 @@ from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Protocol
-from ltzoo.recipes.protocols.second_stage import two_stage_methods
+from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
 
 _LOSSES = {
     "ce": CE(),
+    "ce_mixup": CE(),
     "ldam": LDAM(max_margin=0.5, scale=30.0),
     "la": LA(tau=1.0),
     "vs": VS(gamma=0.15, tau=1.0),
@@ -42,5 +43,7 @@ DIGITS = Protocol(
     heads={"ldam": CosineHead()},
     perturbations={"digitslt": dict.fromkeys((*_LOSSES, "ce_drw"), _PERTURBATIONS)},
     ours=(),
-    second_stages=two_stage_methods(),
+    augmentations={"ce_mixup": Augmentation(crop_padding=2, horizontal_flip=False, mixup=1.0)},
+    # MiSLAS as on CIFAR-10 with IF 10, which is the nearest.
+    second_stages=two_stage_methods() | {"mislas": mislas(0.1, 0.0, lr_factor=0.2, shifted_batchnorm=False)},
 )

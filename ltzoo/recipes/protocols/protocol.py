@@ -146,4 +146,5 @@ class Protocol:
     def _loss_word(self, data_set: str, method: str, loss: Loss) -> str:
         """Return the word of a loss: of those with its kind the one that the method begins with; empty for none."""
         words = [word for word, own in self.losses.get(data_set, {}).items() if own.name == loss.name]
-        return max(words, key=lambda word: (f"{method}_".startswith(f"{word}_"), len(word)), default="")
+        fitting = [word for word in words if f"{method}_".startswith(f"{word}_")]
+        return max(fitting, key=len) if fitting else next(iter(words), "")

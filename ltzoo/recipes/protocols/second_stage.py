@@ -1,12 +1,11 @@
 """Second stages of two-stage methods, as their authors' code has them; any protocol can take them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from ltzoo.data import ClassAwareSampler, Sampler
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
-from ltzoo.losses import CE, BalancedSoftmax, InversePower, Loss, NoReweighting, Reweighting
+from ltzoo.losses import CE, BalancedSoftmax, InversePower, LabelAwareSmoothing, Loss, NoReweighting, Reweighting
 from ltzoo.recipes.parts import (
     DisAlignHead,
     Head,
@@ -68,7 +67,7 @@ def cosine(epochs: int) -> Schedule:
     return Schedule(epochs, warmup_epochs=0, milestones=(), factors=(), decay="cosine")
 
 
-def two_stage_methods(rho: float = 1.2, tau: float = 1.0) -> Mapping[str, SecondStage]:
+def two_stage_methods(rho: float = 1.2, tau: float = 1.0) -> dict[str, SecondStage]:
     """Return the second stages of a CE first stage, by method.
 
     BatchNorm under the frozen weights is as in each method's code. Kang's and DisAlign's leave the backbone in train
@@ -97,3 +96,24 @@ def two_stage_methods(rho: float = 1.2, tau: float = 1.0) -> Mapping[str, Second
         ),
         "bsrt": SecondStage(first, "fresh", head_only, LinearHead(), EACH_IMAGE_ONCE, BalancedSoftmax(), cosine(10)),
     }
+
+
+def mislas(most: float, least: float, lr_factor: float, shifted_batchnorm: bool) -> SecondStage:
+    """Return MiSLAS's second stage (Zhong 2021), which starts from CE with mixup: 10 epochs, no mixup.
+
+    Args:
+        most: label-aware smoothing of the largest class.
+        least: that of the smallest class.
+        lr_factor: the learning rate of classifier weights and biases, as a factor of that of the scale.
+        shifted_batchnorm: whether BatchNorm's statistics under the frozen weights follow the balanced batches; if not,
+            the layers below the head are in evaluation mode.
+    """
+    return SecondStage(
+        first=("ce_mixup", "none"),
+        start_head="kept",
+        trainable=Trainable("head", "clean" if shifted_batchnorm else "frozen"),
+        head=ScaledHead(lr_factor),
+        sampler=ClassAwareSampler(per_class=4, epoch="one_more_batch"),
+        loss=LabelAwareSmoothing(most, least),
+        schedule=cosine(10),
+    )
