@@ -176,7 +176,7 @@ class _Build:
     def __init__(self, arguments: argparse.Namespace, jobs: list[Job], collected: Set[tuple[str, int | None]]) -> None:
         cuda = torch.cuda.is_available()
         at_once = arguments.jobs or (4 if cuda else cores())
-        self.arguments, self.waiting, self.collected = arguments, list(jobs), collected
+        self.arguments, self.waiting, self.collected, self.wanted = arguments, list(jobs), collected, tuple(jobs)
         # In one process, kernels of several runs overlap; separate processes would take turns on the device.
         self.workers: int = 1 if cuda else at_once
         self.runs_each: int = at_once if cuda else 1
@@ -237,7 +237,7 @@ class _Build:
 
     def ready(self) -> list[Job]:
         """List the waiting jobs that can begin: second stages wait for their first."""
-        return [job for job in self.waiting if first_stage_to_train(job, self.arguments.output) is None]
+        return [job for job in self.waiting if first_stage_to_train(job, self.arguments.output, self.wanted) is None]
 
     def fail_waiting(self) -> None:
         """Fail the second stages whose first stage was not trained."""

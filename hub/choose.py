@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed, writable
-from ltzoo.cli.train import add_field_options, add_precision_options, requested_recipe
+from ltzoo.cli.train import add_field_options, add_precision_options, features_folder, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import override, parse_setting
@@ -64,6 +64,13 @@ def build_parser() -> Parser:
         metavar="DIR",
         help="holds one folder of runs per combination (%(default)s)",
     )
+    parser.add_argument(
+        "--first-stages",
+        type=Path,
+        default=Path("output"),
+        metavar="DIR",
+        help="folder of the runs that a second stage starts from; they must hold out the same images (%(default)s)",
+    )
     parser.add_argument("--json", type=writable, metavar="FILE", help="write the accuracies")
     add_precision_options(add_field_options(parser))
     return parser
@@ -94,7 +101,13 @@ def command(arguments: argparse.Namespace) -> None:
         for values in itertools.product(*(each.values for each in varied))
     ]
     options = TrainOptions(
-        arguments.data_dir, arguments.output, hold_out=arguments.hold_out, download=arguments.download, resume=True
+        arguments.data_dir,
+        arguments.output,
+        first_stages=arguments.first_stages,
+        cache_features=features_folder(arguments),
+        hold_out=arguments.hold_out,
+        download=arguments.download,
+        resume=True,
     )
     jobs = [
         (override(recipe, settings), replace(options, output=arguments.output / folder_name(settings), seed=number))

@@ -1,6 +1,6 @@
 """The order in which the zoo is trained: the papers' main tables first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ltzoo.recipes import FirstStage, Recipe
@@ -30,17 +30,22 @@ def in_order(recipes: Iterable[Recipe], seeds: Sequence[int]) -> list[Job]:
     return [(recipe, seed) for seed in seeds for recipe in ranked]
 
 
-def first_stage_to_train(job: Job, output: Path) -> Job | None:
+def first_stage_to_train(job: Job, output: Path, wanted: Collection[Job]) -> Job | None:
     """Return the first stage that must be trained before a job; None where there is none, or its weights exist.
+
+    A published first stage of another seed will do, unless that of the job's own seed is to be trained anyway.
 
     Args:
         job: a recipe and a seed.
         output: holds run folders.
+        wanted: all runs that are to be trained.
     """
     recipe, seed = job
-    if not isinstance(recipe.start, FirstStage) or find_first_stage(recipe.start.recipe, output, seed):
+    if not isinstance(recipe.start, FirstStage):
         return None
-    return get_recipe(recipe.start.recipe), seed
+    first = get_recipe(recipe.start.recipe), seed
+    exists = find_first_stage(recipe.start.recipe, output, seed, any_seed=first not in wanted)
+    return None if exists else first
 
 
 def with_first_stages(jobs: list[Job], output: Path) -> list[Job]:
@@ -52,7 +57,7 @@ def with_first_stages(jobs: list[Job], output: Path) -> list[Job]:
     """
     ordered: list[Job] = []
     for job in jobs:
-        first = first_stage_to_train(job, output)
+        first = first_stage_to_train(job, output, jobs)
         # A first stage can be the second stage of another recipe.
         chain = [*(with_first_stages([first], output) if first else []), job]
         ordered += [one for one in chain if one not in ordered]

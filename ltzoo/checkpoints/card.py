@@ -105,18 +105,22 @@ def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address:
 def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     """Describe how the weights were trained."""
     counts, changed = config["class_counts"], config.get("overrides") or {}
-    epoch = f"Epoch {config[EPOCH]}" if EPOCH in config else "Last epoch"
+    epochs = recipe["schedule"]["epochs"]
+    reached = f"Epoch {config[EPOCH]}" if EPOCH in config else "Last epoch"
+    trained = f"{reached} of {epochs}" if epochs else "The head is computed, not trained"
     versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
     lines = [
         f"`{config['architecture']}`, trained on `{recipe['benchmark']}` ({sum(counts)} images of {len(counts)} "
         f"classes, {max(counts)} to {min(counts)} per class) by the recipe `{recipe['name']}` of "
         "[ltzoo](https://huggingface.co/ltzoo), a model zoo for long-tailed image classification.",
-        f"{epoch} of {recipe['schedule']['epochs']}, seed {config['seed']}; training images: SHA-256 of the indices "
+        f"{trained}, seed {config['seed']}; training images: SHA-256 of the indices "
         f"`{config['subset_sha256']}` ({config['subset_layout']}); {versions}.",
     ]
     first = recipe["start"].get("recipe")
     if first:
-        lines.append(f"A second stage: training began with the run of `{first}` of the same seed.")
+        other = config["run"].get("start_seed")
+        which = "the same seed" if other is None else f"seed {other}: the seed of this run is that of its head alone"
+        lines.append(f"A second stage: training began with the weights of `{first}` of {which}.")
     if changed:
         fields = ", ".join(f"`{key}` {used} for {registered}" for key, (registered, used) in changed.items())
         lines.append(f"**Not the registered recipe**: {fields}.")
@@ -153,7 +157,7 @@ def _figures(images: str, recipe: Mapping[str, Any], metrics: Mapping[str, Any])
         figures_table(recipe, metrics),
         "",
         f"![accuracy of each class over its training images]({CLASSES_PICTURE})",
-        f"![training curves]({CURVES_PICTURE})",
+        *([f"![training curves]({CURVES_PICTURE})"] if recipe["schedule"]["epochs"] else []),
     ]
 
 

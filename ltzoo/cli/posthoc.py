@@ -6,17 +6,26 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from ltzoo import checkpoints
 from ltzoo.cli.parser import Parser, run, writable
+from ltzoo.data import all_groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     Predictions,
     StoredLogits,
     accuracy_table,
     adjust_logits,
+    linear_classifier,
     measure,
+    read_features,
     read_logits,
     tau_normalize,
+    weights_key,
 )
+from ltzoo.models.heads import classifier_of
+from ltzoo.registry import create_model, find_checkpoint
 
 
 def build_parser(prog: str) -> Parser:
@@ -27,9 +36,20 @@ def build_parser(prog: str) -> Parser:
         epilog="TAU is to be chosen on held-out images, never on the test set, which is why every value that is asked "
         "for is shown. Without --la and --tau-norm, tau is 1 for both; a classifier that is not linear then gets "
         "logit adjustment only.",
-        examples=["ltzoo posthoc logits.safetensors --la 0.5 1 --tau-norm 0.5 1"],
+        examples=[
+            "ltzoo posthoc logits.safetensors --la 0.5 1 --tau-norm 0.5 1",
+            "ltzoo posthoc output/features/measured-KEY.safetensors --model resnet32_cifar100lt_ce_sgd",
+        ],
     )
-    parser.add_argument("logits", type=Path, metavar="LOGITS", help="a file written by validate --logits")
+    parser.add_argument(
+        "logits",
+        type=Path,
+        metavar="LOGITS",
+        help="a file written by validate --logits; with --model, features kept by train --cache-features",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="the checkpoint whose head is put on the features, as for validate --model"
+    )
     parser.add_argument(
         "--la",
         nargs="+",
@@ -64,7 +84,8 @@ def strength(text: str) -> float:
 
 def command(arguments: argparse.Namespace) -> None:
     """Read, re-balance, measure and print; write the file asked for."""
-    stored = _regrouped(read_logits(arguments.logits), arguments.groups, arguments.logits)
+    read = read_logits(arguments.logits) if arguments.model is None else _from_features(arguments)
+    stored = _regrouped(read, arguments.groups, arguments.logits)
     linear, logits = stored.classifier, stored.predictions.logits
     la, tau_norm = dict.fromkeys(arguments.la or ()), dict.fromkeys(arguments.tau_norm or ())
     by_default = not la and not tau_norm
@@ -95,6 +116,37 @@ def command(arguments: argparse.Namespace) -> None:
         records = [{"method": method, "tau": tau, **figures.to_dict()} for _, method, tau, figures in rows]
         source = {key: getattr(stored, key) for key in ("model", "benchmark", "recipe")}
         arguments.json.write_text(json.dumps(source | {"rows": records}, indent=1) + "\n", encoding="utf-8")
+
+
+def _from_features(arguments: argparse.Namespace) -> StoredLogits:
+    """Compute the logits of a checkpoint from stored features of test or held-out images."""
+    features, folder = read_features(arguments.logits), find_checkpoint(arguments.model)
+    if features.split != "measured":
+        raise InputError(
+            f"{arguments.logits} holds features of training images; give those of the images that are measured "
+            "(measured-*.safetensors)"
+        )
+    config, recipe = checkpoints.read_config(folder), checkpoints.read_recipe(folder)
+    model = create_model(f"local-dir:{folder}", pretrained=True).eval()
+    # The weights below a head that was trained on cached features were rounded when they were stored.
+    if features.key.weights not in ((config.get("run") or {}).get("features_of"), weights_key(model)):
+        raise InputError(
+            f"the features in {arguments.logits} are not of the weights of {arguments.model}; give those that its head "
+            "was trained on, or train it with --cache-features again"
+        )
+    benchmark = checkpoints.benchmark_of(config, recipe)
+    with torch.no_grad():
+        logits = classifier_of(model)(features.features) * recipe.loss.logit_scale
+    return StoredLogits(
+        Predictions(logits.float(), features.labels),
+        class_counts=benchmark.class_counts,
+        classifier=linear_classifier(model),
+        groupings=tuple(all_groups(benchmark, first=recipe.groups)),
+        model=arguments.model,
+        benchmark=benchmark.name,
+        recipe=recipe.name,
+        rule="last epoch, from cached features",
+    )
 
 
 def _regrouped(stored: StoredLogits, rule: str | None, path: Path) -> StoredLogits:

@@ -5,7 +5,7 @@ The trainer is imported once the recipes are known, so that help and a wrong nam
 
 import argparse
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from ltzoo.cli.parser import (
     run,
     seed,
 )
+from ltzoo.data import Augmentation
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, get_recipe, override, parse_setting, read_recipe
 
@@ -42,6 +43,9 @@ _FIELDS = {
     "cutmix": "views.0.cutmix",
 }
 """Options, and the field of the recipe that each sets."""
+
+_AUGMENTATION = ("aa", "color_jitter", "mixup", "cutmix")
+"""Options that augment images."""
 
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -71,6 +75,12 @@ def build_parser(prog: str) -> Parser:
     )
     parser.add_argument(
         "--output", type=Path, default=Path("output"), metavar="DIR", help="folder of the run folders (%(default)s)"
+    )
+    parser.add_argument(
+        "--first-stages",
+        type=Path,
+        metavar="DIR",
+        help="folder of the runs that second stages start from (that of --output)",
     )
     parser.add_argument(
         "--seed",
@@ -142,6 +152,15 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
         help="learning rate factor per layer group",
     )
     fields.add_argument("--head-only", action="store_true", help="train the classifier only")
+    fields.add_argument(
+        "--cache-features",
+        nargs="?",
+        const=True,
+        type=Path,
+        metavar="DIR",
+        help="with --head-only: compute the features of un-augmented images once, keep them in DIR (OUTPUT/features), "
+        "and train the head in seconds",
+    )
     fields.add_argument("--arch", metavar="NAME[.TAG]", help="another architecture, any of timm's")
     fields.add_argument("--pretrained", action="store_true", help="start from timm's weights, downloaded")
     fields.add_argument(
@@ -190,6 +209,10 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
         raise InputError(f"--img-size is for images in files; those of {recipe.benchmark} have a fixed size")
     if arguments.head_only:
         settings |= {"trainable.weights": "head", "trainable.batchnorm": "frozen"}
+    asked = any(getattr(arguments, flag) is not None for flag in _AUGMENTATION)
+    asked = asked or any(text.startswith("views") for text in arguments.set)
+    if arguments.cache_features is not None and not recipe.head.computed and not asked:
+        settings["views"] = [asdict(Augmentation(crop_padding=0, horizontal_flip=False))]
     if arguments.pretrained and arguments.initial_checkpoint:
         raise InputError("--pretrained and --initial-checkpoint name two places to start from; choose one")
     if arguments.pretrained:
@@ -212,6 +235,11 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
     return override(recipe, settings | dict(parse_setting(text) for text in arguments.set))
 
 
+def features_folder(arguments: argparse.Namespace) -> Path | None:
+    """Return the folder of `--cache-features`; None without that option."""
+    return arguments.output / "features" if arguments.cache_features is True else arguments.cache_features
+
+
 def command(arguments: argparse.Namespace) -> None:
     """Train, then print each run's figures and where its files are."""
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
@@ -222,6 +250,7 @@ def command(arguments: argparse.Namespace) -> None:
     options = TrainOptions(
         data_dir=arguments.data_dir,
         output=arguments.output,
+        first_stages=arguments.first_stages,
         subset=arguments.subset,
         hold_out=arguments.hold_out,
         download=arguments.download,
@@ -240,6 +269,7 @@ def command(arguments: argparse.Namespace) -> None:
         label_column=arguments.label_column,
         skip_unreadable=arguments.skip_unreadable,
         image_cache=arguments.image_cache,
+        cache_features=features_folder(arguments),
         trackers=tuple(dict.fromkeys(arguments.log_with or ())),
     )
     jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]

@@ -20,8 +20,9 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     """
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     selected_on = "held-out images" if HOLD_OUT in metrics["overrides"] else "the test set"
-    best = f"best epoch on {selected_on} ({metrics['best']['epoch'] + 1})"
-    figures = {metrics["last"]["rule"]: metrics["last"], best: metrics["best"]}
+    figures = {metrics["last"]["rule"]: metrics["last"]}
+    if metrics["best"]:
+        figures[f"best epoch on {selected_on} ({metrics['best']['epoch'] + 1})"] = metrics["best"]
     if metrics["paper"]:
         figures[f"the paper's rule (epoch {metrics['paper']['epoch'] + 1})"] = metrics["paper"]
     rows: dict[str, Mapping[str, float | None]]
@@ -29,12 +30,13 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     for figure in () if metrics["overrides"] else recipe.published:
         rows[f"published: {figure.paper}, {figure.table}, {figure.row}"] = asdict(figure.mean)
     changed = f"\noverridden: {', '.join(metrics['overrides'])}" if metrics["overrides"] else ""
+    pictures = [folder.checkpoint / name for name in (checkpoints.CLASSES_PICTURE, checkpoints.CURVES_PICTURE)]
+    pictures = [path for path in pictures if path.exists()]
     return (
         f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
         f"{accuracy_table(rows)}\n"
         "head: many-shot classes, mid: medium-shot, tail: few-shot\n"
-        f"pictures:   {folder.checkpoint / checkpoints.CLASSES_PICTURE}  "
-        f"{folder.checkpoint / checkpoints.CURVES_PICTURE}\n"
+        f"pictures:   {'  '.join(map(str, pictures))}\n"
         f"checkpoint: {folder.checkpoint}\n"
         f"load it:    ltzoo.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
     )

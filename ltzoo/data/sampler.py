@@ -67,11 +67,12 @@ class ClassAwareSampler(Sampler):
     Attributes:
         per_class: k, images in a row from a drawn class; the code of Kang and of MiSLAS has 4.
         epoch: the length of an epoch: `images` for as many draws as training images; `whole_batches` for as many whole
-            batches as these fill, without a smaller last one, as in Kang's code.
+            batches as these fill, without a smaller last one, as in Kang's code; `one_more_batch` for whole batches
+            that hold all of these and one more, as in MiSLAS's code.
     """
 
     per_class: int = 4
-    epoch: Literal["images", "whole_batches"] = "images"
+    epoch: Literal["images", "whole_batches", "one_more_batch"] = "images"
     name: ClassVar[str] = "class_aware"
 
     def __post_init__(self) -> None:
@@ -80,7 +81,10 @@ class ClassAwareSampler(Sampler):
 
     def length(self, images: int, batch_size: int) -> int:
         """See `Sampler.length`; an epoch has one batch at least."""
-        return max(images // batch_size, 1) * batch_size if self.epoch == "whole_batches" else images
+        if self.epoch == "images":
+            return images
+        batches = max(images // batch_size, 1) if self.epoch == "whole_batches" else -(-images // batch_size) + 1
+        return batches * batch_size
 
     def order(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
         """See `Sampler.order`."""

@@ -8,6 +8,15 @@ from ltzoo.evaluate.accuracy import (
     write_confusion,
 )
 from ltzoo.evaluate.calibration import BINS, Calibration, measure_calibration
+from ltzoo.evaluate.features import (
+    FeatureKey,
+    StoredFeatures,
+    features_of,
+    hash_tensors,
+    read_features,
+    weights_key,
+    write_features,
+)
 from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
 from ltzoo.evaluate.model import EvalOptions, evaluate_model, predict_test, tf32
@@ -33,11 +42,13 @@ __all__ = [
     "RESULT_COLUMNS",
     "Calibration",
     "EvalOptions",
+    "FeatureKey",
     "Figures",
     "GroupAccuracy",
     "LinearClassifier",
     "Predictions",
     "Spread",
+    "StoredFeatures",
     "StoredLogits",
     "accuracy_table",
     "adjust_logits",
@@ -50,8 +61,10 @@ __all__ = [
     "draw_curves",
     "draw_reliability",
     "evaluate_model",
+    "features_of",
     "gather",
     "group_accuracy",
+    "hash_tensors",
     "linear_classifier",
     "markdown_table",
     "measure",
@@ -59,6 +72,7 @@ __all__ = [
     "predict",
     "predict_classes",
     "predict_test",
+    "read_features",
     "read_logits",
     "results_row",
     "save_figure",
@@ -67,6 +81,8 @@ __all__ = [
     "summarize_runs",
     "tau_normalize",
     "tf32",
+    "weights_key",
     "write_confusion",
+    "write_features",
     "write_logits",
 ]

@@ -11,10 +11,11 @@ from ltzoo.losses.cross_entropy import (
     FocalCrossEntropy,
     LogitLDAM,
 )
+from ltzoo.losses.label_smoothing import LabelAwareSmoothing, SmoothedCrossEntropy
 from ltzoo.losses.loss import Loss, LossModule
 from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.registry import LOSSES, create_loss, register_loss
-from ltzoo.losses.reweighting import DRW, REWEIGHTINGS, ClassBalanced, NoReweighting, Reweighting
+from ltzoo.losses.reweighting import DRW, REWEIGHTINGS, ClassBalanced, InversePower, NoReweighting, Reweighting
 
 __all__ = [
     "CE",
@@ -29,12 +30,15 @@ __all__ = [
     "ClassBalanced",
     "Focal",
     "FocalCrossEntropy",
+    "InversePower",
+    "LabelAwareSmoothing",
     "LogitLDAM",
     "Loss",
     "LossModule",
     "NoReweighting",
     "Outputs",
     "Reweighting",
+    "SmoothedCrossEntropy",
     "create_loss",
     "register_loss",
 ]

@@ -9,9 +9,12 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from ltzoo.losses.cross_entropy import CE, LA, LDAM, VS, BalancedSoftmax, Focal, LogitLDAM
+from ltzoo.losses.label_smoothing import LabelAwareSmoothing
 from ltzoo.losses.loss import Loss
 
-LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (CE, LDAM, LogitLDAM, LA, BalancedSoftmax, VS, Focal)}
+LOSSES: dict[str, type[Loss]] = {
+    kind.name: kind for kind in (CE, LDAM, LogitLDAM, LA, BalancedSoftmax, VS, Focal, LabelAwareSmoothing)
+}
 
 _Kind = TypeVar("_Kind", bound=type[Loss])
 

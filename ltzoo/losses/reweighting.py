@@ -1,5 +1,6 @@
 """Re-weighting: class weights that may change over the epochs."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -75,6 +76,28 @@ class ClassBalanced(Reweighting):
 
 
 @dataclass(frozen=True)
+class InversePower(Reweighting):
+    """Weights proportional to n_j^-rho from the first epoch on: the generalized re-weighting of DisAlign (Zhang 2021).
+
+    Attributes:
+        rho: the exponent, finite and not below 0; 0 gives every class the same weight.
+    """
+
+    rho: float
+    name: ClassVar[str] = "inverse_power"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rho < math.inf:
+            raise ValueError(f"rho must be finite and not below 0, not {self.rho}")
+
+    def weights(self, class_counts: Tensor | Sequence[int], epoch: int) -> Tensor:
+        """See `Reweighting.weights`."""
+        counts = as_counts(class_counts)
+        weights = (counts / counts.max()) ** -self.rho
+        return weights * (len(counts) / weights.sum())
+
+
+@dataclass(frozen=True)
 class DRW(Reweighting):
     """Deferred re-weighting (Cao 2019): the weights of `ClassBalanced` from epoch `start` on, none before.
 
@@ -104,4 +127,6 @@ class DRW(Reweighting):
         return replace(self, start=self.start * epochs // of)
 
 
-REWEIGHTINGS: dict[str, type[Reweighting]] = {kind.name: kind for kind in (NoReweighting, ClassBalanced, DRW)}
+REWEIGHTINGS: dict[str, type[Reweighting]] = {
+    kind.name: kind for kind in (NoReweighting, ClassBalanced, InversePower, DRW)
+}

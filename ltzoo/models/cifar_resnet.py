@@ -7,7 +7,7 @@ These differ from timm's ResNets in more than the stem: three stages of 16, 32 a
 initialised as in the long-tail literature since LDAM (Cao et al., 2019, https://arxiv.org/abs/1906.07413).
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_c
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
-from ltzoo.models.heads import CosineClassifier, classifier_class
+from ltzoo.models.heads import OWN_CLASSIFIERS, classifier_class
 
 __all__ = ["CifarResNet"]  # register_model adds each entry point
 
@@ -93,14 +93,15 @@ class CifarResNet(nn.Module):
         in_chans: Number of image channels.
         global_pool: timm's type of global pooling: 'avg', 'max', 'avgmax', 'catavgmax', or '' for none.
         drop_rate: Dropout probability before the classifier, in training.
-        classifier: 'linear', or 'cosine' for the normalised classifier of LDAM (`CosineClassifier`).
+        classifier: 'linear', 'cosine' (the normalised classifier of LDAM), 'nearest_mean' or 'disalign', see
+            `ltzoo.models.heads`.
         channels: Channels of the stem and of the three stages.
         reductions: Size of the image over that of each stage's output.
         device: Device of the parameters.
         dtype: Dtype of the parameters.
 
     Raises:
-        ValueError: `classifier` is neither 'linear' nor 'cosine'.
+        ValueError: `classifier` is unknown.
     """
 
     feature_info: list[dict[str, Any]]
@@ -157,8 +158,8 @@ class CifarResNet(nn.Module):
     @staticmethod
     def init_module(module: nn.Module) -> None:
         """Initialise a layer as Cao et al. (2019) do."""
-        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | CosineClassifier):
-            module.reset_parameters()  # BatchNorm to 1 and 0, linear bias to torch's default
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear, *OWN_CLASSIFIERS.values())):
+            cast(Any, module).reset_parameters()  # BatchNorm to 1 and 0, linear bias to torch's default
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)  # fan_in, torch's default mode; timm's ResNet uses fan_out
 

@@ -6,14 +6,14 @@ cost a processor more time than their operations say, so most operations are in 
 multiplies the logits by 1/8; here the last features are divided by 4.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from ltzoo.models.cifar_resnet import CifarResNet, cifar_cfg
-from ltzoo.models.heads import CosineClassifier
+from ltzoo.models.heads import OWN_CLASSIFIERS
 
 __all__ = ["ResNet9"]  # register_model adds the entry point
 
@@ -99,8 +99,8 @@ class ResNet9(CifarResNet):
     @staticmethod
     def init_module(module: nn.Module) -> None:
         """Initialise a layer with torch's defaults: small weights, which Muon's steps of fixed length turn sooner."""
-        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | CosineClassifier):
-            module.reset_parameters()
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear, *OWN_CLASSIFIERS.values())):
+            cast(Any, module).reset_parameters()
 
     @torch.jit.ignore
     def make_stage(self, in_chs: int, out_chs: int, num_blocks: int, stride: int, **dd: Any) -> nn.Sequential:

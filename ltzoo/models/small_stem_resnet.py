@@ -29,13 +29,14 @@ class SmallStemResNet(ResNet):
     Args:
         in_chans: Number of image channels.
         output_stride: Image size divided by the size of the last features: 8, or 4 or 2 with dilated last stages.
-        classifier: 'linear', or 'cosine' for the normalised classifier of LDAM (`CosineClassifier`).
+        classifier: 'linear', 'cosine' (the normalised classifier of LDAM), 'nearest_mean' or 'disalign', see
+            `ltzoo.models.heads`.
         device: Device of the parameters.
         dtype: Dtype of the parameters.
         **kwargs: Any other argument of timm's ResNet, except those for the stem; `block` and `layers` are required.
 
     Raises:
-        ValueError: `classifier` is neither 'linear' nor 'cosine'.
+        ValueError: `classifier` is unknown.
     """
 
     feature_info: list[dict[str, Any]]

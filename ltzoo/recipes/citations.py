@@ -76,6 +76,24 @@ CITATIONS: dict[str, str] = {
   booktitle = {International Conference on Learning Representations},
   year      = {2020}
 }""",
+    "zhang2018": """@inproceedings{zhang2018mixup,
+  title     = {mixup: Beyond Empirical Risk Minimization},
+  author    = {Zhang, Hongyi and Cisse, Moustapha and Dauphin, Yann N. and Lopez-Paz, David},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2018}
+}""",
+    "zhong2021": """@inproceedings{zhong2021improving,
+  title     = {Improving Calibration for Long-Tailed Recognition},
+  author    = {Zhong, Zhisheng and Cui, Jiequan and Liu, Shu and Jia, Jiaya},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2021}
+}""",
+    "zhang2021": """@inproceedings{zhang2021distribution,
+  title     = {Distribution Alignment: A Unified Framework for Long-tail Visual Recognition},
+  author    = {Zhang, Songyang and Li, Zeming and Yan, Shipeng and He, Xuming and Sun, Jian},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2021}
+}""",
     "li2025": """@inproceedings{li2025focalsam,
   title     = {{Focal-SAM}: Focal Sharpness-Aware Minimization for Long-Tailed Classification},
   author    = {Li, Sicong and Xu, Qianqian and Yang, Zhiyong and Wang, Zitai and Zhang, Linchao and Cao, Xiaochun and
@@ -120,6 +138,13 @@ METHOD_CITATIONS: dict[str, str] = {
     "bs": "ren2020",
     "cb": "cui2019",
     "crt": "kang2020",
+    "ce_mixup": "zhang2018",
+    "mislas": "zhong2021",
+    "lws": "kang2020",
+    "taunorm": "kang2020",
+    "ncm": "kang2020",
+    "disalign": "zhang2021",
+    "bsrt": "ren2020",
     "focalsam": "li2025",
 }
 """The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from ltzoo.data import InstanceSampler
 from ltzoo.losses import NoReweighting
 from ltzoo.recipes.citations import METHOD_CITATIONS
-from ltzoo.recipes.parts import FirstStage, Fresh, LinearHead, Trainable
+from ltzoo.recipes.parts import FirstStage, Fresh, Head, LinearHead, Trainable
 from ltzoo.recipes.protocols import Protocol, data_set_and_profile
 from ltzoo.recipes.published import published_figures
 from ltzoo.recipes.recipe import Recipe, Source
@@ -25,8 +25,8 @@ ARCHITECTURES = {
 }
 """The architecture's word in a recipe's name, mapped to its name in timm."""
 
-_WITH_COSINE = {"resnet50": "resnet50_cosine"}
-"""The same for a cosine classifier, if its name differs: timm's own architectures have no cosine classifier."""
+_WITH_OWN_HEAD = {"resnet50"}
+"""Of these, timm's own: another classifier than a linear one is part of the architecture's name in timm."""
 
 _RADII = {
     "sam": ("rho",),
@@ -64,14 +64,13 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         # Radii in the name are given by the caller, and not chosen by us.
         ours = tuple(key for key in ours if key.removeprefix("perturbation.") not in _RADII[word])
     head = protocol.heads.get(loss, LinearHead())
-    names = ARCHITECTURES | (_WITH_COSINE if head.name == "cosine" else {})
     published = published_figures(architecture, benchmark, loss_and_rule, perturbation)
     works = [METHOD_CITATIONS[key] for key in (loss, rule, word) if key in METHOD_CITATIONS]
     works += [protocol.borrowed[key] for key in (loss, word) if key in protocol.borrowed]
     works += [figure.paper for figure in published]
     return Recipe(
         name=f"{architecture}_{benchmark}_{loss_and_rule}_{perturbation}",
-        architecture=names[architecture],
+        architecture=_architecture(architecture, head),
         benchmark=benchmark,
         protocol=protocol.name,
         subset=protocol.subset,
@@ -83,7 +82,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         trainable=Trainable("all", "clean" if moved.table((2, 1)).direction == "gradient" else "all"),
         head=head,
         sampler=InstanceSampler(),
-        views=(protocol.augmentation,),
+        views=(protocol.augmentations.get(loss, protocol.augmentation),),
         perturbation=moved,
         optimizer=protocol.optimizer_of(benchmark, loss),
         schedule=protocol.schedule,
@@ -112,19 +111,34 @@ def compose_second_stage(
     Raises:
         ValueError: the protocol lacks one of the parts.
     """
-    stage = _part(protocol.second_stages, method, protocol)
+    stage = protocol.second_stage_of(benchmark, method)
+    if stage is None:
+        raise ValueError(
+            f"the protocol {protocol.name} has no {method}; it has {', '.join(protocol.second_stages) or 'none'}"
+        )
     first = compose(architecture, benchmark, *stage.first, perturbation, protocol)
-    cites = (*first.source.cites, *([METHOD_CITATIONS[method]] if method in METHOD_CITATIONS else []))
+    published = published_figures(architecture, benchmark, method, perturbation)
+    cites = [*first.source.cites, *([METHOD_CITATIONS[method]] if method in METHOD_CITATIONS else [])]
+    cites += [figure.paper for figure in published]
+    # What is open in the first stage is said in its own recipe.
+    open_here = [open for open in protocol.ours if method in (open.losses or ())]
+    ours = tuple(key for open in open_here if open.applies(benchmark, method, perturbation) for key in open.fields)
     return replace(
         first,
         name=f"{architecture}_{benchmark}_{method}_{perturbation}",
+        architecture=_architecture(architecture, stage.head),
         start=FirstStage(first.name, stage.start_head),
+        views=(protocol.augmentation,),
         perturbation=NoPerturbation(),
-        reweighting=NoReweighting(),
-        source=Source(protocol.paper, tuple(dict.fromkeys(cites)), ()),
-        published=published_figures(architecture, benchmark, method, perturbation),
-        **stage.fields,
+        source=Source(protocol.paper, tuple(dict.fromkeys(cites)), ours),
+        published=published,
+        **stage.settings,
     )
+
+
+def _architecture(word: str, head: Head) -> str:
+    name = ARCHITECTURES[word]
+    return f"{name}_{head.module}" if word in _WITH_OWN_HEAD and head.module != "linear" else name
 
 
 def _part(parts: Mapping[str, _Part], key: str, protocol: Protocol) -> _Part:

@@ -9,8 +9,7 @@ from torch import nn
 
 from ltzoo.data import NATURAL_BENCHMARKS, DataSet, ModelInput
 from ltzoo.errors import InputError
-from ltzoo.models import CosineClassifier  # this also registers our architectures with timm
-from ltzoo.models.heads import classifier_of
+from ltzoo.models.heads import classifier_word  # this also registers our architectures with timm
 from ltzoo.recipes.recipe import Recipe
 
 
@@ -52,8 +51,8 @@ def model_arguments(recipe: Recipe, data_set: DataSet | None = None) -> dict[str
     """
     data_set = data_set or recipe.data.data_set
     arguments: dict[str, Any] = {"in_chans": data_set.channels}
-    if recipe.head.name != "linear":
-        arguments["classifier"] = recipe.head.name
+    if recipe.head.module != "linear":
+        arguments["classifier"] = recipe.head.module
     cfg = _cfg(recipe)
     # A model with a fixed input size, such as a ViT, has weights for each position in the image.
     if cfg.fixed_input_size and cfg.input_size[-1] != data_set.image_size:
@@ -99,8 +98,8 @@ def build_model(
             raise  # the mistake is the caller's, not the recipe's
         reason = " ".join(str(error).split())
         raise InputError(f"timm cannot build {recipe.architecture} with {arguments}: {reason}") from error
-    if classes and isinstance(classifier_of(model), CosineClassifier) != (recipe.head.name == "cosine"):
-        raise InputError(f"{recipe.architecture} has no {recipe.head.name} classifier; choose another architecture")
+    if classes and classifier_word(model) != recipe.head.module:
+        raise InputError(f"{recipe.architecture} has no {recipe.head.module} classifier; choose another architecture")
     return model
 
 

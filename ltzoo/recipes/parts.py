@@ -85,9 +85,17 @@ class Head(ABC):
 
     Attributes:
         name: its name in a recipe.
+        module: the classifier of the stored model, as `ltzoo.models.heads.classifier_class` names it; `linear` for
+            timm's own.
+        computed: whether it is computed from the weights and features of the start in closed form, so that nothing is
+            trained and the schedule has no epochs.
+        changes_linear: whether it begins with the linear classifier of the start, which must be kept.
     """
 
     name: ClassVar[str]
+    module: ClassVar[str] = "linear"
+    computed: ClassVar[bool] = False
+    changes_linear: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,69 @@ class CosineHead(Head):
     """Cosines between features and class vectors, without bias or scale (Cao 2019): see `CosineClassifier`."""
 
     name: ClassVar[str] = "cosine"
+    module: ClassVar[str] = "cosine"
 
 
-HEADS: dict[str, type[Head]] = {kind.name: kind for kind in (LinearHead, CosineHead)}
+@dataclass(frozen=True)
+class ScaledHead(Head):
+    """A learned factor per class of the start's linear classifier, s_j * (w_j . z + b_j), s = 1 at first (Kang 2020).
+
+    The stored model has the linear layer that this amounts to, with weights s_j * w_j and biases s_j * b_j.
+
+    Attributes:
+        lr_factor: the learning rate of weights and biases, as a factor of that of s. 0: they are frozen (LWS); MiSLAS
+            trains both.
+    """
+
+    lr_factor: float
+    name: ClassVar[str] = "scaled"
+    changes_linear: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lr_factor < math.inf:
+            raise ValueError(f"lr_factor must be finite and not below 0, not {self.lr_factor}")
+
+
+@dataclass(frozen=True)
+class TauNormHead(Head):
+    """The start's weight vectors divided by their norms to the power of tau, without bias (Kang 2020): tau-norm.
+
+    Attributes:
+        tau: the strength, to be chosen on held-out training images; 0 only drops the bias, 1 gives all vectors unit
+            length.
+    """
+
+    tau: float
+    name: ClassVar[str] = "tau_norm"
+    computed: ClassVar[bool] = True
+    changes_linear: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tau < math.inf:
+            raise ValueError(f"tau must be finite and not below 0, not {self.tau}")
+
+
+@dataclass(frozen=True)
+class NearestMeanHead(Head):
+    """The class with the nearest mean of centred and normalised training features: see `NearestMeanClassifier`."""
+
+    name: ClassVar[str] = "nearest_mean"
+    module: ClassVar[str] = "nearest_mean"
+    computed: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class DisAlignHead(Head):
+    """The start's logits, aligned as far as a learned confidence in the image says: see `DisAlignClassifier`."""
+
+    name: ClassVar[str] = "disalign"
+    module: ClassVar[str] = "disalign"
+    changes_linear: ClassVar[bool] = True
+
+
+HEADS: dict[str, type[Head]] = {
+    kind.name: kind for kind in (LinearHead, CosineHead, ScaledHead, TauNormHead, NearestMeanHead, DisAlignHead)
+}
 
 
 @dataclass(frozen=True)
@@ -166,7 +234,7 @@ class Schedule:
     """The learning rate over the epochs: linear warm-up, then steps, a cosine or a straight line.
 
     Attributes:
-        epochs: number of epochs, T.
+        epochs: number of epochs, T; 0 where the head is computed and nothing is trained.
         warmup_epochs: epoch e < warmup_epochs has the rate lr * (e + 1) / warmup_epochs.
         milestones: epochs, from 0, at which the factor changes; empty with the other decays.
         factors: the factor of lr from each milestone on (not cumulative).
@@ -181,8 +249,8 @@ class Schedule:
     decay: Literal["steps", "cosine", "linear"] = "steps"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        if self.epochs < 0:
+            raise ValueError(f"epochs must not be below 0, not {self.epochs}")
         if self.warmup_epochs < 0:
             raise ValueError(f"warmup_epochs must be at least 0, not {self.warmup_epochs}")
         if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):

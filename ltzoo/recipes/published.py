@@ -6,7 +6,7 @@ networks and schedules.
 
 from ltzoo.recipes.recipe import Accuracy, Published
 
-Row = tuple[float, float, float | None, float]
+Row = tuple[float | None, float | None, float | None, float | None]
 """Overall, head, mid, tail."""
 
 Cell = tuple[str, str, str]
@@ -103,6 +103,27 @@ _LYU_TABLE_3 = {
 }
 
 
+# Second stages, from the papers' repositories: network, benchmark and method to row, overall, head, mid, tail. Their
+# first stages have other settings than this zoo's, except those of Zhong 2021.
+_REPOSITORIES: dict[str, dict[Cell, tuple[str, Row]]] = {
+    "kang2020": {("resnet50", "inat18", "lws"): ("LWS, 90 epochs", (65.9, 65.0, 66.3, 65.5))},
+    "zhang2021": {
+        ("resnet50", "imagenetlt", "disalign"): ("DisAlign, ResNet-50", (52.9, 61.3, 52.2, 31.4)),
+        ("resnet50", "inat18", "disalign"): ("DisAlign, ResNet-50", (69.5, 61.6, 70.8, 69.9)),
+    },
+    "zhong2021": {
+        ("resnet32", "cifar10lt", "ce_mixup"): ("stage 1, CIFAR-10 IF 100", (72.8, None, None, None)),
+        ("resnet32", "cifar100lt", "ce_mixup"): ("stage 1, CIFAR-100 IF 100", (39.5, None, None, None)),
+        ("resnet50", "imagenetlt", "ce_mixup"): ("stage 1, ImageNet-LT", (45.5, None, None, None)),
+        ("resnet50", "inat18", "ce_mixup"): ("stage 1, iNaturalist 2018", (66.9, None, None, None)),
+        ("resnet32", "cifar10lt", "mislas"): ("MiSLAS, CIFAR-10 IF 100", (82.5, None, None, None)),
+        ("resnet32", "cifar100lt", "mislas"): ("MiSLAS, CIFAR-100 IF 100", (47.0, None, None, None)),
+        ("resnet50", "imagenetlt", "mislas"): ("MiSLAS, ImageNet-LT", (52.7, 61.7, 51.3, 35.8)),
+        ("resnet50", "inat18", "mislas"): ("MiSLAS, iNaturalist 2018", (71.6, 73.2, 72.4, 70.4)),
+    },
+}
+
+
 def _gather() -> dict[tuple[str, Cell], list[Published]]:
     """Bring all tables into one: architecture and cell to what was printed for it, Rangwani 2022 before Lyu 2025."""
     gathered: dict[tuple[str, Cell], list[Published]] = {}
@@ -155,6 +176,10 @@ def _gather() -> dict[tuple[str, Cell], list[Published]]:
                 (benchmark, "ce", perturbation),
                 Published("lyu2025", "Table 3", row, _in_our_order(columns), None, n=1),
             )
+    for paper, rows in _REPOSITORIES.items():
+        for (architecture, benchmark, method), (row, mean) in rows.items():
+            figure = Published(paper, "repository", row, Accuracy(*mean), None, n=None)
+            add(architecture, (benchmark, method, "sgd"), figure)
     return gathered
 
 

@@ -17,6 +17,7 @@ from ltzoo.data import (
     get_benchmark,
     make_groups,
 )
+from ltzoo.errors import InputError
 from ltzoo.losses import Loss, Reweighting
 from ltzoo.recipes.parts import Head, Input, Optimizer, Schedule, Start, Trainable
 from ltzoo.sharpness import Ascent, Perturbation
@@ -193,6 +194,11 @@ class Recipe:
             raise ValueError(
                 f"the loss {self.loss.name} compares the images of a batch, which parts, mixup and cutmix change"
             )
+        if self.head.computed == bool(self.schedule.epochs):
+            wanted = "must be 0, since it is computed" if self.head.computed else "must be at least 1"
+            raise ValueError(f"schedule.epochs: with the head {self.head.name} it {wanted}, not {self.schedule.epochs}")
+        if self.head.computed and self.trainable != Trainable("head", "frozen"):
+            raise ValueError(f"trainable: the head {self.head.name} is computed, so the rest must be frozen")
         if self.optimizer.layer_decay is not None and self.trainable.weights == "head":
             raise ValueError(
                 "layer_decay has no effect with trainable.weights: head, which freezes the layers below the head; "
@@ -225,8 +231,13 @@ class Recipe:
 
         Args:
             epochs: the new number of epochs, at least 1.
+
+        Raises:
+            InputError: its head is computed, not trained.
         """
         old = self.schedule
+        if self.head.computed:
+            raise InputError(f"{self.name} has no epochs to scale: its head is computed; leave --epochs out")
         schedule = replace(
             old,
             epochs=epochs,

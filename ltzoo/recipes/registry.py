@@ -5,7 +5,7 @@ import fnmatch
 import re
 
 from ltzoo.errors import InputError
-from ltzoo.recipes.parts import FirstStage
+from ltzoo.recipes.parts import HEADS, FirstStage
 from ltzoo.recipes.protocols import PROTOCOLS
 from ltzoo.recipes.recipe import Recipe
 from ltzoo.recipes.shipped import shipped_recipes
@@ -41,9 +41,17 @@ def _check_first_stage(recipe: Recipe, start: FirstStage) -> None:
     first = RECIPES.get(start.recipe)
     if first is None:
         raise InputError(f"{recipe.name!r} begins with {start.recipe!r}, which is not registered; register it first")
-    other = [name for name in ("architecture", "benchmark", "subset") if getattr(first, name) != getattr(recipe, name)]
+    other = [name for name in ("benchmark", "subset") if getattr(first, name) != getattr(recipe, name)]
+    other += [] if network(first.architecture) == network(recipe.architecture) else ["architecture"]
     if other:
         raise InputError(f"{recipe.name!r} and its first stage {first.name!r} differ in {', '.join(other)}")
+
+
+def network(architecture: str) -> str:
+    """Return an architecture's name without its tag and classifier: `resnet50` for `resnet50_cosine`."""
+    plain = architecture.split(".")[0]
+    heads = (f"_{head.module}" for head in HEADS.values() if head.module != "linear")
+    return plain.removesuffix(next((head for head in heads if plain.endswith(head)), ""))
 
 
 def list_recipes(filter: str = "") -> list[str]:

@@ -11,6 +11,9 @@ from ltzoo.recipes.protocols import (
     LYU2025_CIFAR,
     RANGWANI2022_CIFAR,
     RANGWANI2022_LARGE,
+    ZHONG2021_CIFAR,
+    ZHONG2021_IMAGENETLT,
+    ZHONG2021_INAT18,
 )
 from ltzoo.recipes.recipe import Recipe
 
@@ -25,8 +28,10 @@ _MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
 _LYU_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
 _FAST_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
+_MISLAS_PERTURBATIONS = ("sgd", "sam", "ssesam")
+_TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
-_FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("ldam", "drw"), ("vs", "none"))
+_FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
 
 
 def shipped_recipes() -> Iterator[Recipe]:
@@ -42,6 +47,11 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet32", "cifar10lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
     for data_set, (loss, rule), perturbation in product(cifars, _MORE_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet32", f"{data_set}lt", loss, rule, perturbation, RANGWANI2022_CIFAR)
+    for data_set, perturbation in product(cifars, _MISLAS_PERTURBATIONS):  # Zhong 2021, both stages
+        yield compose("resnet32", f"{data_set}lt", "ce_mixup", "none", perturbation, ZHONG2021_CIFAR)
+        yield compose_second_stage("resnet32", f"{data_set}lt", "mislas", perturbation, ZHONG2021_CIFAR)
+    for data_set, method, perturbation in product(cifars, _TWO_STAGE, _RANGWANI_PERTURBATIONS):
+        yield compose_second_stage("resnet32", f"{data_set}lt", method, perturbation, RANGWANI2022_CIFAR)
     for benchmark, loss, perturbation in product(_LONG_TAILED, ("ce", "ldam", "la", "vs"), _LYU_PERTURBATIONS):
         yield compose("resnet34", benchmark, loss, "none", perturbation, LYU2025_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
@@ -50,8 +60,11 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet9", f"{data_set}lt", loss, rule, perturbation, FAST_CIFAR)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
-    for perturbation in _RANGWANI_PERTURBATIONS:
-        yield compose_second_stage("resnet20", "digitslt", "crt", perturbation, DIGITS)
+    for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):
+        yield compose_second_stage("resnet20", "digitslt", method, perturbation, DIGITS)
+    for perturbation in _MISLAS_PERTURBATIONS:
+        yield compose("resnet20", "digitslt", "ce_mixup", "none", perturbation, DIGITS)
+        yield compose_second_stage("resnet20", "digitslt", "mislas", perturbation, DIGITS)
     # Accuracy over the radius; 0.05 is the protocol's own.
     for rule, perturbation in product(("none", "drw"), ("sam01", "sam10", "sam20", "sam40")):
         yield compose("resnet20", "digitslt", "ce", rule, perturbation, DIGITS)
@@ -61,3 +74,16 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet50", "imagenetlt", "ce", "none", perturbation, RANGWANI2022_LARGE)
     for (loss, rule), perturbation in product(_FINE_TUNING_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet50", "imagefolder", loss, rule, perturbation, FINE_TUNING)
+    for perturbation in _MISLAS_PERTURBATIONS:
+        yield compose("resnet50", "imagefolder", "ce_mixup", "none", perturbation, FINE_TUNING)
+        yield compose_second_stage("resnet50", "imagefolder", "mislas", perturbation, FINE_TUNING)
+    for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):
+        yield compose_second_stage("resnet50", "imagenetlt", method, perturbation, RANGWANI2022_LARGE)
+        yield compose_second_stage("resnet50", "imagefolder", method, perturbation, FINE_TUNING)
+    for method in _TWO_STAGE:  # CE on iNaturalist 2018 has SGD alone
+        yield compose_second_stage("resnet50", "inat18", method, "sgd", RANGWANI2022_LARGE)
+    for protocol, perturbations in ((ZHONG2021_IMAGENETLT, _MISLAS_PERTURBATIONS), (ZHONG2021_INAT18, ("sgd",))):
+        for perturbation in perturbations:
+            (benchmark,) = protocol.perturbations
+            yield compose("resnet50", benchmark, "ce_mixup", "none", perturbation, protocol)
+            yield compose_second_stage("resnet50", benchmark, "mislas", perturbation, protocol)

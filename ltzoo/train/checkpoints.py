@@ -17,6 +17,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import EvalOptions, Figures, draw_classes, draw_curves, evaluate_model
 from ltzoo.recipes import PaperRule, Recipe, recipe_to_dict
 from ltzoo.recipes.model import build_model, model_arguments
+from ltzoo.train.head import fold_head, put_head
 from ltzoo.train.record import RunRecord
 from ltzoo.train.run_folder import Row, RunFolder, write_text
 from ltzoo.train.state import read_tensors
@@ -76,10 +77,8 @@ def save_epoch(folder: RunFolder, record: RunRecord, weights: Mapping[str, Tenso
         return
     # Building a model draws random numbers; training must draw the same numbers with and without it.
     with torch.random.fork_rng(devices=[]), checkpoints.new_checkpoint(path) as fresh:
-        data_set = record.benchmark.data_set
-        model = build_model(record.recipe, data_set=data_set)
-        model.load_state_dict(weights)
-        checkpoints.write_model(fresh, model, model_arguments(record.recipe, data_set))
+        model = _stored_model(record, weights)
+        checkpoints.write_model(fresh, model, model_arguments(record.recipe, record.benchmark.data_set))
         checkpoints.update_config(fresh, _description(record, epoch=epoch))
         checkpoints.write_card(fresh)
 
@@ -133,12 +132,11 @@ def write_final_checkpoint(
     """
     record = evaluation.record
     recipe, origin = record.recipe, record.origin() | {"overrides": dict(record.overrides)}
-    model = build_model(recipe, data_set=record.benchmark.data_set)
-    model.load_state_dict(weights)
+    model = _stored_model(record, weights)
     with checkpoints.new_checkpoint(folder.checkpoint) as fresh:
         last = _write_weights(fresh, model, evaluation)
         metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
-        metrics |= _selected(folder, model, evaluation)
+        metrics |= _selected(folder, evaluation)
         summary = {"rule": last.rule, "overall": last.overall, "groups": last.groups}
         checkpoints.update_config(fresh, _description(record, metrics=summary))
         text = json.dumps(metrics, indent=1) + "\n"
@@ -147,11 +145,20 @@ def write_final_checkpoint(
         draw_classes(
             fresh / checkpoints.CLASSES_PICTURE, record.title, last, make_groups(recipe.groups, record.benchmark)
         )
-        draw_curves(
-            fresh / checkpoints.CURVES_PICTURE, record.title, history, "held-out" if record.held_out else "test"
-        )
+        if history:
+            measured = "held-out" if record.held_out else "test"
+            draw_curves(fresh / checkpoints.CURVES_PICTURE, record.title, history, measured)
         checkpoints.write_card(fresh)
     write_text(folder.metrics, text)
+
+
+def _stored_model(record: RunRecord, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Build the model of a checkpoint from the state dict of the trained one; their heads can differ."""
+    model = build_model(record.recipe, data_set=record.benchmark.data_set)
+    put_head(model, record.recipe.head)
+    model.load_state_dict(weights)
+    fold_head(model)
+    return model
 
 
 def _description(record: RunRecord, **more: Any) -> dict[str, Any]:
@@ -176,7 +183,8 @@ def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Fig
     record = evaluation.record
     epoch = record.recipe.schedule.epochs - 1
     arguments = model_arguments(record.recipe, record.benchmark.data_set)
-    rule = "last epoch on held-out images" if record.held_out else "last epoch"
+    rule = "computed, not trained" if record.recipe.head.computed else "last epoch"
+    rule += " on held-out images" if record.held_out else ""
     full = evaluation.figures(model, epoch, rule)
     checkpoints.write_model(fresh, model, arguments, half=True)
     evaluation.measured.clear()
@@ -188,14 +196,19 @@ def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Fig
     return full
 
 
-def _selected(folder: RunFolder, model: nn.Module, evaluation: Evaluation) -> dict[str, Any]:
-    """Measure the most accurate of the measured epochs and, if it could be applied, the one of the paper's rule."""
+def _selected(folder: RunFolder, evaluation: Evaluation) -> dict[str, Any]:
+    """Measure the most accurate of the measured epochs and, if it could be applied, the one of the paper's rule.
+
+    Both are None where nothing was trained.
+    """
     record = evaluation.record
+    if record.recipe.head.computed:
+        return {"best": None, "paper": None}
 
     def figures(selection: str, flip: bool, rule: str) -> dict[str, Any]:
         weights, written_with = read_tensors(folder.selected(selection))
         epoch = int(written_with["epoch"])
-        model.load_state_dict(weights)
+        model = _stored_model(record, weights)
         return evaluation.figures(model, epoch, rule, flip).to_dict() | {"epoch": epoch}
 
     measured = ValInterval.parse(str(record.how["val_interval"]))

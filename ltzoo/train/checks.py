@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ltzoo.data import Benchmark
-from ltzoo.errors import InputError
+from ltzoo.data import Benchmark, ClassAwareSampler
+from ltzoo.errors import InputError, first_few
 from ltzoo.evaluate import predict
 from ltzoo.losses import Loss, LossModule
 from ltzoo.recipes import Fresh, Recipe
@@ -79,6 +80,28 @@ def check_parts(
     except Exception as error:  # as for custom losses
         found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
         raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
+
+
+def check_classes_drawn(recipe: Recipe, labels: np.ndarray | Tensor, class_names: Sequence[str]) -> None:
+    """Check that a sampler that draws every class finds an image of each.
+
+    Args:
+        recipe: the recipe to train.
+        labels: (N,) classes of the training images.
+        class_names: what they mean.
+
+    Raises:
+        InputError: a class has no training image.
+    """
+    if not isinstance(recipe.sampler, ClassAwareSampler):
+        return
+    counts = torch.bincount(torch.as_tensor(labels), minlength=len(class_names)).tolist()
+    empty = [name for name, count in zip(class_names, counts, strict=True) if not count]
+    if empty:
+        raise InputError(
+            f"the sampler {recipe.sampler.name} draws all classes equally often, but {first_few(empty)} has no "
+            "training image; add some, or use the sampler instance"
+        )
 
 
 def _check_state(loss: Loss, module: nn.Module, processes: int) -> None:

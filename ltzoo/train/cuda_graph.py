@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ltzoo.losses import LossModule
-from ltzoo.recipes import Recipe
+from ltzoo.recipes import Recipe, ScaledHead
 from ltzoo.sharpness import Table
 from ltzoo.train.step import Step
 
@@ -33,6 +33,8 @@ def why_not_captured(
         return f"{recipe.optimizer.kind} creates its state in the first step"
     if recipe.optimizer.layer_decay is not None:
         return "the learning rate differs between groups of layers"
+    if isinstance(recipe.head, ScaledHead) and recipe.head.lr_factor not in (0, 1):
+        return "the learning rate differs within the head"
     if isinstance(recipe.loss.bind(class_counts, num_features), LossModule):
         return f"the loss {recipe.loss.name} keeps a state"
     epochs = recipe.schedule.epochs

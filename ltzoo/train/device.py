@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ltzoo.data import DataSet
 from ltzoo.errors import InputError
 from ltzoo.losses import Outputs
+from ltzoo.models.heads import classifier_of
 from ltzoo.recipes import Recipe
 
 _FEWEST_PIXELS_FOR_THREADS = 100_000
@@ -154,8 +155,20 @@ def model_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor],
     return forward
 
 
+def head_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor], Any]:
+    """Return the forward pass of a model's classifier alone, from features; otherwise as `model_outputs`."""
+    classifier = classifier_of(model)
+    if not asks:
+        return classifier
+    return lambda features: Outputs(classifier(features), features=features)
+
+
 def make_forward(
-    model: nn.Module, accelerator: Accelerator, compile_backend: str | None, asks: Collection[str] = ()
+    model: nn.Module,
+    accelerator: Accelerator,
+    compile_backend: str | None,
+    asks: Collection[str] = (),
+    on_features: bool = False,
 ) -> Callable[[Tensor], Any]:
     """Wrap a model's forward pass in autocast and, if requested, `torch.compile`; its outputs are float32.
 
@@ -164,8 +177,9 @@ def make_forward(
         accelerator: provides autocast in the run's precision.
         compile_backend: backend of `torch.compile`, None for eager.
         asks: see `model_outputs`.
+        on_features: whether it is the classifier's alone, from features in place of images.
     """
-    compiled = model_outputs(model, asks)
+    compiled = head_outputs(model, asks) if on_features else model_outputs(model, asks)
     if compile_backend is not None:
         # The pass at w is differentiated once per row of the table; a donated buffer would be gone after the first.
         torch._functorch.config.donated_buffer = False

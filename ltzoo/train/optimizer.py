@@ -25,7 +25,10 @@ def freeze(model: nn.Module) -> list[nn.Module]:
 
 
 def make_optimizer(
-    settings: Optimizer, model: nn.Module, loss_parameters: Sequence[nn.Parameter] = ()
+    settings: Optimizer,
+    model: nn.Module,
+    loss_parameters: Sequence[nn.Parameter] = (),
+    slow: tuple[Sequence[nn.Parameter], float] = ((), 1.0),
 ) -> torch.optim.Optimizer:
     """Make the optimizer of a timm model's trainable weights.
 
@@ -33,6 +36,7 @@ def make_optimizer(
         settings: the optimizer's settings.
         model: the model, on its device and in its memory format.
         loss_parameters: parameters of the loss, which are trained together with the model's.
+        slow: parameters with a learning rate of their own, and its factor; not with `layer_decay`.
     """
     if settings.kind == "muon":
         return _make_muon(settings, model, loss_parameters)
@@ -48,6 +52,11 @@ def make_optimizer(
         groups = [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
     else:
         groups = param_groups_weight_decay(model, settings.weight_decay, no_weight_decay_list=_no_decay(model))
+    of_slow = {id(parameter) for parameter in slow[0]}
+    if of_slow:
+        for group in groups:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in of_slow]
+        groups = [*groups, {"params": list(slow[0]), "lr_scale": slow[1]}]
     if loss_parameters:
         groups = [*groups, {"params": list(loss_parameters)}]
     if settings.kind == "adamw":

@@ -15,6 +15,7 @@ class TrainOptions:
         data_dir: the folder that has one folder per data set.
         output: the run folder is `output/NAME/seedN`.
         seed: seed of initial weights, order, augmentation and noise.
+        first_stages: the folder of run folders in which second stages look for their first; None for `output`.
         subset: a file with the indices of the training images, used instead of the recipe's rule; an override of the
             recipe if the images differ.
         hold_out: images per class to hold out of the training split and to measure on instead of the test set, which is
@@ -39,6 +40,8 @@ class TrainOptions:
         skip_unreadable: the largest number of unreadable images to leave out; all images are checked before training.
             None: images are not checked, and training stops at the first unreadable one.
         image_cache: a folder that stores images resized to `input.shorter_side`.
+        cache_features: the folder that keeps the features of un-augmented images; the head is then trained on them.
+            None: each epoch computes the features of augmented images.
         trackers: names of Accelerate's trackers that log each epoch's row.
     """
 
@@ -64,6 +67,8 @@ class TrainOptions:
     skip_unreadable: int | None = None
     image_cache: Path | None = None
     trackers: tuple[str, ...] = ()
+    first_stages: Path | None = None
+    cache_features: Path | None = None
 
     @property
     def place(self) -> Place:

@@ -12,9 +12,10 @@ from torch import nn
 from ltzoo.data import IMPORTED, read_subset
 from ltzoo.data.batches import batch_sizes, decodes
 from ltzoo.errors import InputError
+from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import build_model
-from ltzoo.train.checks import check_parts, settings_warnings
+from ltzoo.train.checks import check_classes_drawn, check_parts, settings_warnings
 from ltzoo.train.cuda_graph import why_not_captured
 from ltzoo.train.device import (
     choose_channels_last,
@@ -25,6 +26,8 @@ from ltzoo.train.device import (
     make_accelerator,
     synchronize_batchnorm,
 )
+from ltzoo.train.feature_cache import check_cacheable
+from ltzoo.train.head import put_head
 from ltzoo.train.images import RunImages, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
@@ -69,6 +72,8 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     Raises:
         InputError: data, folder, model or device cannot be used.
     """
+    if options.cache_features is not None:
+        check_cacheable(recipe)
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
     if options.tune:
         check_tunable(options, accelerator)
@@ -76,9 +81,11 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     start = on_every_process(accelerator, lambda: find_start(recipe, options))
     say = partial(print_once, accelerator)
     images = on_every_process(accelerator, lambda: load_images(recipe, start, options, say))
-    on_every_process(accelerator, lambda: start.check_images(images.subset.sha256))
+    class_names = images.benchmark.data_set.class_names
+    on_every_process(accelerator, lambda: start.check_images(images.subset, class_names))
     if start.folder is not None:
-        say(f"{recipe.name} starts from {start.folder}")
+        say(f"{recipe.name} {start.in_words(options.seed)}")
+    check_classes_drawn(recipe, images.train.labels, class_names)
     for warning in settings_warnings(recipe, images.benchmark.class_counts):
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
@@ -91,9 +98,14 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         if options.capture
         else "capture is switched off"
     )
+    if options.cache_features is not None:
+        not_captured = "only the head is computed"
     how = _how(options, images, accelerator, not_captured is None)
     how |= {"start_sha256": start_sha256} if start_sha256 else {}
     how |= {"tuned": tuned} if tuned else {}
+    how |= {} if options.cache_features is None else {"features_of": weights_key(model)}
+    if start.first_stage is not None and start.first_stage["seed"] != options.seed:
+        how |= {"start_seed": start.first_stage["seed"]}
     overrides = {**images.overrides, **start.overrides}
     settings = RunSettings(options.seed, how, device_name(accelerator.device), side_by_side, overrides)
     record = make_record(recipe, images.benchmark, images.subset, settings)
@@ -149,6 +161,7 @@ def _make_model(
     model = build_model(recipe, data_set=benchmark.data_set)
     check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, accelerator.num_processes)
     start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set))
+    put_head(model, recipe.head)
     if options.sync_bn:
         model = synchronize_batchnorm(model, accelerator)
     memory_format = torch.channels_last if options.channels_last else torch.contiguous_format

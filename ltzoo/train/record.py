@@ -97,7 +97,9 @@ class RunRecord:
             *([f"{processes} processes"] if processes > 1 else []),
         ]
         changed = f", overridden: {', '.join(self.overrides)}" if self.overrides else ""
-        return f"{self.recipe.schedule.epochs} epochs on {self.how['device']}, {', '.join(formats)}{changed}"
+        epochs = self.recipe.schedule.epochs
+        work = f"{epochs} epochs" if epochs else "the head is computed"
+        return f"{work} on {self.how['device']}, {', '.join(formats)}{changed}"
 
 
 def make_record(recipe: Recipe, benchmark: Benchmark, subset: Subset, run: RunSettings) -> RunRecord:

@@ -11,13 +11,25 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ltzoo.data import make_groups
-from ltzoo.data.batches import BatchSettings, Delivery, TrainLoader, make_eval_batches, make_train_batches, mix
+from ltzoo.data.batches import (
+    BatchSettings,
+    Delivery,
+    FeatureBatches,
+    TrainBatches,
+    TrainLoader,
+    make_eval_batches,
+    make_train_batches,
+    mix,
+    share_of_features,
+)
 from ltzoo.errors import InputError
-from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
+from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes, weights_key
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_not_missed, save_epoch, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep
 from ltzoo.train.device import make_forward
+from ltzoo.train.feature_cache import PLAIN, FeatureSource
+from ltzoo.train.head import compute_head
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process
@@ -43,6 +55,8 @@ class Run:
     accelerator: Accelerator
     model: nn.Module
     prepared: Preparation
+    batches: TrainBatches | TrainLoader | FeatureBatches
+    eval_batches: Iterable[tuple[Tensor, Tensor]]
 
     def __init__(self, recipe: Recipe, options: TrainOptions, side_by_side: int = 1, alone: bool = True) -> None:
         self.recipe, self.options, self.side_by_side = recipe, options, side_by_side
@@ -52,6 +66,8 @@ class Run:
         rule = applied_paper_rule(recipe, options.val_interval)
         self.intervals = {"best": 1} | ({"paper": rule.interval} if rule else {})
         self.best = dict.fromkeys(self.intervals, -1.0)
+        # A head that is computed takes its features itself.
+        self.on_features = options.cache_features is not None and not recipe.head.computed
         self.done = 0
         self.history: list[Row] = []
 
@@ -95,7 +111,9 @@ class Run:
         data_set = images.benchmark.data_set
         processes = self.accelerator.process_index, self.accelerator.num_processes
         workers = options.workers or 0
-        delivery = Delivery(self.accelerator.device, bool(options.channels_last), *processes, workers=workers)
+        self.delivery = delivery = Delivery(
+            self.accelerator.device, bool(options.channels_last), *processes, workers=workers
+        )
         settings = BatchSettings(data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
         self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
@@ -107,11 +125,16 @@ class Run:
         """Train the remaining epochs, pausing after each step; each epoch ends with an evaluation and a saved state."""
         epochs = self.recipe.schedule.epochs
         self.display = Progress(epochs, len(self.batches), self.label, silent=not self.accelerator.is_main_process)
+        if self.on_features:
+            self._use_features()
         self._make_step()
         self._resume()
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         self._announce()
+        if self.recipe.head.computed:
+            compute_head(self.model, self.recipe.head, self._training_features)
+            self.folder.write_history([])
         try:
             for epoch in range(self.done, epochs):
                 row = yield from self._train_epoch(epoch)
@@ -134,7 +157,38 @@ class Run:
         if self.prepared.not_captured is None:
             self.step: Step = CapturedStep(*arguments, say=self.display.say)
         else:
-            self.step = Step(*arguments)
+            self.step = Step(*arguments, on_features=self.on_features)
+
+    def _training_features(self) -> tuple[Tensor, Tensor]:
+        """Return the features of the un-augmented training images, and their labels."""
+        stored = self._features().get(self.prepared.images.train, "train")
+        return stored.features, stored.labels
+
+    def _features(self) -> FeatureSource:
+        return FeatureSource(
+            self.model,
+            weights_key(self.model),
+            self.prepared.images.benchmark.data_set,
+            self.delivery,
+            self.accelerator,
+            self.options.cache_features,
+            self.display.say,
+        )
+
+    def _use_features(self) -> None:
+        """Compute the features of all images once, and train and measure on them."""
+        source, recipe, options = self._features(), self.recipe, self.options
+        train = source.get(self.prepared.images.train, "train")
+        measured = source.get(self.prepared.images.measured, "measured")
+        data_set = self.prepared.images.benchmark.data_set
+        settings = BatchSettings(data_set, PLAIN, recipe.batch_size, options.seed, recipe.sampler)
+        self.batches = FeatureBatches(train.features, train.labels, settings, self.delivery)
+        self.eval_batches = share_of_features(measured.features, measured.labels, self.delivery)
+        epochs = recipe.schedule.epochs
+        self.display.say(
+            f"augmented images would need their features anew in each of {epochs} epochs, about "
+            f"{epochs * train.seconds:.0f} s instead of {train.seconds:.1f} s once"
+        )
 
     def _resume(self) -> None:
         """Restore the last saved state, if there is one."""
@@ -153,10 +207,9 @@ class Run:
         on_main_process(self.accelerator, lambda: check_not_missed(self.folder, saved, self.recipe, current))
 
     def _announce(self) -> None:
+        steps = f", {len(self.batches)} steps per epoch" if self.recipe.schedule.epochs else ""
         begins = f", from epoch {self.done + 1}" if self.done else ""
-        self.display.say(
-            f"{self.folder.path}: {self.prepared.record.in_words()}, {len(self.batches)} steps per epoch{begins}"
-        )
+        self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")
 
@@ -196,7 +249,7 @@ class Run:
         began, model = time.perf_counter(), self.step.evaluated
         # The step's forward pass, which may be compiled, is used if it is that of this model and returns logits.
         trained = model is self.model and not self.recipe.loss.asks
-        forward = self.step.forward if trained else make_forward(model, self.accelerator, None)
+        forward = self.step.forward if trained else make_forward(model, self.accelerator, None, (), self.on_features)
         # Predicted classes only: an overflow in reduced precision reduces this accuracy, but does not end the run.
         predicted, labels = map(gather, predict_classes(model, self._reported(self.eval_batches), forward=forward))
         overall = 100 * float((predicted == labels).double().mean())

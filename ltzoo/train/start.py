@@ -1,14 +1,11 @@
 """Loads the weights that training starts from: timm's, a checkpoint's, a file's, or those of another recipe's run."""
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
-import torch
 from huggingface_hub.errors import HTTPError
 from timm.models import load_state_dict
 from torch import Tensor, nn
@@ -16,13 +13,19 @@ from torch import Tensor, nn
 from ltzoo import checkpoints
 from ltzoo.checkpoints.config import read_view
 from ltzoo.checkpoints.find import search_path
-from ltzoo.data import HOLD_OUT, DataSet
-from ltzoo.errors import InputError, first_line
+from ltzoo.data import HOLD_OUT, DataSet, Subset
+from ltzoo.errors import InputError, first_few, first_line
+from ltzoo.evaluate import hash_tensors
+from ltzoo.models.heads import classifier_names, classifier_of
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
 from ltzoo.recipes.model import model_arguments
+from ltzoo.recipes.registry import network
 from ltzoo.registry import find_checkpoint, get_recipe
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.run_folder import RunFolder
+
+_OF_FIRST_STAGE = ("seed", "label_names", "subset_layout", "subset_sha256", "overrides")
+"""What the `config.json` of a first stage must say."""
 
 _FILES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 
@@ -38,7 +41,7 @@ class StartWeights:
         class_names: the class names of a checkpoint; empty if they are unknown.
         folder: the checkpoint's folder; None if the weights are not a checkpoint.
         overrides: overrides of the second stage because its first stage was trained with overrides.
-        subset_sha256: hash of the indices of a first stage's training images; None for all other weights.
+        first_stage: the `config.json` of a first stage's checkpoint; None for all other weights.
     """
 
     recipe: Recipe
@@ -47,22 +50,47 @@ class StartWeights:
     class_names: tuple[str, ...] = ()
     folder: Path | None = None
     overrides: Mapping[str, list[Any]] = field(default_factory=dict)
-    subset_sha256: str | None = None
+    first_stage: Mapping[str, Any] | None = None
 
-    def check_images(self, subset_sha256: str) -> None:
-        """Check that a second stage is trained on the same images as its first stage.
+    def check_images(self, subset: Subset, class_names: Sequence[str]) -> None:
+        """Check that a second stage is trained on the same images and classes as its first stage.
 
         Args:
-            subset_sha256: hash of the indices of the second stage's training images.
+            subset: the second stage's training images.
+            class_names: their classes.
 
         Raises:
-            InputError: the images differ.
+            InputError: images or classes differ.
         """
-        if self.subset_sha256 not in (None, subset_sha256):
+        first = self.first_stage
+        if first is None:
+            return
+        names = [str(name) for name in first["label_names"]]
+        if names != list(class_names):
+            differing = [name for name in class_names if name not in names] or [f"{len(names)} classes"]
+            raise InputError(
+                f"{self.origin} was trained on other classes than this run ({first_few(differing)}); use the first "
+                "stage of the same classes"
+            )
+        if (first["subset_layout"], first["subset_sha256"]) != (subset.layout, subset.sha256):
             raise InputError(
                 f"{self.origin} was trained on different images than this run (another copy of the data set, --subset "
                 "or --hold-out?); use the same images for both stages"
             )
+
+    def in_words(self, seed: int) -> str:
+        """Say where the weights of a run come from.
+
+        Args:
+            seed: the run's seed.
+        """
+        said = f"starts from {self.folder}"
+        if self.first_stage is not None and self.first_stage["seed"] != seed:
+            said += (
+                f", of seed {self.first_stage['seed']}: there is no first stage of seed {seed}, which is that of the "
+                "head alone"
+            )
+        return said
 
 
 def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
@@ -70,7 +98,7 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
 
     Args:
         recipe: the recipe to train.
-        options: a first stage's run is looked up by `output` and `seed`.
+        options: a first stage's run is looked up by `first_stages` and `seed`.
 
     Raises:
         InputError: the weights do not exist, or are those of another architecture.
@@ -79,19 +107,29 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     if isinstance(start, Pretrained):
         return _pretrained(recipe)
     if isinstance(start, FirstStage):
-        folder = find_first_stage(start.recipe, options.output, options.seed)
+        runs = options.first_stages or options.output
+        folder = find_first_stage(start.recipe, runs, options.seed)
         if folder is None:
             raise InputError(
-                f"{recipe.name} begins with {start.recipe}, seed {options.seed}, which has no finished run in "
-                f"{options.output} and no published checkpoint of that seed: train it first, with "
-                f"--recipe {start.recipe} --seed {options.seed} --output {options.output}"
+                f"{recipe.name} begins with {start.recipe}, which has no finished run of seed {options.seed} in {runs} "
+                f"and no checkpoint in the package: train it first, with --recipe {start.recipe} "
+                f"--seed {options.seed} --output {runs}"
             )
-        found = _checkpoint(recipe, f"{start.recipe}, seed {options.seed}", folder)
         config = checkpoints.read_config(folder)
+        trained = (config.get(checkpoints.RECIPE) or {}).get("name")
+        missing = [key for key in _OF_FIRST_STAGE if key not in config]
+        if trained != start.recipe or missing:
+            found_there = f"was trained by {trained}" if trained else "names no recipe"
+            raise InputError(
+                f"{recipe.name} begins with {start.recipe}, but the checkpoint in {folder} "
+                f"{found_there if trained != start.recipe else 'lacks ' + missing[0]}; remove it, or train the first "
+                "stage"
+            )
+        found = _checkpoint(recipe, f"{start.recipe}, seed {config['seed']}", folder)
         # `hold_out` is not listed again: the second stage must hold out the same images, and records this itself.
         changed = [key for key in config["overrides"] if key != HOLD_OUT]
         overrides = {"first_stage": [None, ", ".join(changed)]} if changed else {}
-        return replace(found, overrides=overrides, subset_sha256=config["subset_sha256"])
+        return replace(found, overrides=overrides, first_stage=config)
     if not isinstance(start, Weights):
         return StartWeights(recipe)
     if not start.of.endswith(_FILES):
@@ -101,26 +139,28 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     return StartWeights(recipe, start.of)
 
 
-def find_first_stage(name: str, output: Path, seed: int) -> Path | None:
-    """Find the checkpoint of a first stage: its run with the same seed in `output`, else a published one.
+def find_first_stage(name: str, runs: Path, seed: int, any_seed: bool = True) -> Path | None:
+    """Find the checkpoint of a first stage: its run with the same seed, else a published one.
 
     Args:
-        name: name of the first stage's recipe.
-        output: the folder of the run folders.
-        seed: the seed of both stages.
+        name: the recipe of the first stage.
+        runs: holds run folders.
+        seed: the seed of the second stage.
+        any_seed: where there is neither a run nor a published checkpoint of that seed, take a published one of another
+            seed.
 
     Returns:
         The checkpoint's folder; None if there is neither.
     """
-    run = RunFolder(output / get_recipe(name).name / f"seed{seed}")
+    run = RunFolder(runs / get_recipe(name).name / f"seed{seed}")
     if run.metrics.exists():
         return run.checkpoint
     # Only local folders: nothing is downloaded without being requested.
-    for place in [place for place in search_path() if isinstance(place, Path)]:
-        for folder in (place / f"{name}.seed{seed}", place / name):
-            if (folder / checkpoints.CONFIG).is_file() and checkpoints.read_config(folder).get("seed") == seed:
-                return folder
-    return None
+    places = [place for place in search_path() if isinstance(place, Path)]
+    published = [folder for place in places for folder in (place / f"{name}.seed{seed}", place / name)]
+    published = [folder for folder in published if (folder / checkpoints.CONFIG).is_file()]
+    of_seed = [folder for folder in published if checkpoints.read_config(folder).get("seed") == seed]
+    return next(iter(of_seed or (published if any_seed else [])), None)
 
 
 def _pretrained(recipe: Recipe) -> StartWeights:
@@ -139,7 +179,7 @@ def _pretrained(recipe: Recipe) -> StartWeights:
 
 def _checkpoint(recipe: Recipe, origin: str, folder: Path) -> StartWeights:
     config = checkpoints.read_config(folder)
-    if config["architecture"] != recipe.architecture.split(".")[0]:
+    if network(config["architecture"]) != network(recipe.architecture):
         raise InputError(
             f"{origin} is a {config['architecture']}, not a {recipe.architecture}; add --arch {config['architecture']}"
         )
@@ -170,6 +210,12 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
         InputError: the weights cannot be read or downloaded, or do not fit.
     """
     recipe = start.recipe
+    keep_head = _keeps_head(start, data_set)
+    if recipe.head.changes_linear and not keep_head:
+        raise InputError(
+            f"the head {recipe.head.name} changes the classifier that it starts from, which must be kept: start from a "
+            "checkpoint of the same classes, with start.head=kept"
+        )
     arguments = model_arguments(recipe, data_set)
     if isinstance(recipe.start, Pretrained):
         found = _fetch_timm_weights(recipe, arguments)
@@ -179,8 +225,7 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
         found = _read_file(Path(recipe.start.of))
     else:
         return None
-    keep_head = _keeps_head(start, data_set)
-    fresh = () if keep_head else _classifier_prefixes(model)
+    fresh = _added(model) if keep_head else tuple(f"{name}." for name in classifier_names(model))
     own = model.state_dict()
     wanted, kept = (
         {key: value for key, value in weights.items() if not key.startswith(fresh)} for weights in (own, found)
@@ -191,7 +236,7 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
     if wrong:
         raise InputError(f"the weights of {start.origin} do not fit {recipe.architecture}: {wrong[0]} differs")
     model.load_state_dict(own | kept)
-    return _sha256(kept)
+    return hash_tensors(kept)
 
 
 def _keeps_head(start: StartWeights, data_set: DataSet) -> bool:
@@ -222,10 +267,10 @@ def _resized(
         return weights
 
 
-def _classifier_prefixes(model: nn.Module) -> tuple[str, ...]:
-    """Return the prefixes of a timm model's classifier keys."""
-    names = cast(Any, model).pretrained_cfg["classifier"]
-    return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
+def _added(model: nn.Module) -> tuple[str, ...]:
+    """Return the keys of what a model's classifier has beside the linear one that it begins with; often none."""
+    added = getattr(classifier_of(model), "added", ())
+    return tuple(f"{name}.{key}" for name in classifier_names(model) for key in added)
 
 
 def _fetch_timm_weights(recipe: Recipe, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -246,13 +291,3 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} has no weights that can be read ({first_line(error)[:120]}); give a file of weights"
         ) from error
-
-
-def _sha256(weights: Mapping[str, Tensor]) -> str:
-    """Hash tensors by name and value."""
-    digest = hashlib.sha256()
-    for key in sorted(weights):
-        value = weights[key].detach().cpu().contiguous()
-        digest.update(json.dumps([key, str(value.dtype), list(value.shape)]).encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -14,6 +14,7 @@ from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
 from ltzoo.train.device import feature_size, make_forward
+from ltzoo.train.head import slow_parameters
 from ltzoo.train.optimizer import freeze, make_optimizer
 
 
@@ -27,6 +28,7 @@ class Step:
         accelerator: provides precision, loss scaler and processes.
         seed: seed of the noise.
         compile_backend: backend of `torch.compile`, None for eager.
+        on_features: whether its batches are of features, for which the head alone is computed.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Step:
         accelerator: Accelerator,
         seed: int,
         compile_backend: str | None,
+        on_features: bool = False,
     ) -> None:
         self.recipe, self.model, self.seed = recipe, model, seed
         self.device, self.scaler = accelerator.device, accelerator.scaler
@@ -47,10 +50,12 @@ class Step:
         if self.group is not None:
             for value in (*model.state_dict().values(), *self.criterion.state_dict().values()):
                 dist.broadcast(value, 0)
-        self.forward = make_forward(model, accelerator, compile_backend, recipe.loss.asks)
+        self.forward = make_forward(model, accelerator, compile_backend, recipe.loss.asks, on_features)
         self.class_counts = torch.tensor(class_counts, device=self.device)
         self.modules_in_eval = self._freeze()
-        self.optimizer = make_optimizer(recipe.optimizer, model, list(self.criterion.parameters()))
+        self.optimizer = make_optimizer(
+            recipe.optimizer, model, list(self.criterion.parameters()), slow_parameters(model, recipe.head)
+        )
         self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
         self.begin(0)
 

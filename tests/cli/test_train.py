@@ -38,6 +38,7 @@ def test_the_flags_are_these():
     flags = {flag for action in build_parser("train.py")._actions for flag in action.option_strings}
     assert flags == {
         *("-h", "--help", "--import", "--recipe", "--data-dir", "--download", "--output", "--seed", "--resume"),
+        *("--first-stages", "--cache-features"),
         *("--epochs", "-b", "--batch-size", "--lr", "--amp", "--amp-dtype", "--set", "--subset", "--hold-out"),
         *("--clip-grad", "--micro-batches", "--model-ema", "--model-ema-decay"),
         *(

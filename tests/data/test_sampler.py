@@ -49,7 +49,7 @@ def test_the_instance_sampler_is_a_random_permutation(images):
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 9])
-@pytest.mark.parametrize("epoch", ["images", "whole_batches"])
+@pytest.mark.parametrize("epoch", ["images", "whole_batches", "one_more_batch"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_class_aware_order_follows_its_definition(k, epoch, seed):
     sampler = ClassAwareSampler(k, epoch)
@@ -62,12 +62,20 @@ def test_the_class_aware_order_follows_its_definition(k, epoch, seed):
 
 
 @pytest.mark.parametrize(
-    ("images", "batch_size", "whole"),
-    [(13, 6, 12), (12, 6, 12), (13, 13, 13), (5, 6, 6), (1, 8, 8), (10_847, 128, 84 * 128)],
+    ("images", "batch_size", "whole", "more"),
+    [
+        (13, 6, 12, 24),
+        (12, 6, 12, 18),
+        (13, 13, 13, 26),
+        (5, 6, 6, 12),
+        (1, 8, 8, 16),
+        (10_847, 128, 84 * 128, 86 * 128),  # 86 steps of MiSLAS on CIFAR-100-LT
+    ],
 )
-def test_an_epoch_has_as_many_images_as_the_training_set_or_whole_batches(images, batch_size, whole):
+def test_an_epoch_has_as_many_images_as_the_training_set_or_whole_batches(images, batch_size, whole, more):
     assert ClassAwareSampler(4, "images").length(images, batch_size) == images
     assert ClassAwareSampler(4, "whole_batches").length(images, batch_size) == whole
+    assert ClassAwareSampler(4, "one_more_batch").length(images, batch_size) == more
 
 
 def test_all_classes_are_drawn_equally_often_and_all_images_of_a_class_too():

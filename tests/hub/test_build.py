@@ -57,12 +57,13 @@ def test_the_order_is_that_of_what_readers_look_for():
     assert [name.split("_", 2)[2] for name in names[0:40:8]] == [
         f"{loss}_ssesam" for loss in ("vs", "la", "ldam_drw", "ce_drw", "ce")
     ]
-    assert set(names[40:46]) == {f"resnet32_cifar{c}lt_ce_drw_{w}" for c in (10, 100) for w in ("pgd", "lpfsgd")} | {
-        f"resnet32_cifar10lt_ce_drw_{w}" for w in ("sam05", "sam80")
-    }
-    assert all(name.startswith(("resnet34_cifar10lt_", "resnet34_cifar100lt_")) for name in names[46:88])
-    assert all("step" in name for name in names[88:120])
-    assert all("lt50_" in name for name in names[120:150])
+    others = {f"resnet32_cifar{c}lt_ce_drw_{w}" for c in (10, 100) for w in ("pgd", "lpfsgd")}
+    others |= {f"resnet32_cifar10lt_ce_drw_{w}" for w in ("sam05", "sam80")}
+    others |= {f"resnet32_cifar{c}lt_{w}_sgd" for c in (10, 100) for w in ("ce_mixup", "mislas")}
+    assert set(names[40:50]) == others
+    assert all(name.startswith(("resnet34_cifar10lt_", "resnet34_cifar100lt_")) for name in names[50:92])
+    assert all("step" in name for name in names[92:124])
+    assert all("lt50_" in name for name in names[124:154])
 
 
 def test_the_next_seed_comes_after_all_of_the_first():

@@ -5,7 +5,19 @@ import math
 import pytest
 import torch
 
-from ltzoo.losses import CE, LA, LDAM, LOSSES, VS, BalancedSoftmax, Focal, LogitLDAM, LossModule, Outputs
+from ltzoo.losses import (
+    CE,
+    LA,
+    LDAM,
+    LOSSES,
+    VS,
+    BalancedSoftmax,
+    Focal,
+    LabelAwareSmoothing,
+    LogitLDAM,
+    LossModule,
+    Outputs,
+)
 
 COUNTS = [60, 30, 9, 4]
 PI = [count / sum(COUNTS) for count in COUNTS]
@@ -118,8 +130,31 @@ def test_senseless_settings_are_refused(make):
         make()
 
 
+@pytest.mark.parametrize(("most", "least"), [(0.4, 0.1), (0.3, 0.0), (0.0, 0.0)])
+def test_label_aware_smoothing_is_its_formula(most, least, batch):
+    logits, targets = batch
+    loss = LabelAwareSmoothing(most, least).bind(COUNTS)
+    for row, target, found in zip(logits.tolist(), targets.tolist(), loss(logits, targets).tolist(), strict=True):
+        total = sum(math.exp(z) for z in row)
+        costs = [-math.log(math.exp(z) / total) for z in row]
+        e = least + (most - least) * math.sin(math.pi * (COUNTS[target] - 4) / (2 * (60 - 4)))
+        assert found == pytest.approx((1 - e) * costs[target] + e * sum(costs) / 4, rel=1e-12)
+
+
+def test_label_aware_smoothing_at_both_ends_of_the_counts():
+    counts = [500, 200, 37, 5]
+    smoothing = LabelAwareSmoothing(most=0.4, least=0.1).bind(counts).smoothing
+    assert smoothing[0] == pytest.approx(0.4, abs=1e-15)
+    assert smoothing[3] == pytest.approx(0.1, abs=1e-15)
+    assert (smoothing.diff() < 0).all()
+    # Classes of one size are all the largest.
+    assert LabelAwareSmoothing(0.4, 0.1).bind([7, 7, 7]).smoothing.tolist() == pytest.approx([0.4] * 3)
+    with pytest.raises(ValueError, match=r"most and least must be at most 1, not 1.5 and 0"):
+        LabelAwareSmoothing(1.5, 0)
+
+
 def test_names_are_the_recipes_words():
-    assert list(LOSSES) == ["ce", "ldam", "logit_ldam", "la", "bs", "vs", "focal"]
+    assert list(LOSSES) == ["ce", "ldam", "logit_ldam", "la", "bs", "vs", "focal", "las"]
 
 
 def test_outputs_convert_half_precision_and_detach_whatever_they_hold():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ltzoo.losses import DRW, REWEIGHTINGS, ClassBalanced, NoReweighting
+from ltzoo.losses import DRW, REWEIGHTINGS, ClassBalanced, InversePower, NoReweighting
 
 COUNTS = [5000, 500, 50]
 
@@ -43,8 +43,17 @@ def test_class_balanced_weighs_from_the_first_epoch_on():
     assert ClassBalanced(beta=0.0).weights(COUNTS, 0).tolist() == pytest.approx([1.0, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.5, 1.0, 1.2])
+def test_the_inverse_power_is_its_formula(rho):
+    raw = [(n / sum(COUNTS)) ** -rho for n in COUNTS]
+    expected = torch.tensor([3 * value / sum(raw) for value in raw], dtype=torch.float64)
+    torch.testing.assert_close(InversePower(rho).weights(COUNTS, 0), expected, rtol=1e-12, atol=0)
+    with pytest.raises(ValueError, match="rho must be finite and not below 0, not -1"):
+        InversePower(-1)
+
+
 def test_names_are_the_recipes_words():
-    assert list(REWEIGHTINGS) == ["none", "cb", "drw"]
+    assert list(REWEIGHTINGS) == ["none", "cb", "inverse_power", "drw"]
 
 
 @pytest.mark.parametrize("fields", [{"start": -1, "beta": 0.9}, {"start": 0, "beta": 1.1}, {"start": 0, "beta": -0.1}])

@@ -24,7 +24,7 @@ class Architecture:
     channels: tuple[int, ...]
     reductions: tuple[int, ...]
     options: dict[str, Any] = field(default_factory=dict, hash=False)
-    classifiers: tuple[str, ...] = ("linear", "cosine")
+    classifiers: tuple[str, ...] = ("linear", "cosine", "nearest_mean", "disalign")
 
     def shapes(self, batch: int, size: int) -> list[tuple[int, ...]]:
         """Shapes of the features of `batch` square images of `size` pixels a side, odd sides rounded up."""
@@ -44,10 +44,11 @@ def _resnet34(blocks: tuple[int, ...], channels: tuple[int, ...]) -> Architectur
     return Architecture("resnet34_cifar", blocks, modules, (64, *channels), (1, 1, 2, 4, 8))
 
 
-def _resnet50(blocks: tuple[int, ...], channels: tuple[int, ...]) -> Architecture:
+def _resnet50(classifier: str, blocks: tuple[int, ...], channels: tuple[int, ...]) -> Architecture:
     modules = ("act1", "layer1", "layer2", "layer3", "layer4")
     widths = (64, *(4 * c for c in channels))
-    return Architecture("resnet50_cosine", blocks, modules, widths, (2, 4, 8, 16, 32), classifiers=("cosine",))
+    name = f"resnet50_{classifier}"
+    return Architecture(name, blocks, modules, widths, (2, 4, 8, 16, 32), classifiers=(classifier,))
 
 
 CIFAR_RESNETS = [_cifar_resnet(depth) for depth in (20, 32, 44, 56)]
@@ -58,6 +59,8 @@ _SLIM = {"layers": (1, 2, 1, 1), "channels": (64, 16, 24, 32)}
 SLIM_RESNET34 = replace(_resnet34(*_SLIM.values()), options=_SLIM)  # the same class, two hundred times smaller
 
 _SLIM_BOTTLENECKS = {"layers": (1, 2, 1, 1), "channels": (16, 16, 24, 32)}
-SLIM_RESNET50 = replace(  # with timm's zero_init_last, the first step's gradient reaches no block's convolutions
-    _resnet50(*_SLIM_BOTTLENECKS.values()), options=_SLIM_BOTTLENECKS | {"zero_init_last": False}
+SLIM_RESNET50, *SLIM_RESNET50_OTHERS = (
+    # With timm's zero_init_last, the first step's gradient reaches no block's convolutions.
+    replace(_resnet50(word, *_SLIM_BOTTLENECKS.values()), options=_SLIM_BOTTLENECKS | {"zero_init_last": False})
+    for word in ("cosine", "nearest_mean", "disalign")
 )

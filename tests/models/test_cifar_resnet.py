@@ -149,7 +149,7 @@ def test_classifier_option(classifier, kind):
 @pytest.mark.parametrize("num_classes", [0, 10])
 @pytest.mark.parametrize("classifier", ["Cosine", "", "norm"])
 def test_unknown_classifier_is_refused(classifier, num_classes):
-    with pytest.raises(ValueError, match="'linear' or 'cosine'") as error:
+    with pytest.raises(ValueError, match="must be one of linear, cosine, nearest_mean, disalign") as error:
         timm.create_model("resnet20_cifar", classifier=classifier, num_classes=num_classes)
     assert repr(classifier) in str(error.value)
 

@@ -1,4 +1,4 @@
-"""The cosine classifier against its definition, in float64."""
+"""The classifiers against their definitions, in float64."""
 
 import math
 
@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from ltzoo.models import CosineClassifier
+from ltzoo.models import CosineClassifier, DisAlignClassifier, NearestMeanClassifier
+from ltzoo.models.heads import (
+    OWN_CLASSIFIERS,
+    ScaledLinear,
+    classifier_class,
+    fit_nearest_mean_,
+    tau_normalize_,
+)
 
 
 def plain_cosine(x: list[float], w: list[float]) -> float:
@@ -87,3 +94,112 @@ def test_device_and_dtype():
 
 def test_repr_names_its_sizes():
     assert repr(CosineClassifier(8, 5)) == "CosineClassifier(in_features=8, num_classes=5)"
+
+
+def linear(classes: int = 5, width: int = 8) -> nn.Linear:
+    torch.manual_seed(1)
+    return nn.Linear(width, classes, dtype=torch.float64)
+
+
+def features(images: int = 30, width: int = 8) -> torch.Tensor:
+    return torch.randn(images, width, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) + 3
+
+
+def test_the_scaled_classifier_folds_into_a_linear_one():
+    source, x = linear(), features()
+    head = ScaledLinear(source)
+    assert torch.equal(head(x), source(x))
+    with torch.no_grad():
+        head.scale.copy_(torch.tensor([0.5, -1.0, 2.0, 0.0, 3.0]))
+    expected = torch.stack([head.scale[j] * (x @ source.weight[j] + source.bias[j]) for j in range(5)], dim=1)
+    torch.testing.assert_close(head(x), expected, rtol=1e-12, atol=1e-12)
+    folded = head.folded()
+    assert type(folded) is nn.Linear
+    torch.testing.assert_close(folded(x), head(x), rtol=1e-12, atol=1e-12)
+    single = ScaledLinear(linear().float())
+    with torch.no_grad():
+        single.scale.copy_(torch.tensor([0.5, -1.0, 2.0, 0.0, 3.0]))
+    torch.testing.assert_close(single.folded()(x.float()), single(x.float()), rtol=1e-6, atol=1e-6)
+    assert single.weight is not single.folded().weight
+
+
+def test_a_scaled_classifier_without_bias_folds_too():
+    source = nn.Linear(4, 3, bias=False, dtype=torch.float64)
+    head = ScaledLinear(source)
+    with torch.no_grad():
+        head.scale.copy_(torch.tensor([2.0, 3.0, 4.0]))
+    x = torch.randn(2, 4, dtype=torch.float64)
+    assert head.folded().bias is None
+    torch.testing.assert_close(head.folded()(x), head(x))
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.7, 1.0, 2.0])
+def test_tau_normalisation_is_its_closed_form(tau):
+    source, x = linear(), features()
+    expected = [[(sum(a * b for a, b in zip(row, w, strict=True))) / math.sqrt(sum(b * b for b in w)) ** tau
+                 for w in source.weight.tolist()] for row in x.tolist()]  # fmt: skip
+    tau_normalize_(source, tau)
+    torch.testing.assert_close(source(x), torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12)
+    assert not source.bias.any()
+
+
+def test_the_nearest_class_mean_is_its_closed_form():
+    x, labels = features(), torch.arange(30) % 5
+    head = NearestMeanClassifier(8, 5, dtype=torch.float64)
+    fit_nearest_mean_(head, x, labels)
+    center = [sum(row[k] for row in x.tolist()) / 30 for k in range(8)]
+
+    def unit(row: list[float]) -> list[float]:
+        moved = [a - b for a, b in zip(row, center, strict=True)]
+        length = math.sqrt(sum(a * a for a in moved))
+        return [a / length for a in moved]
+
+    units = [unit(row) for row in x.tolist()]
+    means = [[sum(units[i][k] for i in range(30) if i % 5 == j) / 6 for k in range(8)] for j in range(5)]
+    torch.testing.assert_close(head.weight.detach(), torch.tensor(means, dtype=torch.float64), rtol=1e-12, atol=1e-12)
+    distances = [[math.dist(u, mean) for mean in means] for u in units]
+    expected = -torch.tensor(distances, dtype=torch.float64).square()
+    torch.testing.assert_close(head(x), expected, rtol=1e-10, atol=1e-12)
+    assert head(x).argmax(dim=1).tolist() == [min(range(5), key=row.__getitem__) for row in distances]
+    # The means are inside the unit sphere, so that their lengths count: directions alone choose other classes.
+    assert (head.weight.norm(dim=1) < 0.9).all()
+
+
+def test_disalign_is_its_closed_form():
+    torch.manual_seed(4)
+    head, x = DisAlignClassifier(8, 5, dtype=torch.float64), features() / 3
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.normal_().requires_grad_(False)
+    expected = []
+    for row in x.tolist():
+        c = 1 / (1 + math.exp(-sum(a * b for a, b in zip(row, head.confidence_weight.tolist(), strict=True))
+                              - head.confidence_bias.item()))  # fmt: skip
+        plain = [sum(a * b for a, b in zip(row, w, strict=True)) + b0
+                 for w, b0 in zip(head.weight.tolist(), head.bias.tolist(), strict=True)]  # fmt: skip
+        expected.append([(1 + c * a) * f + c * b for a, f, b in zip(head.scale, plain, head.offset, strict=True)])
+    torch.testing.assert_close(head(x), torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12)
+
+
+def test_disalign_begins_as_its_authors_have_it():
+    head = DisAlignClassifier(8, 5)
+    assert (head.scale == 1).all() and not head.offset.any() and (head.confidence_weight == 0.1).all()
+    assert head.confidence_bias.abs() <= 8**-0.5
+    # With a = 1 and b = 0 every logit is scaled by the same 1 + c > 1: no class changes.
+    x = torch.randn(6, 8)
+    assert torch.equal(head(x).argmax(1), torch.nn.functional.linear(x, head.weight, head.bias).argmax(1))
+
+
+@pytest.mark.parametrize("word", OWN_CLASSIFIERS)
+def test_what_a_classifier_adds_is_what_a_linear_one_lacks(word):
+    head = classifier_class(word)(8, 5)
+    own = set(head.state_dict())
+    assert own - set(head.added) <= set(linear().state_dict())
+    assert set(head.added) <= own
+    assert all(value.isfinite().all() for value in head.state_dict().values())
+    assert repr(head).endswith("Classifier(in_features=8, num_classes=5)")
+
+
+def test_an_unknown_classifier_is_refused():
+    with pytest.raises(ValueError, match="classifier must be one of linear, cosine, nearest_mean, disalign, not 'x'"):
+        classifier_class("x")

@@ -95,7 +95,7 @@ def test_classifier_option(classifier, kind):
 
 @pytest.mark.parametrize("num_classes", [0, 10])
 def test_unknown_classifier_is_refused(num_classes):
-    with pytest.raises(ValueError, match="'linear' or 'cosine', not 'norm'"):
+    with pytest.raises(ValueError, match="linear, cosine, nearest_mean, disalign, not 'norm'"):
         create_slim(classifier="norm", num_classes=num_classes)
 
 

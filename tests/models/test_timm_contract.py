@@ -10,11 +10,20 @@ from timm.models import FeatureGraphNet, FeatureListNet, group_parameters
 from torch import Tensor, nn
 
 import ltzoo.models
-from tests.models.architectures import CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET34, SLIM_RESNET50, Architecture
+from tests.models.architectures import (
+    CIFAR_RESNETS,
+    RESNET9,
+    RESNET34,
+    SLIM_RESNET34,
+    SLIM_RESNET50,
+    SLIM_RESNET50_OTHERS,
+    Architecture,
+)
 
 SIZE = 16
 
-every_model = pytest.mark.parametrize("arch", [*CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET50], ids=str)
+ARCHITECTURES = [*CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET50, *SLIM_RESNET50_OTHERS]
+every_model = pytest.mark.parametrize("arch", ARCHITECTURES, ids=str)
 CLASSES = [CIFAR_RESNETS[0], RESNET9, SLIM_RESNET34, SLIM_RESNET50]  # one small model of each class
 each_class = pytest.mark.parametrize("arch", CLASSES, ids=str)
 each_class_and_classifier = pytest.mark.parametrize(
@@ -399,7 +408,6 @@ def test_weights_of_the_other_classifier_are_refused(arch, tmp_path):
 
 def test_every_registered_architecture_is_checked_here():
     ours = {name for name in timm.list_models() if timm.model_entrypoint(name).__module__.startswith("ltzoo.")}
-    assert ours == {arch.name for arch in [*CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET50]}
-    classes = {"CifarResNet", "CosineClassifier", "CosineResNet", "ResNet9", "SmallStemResNet"}
-    assert ours == set(ltzoo.models.__all__) - classes
+    assert ours == {arch.name for arch in ARCHITECTURES}
+    assert ours == {name for name in ltzoo.models.__all__ if name.islower()}
     assert not ours & set(timm.list_pretrained())

@@ -7,18 +7,23 @@ import pytest
 import torch
 
 from ltzoo.data import Augmentation, get_benchmark
-from ltzoo.losses import CE, DRW, LA, VS, LogitLDAM, NoReweighting
-from ltzoo.recipes import Input, Optimizer, Pretrained, shipped_recipes
+from ltzoo.losses import CE, DRW, LA, VS, BalancedSoftmax, LogitLDAM, NoReweighting
+from ltzoo.recipes import FirstStage, Input, Optimizer, Pretrained, shipped_recipes
 from ltzoo.recipes.protocols import FINE_TUNING
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Quantile, tail_partition
 from tests.each import check_each
 
-RECIPES = {recipe.name: recipe for recipe in shipped_recipes() if recipe.protocol == "fine_tuning"}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in shipped_recipes()
+    if not isinstance(recipe.start, FirstStage) and recipe.protocol == "fine_tuning"
+}
 LA_SAM = RECIPES["resnet50_imagefolder_la_sam"]
 
 LOSSES = {
     "ce": CE(),
     "la": LA(tau=0.75),
+    "bs": BalancedSoftmax(),
     "ldam": LogitLDAM(max_margin=0.5, scale=30.0),
     "vs": VS(gamma=0.05, tau=0.75),
 }
@@ -33,12 +38,12 @@ PERTURBATIONS = {
 def test_every_setting_is_what_its_name_and_the_protocol_say():
     def check(name):
         recipe = RECIPES[name]
-        _, benchmark, loss, *rule, method = name.split("_")
+        _, benchmark, loss, *rule, method = name.replace("_mixup", "").split("_")
         assert (recipe.architecture, recipe.head.name, recipe.benchmark) == ("resnet50", "linear", benchmark)
         assert (recipe.loss, recipe.perturbation) == (LOSSES[loss], PERTURBATIONS[method])
         assert recipe.reweighting == (DRW(start=24, beta=0.9999) if rule else NoReweighting())
         assert recipe.optimizer == Optimizer(lr=0.01, momentum=0.9, weight_decay=1e-4, nesterov=False)
-        assert recipe.augmentation == Augmentation(0, True, min_scale=0.35)
+        assert recipe.augmentation == Augmentation(0, True, min_scale=0.35, mixup=0.2 * ("_mixup_" in name))
         assert recipe.input == Input(None, None, None, None, None)  # the model's own
         assert (recipe.subset, recipe.groups, recipe.batch_size) == ("whole", "count", 64)
         assert recipe.paper_rule is None

@@ -149,7 +149,8 @@ def test_every_cell_is_a_recipe_with_its_figures():
 
 
 def test_no_recipe_has_a_figure_that_no_table_has():
-    found = Counter((f.paper, f.table, name) for name, recipe in RECIPES.items() for f in recipe.published)
+    printed = [(f, name) for name, recipe in RECIPES.items() for f in recipe.published if f.table != "repository"]
+    found = Counter((f.paper, f.table, name) for f, name in printed)
     assert found == Counter((*table, name) for table, name, *_ in CELLS)
     counts = Counter(table for table, *_ in CELLS)
     assert counts == {
@@ -252,3 +253,32 @@ def test_ce_on_imagenet_lt_is_a_row_of_both_papers():
         ("rangwani2022", 42.7),
         ("lyu2025", 45.1),
     ]
+
+
+# What the repositories of two-stage methods print: overall, many, medium and few, or overall alone.
+REPOSITORIES = """
+kang2020  | resnet50_inat18_lws_sgd           | 65.9 65.0 66.3 65.5
+zhang2021 | resnet50_imagenetlt_disalign_sgd  | 52.9 61.3 52.2 31.4
+zhang2021 | resnet50_inat18_disalign_sgd      | 69.5 61.6 70.8 69.9
+zhong2021 | resnet32_cifar10lt_ce_mixup_sgd   | 72.8
+zhong2021 | resnet32_cifar100lt_ce_mixup_sgd  | 39.5
+zhong2021 | resnet50_imagenetlt_ce_mixup_sgd  | 45.5
+zhong2021 | resnet50_inat18_ce_mixup_sgd      | 66.9
+zhong2021 | resnet32_cifar10lt_mislas_sgd     | 82.5
+zhong2021 | resnet32_cifar100lt_mislas_sgd    | 47.0
+zhong2021 | resnet50_imagenetlt_mislas_sgd    | 52.7 61.7 51.3 35.8
+zhong2021 | resnet50_inat18_mislas_sgd        | 71.6 73.2 72.4 70.4
+"""
+
+
+def test_figures_of_repositories():
+    expected = {}
+    for line in REPOSITORIES.strip().splitlines():
+        paper, name, figures = (cell.strip() for cell in line.split("|"))
+        mean = [float(value) for value in figures.split()]
+        expected[name] = (paper, Accuracy(*mean) if len(mean) == 4 else Accuracy(*mean, None, None, None))
+    found = {
+        name: (f.paper, f.mean) for name, recipe in RECIPES.items() for f in recipe.published if f.table == "repository"
+    }
+    assert found == expected
+    assert all(paper in RECIPES[name].source.cites for name, (paper, _) in expected.items())

@@ -77,7 +77,7 @@ def test_two_drops_at_one_epoch_take_the_later_factor():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"epochs": 0},
+        {"epochs": -1},
         {"warmup_epochs": -1},
         {"milestones": (8, 6)},
         {"milestones": (6,)},

@@ -8,7 +8,7 @@ import pytest
 
 from ltzoo.data import GROUP_RULES
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal, LogitLDAM, NoReweighting
-from ltzoo.recipes import CITATIONS, PROTOCOLS, LinearHead, compose, shipped_recipes
+from ltzoo.recipes import CITATIONS, PROTOCOLS, FirstStage, LinearHead, compose, shipped_recipes
 from ltzoo.recipes.protocols import DIGITS, LYU2025_CIFAR, RANGWANI2022_CIFAR
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, FocalSAM, ImbSAM, NoPerturbation, SAMExt
 from tests.each import check_each
@@ -40,19 +40,29 @@ def test_names_are_the_product_of_their_parts():
     fast = ("ce", "ce_drw", "ldam_drw", "la", "vs")
     expected |= {f"resnet9_cifar{n}lt_{loss}_{method}" for n in (10, 100) for loss in fast for method in four}
     expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in [*plain, "ce_drw"] for method in [*four, "focalsam"]}
-    expected |= {f"resnet20_digitslt_crt_{method}" for method in four}
+    two_stage = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
+    networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
+    networks = (*networks, "resnet50_imagenetlt", "resnet50_imagefolder")
+    expected |= {f"resnet50_inat18_{stage}_sgd" for stage in (*two_stage, "ce_mixup", "mislas")}
+    expected |= {
+        f"{network}_{stage}_{method}"
+        for network in networks
+        for stage in ("ce_mixup", "mislas")
+        for method in ("sgd", "sam", "ssesam")
+    }
+    expected |= {f"{network}_{stage}_{method}" for network in networks for stage in two_stage for method in four}
     radii = ("01", "10", "20", "40")
     expected |= {f"resnet20_digitslt_{loss}_sam{radius}" for loss in ("ce", "ce_drw") for radius in radii}
     large = ("ce_sgd", "ce_drw_sgd", "ce_drw_sam", "ldam_drw_sgd", "ldam_drw_sam")
     expected |= {f"resnet50_{benchmark}_{words}" for benchmark in ("imagenetlt", "inat18") for words in large}
     expected |= {f"resnet50_imagenetlt_ce_{method}" for method in ("sam", "imbsam", "ssesam")}
-    tuned = ("ce", "la", "ldam_drw", "vs")
+    tuned = ("ce", "la", "bs", "ldam_drw", "vs")
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 526
+    assert len(RECIPES) == len(list(shipped_recipes())) == 684
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
-        "rangwani2022_cifar": 256, "lyu2025_cifar": 164, "digits": 37, "rangwani2022_large": 13, "fine_tuning": 16,
-        "fast_cifar": 40,
+        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 63, "rangwani2022_large": 43, "fine_tuning": 50,
+        "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 40,
     }  # fmt: skip
 
 
@@ -60,8 +70,8 @@ def test_a_recipes_fields_are_what_its_name_says():
     def check(name):
         recipe = RECIPES[name]
         architecture, benchmark, loss, *rest = name.split("_")
-        if loss == "crt":
-            return
+        if isinstance(recipe.start, FirstStage):
+            return  # tests/recipes/test_second_stages.py
         word = rest[-1].rstrip("0123456789")
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
         methods |= {"samext": SAMExt, "focalsam": FocalSAM, "pgd": PGD, "lpfsgd": LPFSGD}
@@ -72,6 +82,7 @@ def test_a_recipes_fields_are_what_its_name_says():
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
         assert type(recipe.perturbation) is methods[word]
+        rest = [word for word in rest if word != "mixup"]
         rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
         assert type(recipe.reweighting) is rule
         assert recipe.head.name == ("cosine" if type(recipe.loss) is LDAM else "linear")
@@ -133,6 +144,8 @@ def test_every_perturbation_of_head_and_tail_has_both(benchmark):
 def test_rangwani2022_cifar_is_the_papers_protocol():
     def check(name):
         recipe = RANGWANI[name]
+        if isinstance(recipe.start, FirstStage):
+            return
         optimizer, schedule = recipe.optimizer, recipe.schedule
         assert (optimizer.lr, optimizer.momentum, optimizer.weight_decay, optimizer.nesterov) == (0.1, 0.9, 2e-4, False)
         assert (schedule.epochs, schedule.warmup_epochs, schedule.decay) == (200, 5, "steps")
@@ -270,6 +283,10 @@ def test_drw_on_the_digits_is_that_of_rangwani2022_in_a_fifth_of_the_epochs(meth
         ("resnet34_cifar100lt_ce_imbsam05", {"lyu2025", "zhou2023"}),
         ("resnet20_digitslt_la_sam", {"menon2021", "foret2021"}),
         ("resnet20_digitslt_ce_drw_sam", {"cao2019", "foret2021"}),
+        ("resnet20_digitslt_crt_sam", {"kang2020", "foret2021"}),
+        ("resnet32_cifar100lt_taunorm_sgd", {"rangwani2022", "kang2020"}),
+        ("resnet32_cifar10lt_disalign_imbsam", {"rangwani2022", "zhou2023", "lyu2025", "zhang2021"}),
+        ("resnet32_cifar10lt_bsrt_sgd", {"rangwani2022", "ren2020"}),
         ("resnet50_inat18_ce_sgd", {"rangwani2022"}),
         ("resnet50_imagenetlt_ldam_drw_sam", {"rangwani2022", "cao2019", "foret2021"}),
         ("resnet50_imagenetlt_ce_sgd", {"rangwani2022", "lyu2025"}),  # a row of both

@@ -9,7 +9,7 @@ from ltzoo.errors import InputError
 from ltzoo.recipes import Trainable, override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
-from ltzoo.train.checks import check_parts, settings_warnings
+from ltzoo.train.checks import check_classes_drawn, check_parts, settings_warnings
 
 SSESAM = get_recipe("resnet50_imagefolder_vs_ssesam")
 COUNTS = (500, 100, 5)
@@ -65,3 +65,12 @@ def test_a_last_batch_of_one_image_is_looked_at_before_training():
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     fine = get_recipe("resnet20_digitslt_ce_sgd")
     check_parts(build_model(fine), fine, fine.data, None, smallest_batch=1)
+
+
+def test_a_class_that_the_sampler_cannot_draw_is_named():
+    recipe = get_recipe("resnet20_digitslt_crt_sgd")
+    labels, names = torch.tensor([0, 0, 2, 3]), ("ant", "bee", "cat", "dog", "eel")
+    with pytest.raises(InputError, match="class_aware draws all classes equally often, but bee, eel has no training"):
+        check_classes_drawn(recipe, labels, names)
+    check_classes_drawn(recipe, torch.arange(5).numpy(), names)
+    check_classes_drawn(get_recipe("resnet20_digitslt_ce_sgd"), labels, names)

@@ -10,11 +10,14 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from ltzoo import checkpoints
+from ltzoo.checkpoints.files import write_manifest
 from ltzoo.errors import InputError
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train, train_all
+from ltzoo.train import RunFolder, TrainOptions, start, train, train_all
 
 CRT = get_recipe("resnet20_digitslt_crt_sgd").with_epochs(2)
+ZOO = Path(__file__).parents[2] / "hub/zoo"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -76,18 +79,76 @@ def test_its_checkpoint_is_a_model_like_any_other(second):
 
 
 def test_a_published_first_stage_of_the_seed_will_do(tmp_path):
-    seed = json.loads((Path(__file__).parents[2] / "hub/zoo/resnet20_digitslt_ce_sgd/config.json").read_text())["seed"]
+    seed = json.loads((ZOO / "resnet20_digitslt_ce_sgd/config.json").read_text())["seed"]
     folder = train(CRT.with_epochs(1), options(tmp_path, seed=seed))
     overrides = json.loads(folder.metrics.read_text())["overrides"]
     assert "first_stage" not in overrides
 
 
-def test_without_a_first_stage_of_the_seed_it_is_refused(tmp_path):
-    with pytest.raises(
-        InputError, match=r"begins with resnet20_digitslt_ce_sgd, seed 77, which has no finished run in"
-    ):
+def test_a_published_first_stage_of_another_seed_is_named_and_recorded(tmp_path, capsys):
+    """Several heads on one first stage: each run says so."""
+    published = json.loads((ZOO / "resnet20_digitslt_ce_sgd/config.json").read_text())["seed"]
+    runs = [train(CRT.with_epochs(1), options(tmp_path, seed=seed)) for seed in (77, 78)]
+    said = f"of seed {published}: there is no first stage of seed 77, which is that of the head alone"
+    assert said in capsys.readouterr().err
+    records = [yaml.safe_load(run.recipe.read_text())["run"] for run in runs]
+    assert [(record["seed"], record["start_seed"]) for record in records] == [(77, published), (78, published)]
+    assert records[0]["start_sha256"] == records[1]["start_sha256"]
+    assert "first_stage" not in json.loads(runs[0].metrics.read_text())["overrides"]
+    card = (runs[0].checkpoint / "README.md").read_text()
+    assert f"of seed {published}: the seed of this run is that of its head alone" in card
+    heads = [load_file(run.last_state)["model.fc.weight"] for run in runs]
+    assert not torch.equal(*heads)
+
+
+def test_a_run_of_the_seed_comes_before_a_published_first_stage(second):
+    assert "start_seed" not in yaml.safe_load(second.recipe.read_text())["run"]
+
+
+def test_first_stages_of_another_folder(second, tmp_path):
+    folder = train(CRT, options(tmp_path, first_stages=second.path.parents[1]))
+    hashes = [yaml.safe_load(run.recipe.read_text())["run"]["start_sha256"] for run in (folder, second)]
+    assert len(set(hashes)) == 1
+
+
+def test_without_any_first_stage_it_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "search_path", lambda: [tmp_path / "empty", "ltzoo"])
+    with pytest.raises(InputError, match="begins with resnet20_digitslt_ce_sgd, which has no finished run of seed 77"):
         train(CRT, options(tmp_path, seed=77))
     assert not list(tmp_path.iterdir())
+
+
+def changed_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str, name: str, **changes) -> None:
+    """Publish a checkpoint under another name, or with other keys in its configuration."""
+    folder = tmp_path / "zoo" / name
+    shutil.copytree(ZOO / of, folder)
+    checkpoints.update_config(folder, changes)
+    write_manifest(folder)
+    monkeypatch.setenv("LTZOO_HUB", str(tmp_path / "zoo"))
+
+
+@pytest.mark.parametrize(
+    ("of", "changes", "said"),
+    [
+        ("resnet20_digitslt_vs_sgd", {"seed": 2}, "was trained by resnet20_digitslt_vs_sgd; remove it"),
+        ("resnet32_cifar100lt_ce_sgd", {"seed": 2}, "was trained by resnet32_cifar100lt_ce_sgd; remove it"),
+        ("resnet20_digitslt_ce_sgd", {"label_names": list("abcdefghij")}, "was trained on other classes than this run"),
+        ("resnet20_digitslt_ce_sgd", {"subset_sha256": "0"}, "was trained on different images than this run"),
+        ("resnet20_digitslt_ce_sgd", {"recipe": None}, "names no recipe"),
+    ],
+)
+def test_a_first_stage_of_something_else_is_refused(of, changes, said, tmp_path, monkeypatch):
+    changed_zoo(tmp_path, monkeypatch, of, "resnet20_digitslt_ce_sgd", **changes)
+    with pytest.raises(InputError, match=said):
+        train(CRT, options(tmp_path / "output", seed=2))
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_first_stage_without_weights_is_refused(tmp_path, monkeypatch):
+    changed_zoo(tmp_path, monkeypatch, "resnet20_digitslt_ce_sgd", "resnet20_digitslt_ce_sgd")
+    (tmp_path / "zoo" / "resnet20_digitslt_ce_sgd" / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors is missing"):
+        train(CRT, options(tmp_path / "output", seed=2))
 
 
 def test_both_stages_in_one_command_are_refused(tmp_path):

@@ -1,6 +1,7 @@
-"""Batches for training and evaluation, of images in memory and of images in files."""
+"""Batches for training and evaluation, of images in memory, of images in files, and of features."""
 
 from ltzoo.data.batches.decoded import EvalLoader, TrainLoader
+from ltzoo.data.batches.features import FeatureBatches, share_of_features
 from ltzoo.data.batches.in_memory import EvalBatches, TrainBatches
 from ltzoo.data.batches.make import decodes, make_eval_batches, make_train_batches
 from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
@@ -12,6 +13,7 @@ __all__ = [
     "EvalBatches",
     "EvalLoader",
     "EvalTransform",
+    "FeatureBatches",
     "Images",
     "TrainBatches",
     "TrainLoader",
@@ -21,5 +23,6 @@ __all__ = [
     "make_eval_batches",
     "make_train_batches",
     "mix",
+    "share_of_features",
     "train_transform",
 ]

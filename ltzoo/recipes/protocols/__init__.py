@@ -7,10 +7,22 @@ from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
+from ltzoo.recipes.protocols.second_stage import SecondStage, two_stage_methods
+from ltzoo.recipes.protocols.zhong2021 import ZHONG2021_CIFAR, ZHONG2021_IMAGENETLT, ZHONG2021_INAT18
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
-    for protocol in (RANGWANI2022_CIFAR, LYU2025_CIFAR, RANGWANI2022_LARGE, FAST_CIFAR, DIGITS, FINE_TUNING)
+    for protocol in (
+        RANGWANI2022_CIFAR,
+        LYU2025_CIFAR,
+        RANGWANI2022_LARGE,
+        ZHONG2021_CIFAR,
+        ZHONG2021_IMAGENETLT,
+        ZHONG2021_INAT18,
+        FAST_CIFAR,
+        DIGITS,
+        FINE_TUNING,
+    )
 }
 
 __all__ = [
@@ -21,7 +33,12 @@ __all__ = [
     "PROTOCOLS",
     "RANGWANI2022_CIFAR",
     "RANGWANI2022_LARGE",
+    "ZHONG2021_CIFAR",
+    "ZHONG2021_IMAGENETLT",
+    "ZHONG2021_INAT18",
     "Ours",
     "Protocol",
+    "SecondStage",
     "data_set_and_profile",
+    "two_stage_methods",
 ]

@@ -1,13 +1,15 @@
 """Our own protocol on scikit-learn's digits: small enough for a laptop, no download."""
 
-from ltzoo.data import Augmentation, ClassAwareSampler
+from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
-from ltzoo.recipes.parts import CosineHead, LinearHead, Optimizer, Schedule, Trainable
-from ltzoo.recipes.protocols.protocol import Protocol, SecondStage
+from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
+from ltzoo.recipes.protocols.protocol import Protocol
+from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
 
 _LOSSES = {
     "ce": CE(),
+    "ce_mixup": CE(),
     "ldam": LDAM(max_margin=0.5, scale=30.0),
     "la": LA(tau=1.0),
     "vs": VS(gamma=0.15, tau=1.0),
@@ -24,21 +26,6 @@ _PERTURBATIONS = {
     "focalsam": FocalSAM(rho=0.05, lam=0.5, gamma=3.0),
 }
 
-_OPTIMIZER = Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=False)
-
-# Classifier re-training as in Kang 2020's code: the learning rate of the first stage with a cosine over 10 epochs, and
-# BatchNorm under the frozen weights in train mode.
-_CRT = SecondStage(
-    first=("ce", "none"),
-    start_head="fresh",
-    trainable=Trainable("head", "clean"),
-    head=LinearHead(),
-    sampler=ClassAwareSampler(per_class=4, epoch="whole_batches"),
-    loss=CE(),
-    optimizer=_OPTIMIZER,
-    schedule=Schedule(epochs=10, warmup_epochs=0, milestones=(), factors=(), decay="cosine"),
-)
-
 DIGITS = Protocol(
     name="digits",
     paper="ltzoo",
@@ -46,7 +33,7 @@ DIGITS = Protocol(
     subset="cao",
     groups={"exponential": "mislas"},
     paper_rule=None,
-    optimizer=_OPTIMIZER,
+    optimizer=Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=False),
     schedule=Schedule(epochs=40, warmup_epochs=2, milestones=(32, 36), factors=(0.1, 0.01)),
     batch_size=32,
     augmentation=Augmentation(crop_padding=2, horizontal_flip=False),
@@ -56,5 +43,7 @@ DIGITS = Protocol(
     heads={"ldam": CosineHead()},
     perturbations={"digitslt": dict.fromkeys((*_LOSSES, "ce_drw"), _PERTURBATIONS)},
     ours=(),
-    second_stages={"crt": _CRT},
+    augmentations={"ce_mixup": Augmentation(crop_padding=2, horizontal_flip=False, mixup=1.0)},
+    # MiSLAS as on CIFAR-10 with IF 10, which is the nearest.
+    second_stages=two_stage_methods() | {"mislas": mislas(0.1, 0.0, lr_factor=0.2, shifted_batchnorm=False)},
 )

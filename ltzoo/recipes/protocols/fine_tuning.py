@@ -14,14 +14,17 @@ in advance by common practice and not tuned on any images; choose better values 
 """
 
 from ltzoo.data import WHOLE, Augmentation
-from ltzoo.losses import CE, DRW, LA, VS, LogitLDAM
+from ltzoo.losses import CE, DRW, LA, VS, BalancedSoftmax, LogitLDAM
 from ltzoo.recipes.parts import Input, Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Protocol
+from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Quantile
 
 _LOSSES = {
     "ce": CE(),
+    "ce_mixup": CE(),
     "la": LA(tau=0.75),
+    "bs": BalancedSoftmax(),
     "ldam": LogitLDAM(max_margin=0.5, scale=30.0),
     "vs": VS(gamma=0.05, tau=0.75),
 }
@@ -50,8 +53,11 @@ FINE_TUNING = Protocol(
     rules={"drw": DRW(start=24, beta=0.9999)},
     losses={"imagefolder": _LOSSES},
     heads={},
-    perturbations={"imagefolder": dict.fromkeys(("ce", "la", "ldam_drw", "vs"), _PERTURBATIONS)},
+    perturbations={"imagefolder": dict.fromkeys(("ce", "ce_mixup", "la", "bs", "ldam_drw", "vs"), _PERTURBATIONS)},
     ours=(),
+    augmentations={"ce_mixup": Augmentation(crop_padding=0, horizontal_flip=True, min_scale=0.35, mixup=0.2)},
+    # As on ImageNet-LT and iNaturalist 2018.
+    second_stages=two_stage_methods() | {"mislas": mislas(0.3, 0.0, lr_factor=0.05, shifted_batchnorm=True)},
     # Margins on plain logits, tau, gamma, and the share of the classes that is tail.
     borrowed=dict.fromkeys(("la", "ldam", "vs", "imbsam"), "lyu2025"),
 )

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, Sampler, get_benchmark
+from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, get_benchmark
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
-from ltzoo.losses import DRW, ClassBalanced, Loss, NoReweighting
-from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead, Optimizer, Schedule, Trainable
+from ltzoo.losses import DRW, ClassBalanced, Loss
+from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead, Optimizer, Schedule
+from ltzoo.recipes.protocols.second_stage import SecondStage
 from ltzoo.recipes.recipe import PaperRule, Recipe
 from ltzoo.sharpness import NoPerturbation, Perturbation
 
@@ -31,7 +31,7 @@ class Ours:
     Attributes:
         fields: dotted keys of the recipe.
         benchmarks: names of benchmarks; None for all.
-        losses: `LOSS[_RULE]` as in a recipe's name; None for all.
+        losses: `LOSS[_RULE]` as in a recipe's name, or methods of a second stage; None for all first stages.
         perturbations: perturbations' words without radii; None for all.
     """
 
@@ -44,37 +44,6 @@ class Ours:
         """Return whether this applies to a recipe."""
         pairs = ((self.benchmarks, benchmark), (self.losses, loss_and_rule), (self.perturbations, perturbation))
         return all(wanted is None or found in wanted for wanted, found in pairs)
-
-
-@dataclass(frozen=True)
-class SecondStage:
-    """The settings of a method's second stage, which starts from another recipe's run and has no perturbation.
-
-    Attributes:
-        first: loss and rule of the first stage, as in a recipe's name: `("ce", "none")`.
-        start_head: whether the first stage's classifier is `kept`, or the classifier is `fresh`.
-        trainable: which weights are trained, and how BatchNorm's statistics are updated.
-        head: the classifier.
-        sampler: which images make an epoch, and in which order.
-        loss: the loss.
-        optimizer: the base optimizer.
-        schedule: epochs and learning rate.
-    """
-
-    first: tuple[str, str]
-    start_head: Literal["kept", "fresh"]
-    trainable: Trainable
-    head: Head
-    sampler: Sampler
-    loss: Loss
-    optimizer: Optimizer
-    schedule: Schedule
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """The recipe fields that the second stage fixes."""
-        names = ("trainable", "head", "sampler", "loss", "optimizer", "schedule")
-        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -101,7 +70,8 @@ class Protocol:
         input: how images in files are preprocessed.
         optimizers: `BENCHMARK` or `BENCHMARK_LOSS` to its optimizer, if that differs from `optimizer`.
         borrowed: word of a loss or perturbation to the publication of its constants, if they are from another paper.
-        second_stages: word of a method to the settings of its second stage.
+        second_stages: `METHOD` or `BENCHMARK_METHOD` to the settings of its second stage.
+        augmentations: word of a loss to its augmentation, if that differs from `augmentation`.
     """
 
     name: str
@@ -123,6 +93,11 @@ class Protocol:
     optimizers: Mapping[str, Optimizer] = field(default_factory=dict)
     borrowed: Mapping[str, str] = field(default_factory=dict)
     second_stages: Mapping[str, SecondStage] = field(default_factory=dict)
+    augmentations: Mapping[str, Augmentation] = field(default_factory=dict)
+
+    def second_stage_of(self, benchmark: str, method: str) -> SecondStage | None:
+        """Look up the second stage of a method, such as `crt`, on a benchmark; None if there is none."""
+        return self.second_stages.get(f"{benchmark}_{method}", self.second_stages.get(method))
 
     def optimizer_of(self, benchmark: str, loss: str) -> Optimizer:
         """Look up the base optimizer.
@@ -139,29 +114,37 @@ class Protocol:
         Radii are not compared, since they are part of a recipe's name.
         """
         data_set, profile = data_set_and_profile(recipe.benchmark)
-        words = {loss.name: word for word, loss in self.losses.get(data_set, {}).items()}
-        word = words.get(recipe.loss.name, "")
-        shared = ("subset", "paper_rule", "optimizer", "schedule", "batch_size", "augmentation", "input")
+        method = "_".join(recipe.name.split("_")[2:-1])
+        stage = self.second_stage_of(recipe.benchmark, method)
+        word = self._loss_word(data_set, method, recipe.loss)
+        shared = ("subset", "paper_rule", "schedule", "batch_size", "input")
         fixed = {name: getattr(self, name) for name in shared}
         fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, word)}
-        method = "_".join(recipe.name.split("_")[2:-1])
-        stage = self.second_stages.get(method)
         if stage is not None:
             first = "_".join(word for word in stage.first if word != "none")
             architecture, benchmark, *_, perturbation = recipe.name.split("_")
             start = FirstStage(f"{architecture}_{benchmark}_{first}_{perturbation}", stage.start_head)
-            fixed |= {**stage.fields, "start": start, "perturbation": NoPerturbation(), "reweighting": NoReweighting()}
+            fixed |= {"augmentation": self.augmentation, "start": start, "perturbation": NoPerturbation()}
+            fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, stage.first[0])} | stage.settings
         else:
-            fixed |= {"sampler": EACH_IMAGE_ONCE}
+            fixed |= {"sampler": EACH_IMAGE_ONCE, "augmentation": self.augmentations.get(word, self.augmentation)}
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
         if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")
+        if stage is not None:
+            return wrong
         rules = {rule.name: rule for rule in self.rules.values()}
         if word:
             if recipe.loss != self.losses[data_set][word]:
                 wrong.append("loss")
-            if stage is None and recipe.head != self.heads.get(word, LinearHead()):
+            if recipe.head != self.heads.get(word, LinearHead()):
                 wrong.append("head")
         if recipe.reweighting != rules.get(recipe.reweighting.name, recipe.reweighting):
             wrong.append("reweighting")
         return wrong
+
+    def _loss_word(self, data_set: str, method: str, loss: Loss) -> str:
+        """Return the word of a loss: of those with its kind the one that the method begins with; empty for none."""
+        words = [word for word, own in self.losses.get(data_set, {}).items() if own.name == loss.name]
+        fitting = [word for word in words if f"{method}_".startswith(f"{word}_")]
+        return max(fitting, key=len) if fitting else next(iter(words), "")

@@ -5,6 +5,7 @@ from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, 
 from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
 from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
+from ltzoo.recipes.protocols.second_stage import FIELDS, two_stage_methods
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, Perturbation
 
@@ -39,6 +40,8 @@ _SHARED_LOSSES = {
     "bs": BalancedSoftmax(),
     "focal": Focal(gamma=1.0),
 }
+
+_TWO_STAGE = two_stage_methods()
 
 RANGWANI2022_CIFAR = Protocol(
     name="rangwani2022_cifar",
@@ -83,9 +86,13 @@ RANGWANI2022_CIFAR = Protocol(
         ),
         Ours(("perturbation.rho",), perturbations=("pgd",)),
         Ours(("perturbation.std", "perturbation.parts"), perturbations=("lpfsgd",)),
+        # No paper has these methods on CIFAR with this first stage; their settings are those of their code, with the
+        # first stage's optimizer and batch size.
+        Ours(FIELDS, losses=tuple(_TWO_STAGE)),
         # In the papers' code every pass updates BatchNorm's running statistics; with one pass there is no choice.
         Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),
     # Tau and eta.
     borrowed={"la": "lyu2025", "imbsam": "lyu2025"},
+    second_stages=_TWO_STAGE,
 )

@@ -6,13 +6,17 @@ Rangwani 2022 here, as is the way accuracy is measured. So its figures may come 
 of both papers, and the two differ by 2.4 points.
 """
 
+from dataclasses import replace
+
 from ltzoo.data import WHOLE, Augmentation
 from ltzoo.losses import CE, DRW, LDAM
 from ltzoo.recipes.parts import CosineHead, Input, Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
+from ltzoo.recipes.protocols.second_stage import FIELDS, cosine, two_stage_methods
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Steps
 
+_TWO_STAGE = two_stage_methods()
 _LOSSES = {"ce": CE(), "ldam": LDAM(max_margin=0.3, scale=30.0)}
 
 
@@ -62,7 +66,15 @@ RANGWANI2022_LARGE = Protocol(
             "ldam_drw": _GROWING,
         },
     },
+    # Kang 2020 trains cRT for 30 epochs on iNaturalist 2018.
+    second_stages=_TWO_STAGE | {"inat18_crt": replace(_TWO_STAGE["crt"], schedule=cosine(30))},
     ours=(
+        # The methods' papers have another first stage: batch, learning rate, weight decay. DisAlign's exponent is
+        # public for another network only, tau-norm's tau for none.
+        Ours(("optimizer",), losses=("crt", "lws")),
+        Ours(("optimizer", "reweighting.rho"), losses=("disalign",)),
+        Ours(("head.tau",), losses=("taunorm",)),
+        Ours(FIELDS, losses=("bsrt",)),
         Ours(("perturbation.eta",), perturbations=("imbsam", "ssesam")),
         Ours(("perturbation.normalization",), perturbations=("imbsam",)),
         # In the papers' code every forward pass updates BatchNorm's running statistics.

@@ -8,12 +8,12 @@ from timm.models.resnet import ResNet
 from torch import nn
 
 import ltzoo.models
-from ltzoo.models import CosineClassifier, CosineResNet
+from ltzoo.models import CosineClassifier, OwnHeadResNet
 from tests.models.architectures import SLIM_RESNET50
 from tests.models.batchnorm import randomise_batchnorm
 
 
-def create_slim(**kwargs) -> CosineResNet:
+def create_slim(**kwargs) -> OwnHeadResNet:
     return timm.create_model(SLIM_RESNET50.name, **SLIM_RESNET50.options | kwargs)
 
 
@@ -64,7 +64,7 @@ def test_the_word_that_recipes_pass_is_taken_and_no_other():
     assert type(create_slim(num_classes=7, classifier="cosine").fc) is CosineClassifier
     assert type(create_slim(num_classes=7).fc) is CosineClassifier
     assert type(create_slim(num_classes=0, classifier="cosine").fc) is nn.Identity
-    with pytest.raises(ValueError, match="classifier must be 'cosine' here, not 'linear'"):
+    with pytest.raises(ValueError, match="classifier must be one of cosine, nearest_mean, disalign, not 'linear'"):
         create_slim(classifier="linear")
 
 
@@ -89,7 +89,7 @@ def test_default_cfg_is_of_imagenets_images_and_has_no_weights():
 
 def test_entry_point():
     model = ltzoo.models.resnet50_cosine(num_classes=3, device="meta")
-    assert isinstance(model, CosineResNet)
+    assert isinstance(model, OwnHeadResNet)
     assert isinstance(model, ResNet)
     assert model.num_classes == 3
     assert timm.is_model("resnet50_cosine")

@@ -1,0 +1,139 @@
+"""Features of un-augmented images, what a model's classifier sees of them: computed once, and kept in a file."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ltzoo.atomic_write import atomic_write
+from ltzoo.errors import InputError
+from ltzoo.evaluate.model import tf32
+from ltzoo.evaluate.predict import predict
+from ltzoo.models.heads import classifier_names
+
+_KIND = "ltzoo features, version 1"
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """What features depend on; features with another key are other features.
+
+    Attributes:
+        weights: SHA-256 of the architecture's name and of all weights below the classifier.
+        images: SHA-256 of the images, or of their names and classes where they are in files.
+        transform: how an image reaches the model.
+    """
+
+    weights: str
+    images: str
+    transform: str
+
+    @property
+    def short(self) -> str:
+        """The first digits of a hash of the key, for file names."""
+        return hashlib.sha256("\n".join((self.weights, self.images, self.transform)).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """Features of the images of one split.
+
+    Attributes:
+        key: what they depend on.
+        split: `train`, or `measured` for test or held-out images.
+        features: (N, F) float32.
+        labels: (N,) int64.
+        seconds: how long they took to compute.
+    """
+
+    key: FeatureKey
+    split: str
+    features: Tensor
+    labels: Tensor
+    seconds: float
+
+
+def features_of(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Compute the features of images in evaluation mode, in float32.
+
+    Args:
+        model: a timm model.
+        batches: normalised images and labels.
+
+    Returns:
+        Features (N, F) float32 and labels (N,) int64, on the CPU.
+    """
+    timm_model = cast(Any, model)
+
+    def forward(images: Tensor) -> Tensor:
+        return timm_model.forward_head(timm_model.forward_features(images), pre_logits=True)
+
+    with tf32(False):
+        found = predict(model, batches, forward=forward)
+    return found.logits, found.labels
+
+
+def weights_key(model: nn.Module) -> str:
+    """Return SHA-256 over a timm model's architecture and all weights and statistics below its classifier."""
+    timm_model = cast(Any, model)
+    architecture = timm_model.pretrained_cfg.get("architecture", "")
+    below = tuple(f"{name}." for name in classifier_names(model))
+    kept = {key: value for key, value in model.state_dict().items() if not key.startswith(below)}
+    return hashlib.sha256(f"{architecture}\n{hash_tensors(kept)}".encode()).hexdigest()
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return SHA-256 over tensors by name and value."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        value = tensors[key].detach().cpu().contiguous()
+        digest.update(json.dumps([key, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_features(path: Path, stored: StoredFeatures) -> None:
+    """Write features; an existing file is replaced atomically."""
+    metadata = {
+        "kind": _KIND,
+        "split": stored.split,
+        "seconds": f"{stored.seconds:.3f}",
+        "weights": stored.key.weights,
+        "images": stored.key.images,
+        "transform": stored.key.transform,
+    }
+    with atomic_write(path) as fresh:
+        fresh.write_bytes(save({"features": stored.features.contiguous(), "labels": stored.labels}, metadata))
+
+
+def read_features(path: Path) -> StoredFeatures:
+    """Read a file written by `write_features`.
+
+    Raises:
+        InputError: the file is missing, damaged, or not a file of features.
+    """
+    again = "remove it, and train with --cache-features again"
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is missing or damaged ({error}); {again}") from error
+    if metadata.get("kind") != _KIND:
+        raise InputError(f"{path} holds no {_KIND}; {again}")
+    try:
+        features, labels = tensors["features"], tensors["labels"]
+        key = FeatureKey(*(metadata[name] for name in ("weights", "images", "transform")))
+        stored = StoredFeatures(key, metadata["split"], features, labels, float(metadata["seconds"]))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error} is missing or wrong; {again}") from error
+    if features.ndim != 2 or labels.shape != features.shape[:1] or labels.dtype != torch.int64:
+        raise InputError(f"{path} is damaged: {tuple(features.shape)} features, {tuple(labels.shape)} labels; {again}")
+    return stored
