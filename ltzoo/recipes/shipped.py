@@ -58,6 +58,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet34", benchmark, "ce", "none", perturbation, LYU2025_CIFAR)  # Lyu 2025, Table 3
     for data_set, (loss, rule), perturbation in product(cifars, _FAST_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet9", f"{data_set}lt", loss, rule, perturbation, FAST_CIFAR)
+    for data_set, method, perturbation in product(cifars, _TWO_STAGE, _RANGWANI_PERTURBATIONS):
+        yield compose_second_stage("resnet9", f"{data_set}lt", method, perturbation, FAST_CIFAR)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
     for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):

@@ -39,7 +39,7 @@ def make_optimizer(
         slow: parameters with a learning rate of their own, and its factor; not with `layer_decay`.
     """
     if settings.kind == "muon":
-        return _make_muon(settings, model, loss_parameters)
+        return _make_muon(settings, model, loss_parameters, slow)
     if settings.layer_decay is not None:
         groups = param_groups_layer_decay(
             model,
@@ -77,7 +77,12 @@ def make_optimizer(
     return optimizer
 
 
-def _make_muon(settings: Optimizer, model: nn.Module, loss_parameters: Sequence[nn.Parameter]) -> Muon:
+def _make_muon(
+    settings: Optimizer,
+    model: nn.Module,
+    loss_parameters: Sequence[nn.Parameter],
+    slow: tuple[Sequence[nn.Parameter], float],
+) -> Muon:
     """Make timm's Muon: matrices and convolutions below the classifier, AdamW for all else.
 
     The step of a matrix is scaled by the square root of rows over columns, if above 1, as in Jordan 2024.
@@ -86,12 +91,16 @@ def _make_muon(settings: Optimizer, model: nn.Module, loss_parameters: Sequence[
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     head = set(classifier_of(model).parameters())
     matrices = [parameter for parameter in trained if parameter.ndim >= 2 and parameter not in head]
+    of_slow = {id(parameter) for parameter in slow[0]}
     others = [parameter for parameter in trained if parameter.ndim < 2 or parameter in head]
+    others = [parameter for parameter in others if id(parameter) not in of_slow]
+    adamw = {"use_fallback": True, "weight_decay": 0.0, "nesterov": False}
+    groups = [
+        {"params": matrices, "use_muon": True, "weight_decay": settings.weight_decay},
+        {"params": [*others, *loss_parameters], **adamw},
+    ]
     return Muon(
-        [
-            {"params": matrices, "use_muon": True, "weight_decay": settings.weight_decay},
-            {"params": [*others, *loss_parameters], "use_fallback": True, "weight_decay": 0.0, "nesterov": False},
-        ],
+        [*groups, {"params": list(slow[0]), "lr_scale": slow[1], **adamw}] if of_slow else groups,
         lr=settings.lr,
         momentum=settings.momentum,
         nesterov=settings.nesterov,

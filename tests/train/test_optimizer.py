@@ -156,3 +156,13 @@ def test_muon_trains_the_head_alone_with_adamw():
     of.fc.weight.grad = torch.ones_like(of.fc.weight)
     optimizer.step()
     assert torch.allclose(before - of.fc.weight, torch.full_like(before, 0.01), atol=1e-6)
+
+
+def test_muon_leaves_slow_parameters_to_adamw_at_their_own_rate():
+    of = timm.create_model("resnet9_cifar", channels=(4, 6, 8, 8), num_classes=3)
+    slow = ([of.fc.weight], 0.5)
+    optimizer = make_optimizer(replace(PLAIN, kind="muon", adamw_lr=0.01), of, slow=slow)
+    matrices, others, last = optimizer.param_groups
+    assert last["params"] == [of.fc.weight] and last["lr_scale"] == 0.5 and last["use_fallback"]
+    found = {id(parameter) for group in (matrices, others) for parameter in group["params"]}
+    assert found == {id(parameter) for name, parameter in of.named_parameters() if name != "fc.weight"}

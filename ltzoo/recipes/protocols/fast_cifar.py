@@ -4,11 +4,14 @@ Everything was chosen on training images that the long-tailed subset leaves out,
 has the log.
 """
 
+from dataclasses import replace
+
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
 from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Protocol
+from ltzoo.recipes.protocols.second_stage import two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation
 
 _SHARED_LOSSES = {"ce": CE(), "ldam": LDAM(max_margin=0.5, scale=30.0), "la": LA(tau=1.0)}
@@ -22,6 +25,9 @@ def _perturbations(eta: float) -> dict[str, Perturbation]:
         "ssesam": SSESAM(rho_head=0.1, rho_tail=0.1, gamma=0.7, eta=eta),
     }
 
+
+_HEAD_OPTIMIZER = Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=False)
+"""That of second stages, which train no convolution, so that Muon has nothing to do."""
 
 FAST_CIFAR = Protocol(
     name="fast_cifar",
@@ -49,4 +55,5 @@ FAST_CIFAR = Protocol(
         for benchmark in ("cifar10lt", "cifar100lt")
     },
     ours=(),
+    second_stages={method: replace(stage, optimizer=_HEAD_OPTIMIZER) for method, stage in two_stage_methods().items()},
 )
