@@ -1,6 +1,7 @@
 """Turn results/ into tables, plots and the leaderboard page. A second run changes nothing.
 
-`python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/index.html, docs/images/, results/results-*.csv.
+`python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/rebalancing.md, docs/index.html, docs/images/,
+results/results-*.csv.
 """
 
 import argparse
@@ -30,7 +31,10 @@ from ltzoo.report import (
     measured_text,
     paper_tables,
     read_results,
+    rebalancing_tables,
     table_text,
+    tau_norm_sentence,
+    under_first_stages,
     zoo_path,
 )
 
@@ -106,12 +110,16 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
     recipes = [get_recipe(name) for name in list_recipes()]
     tables = paper_tables(recipes, found)
     benchmarks = group_by_benchmark(found)
-    of_papers = [f"### {table.title}\n\n{table_text(table, notes)}" for table in tables]
-    of_benchmarks = [f"### {name}\n\n{benchmark_table(members)}" for name, members in benchmarks.items()]
+    of_papers = [f"### {table.title}\n\n{table_text(table, found, notes)}" for table in tables]
+    of_benchmarks = [
+        f"### {name}\n\n{benchmark_table(under_first_stages(members), found)}" for name, members in benchmarks.items()
+    ]
     kept = {name: [s for s in members if any(r.weights for r in s.results)] for name, members in benchmarks.items()}
-    shown = [f"{name}:\n\n{benchmark_table(members[:SHOWN])}" for name, members in kept.items() if members]
+    shown = [f"{name}:\n\n{benchmark_table(members[:SHOWN], found)}" for name, members in kept.items() if members]
+    first_page = [measured_text(tables), tau_norm_sentence(recipes, found), *shown]
     page = leaderboard_page(leaderboard_data(recipes, found, notes))
     reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
+    rebalancing = root / "docs" / "rebalancing.md"
     text = _filled(
         reproduction.read_text("utf-8"), "counts", f"{measured_text(tables)}\n\n{count_text(tables)}", reproduction
     )
@@ -121,7 +129,8 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
     text = _filled(text, "papers", "\n\n".join(of_papers), reproduction)
     return {
         reproduction: text,
-        readme: _filled(readme.read_text("utf-8"), "zoo", "\n\n".join([measured_text(tables), *shown]), readme),
+        readme: _filled(readme.read_text("utf-8"), "zoo", "\n\n".join(filter(None, first_page)), readme),
+        rebalancing: _filled(rebalancing.read_text("utf-8"), "second stages", rebalancing_tables(found), rebalancing),
         root / "docs" / "index.html": page,
         **{results / f"results-{name}.csv": csv_text(members) for name, members in benchmarks.items()},
     }

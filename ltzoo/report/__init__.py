@@ -5,9 +5,11 @@ from ltzoo.report.external_model import load_weights, make_model, measure_extern
 from ltzoo.report.leaderboard import leaderboard_data, leaderboard_page
 from ltzoo.report.model_results import ModelResults, group_by_model
 from ltzoo.report.paper_tables import count_text, measured_text, paper_tables, table_text
+from ltzoo.report.rebalancing import rebalancing_tables, tau_norm_sentence
 from ltzoo.report.recipe_plots import available_plots
 from ltzoo.report.result import RULES, Claim, Result, check_name
 from ltzoo.report.result_files import has_result, read_results, result_from_checkpoint, write_result
+from ltzoo.report.stages import under_first_stages
 from ltzoo.report.zoo_check import contradictions, zoo_path, zoo_weights
 
 __all__ = [
@@ -32,8 +34,11 @@ __all__ = [
     "measured_text",
     "paper_tables",
     "read_results",
+    "rebalancing_tables",
     "result_from_checkpoint",
     "table_text",
+    "tau_norm_sentence",
+    "under_first_stages",
     "write_result",
     "zoo_path",
     "zoo_weights",

@@ -8,7 +8,9 @@ from ltzoo.checkpoints import COLUMN_TITLES
 from ltzoo.evaluate import RESULT_COLUMNS, markdown_table
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import build_model
+from ltzoo.report.cost import passes_per_image, passes_text
 from ltzoo.report.model_results import COLUMNS, ModelResults
+from ltzoo.report.stages import first_stage, runs_text, stage_minutes
 
 CSV_COLUMNS = (
     *RESULT_COLUMNS,
@@ -20,8 +22,14 @@ CSV_COLUMNS = (
     "tail_std",
     "precision",
     "published_top1",
+    "first_stage",
+    "passes",
+    "epochs",
+    "minutes",
 )
-"""`RESULT_COLUMNS` of the last epoch, as means over the seeds; standard deviations; the published accuracy."""
+"""`RESULT_COLUMNS` of the last epoch, as means over the seeds; standard deviations; the published accuracy; the recipe
+that a second stage starts from; forward passes per image and epoch; epochs; mean minutes of a run, without those of its
+first stage."""
 
 
 def group_by_benchmark(models: Mapping[str, ModelResults]) -> dict[str, list[ModelResults]]:
@@ -35,22 +43,43 @@ def group_by_benchmark(models: Mapping[str, ModelResults]) -> dict[str, list[Mod
     }
 
 
-def benchmark_table(models: Sequence[ModelResults]) -> str:
-    """Format mean and standard deviation of the last epoch beside the published overall accuracy, as Markdown."""
-    rows = []
+def benchmark_table(models: Sequence[ModelResults], all_models: Mapping[str, ModelResults]) -> str:
+    """Format mean and standard deviation of the last epoch beside cost and published overall accuracy, as Markdown.
+
+    A second stage below its first, or below another second stage of it, is indented; elsewhere its first is named.
+
+    Args:
+        models: the rows, in this order.
+        all_models: all results by `Result.key`, from which the minutes of first stages are taken.
+    """
+    rows, above = [], None
     for model in models:
         spreads, result = model.spreads(), model.results[0]
+        first = first_stage(result.recipe)
         rows.append(
             [
-                f"`{model.name}`" if result.recipe else f"`{model.name}` (external)",
+                _named(model, first, indented=first is not None and first == above),
                 *(str(spreads[column]) if column in spreads else "" for column in COLUMNS),
                 result.groups,
-                str(len(model.results)),
+                runs_text(model),
                 model.precisions,
+                passes_text(result.recipe) if result.recipe else "",
+                stage_minutes(model, all_models),
                 _printed(model),
             ]
         )
-    return markdown_table(["recipe", *COLUMN_TITLES.values(), "groups", "n", "precision", "published or claimed"], rows)
+        above = above if first is not None and first == above else model.name
+    cost = ["passes x epochs", "minutes"]
+    titles = ["recipe", *COLUMN_TITLES.values(), "groups", "n", "precision", *cost, "published or claimed"]
+    return markdown_table(titles, rows)
+
+
+def _named(model: ModelResults, first: str | None, indented: bool) -> str:
+    if model.results[0].recipe is None:
+        return f"`{model.name}` (external)"
+    if first is None:
+        return f"`{model.name}`"
+    return f"↳ `{model.name}`" if indented else f"`{model.name}`, second stage of `{first}`"
 
 
 def _printed(model: ModelResults) -> str:
@@ -90,6 +119,10 @@ def _cells(model: ModelResults) -> list[str]:
         *(spreads[column].std if column in spreads else None for column in COLUMNS),
         model.precisions,
         result.claim.overall if result.claim else published[0] if published else None,
+        first_stage(result.recipe),
+        passes_per_image(result.recipe) if result.recipe else None,
+        result.recipe.schedule.epochs if result.recipe else None,
+        (model.minutes or None) if result.recipe else None,
     ]
     return ["" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from ltzoo.data import Benchmark, all_groups, get_benchmark
 from ltzoo.recipes import Published, Recipe
+from ltzoo.report.cost import passes_text
 from ltzoo.report.model_results import COLUMNS, ModelResults, device_minutes
 from ltzoo.report.paper_tables import limit
 from ltzoo.report.result import RULES, Result
+from ltzoo.report.stages import first_stage, start_seed
 
 _TEMPLATE = Path(__file__).with_name("leaderboard.html")
 _PLACEHOLDER = re.compile(r"\{\{(title|data)\}\}")
@@ -51,7 +53,7 @@ def leaderboard_data(
         Plain data for the page, accuracies in per cent, None for blank cells. `title`; `columns` (overall and the
         groups); `rules` (evaluation rules by key, `last` is shown first); `benchmarks` by name, each with `title`,
         `class_counts`, `class_names` and `groupings` (the classes of each group, by rule); `rows`, one per model, each
-        with its published or claimed figures and its `runs`.
+        with its published or claimed figures, its cost, the `first_stage` of a second stage, and its `runs`.
     """
     by_name = {recipe.name: recipe for recipe in recipes}
     published = [recipe.name for recipe in recipes if recipe.published and not recipe.natural]
@@ -94,6 +96,8 @@ def _row(name: str, recipe: Recipe | None, model: ModelResults | None, note: str
         "published": [_published(figure, recipe.groups) for figure in recipe.published] if recipe else [],
         "claimed": {"overall": claims[0].overall, "source": claims[0].source} if claims else None,
         "note": note,
+        "first_stage": first_stage(recipe),
+        "passes": passes_text(recipe) if recipe else None,
         "runs": [_run(result) for result in results],
     }
 
@@ -123,10 +127,12 @@ def _run(result: Result) -> dict[str, Any]:
         curve["epoch"] = [int(epoch or 0) + 1 for epoch in result.curve["epoch"]]
     return {
         "seed": result.seed,
+        "start_seed": start_seed(result),
         "kept": result.weights is not None,
         "precision": result.recipe.precision if result.recipe else None,
         "machine": result.run.get("machine"),
-        "minutes": round(device_minutes(result), 1) if result.recipe else None,
+        # The time of a head that is computed is not recorded.
+        "minutes": (round(device_minutes(result), 1) or None) if result.recipe else None,
         "figures": {rule: figures.get(rule) for rule in RULES},
         "curve": curve or None,
     }

@@ -6,25 +6,15 @@ from dataclasses import dataclass
 
 from ltzoo.evaluate import Spread, markdown_table
 from ltzoo.recipes import Accuracy, Published, Recipe
+from ltzoo.report.cost import passes_text, total_passes
 from ltzoo.report.model_results import COLUMNS, ModelResults
+from ltzoo.report.stages import first_stage, runs_text, stage_minutes
 
 POINTS = 1.5
 """The largest difference, in percentage points, that counts as reproduced if no standard deviation was published."""
 
 DEVIATIONS = 2.0
 """The largest difference that counts as reproduced, in published standard deviations."""
-
-_PASSES = {
-    "sgd": 3.0,
-    "sam": 6.0,
-    "focalsam": 8.0,
-    "imbsam": 8.0,
-    "samext": 11.0,
-    "ssesam": 10.1,
-    "pgd": 3.0,
-    "lpfsgd": 3.0,
-}
-"""Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +107,12 @@ def paper_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults]) 
     return [PaperTable(*key, tuple(rows)) for key, rows in sorted(gathered.items())]
 
 
-def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
+def table_text(table: PaperTable, models: Mapping[str, ModelResults], notes: Mapping[str, str]) -> str:
     """Format a table as Markdown: cells hold overall / head / mid / tail; differences above the limit are bold.
 
     Args:
         table: the table.
+        models: the results by `Result.key`, from which the minutes of first stages are taken.
         notes: name of a recipe to a remark on why its figures differ.
     """
     header = [
@@ -133,6 +124,8 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
         "ours, the paper's rule",
         "n",
         "precision",
+        "passes x epochs",
+        "minutes",
     ]
     rows = []
     for row in table.rows:
@@ -141,13 +134,15 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
         rows.append(
             [
                 row.published.row,
-                f"`{row.recipe.name}`",
+                _named(row.recipe),
                 _printed(row.published.mean),
                 _measured(last),
                 _differences(last, row.published),
                 _measured(paper),
-                str(len(row.measured.results)) if row.measured else "",
+                runs_text(row.measured) if row.measured else "",
                 row.measured.precisions if row.measured else "",
+                passes_text(row.recipe),
+                stage_minutes(row.measured, models) if row.measured else "",
             ]
         )
     found = [
@@ -156,6 +151,11 @@ def table_text(table: PaperTable, notes: Mapping[str, str]) -> str:
         if name in notes
     ]
     return "\n".join([markdown_table(header, rows), *(["", *found] if found else [])])
+
+
+def _named(recipe: Recipe) -> str:
+    first = first_stage(recipe)
+    return f"`{recipe.name}`, second stage of `{first}`" if first else f"`{recipe.name}`"
 
 
 def _printed(accuracy: Accuracy) -> str:
@@ -208,12 +208,17 @@ def _compared(model: ModelResults, published: Published) -> Difference:
 
 def _cost(rows: Sequence[Row]) -> str:
     """Format the minutes of one cell, and of the whole table, estimated by passes and the paper's seeds."""
-    measured = [row for row in rows if row.measured]
-    if not measured:
-        return ""
-    first = measured[0]
-    assert first.measured is not None
-    minutes = first.measured.minutes / _PASSES[first.recipe.perturbation.name]
-    whole = sum(minutes * _PASSES[row.recipe.perturbation.name] * (row.published.n or 1) for row in rows)
-    name, machines = first.recipe.name, first.measured.machines
-    return f"{first.measured.minutes:.0f} (`{name}`, {first.measured.precisions}, {machines}); {whole:.0f} by passes"
+    for row in rows:
+        if row.measured is None or row.measured.minutes == 0:  # the time of a computed head is not recorded
+            continue
+        minutes = row.measured.minutes / _passes(row.recipe)
+        whole = sum(minutes * _passes(other.recipe) * (other.published.n or 1) for other in rows)
+        named = f"`{row.recipe.name}`, {row.measured.precisions}, {row.measured.machines}"
+        return f"{row.measured.minutes:.0f} ({named}); {whole:.0f} by passes"
+    return ""
+
+
+def _passes(recipe: Recipe) -> float:
+    passes = total_passes(recipe)
+    assert passes is not None  # the papers' perturbations are ours
+    return passes

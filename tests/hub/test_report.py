@@ -1,12 +1,13 @@
 """hub/report.py: results become tables, plots and a page; a second run changes nothing; contradictions are refused."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import report
-from ltzoo.report import write_result
+from ltzoo.report import read_results, write_result
 from tests.hub.runs import runs_of
 from tests.hub.test_collect import collected, places
 from tests.report.results import entry, result
@@ -19,7 +20,7 @@ __all__ = ["places"]
 def root(tmp_path, checkpoint, places):
     """A checkout with this one's documents, results of the digits and their zoo."""
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "docs/reproduction.md"):
+    for name in ("README.md", "docs/reproduction.md", "docs/rebalancing.md"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     assert collected(runs_of(checkpoint, tmp_path / "output", [70.0, 80.0]), places) == 0
     write_result(tmp_path / "results", result("resnet20_digitslt_ce_sam", accuracy=75.0))
@@ -41,11 +42,12 @@ def written(root):
 
 def test_everything_is_written_and_written_the_same_again(root, capsys):
     assert reported(root) == 0
-    assert "3 results of 2 models: 4 texts and 1 plots written" in capsys.readouterr().out
+    assert "3 results of 2 models: 5 texts and 1 plots written" in capsys.readouterr().out
     files = written(root)
     assert set(files) == {
         "README.md",
         "docs/reproduction.md",
+        "docs/rebalancing.md",
         "docs/index.html",
         "docs/images/epochs_resnet20_digitslt_ce.png",
         "results/results-digitslt.csv",
@@ -69,6 +71,26 @@ def test_check_says_what_is_stale_and_writes_nothing(root, capsys):
     assert "reproduction.md is out of date; run hub/report.py" in said
     assert "index.html is out of date" in said
     assert written(root) == before
+
+
+def test_second_stages_stand_under_their_first_in_every_document(root):
+    crt = result("resnet20_digitslt_crt_sgd", seed=1, accuracy=82.0)
+    images = next(found.subset_sha256 for found in read_results(root / "results", "resnet20_digitslt_ce_sgd"))
+    crt = replace(crt, subset_sha256=images, run=crt.run | {"start_seed": 0})
+    write_result(root / "results", crt)
+    assert reported(root) == 0
+    files = {name: text.decode() for name, text in written(root).items() if name.endswith((".md", ".html"))}
+    row = "| 82.0 | 82.0 | 82.0 | 82.0 |"
+    assert (
+        f"| cRT (`crt`) {row} +12.0 | 1 (head on first-stage seed 0) | 1 x 10 | 2.0 + " in files["docs/rebalancing.md"]
+    )
+    assert "No second stage" not in files["docs/rebalancing.md"]
+    lines = files["docs/reproduction.md"].splitlines()
+    (place,) = [
+        number for number, line in enumerate(lines) if line.startswith("| ↳ `resnet20_digitslt_crt_sgd` | 82.0")
+    ]
+    assert lines[place - 1].startswith("| `resnet20_digitslt_ce_sgd` | 75.0")
+    assert '"first_stage":"resnet20_digitslt_ce_sgd","passes":"1 x 10"' in files["docs/index.html"]
 
 
 def test_pictures_are_missed_and_those_of_nobody_removed(root, capsys):

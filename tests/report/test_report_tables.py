@@ -100,7 +100,7 @@ def test_a_row_shows_published_ours_difference_and_the_papers_rule():
         [result(CE, seed=0, accuracy=38.0, paper=39.0), result(CE, seed=1, accuracy=40.0, paper=39.0)]
     )
     (table,) = [t for t in paper_tables(RECIPES, found) if t.title == "rangwani2022, Table 1: cifar100lt"]
-    text = table_text(table, {CE: "trained in bfloat16"})
+    text = table_text(table, found, {CE: "trained in bfloat16"})
     cells = row_of(text, CE)
     assert cells[0] == "CE"
     assert cells[2] == "38.5 / 64.5 / 36.8 / 8.2"
@@ -109,7 +109,8 @@ def test_a_row_shows_published_ours_difference_and_the_papers_rule():
     assert cells[5] == "39.0 ± 0.0 / 39.0 ± 0.0 / 39.0 ± 0.0 / 39.0 ± 0.0"
     assert cells[6] == "2"
     assert cells[7] == "float32"
-    assert row_of(text, "resnet32_cifar100lt_vs_sam")[3:] == ["", "", "", "", ""]
+    assert cells[8:] == ["3 x 200", "2.0"]
+    assert row_of(text, "resnet32_cifar100lt_vs_sam")[3:] == ["", "", "", "", "", "6 x 200", ""]
     assert f"- `{CE}`: trained in bfloat16" in text
 
 
@@ -150,7 +151,7 @@ def test_a_benchmarks_table_is_sorted_and_shows_claims():
         [result(accuracy=50.0), result("resnet20_digitslt_la_sgd", accuracy=60.0), entry(accuracy=55.0)]
     )
     assert list(group_by_benchmark(found)) == ["digitslt"]
-    lines = benchmark_table(group_by_benchmark(found)["digitslt"]).splitlines()[2:]
+    lines = benchmark_table(group_by_benchmark(found)["digitslt"], found).splitlines()[2:]
     assert [line.split("`")[1] for line in lines] == [
         "resnet20_digitslt_la_sgd",
         "timm:resnet20_cifar",
@@ -158,6 +159,7 @@ def test_a_benchmarks_table_is_sorted_and_shows_claims():
     ]
     assert "(external)" in lines[1]
     assert "[52.8](https://example.org/paper)" in lines[1]
+    assert "| 3 x 40 | 2.0 |" in lines[0]
 
 
 def test_a_model_from_elsewhere_stands_once_for_each_benchmark():
@@ -176,6 +178,7 @@ def test_csv_has_timms_columns_first():
     assert (rows[0]["top1"], rows[0]["published_top1"], rows[0]["param_count"]) == ("40.000", "52.800", "")
     assert (rows[1]["top1"], rows[1]["top1_std"], rows[1]["n"]) == ("39.000", "1.414", "2")
     assert (rows[1]["img_size"], rows[1]["param_count"], rows[1]["published_top1"]) == ("32", "0.470", "38.500")
+    assert [rows[1][key] for key in ("first_stage", "passes", "epochs", "minutes")] == ["", "3.000", "200", "2.000"]
 
 
 def test_the_page_gets_runs_and_what_nobody_has_measured_yet():
