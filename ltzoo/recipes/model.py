@@ -97,10 +97,21 @@ def build_model(
         if kwargs:
             raise  # the mistake is the caller's, not the recipe's
         reason = " ".join(str(error).split())
+        if "'classifier'" in reason:
+            raise _no_such_classifier(recipe) from error
         raise InputError(f"timm cannot build {recipe.architecture} with {arguments}: {reason}") from error
     if classes and classifier_word(model) != recipe.head.module:
-        raise InputError(f"{recipe.architecture} has no {recipe.head.module} classifier; choose another architecture")
+        raise _no_such_classifier(recipe)
     return model
+
+
+def _no_such_classifier(recipe: Recipe) -> InputError:
+    kind = recipe.head.module
+    there = [name for name in timm.list_models() if timm.model_entrypoint(name).__module__.startswith("ltzoo.")]
+    own = ", ".join(name for name in there if name.endswith(("_cifar", f"_{kind}")))
+    return InputError(
+        f"{recipe.architecture} has no {kind} classifier, which {recipe.name} needs; architectures with one: {own}"
+    )
 
 
 def _cfg(recipe: Recipe) -> PretrainedCfg:

@@ -8,7 +8,7 @@ import torch
 
 from ltzoo.errors import InputError
 from ltzoo.models import CosineClassifier
-from ltzoo.recipes import CosineHead
+from ltzoo.recipes import CosineHead, override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 
@@ -67,10 +67,17 @@ def test_an_unknown_architecture_is_refused():
 
 
 def test_a_cosine_classifier_is_refused_where_the_architecture_has_none():
-    with pytest.raises(InputError, match=r"timm cannot build resnet18 with .*'classifier': 'cosine'"):
+    with pytest.raises(InputError, match="resnet18 has no cosine classifier"):
         build_model(replace(CIFAR, architecture="resnet18", head=CosineHead()))
 
 
 def test_a_mistake_of_the_caller_stays_a_type_error():
     with pytest.raises(TypeError, match="colour"):
         build_model(CIFAR, colour="red")
+
+
+@pytest.mark.parametrize(("method", "kind"), [("ncm", "nearest_mean"), ("disalign", "disalign")])
+def test_an_architecture_without_the_head_is_refused_with_those_that_have_it(method, kind):
+    recipe = override(get_recipe(f"resnet50_imagefolder_{method}_sgd"), {"architecture": "resnet18"})
+    with pytest.raises(InputError, match=f"resnet18 has no {kind} classifier.*resnet9_cifar.*resnet50_{kind}"):
+        build_model(recipe, num_classes=3)
