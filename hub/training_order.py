@@ -18,9 +18,9 @@ _MAIN = ("cifar100lt", "cifar10lt")
 def in_order(recipes: Iterable[Recipe], seeds: Sequence[int]) -> list[Job]:
     """Order runs, most important first.
 
-    The fast recipes, which take minutes; ResNet-32 on the two benchmarks with IF 100, by loss and then by perturbation;
-    the other rows of Rangwani 2022; ResNet-34 with IF 100 (Lyu 2025); step imbalance; IF 50; all others. Then the same
-    for the next seed.
+    The fast recipes without a perturbation, which take minutes; ResNet-32 on the two benchmarks with IF 100, by loss
+    and then by perturbation; the other rows of Rangwani 2022; ResNet-34 with IF 100 (Lyu 2025); step imbalance; IF 50;
+    all others. Then the same for the next seed.
 
     Args:
         recipes: the recipes to train.
@@ -78,7 +78,8 @@ def _rank(recipe: Recipe) -> tuple[int, int, int, int]:
 
 def _stage(recipe: Recipe, architecture: str, benchmark: str, loss: str, perturbation: str) -> int:
     if recipe.protocol == "fast_cifar":
-        return -1
+        # The radii of the perturbations are not chosen yet (docs/fast.md).
+        return -1 if perturbation == "sgd" else 7
     if architecture == "resnet32" and benchmark in _MAIN and loss in _LOSSES and perturbation in _PERTURBATIONS:
         return 0
     if architecture == "resnet32" and benchmark in _MAIN:

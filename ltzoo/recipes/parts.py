@@ -185,8 +185,8 @@ class Optimizer:
         weight_decay: L2 penalty; decoupled with AdamW and Muon.
         nesterov: whether to use Nesterov momentum.
         clip_grad: the gradient's L2 norm over all parameters is clipped to this value; None: no clipping.
-        kind: `sgd`, `adamw`, or `muon` (Jordan 2024): Muon for the weights of the convolutions and of linear layers
-            below the classifier, AdamW for the classifier, biases and norms.
+        kind: `sgd`, `adamw`, or `muon` (Jordan 2024): Muon for the weights of convolutions and linear layers below
+            the classifier, AdamW for all else (classifier, biases, norms, embeddings, depthwise convolutions).
         beta2: AdamW's second beta.
         decay_vectors: whether weight decay applies to biases and the weights of norms; in timm it does not.
         layer_decay: factor of the learning rate from each of timm's groups of layers to the one below it; None: the
@@ -218,13 +218,16 @@ class Optimizer:
         if self.kind == "adamw" and (self.nesterov or self.momentum >= 1 or not 0 <= self.beta2 < 1):
             raise ValueError("adamw needs momentum and beta2 in [0, 1), and nesterov false")
         if (self.kind == "muon") != (self.adamw_lr is not None):
-            raise ValueError("adamw_lr is the rate of what muon leaves to AdamW: a number with muon, else null")
+            raise ValueError(
+                "optimizer.adamw_lr is the rate of what muon leaves to AdamW: with muon set a number (--set "
+                "optimizer.adamw_lr=0.005), else null (--set optimizer.adamw_lr=null)"
+            )
         if self.adamw_lr is not None and self.adamw_lr <= 0:
             raise ValueError(f"adamw_lr must be above 0, not {self.adamw_lr}")
         if self.kind == "muon" and (self.momentum >= 1 or not 0 <= self.beta2 < 1):
             raise ValueError("muon needs momentum and beta2 in [0, 1)")
         if self.kind == "muon" and self.layer_decay is not None:
-            raise ValueError("layer_decay is not there for muon; set it to null")
+            raise ValueError("muon has one learning rate for all layers; set layer_decay to null")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
 

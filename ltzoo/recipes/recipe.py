@@ -177,6 +177,8 @@ class Recipe:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
         if not 1 <= self.micro_batches <= self.batch_size:
             raise ValueError(f"micro_batches must be between 1 and batch_size, not {self.micro_batches}")
+        if self.ema_decay is not None and self.head.computed:
+            raise ValueError(f"ema_decay must be null with the head {self.head.name}, which is computed, not trained")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must be between 0 and 1, not {self.ema_decay}")
         # Whether the perturbation is noise does not depend on the class counts.

@@ -83,17 +83,24 @@ def _make_muon(
     loss_parameters: Sequence[nn.Parameter],
     slow: tuple[Sequence[nn.Parameter], float],
 ) -> Muon:
-    """Make timm's Muon: matrices and convolutions below the classifier, AdamW for all else.
+    """Make timm's Muon: weights of convolutions and linear layers below the classifier; AdamW for all else.
 
-    The step of a matrix is scaled by the square root of rows over columns, if above 1, as in Jordan 2024.
+    "All else" includes position embeddings, class tokens and depthwise convolutions. The step of a matrix is scaled by
+    the square root of rows over columns, if above 1, as in Jordan 2024.
     """
     assert settings.adamw_lr is not None  # `Optimizer` checks it
+    head = set(classifier_of(model).modules())
+    weights = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        and module not in head
+        and getattr(module, "groups", 1) == 1
+    }
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    head = set(classifier_of(model).parameters())
-    matrices = [parameter for parameter in trained if parameter.ndim >= 2 and parameter not in head]
+    matrices = [parameter for parameter in trained if id(parameter) in weights]
     of_slow = {id(parameter) for parameter in slow[0]}
-    others = [parameter for parameter in trained if parameter.ndim < 2 or parameter in head]
-    others = [parameter for parameter in others if id(parameter) not in of_slow]
+    others = [parameter for parameter in trained if id(parameter) not in weights | of_slow]
     adamw = {"use_fallback": True, "weight_decay": 0.0, "nesterov": False}
     groups = [
         {"params": matrices, "use_muon": True, "weight_decay": settings.weight_decay},

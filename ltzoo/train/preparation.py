@@ -76,7 +76,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         check_cacheable(recipe)
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
     if options.tune:
-        check_tunable(options, accelerator)
+        check_tunable(recipe, options, accelerator)
     on_main_process(accelerator, lambda: folder.check_free(options.resume))
     start = on_every_process(accelerator, lambda: find_start(recipe, options))
     say = partial(print_once, accelerator)

@@ -78,12 +78,18 @@ def recorded_choice(options: TrainOptions, recorded: Mapping[str, Any]) -> Train
     return choose(options, recorded["threads"], recorded["channels_last"], recorded["torchcompile"])
 
 
-def check_tunable(options: TrainOptions, accelerator: Accelerator) -> None:
+def check_tunable(recipe: Recipe, options: TrainOptions, accelerator: Accelerator) -> None:
     """Check that there is something to tune.
 
     Raises:
-        InputError: the device is not a CPU, there are several processes, or the user has fixed every setting.
+        InputError: the run takes no steps of the whole network, the device is not a CPU, there are several processes,
+            or the user has fixed every setting.
     """
+    if options.cache_features is not None or recipe.head.computed:
+        raise InputError(
+            "--tune times training steps of the whole network, which this run does not take: its head is computed or "
+            "trained on features; leave --tune out"
+        )
     if accelerator.device.type != "cpu":
         raise InputError(
             f"--tune tries threads and memory formats of a CPU, but the device is {accelerator.device.type}; "

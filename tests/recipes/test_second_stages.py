@@ -206,3 +206,9 @@ def test_a_first_stage_must_be_registered_with_the_same_images():
         register_recipe(replace(own, start=FirstStage(own.name, "fresh")))
     with pytest.raises(ValueError, match="differ in subset"):
         register_recipe(replace(own, subset="first"))
+
+
+@pytest.mark.parametrize("method", ["ncm", "taunorm"])
+def test_a_computed_head_has_no_moving_average(method):
+    with pytest.raises((ValueError, InputError), match="ema_decay must be null with the head"):
+        override(get_recipe(f"resnet20_digitslt_{method}_sgd"), {"ema_decay": 0.9})

@@ -92,11 +92,11 @@ def test_a_frozen_body_keeps_weights_and_statistics():
     [
         ({"kind": "adamw", "nesterov": True}, "nesterov false"),
         ({"kind": "adamw", "beta2": 1.0}, "momentum and beta2 in"),
-        ({"kind": "muon"}, "a number with muon, else null"),
-        ({"adamw_lr": 0.1}, "a number with muon, else null"),
+        ({"kind": "muon"}, "with muon set a number"),
+        ({"adamw_lr": 0.1}, "with muon set a number"),
         ({"kind": "muon", "adamw_lr": 0.0}, "adamw_lr must be above 0"),
         ({"kind": "muon", "adamw_lr": 0.1, "momentum": 1.0}, "muon needs momentum"),
-        ({"kind": "muon", "adamw_lr": 0.1, "layer_decay": 0.5}, "layer_decay is not there for muon"),
+        ({"kind": "muon", "adamw_lr": 0.1, "layer_decay": 0.5}, "muon has one learning rate"),
         ({"layer_decay": 0.0}, "layer_decay must be above 0"),
     ],
 )
@@ -166,3 +166,22 @@ def test_muon_leaves_slow_parameters_to_adamw_at_their_own_rate():
     assert last["params"] == [of.fc.weight] and last["lr_scale"] == 0.5 and last["use_fallback"]
     found = {id(parameter) for group in (matrices, others) for parameter in group["params"]}
     assert found == {id(parameter) for name, parameter in of.named_parameters() if name != "fc.weight"}
+
+
+@pytest.mark.parametrize(
+    ("name", "left_to_adamw"),
+    [
+        ("vit_tiny_patch16_224", {"cls_token", "pos_embed", "head.weight"}),
+        ("mobilenetv2_035", {"classifier.weight", "blocks.1.0.conv_dw.weight"}),
+    ],
+)
+def test_muon_takes_only_whole_convolutions_and_linear_layers(name, left_to_adamw):
+    of = model(name)
+    names = {id(parameter): key for key, parameter in of.named_parameters()}
+    matrices, others = (
+        {names[id(parameter)] for parameter in group["params"]}
+        for group in make_optimizer(replace(PLAIN, kind="muon", adamw_lr=0.01), of).param_groups
+    )
+    assert left_to_adamw <= others
+    assert matrices | others == set(names.values()) and not matrices & others
+    assert {key for key in matrices if "attn.qkv.weight" in key or "conv_pw.weight" in key}

@@ -72,8 +72,15 @@ NOISY = override(
             ),
             {},
         ),
+        (
+            override(
+                get_recipe("resnet20_digitslt_vs_sam").with_epochs(2),
+                {"batch_size": 128, "optimizer.kind": "muon", "optimizer.adamw_lr": 0.01, "optimizer.lr": 0.02} | TINY,
+            ),
+            {},
+        ),
     ],
-    ids=["ssesam", "noise", "bfloat16 with a moving average"],
+    ids=["ssesam", "noise", "bfloat16 with a moving average", "muon"],
 )
 def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path, monkeypatch, recipe, changes):
     whole = train(recipe, options(tmp_path / "whole", **changes))

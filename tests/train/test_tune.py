@@ -247,7 +247,7 @@ def test_where_it_cannot_be_used_it_is_refused(changes, device, processes, messa
     monkeypatch.setattr(Accelerator, "device", torch.device(device))
     monkeypatch.setattr(Accelerator, "num_processes", processes)
     with pytest.raises(InputError, match=message):
-        check_tunable(options(tmp_path, **changes), accelerator)
+        check_tunable(get_recipe("resnet20_digitslt_ce_sgd"), options(tmp_path, **changes), accelerator)
 
 
 def test_the_command_tunes_with_real_times(tmp_path, capsys, monkeypatch):
@@ -259,3 +259,13 @@ def test_the_command_tunes_with_real_times(tmp_path, capsys, monkeypatch):
     best = Setting(run["threads"], run["channels_last"])
     assert len(lines) == 1 and lines[0].startswith(f"tuned: {best}: {run['tuned'][str(best)]:g} ms per step (")
     assert run["tuned"][str(best)] == min(run["tuned"].values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("resnet20_digitslt_ncm_sgd", {}), ("resnet20_digitslt_crt_sgd", {"cache_features": Path("features")})],
+)
+def test_a_run_without_steps_of_the_whole_network_is_not_tuned(tmp_path, name, changes):
+    accelerator = Accelerator(cpu=True)
+    with pytest.raises(InputError, match="its head is computed or trained on features; leave --tune out"):
+        check_tunable(get_recipe(name), options(tmp_path, tune=True, **changes), accelerator)
