@@ -1,8 +1,9 @@
 """Count the operations of recipes' trainings: `python benchmarks/operations.py NAME ... [--epochs N]`.
 
-torch counts the floating-point operations of matrix products and convolutions, forward and backward, in one step of
-each stage of a recipe; a multiply-add is two. They are extrapolated to all images of all epochs. Normalisation,
-activations and evaluation are not counted. Nothing is timed, so the count is the same on every machine.
+torch counts the floating-point operations of matrix products and convolutions in one step of each stage of a recipe,
+forward, backward and in the optimizer; a multiply-add is two. They are extrapolated to all images of all epochs.
+Normalisation, activations, evaluation and the first stage of a second stage are not counted. Nothing is timed, so the
+count is the same on every machine.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import build_model
 from ltzoo.train.device import make_accelerator
+from ltzoo.train.head import put_head
 from ltzoo.train.step import Step
 
 
@@ -34,6 +36,7 @@ def operations(recipe: Recipe) -> tuple[float, int]:
     """
     counts, data_set = recipe.data.class_counts, recipe.data.data_set
     model = build_model(recipe, data_set=data_set)
+    put_head(model, recipe.head)
     step = Step(recipe, counts, model, make_accelerator("float32", (), Path()), 0, None)
     epochs = recipe.schedule.epochs
     structures = [recipe.perturbation.table(counts, epoch, epochs).structure for epoch in range(epochs)]
@@ -61,6 +64,9 @@ def build_parser() -> Parser:
 def command(arguments: argparse.Namespace) -> None:
     """Count and print."""
     recipes = [requested_recipe(name, arguments) for name in arguments.recipes]
+    computed = [recipe.name for recipe in recipes if recipe.head.computed]
+    if computed:
+        raise InputError(f"{computed[0]} takes no training steps: its head is computed; leave it out")
     natural = [recipe.name for recipe in recipes if recipe.natural]
     if natural:
         raise InputError(f"the number of images of {natural[0]} is known only from its files; see benchmarks/large.py")

@@ -52,6 +52,7 @@ CPU = torch.device("cpu")
         (landscape, ["--device", "cpu", "--chunk", "0"], "must be at least 1"),
         (operations, ["resnet20_digitslt_ce"], "no recipe is called"),
         (operations, ["resnet50_imagenetlt_ce_sgd"], "is known only from its files"),
+        (operations, ["resnet9_cifar100lt_ncm_sgd"], "takes no training steps"),
         (large, ["--device", "cpu", "--batch", "1"], "--batch must be at least 2"),
         (large, [DIGITS, "--device", "cpu"], "is no recipe of imagenetlt or inat18"),
         (loading, [DIGITS, "--device", "cpu"], "holds its images in memory"),
