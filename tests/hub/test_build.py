@@ -145,6 +145,14 @@ def test_stages_form_chains(folders, tmp_path):
     assert [recipe.name for recipe, _ in jobs] == [ONE, SECOND, third.name]
 
 
+def test_an_unfinished_first_stage_is_continued_although_it_is_published(tmp_path, monkeypatch):
+    monkeypatch.setenv("LTZOO_HUB", str(ROOT / "hub/zoo"))
+    crt = get_recipe("resnet20_digitslt_crt_sgd")
+    assert with_first_stages([(crt, 7)], tmp_path) == [(crt, 7)]
+    (tmp_path / "resnet20_digitslt_ce_sgd" / "seed7" / "state").mkdir(parents=True)
+    assert with_first_stages([(crt, 7)], tmp_path) == [(get_recipe("resnet20_digitslt_ce_sgd"), 7), (crt, 7)]
+
+
 def test_a_second_stage_without_its_first_is_named(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build.subprocess, "Popen", InProcess)
     stray = tmp_path / "output" / ONE / "seed0" / "stray"
