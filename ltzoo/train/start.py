@@ -136,7 +136,9 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
         # `hold_out` is not listed again: the second stage must hold out the same images, and records this itself.
         changed = [key for key in config["overrides"] if key != HOLD_OUT]
         overrides = {"first_stage": [None, ", ".join(changed)]} if changed else {}
-        return replace(found, overrides=overrides, first_stage=config)
+        # `check_images` compares the classes and images of both stages, so numbers identify the classes here.
+        names = tuple(map(str, config["label_names"]))
+        return replace(found, class_names=names, overrides=overrides, first_stage=config)
     if not isinstance(start, Weights):
         return StartWeights(recipe)
     if not start.of.endswith(_FILES):
