@@ -102,10 +102,9 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     missing = len(jobs)
     jobs = with_first_stages(jobs, arguments.output)
-    val_interval = ValInterval.parse(arguments.val_interval)
+    check_val_interval(ValInterval.parse(arguments.val_interval), recipes)
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
-        check_val_interval(val_interval, recipe)
     more = f", and {len(jobs) - missing} first stages for them" if len(jobs) > missing else ""
     print(f"{missing} runs are missing{more}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
@@ -257,7 +256,10 @@ class _Build:
         log.parent.mkdir(parents=True, exist_ok=True)
         line = [sys.executable, "-m", "ltzoo", "train", "--resume", "--recipe", *names, "--seed", str(seed)]
         line += ["--data-dir", str(self.arguments.data_dir), "--output", str(self.arguments.output)]
-        line += ["--threads", str(self.arguments.threads), "--val-interval", self.arguments.val_interval]
+        line += ["--threads", str(self.arguments.threads)]
+        # A recipe that is trained alone must reach every change.
+        epochs = max(recipe.schedule.epochs for recipe, _ in jobs)
+        line += ["--val-interval", str(ValInterval.parse(self.arguments.val_interval).within(epochs))]
         if self.arguments.save_epochs:
             line += ["--save-epochs", ",".join(map(str, self.arguments.save_epochs))]
         line += [word for module in self.arguments.modules for word in ("--import", module)]

@@ -7,7 +7,7 @@ These differ from timm's ResNets in more than the stem: three stages of 16, 32 a
 initialised as in the long-tail literature since LDAM (Cao et al., 2019, https://arxiv.org/abs/1906.07413).
 """
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -298,9 +298,20 @@ class CifarResNet(nn.Module):
         return self.forward_head(x)
 
 
-def _create_cifar_resnet(variant: str, pretrained: bool, **kwargs: Any) -> CifarResNet:
+_Network = TypeVar("_Network", bound=CifarResNet)
+
+
+def build_cifar_resnet(kind: type[_Network], variant: str, pretrained: bool, **kwargs: Any) -> _Network:
+    """Build a network of three stages with timm's builder.
+
+    Args:
+        kind: Class of the network.
+        variant: Name of the entry point, which has a default_cfg.
+        pretrained: Whether timm loads weights.
+        **kwargs: Arguments of the builder and of the class.
+    """
     feature_cfg = {"out_indices": (0, 1, 2), **kwargs.pop("feature_cfg", {})}  # timm's default is five levels
-    return build_model_with_cfg(CifarResNet, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
+    return build_model_with_cfg(kind, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 
 
 def cifar_cfg(**kwargs: Any) -> dict[str, Any]:
@@ -338,22 +349,22 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def resnet20_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
     """ResNet-20 for CIFAR (He et al., 2016): 3 blocks per stage, 0.27 M parameters."""
-    return _create_cifar_resnet("resnet20_cifar", pretrained, num_blocks=3, **kwargs)
+    return build_cifar_resnet(CifarResNet, "resnet20_cifar", pretrained, num_blocks=3, **kwargs)
 
 
 @register_model
 def resnet32_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
     """ResNet-32 for CIFAR (He et al., 2016): 5 blocks per stage, 0.46 M parameters."""
-    return _create_cifar_resnet("resnet32_cifar", pretrained, num_blocks=5, **kwargs)
+    return build_cifar_resnet(CifarResNet, "resnet32_cifar", pretrained, num_blocks=5, **kwargs)
 
 
 @register_model
 def resnet44_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
     """ResNet-44 for CIFAR (He et al., 2016): 7 blocks per stage, 0.66 M parameters."""
-    return _create_cifar_resnet("resnet44_cifar", pretrained, num_blocks=7, **kwargs)
+    return build_cifar_resnet(CifarResNet, "resnet44_cifar", pretrained, num_blocks=7, **kwargs)
 
 
 @register_model
 def resnet56_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
     """ResNet-56 for CIFAR (He et al., 2016): 9 blocks per stage, 0.85 M parameters."""
-    return _create_cifar_resnet("resnet56_cifar", pretrained, num_blocks=9, **kwargs)
+    return build_cifar_resnet(CifarResNet, "resnet56_cifar", pretrained, num_blocks=9, **kwargs)

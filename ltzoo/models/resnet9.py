@@ -9,10 +9,10 @@ multiplies the logits by 1/8; here the last features are divided by 4.
 from typing import Any, cast
 
 import torch
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from ltzoo.models.cifar_resnet import CifarResNet, cifar_cfg
+from ltzoo.models.cifar_resnet import CifarResNet, build_cifar_resnet, cifar_cfg
 from ltzoo.models.heads import OWN_CLASSIFIERS
 
 __all__ = ["ResNet9"]  # register_model adds the entry point
@@ -115,5 +115,4 @@ default_cfgs = generate_default_cfgs({"resnet9_cifar": cifar_cfg(pool_size=(4, 4
 @register_model
 def resnet9_cifar(pretrained: bool = False, **kwargs: Any) -> ResNet9:
     """ResNet-9 for CIFAR."""
-    feature_cfg = {"out_indices": (0, 1, 2), **kwargs.pop("feature_cfg", {})}
-    return build_model_with_cfg(ResNet9, "resnet9_cifar", pretrained, feature_cfg=feature_cfg, **kwargs)
+    return build_cifar_resnet(ResNet9, "resnet9_cifar", pretrained, **kwargs)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -49,8 +50,9 @@ def train_all(
         The run folders of the finished runs, in the order of the jobs.
 
     Raises:
-        InputError: two jobs share a run folder or differ in precision, `save_epochs` or `val_interval` names an epoch
-            that a recipe does not have, trackers are used for runs side by side, or runs failed, see `Run.train`.
+        InputError: two jobs share a run folder or differ in precision, `save_epochs` names an epoch that a recipe does
+            not have, `val_interval` one that the only recipe does not have, trackers are used for runs side by side,
+            or runs failed, see `Run.train`.
     """
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
@@ -63,10 +65,16 @@ def train_all(
         )
     for recipe, options in jobs:
         check_saved_epochs(options.save_epochs, recipe)
-        check_val_interval(options.val_interval, recipe)
+        check_val_interval(options.val_interval, [recipe for recipe, _ in jobs])
         first = getattr(recipe.start, "recipe", None)
         if (first, options.seed) in {(other.name, others.seed) for other, others in jobs}:
             raise InputError(f"{recipe.name} begins with {first}; train {first} first, in a command before this one")
+    # A run's files say the same, whichever recipes are trained beside it.
+    intervals = [options.val_interval.within(recipe.schedule.epochs) for recipe, options in jobs]
+    jobs = [
+        (recipe, replace(options, val_interval=interval))
+        for (recipe, options), interval in zip(jobs, intervals, strict=True)
+    ]
     state = join_processes()
     queues = _queues(len(jobs), state.device)
     if queues and any(options.trackers for _, options in jobs):

@@ -87,8 +87,8 @@ class StartWeights:
         said = f"starts from {self.folder}"
         if self.first_stage is not None and self.first_stage["seed"] != seed:
             said += (
-                f", of seed {self.first_stage['seed']}: there is no first stage of seed {seed}, which is that of the "
-                "head alone"
+                f", of seed {self.first_stage['seed']}: there is no checkpoint of seed {seed}, so this run's seed "
+                "applies to the head alone"
             )
         return said
 
@@ -101,7 +101,8 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
         options: a first stage's run is looked up by `first_stages` and `seed`.
 
     Raises:
-        InputError: the weights do not exist, or are those of another architecture.
+        InputError: the weights do not exist, are those of another architecture, or the first stage's run is not
+            finished.
     """
     start = recipe.start
     if isinstance(start, Pretrained):
@@ -109,6 +110,12 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     if isinstance(start, FirstStage):
         runs = options.first_stages or options.output
         folder = find_first_stage(start.recipe, runs, options.seed)
+        unfinished = runs / start.recipe / f"seed{options.seed}"
+        if folder is None and unfinished.exists():
+            raise InputError(
+                f"{recipe.name} begins with {start.recipe}, whose run in {unfinished} is not finished; continue it "
+                "with --resume, or remove it"
+            )
         if folder is None:
             raise InputError(
                 f"{recipe.name} begins with {start.recipe}, which has no finished run of seed {options.seed} in {runs} "
@@ -129,7 +136,9 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
         # `hold_out` is not listed again: the second stage must hold out the same images, and records this itself.
         changed = [key for key in config["overrides"] if key != HOLD_OUT]
         overrides = {"first_stage": [None, ", ".join(changed)]} if changed else {}
-        return replace(found, overrides=overrides, first_stage=config)
+        # `check_images` compares the classes and images of both stages, so numbers identify the classes here.
+        names = tuple(map(str, config["label_names"]))
+        return replace(found, class_names=names, overrides=overrides, first_stage=config)
     if not isinstance(start, Weights):
         return StartWeights(recipe)
     if not start.of.endswith(_FILES):
@@ -150,11 +159,13 @@ def find_first_stage(name: str, runs: Path, seed: int, any_seed: bool = True) ->
             seed.
 
     Returns:
-        The checkpoint's folder; None if there is neither.
+        The checkpoint's folder; None if there is neither, or if the run is not finished.
     """
     run = RunFolder(runs / get_recipe(name).name / f"seed{seed}")
     if run.metrics.exists():
         return run.checkpoint
+    if run.path.exists():
+        return None  # its seed was asked for: another checkpoint must not take its place silently
     # Only local folders: nothing is downloaded without being requested.
     places = [place for place in search_path() if isinstance(place, Path)]
     published = [folder for place in places for folder in (place / f"{name}.seed{seed}", place / name)]

@@ -1,7 +1,8 @@
 """`--val-interval`: which epochs of a run are measured."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ltzoo.errors import InputError
@@ -57,6 +58,10 @@ class ValInterval:
         """Its value in a run's files: a number if it never changes, else the schedule as text."""
         return str(self) if self.changes else self.first
 
+    def within(self, epochs: int) -> "ValInterval":
+        """Return the same interval for a run of `epochs` epochs, without the changes beyond its last."""
+        return replace(self, changes=tuple(change for change in self.changes if change[0] <= epochs))
+
     def measures(self, epoch: int, epochs: int) -> bool:
         """Return whether an epoch of a run of `epochs` epochs is measured."""
         interval = next((interval for begin, interval in reversed(self.changes) if epoch >= begin), self.first)
@@ -79,15 +84,18 @@ def _every(interval: int) -> str:
     return "every epoch" if interval == 1 else f"every {interval} epochs"
 
 
-def check_val_interval(val_interval: ValInterval, recipe: Recipe) -> None:
-    """Check that a recipe reaches the epochs at which the interval changes.
+def check_val_interval(val_interval: ValInterval, recipes: Iterable[Recipe]) -> None:
+    """Check that a recipe reaches the epochs at which the interval changes, if it is the only one that was asked for.
+
+    Of several recipes, each takes the changes that it reaches; a head that is computed has no epochs.
 
     Raises:
-        InputError: it has fewer epochs.
+        InputError: the only recipe has fewer epochs.
     """
+    recipe, *others = {recipe.name: recipe for recipe in recipes}.values()
     last = recipe.schedule.epochs
-    for epoch, _ in val_interval.changes:
-        if epoch > last:
-            raise InputError(
-                f"--val-interval {val_interval} changes at epoch {epoch}, but {recipe.name} has {last} epochs"
-            )
+    beyond = [epoch for epoch, _ in val_interval.changes if epoch > last]
+    if beyond and last > 0 and not others:
+        raise InputError(
+            f"--val-interval {val_interval} changes at epoch {beyond[0]}, but {recipe.name} has {last} epochs"
+        )

@@ -145,6 +145,14 @@ def test_stages_form_chains(folders, tmp_path):
     assert [recipe.name for recipe, _ in jobs] == [ONE, SECOND, third.name]
 
 
+def test_an_unfinished_first_stage_is_continued_although_it_is_published(tmp_path, monkeypatch):
+    monkeypatch.setenv("LTZOO_HUB", str(ROOT / "hub/zoo"))
+    crt = get_recipe("resnet20_digitslt_crt_sgd")
+    assert with_first_stages([(crt, 7)], tmp_path) == [(crt, 7)]
+    (tmp_path / "resnet20_digitslt_ce_sgd" / "seed7" / "state").mkdir(parents=True)
+    assert with_first_stages([(crt, 7)], tmp_path) == [(get_recipe("resnet20_digitslt_ce_sgd"), 7), (crt, 7)]
+
+
 def test_a_second_stage_without_its_first_is_named(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build.subprocess, "Popen", InProcess)
     stray = tmp_path / "output" / ONE / "seed0" / "stray"
@@ -254,7 +262,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
         ([NAME, "--time-budget", "soon"], "must be minutes above 0, not 'soon'"),
         ([NAME, "--save-epochs", "1,ten"], "--save-epochs: must be a whole number, not 'ten'"),
         ([ONE, NAME, "--save-epochs", "2"], f"{ONE} has no epoch 2 to save; --save-epochs takes 1 to 1"),
-        ([ONE, NAME, "--val-interval", "5,2:1"], f"--val-interval 5,2:1 changes at epoch 2, but {ONE} has 1 epochs"),
+        ([ONE, "--val-interval", "5,2:1"], f"--val-interval 5,2:1 changes at epoch 2, but {ONE} has 1 epochs"),
         ([NAME, "--val-interval", "some"], "--val-interval must be a number of epochs, or a schedule such as"),
         ([NAME, "--precision", "float8"], "invalid choice: 'float8'"),
         (["resnet32_cifar100lt_ce_sgd", "--pack", "packed", "--data-dir", "nowhere"], "nowhere does not exist"),
@@ -323,6 +331,27 @@ def test_on_cuda_runs_of_one_seed_and_precision_share_a_process(folders, monkeyp
     assert ONE not in asked
     assert lines[0][lines[0].index("--seed") + 1] == "0"
     assert lines[0][lines[0].index("--val-interval") + 1] == "20,30:1"
+
+
+@pytest.mark.parametrize(("at_once", "passed"), [("1", ["5", "5,2:1"]), ("2", ["5,2:1"])])
+def test_runs_of_several_recipes_are_passed_the_changes_that_they_reach(
+    at_once, passed, folders, monkeypatch, tmp_path
+):
+    lines = []
+
+    class Fails:
+        returncode = 1
+
+        def __init__(self, line, **_):
+            lines.append(line)
+
+        def poll(self):
+            return self.returncode
+
+    monkeypatch.setattr(build.torch.cuda, "is_available", lambda: True)  # so that runs share a process
+    monkeypatch.setattr(build.subprocess, "Popen", Fails)
+    assert build.main([ONE, MANY, "--val-interval", "5,2:1", "--jobs", at_once, *folders]) == 1
+    assert [line[line.index("--val-interval") + 1] for line in lines] == passed
 
 
 def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys):

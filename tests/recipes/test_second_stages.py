@@ -144,6 +144,26 @@ def test_second_stages_of_large_networks(network, method):
         assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
 
 
+# What is not as in the method's code: Kang 2020 has batches of 512, and no colour jitter on iNaturalist 2018.
+OURS = {
+    "crt": {"optimizer", "batch_size"},
+    "lws": {"optimizer", "batch_size"},
+    "taunorm": {"head.tau"},
+    "ncm": set(),
+    "disalign": {"optimizer", "reweighting.rho"},
+    "bsrt": set(FIELDS),
+}
+
+
+@pytest.mark.parametrize("method", STAGES)
+@pytest.mark.parametrize("network", ["resnet50_imagenetlt", "resnet50_inat18"])
+def test_what_differs_from_a_methods_code_is_marked_as_ours(network, method):
+    jitter = {"views"} if network == "resnet50_inat18" and method in ("crt", "lws") else set()
+    recipe = get_recipe(f"{network}_{method}_sgd")
+    assert set(recipe.source.ours) == OURS[method] | jitter
+    assert (recipe.batch_size, recipe.augmentation.color_jitter) == (256, 0.4)
+
+
 def test_every_first_stage_is_a_recipe_of_the_same_network_and_images():
     for recipe in map(get_recipe, list_recipes()):
         if isinstance(recipe.start, FirstStage):

@@ -89,7 +89,7 @@ def test_a_published_first_stage_of_another_seed_is_named_and_recorded(tmp_path,
     """Several heads on one first stage: each run says so."""
     published = json.loads((ZOO / "resnet20_digitslt_ce_sgd/config.json").read_text())["seed"]
     runs = [train(CRT.with_epochs(1), options(tmp_path, seed=seed)) for seed in (77, 78)]
-    said = f"of seed {published}: there is no first stage of seed 77, which is that of the head alone"
+    said = f"of seed {published}: there is no checkpoint of seed 77, so this run's seed applies to the head alone"
     assert said in capsys.readouterr().err
     records = [yaml.safe_load(run.recipe.read_text())["run"] for run in runs]
     assert [(record["seed"], record["start_seed"]) for record in records] == [(77, published), (78, published)]
@@ -109,6 +109,17 @@ def test_first_stages_of_another_folder(second, tmp_path):
     folder = train(CRT, options(tmp_path, first_stages=second.path.parents[1]))
     hashes = [yaml.safe_load(run.recipe.read_text())["run"]["start_sha256"] for run in (folder, second)]
     assert len(set(hashes)) == 1
+
+
+@pytest.mark.parametrize("second_stage", ["crt", "taunorm"])
+def test_an_unfinished_first_stage_is_refused_although_another_seed_is_published(second, second_stage, tmp_path):
+    first = tmp_path / "resnet20_digitslt_ce_sgd" / "seed7"
+    shutil.copytree(second.path.parents[1] / "resnet20_digitslt_ce_sgd" / "seed0", first)
+    (first / "metrics.json").unlink()
+    said = f"begins with resnet20_digitslt_ce_sgd, whose run in {first} is not finished; continue it with --resume, or"
+    with pytest.raises(InputError, match=said):
+        train(get_recipe(f"resnet20_digitslt_{second_stage}_sgd"), options(tmp_path, seed=7))
+    assert [path.name for path in tmp_path.iterdir()] == ["resnet20_digitslt_ce_sgd"]
 
 
 def test_without_any_first_stage_it_is_refused(tmp_path, monkeypatch):

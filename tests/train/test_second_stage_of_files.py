@@ -14,6 +14,8 @@ from tests.train.folders import plant, plant_splits, refused, run
 FIRST = "resnet50_imagefolder_ce_sgd"
 SMALL = ("--arch", "resnet20_cifar")  # after the others, so that it is the one that counts
 
+NUMBERED = ({"0": 9, "1": 5, "2": 3}, {"0": 3, "1": 1, "2": 1})
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
@@ -27,6 +29,15 @@ def first(photos, tmp_path_factory):
     return output
 
 
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    """Images in folders that are called by numbers, and the output folder with their first stage."""
+    root = tmp_path_factory.mktemp("numbered")
+    photos, output = plant_splits(root / "photos", *NUMBERED), root / "output"
+    run(photos, output, *SMALL, name=FIRST)
+    return photos, output
+
+
 @pytest.mark.parametrize("method", ["crt", "lws", "disalign", "bsrt"])
 def test_a_second_stage_is_trained_from_the_run_of_its_first(photos, first, method):
     folder = run(photos, first, *SMALL, name=f"resnet50_imagefolder_{method}_sgd")
@@ -35,6 +46,29 @@ def test_a_second_stage_is_trained_from_the_run_of_its_first(photos, first, meth
     assert config["label_names"] == ["ant", "bee", "cat"]
     model = create_model(f"local-dir:{folder.checkpoint}", pretrained=True)
     assert isinstance(model.get_classifier(), nn.Linear) == (method != "disalign")
+
+
+@pytest.mark.parametrize("method", ["lws", "taunorm", "disalign"])
+def test_classes_that_are_called_by_numbers_keep_their_classifier(numbered, method):
+    photos, output = numbered
+    folder = run(photos, output, *SMALL, name=f"resnet50_imagefolder_{method}_sgd")
+    assert read_config(folder.checkpoint)["label_names"] == ["0", "1", "2"]
+
+
+def test_mislas_keeps_the_classifier_of_classes_that_are_called_by_numbers(numbered):
+    photos, output = numbered
+    run(photos, output, *SMALL, name="resnet50_imagefolder_ce_mixup_sgd")
+    folder = run(photos, output, *SMALL, name="resnet50_imagefolder_mislas_sgd")
+    assert read_config(folder.checkpoint)["label_names"] == ["0", "1", "2"]
+
+
+def test_other_numbers_than_the_first_stages_are_refused(numbered, tmp_path, capsys):
+    photos, output = plant_splits(tmp_path / "photos", *NUMBERED), tmp_path / "output"
+    for split in ("train", "val"):
+        (photos / split / "2").rename(photos / split / "3")
+    shutil.copytree(numbered[1] / FIRST, output / FIRST)
+    said = refused(capsys, photos, output, *SMALL, name="resnet50_imagefolder_lws_sgd")
+    assert said.startswith(f"{FIRST}, seed 0 was trained on other classes than this run (3)")
 
 
 def test_any_network_of_timms_with_a_linear_classifier_will_do(photos, tmp_path):

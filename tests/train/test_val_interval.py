@@ -1,6 +1,7 @@
 """Which epochs are measured: the schedule itself, and what a run with one writes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,11 +87,38 @@ def test_schedules_that_make_no_sense_are_refused(text, message):
 
 
 def test_a_change_beyond_the_last_epoch_is_refused_before_any_run_begins(tmp_path):
-    check_val_interval(ValInterval.parse("2,7:1"), RECIPE)
+    check_val_interval(ValInterval.parse("2,7:1"), [RECIPE])
     asked = TrainOptions(Path("data"), tmp_path, val_interval=ValInterval.parse("2,8:1"))
     with pytest.raises(InputError, match=r"2,8:1 changes at epoch 8, but resnet20_digitslt_ce_sgd has 7 epochs$"):
         train_all([(RECIPE, asked)])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(0, "20"), (159, "20"), (160, "20,160:5"), (180, "20,160:5,170:1")])
+def test_changes_beyond_the_last_epoch_are_left_out(epochs, expected):
+    assert str(ValInterval.parse("20,160:5,170:1").within(epochs)) == expected
+
+
+def test_of_several_recipes_each_takes_the_changes_that_it_reaches(tmp_path):
+    short, long = RECIPE.with_epochs(1), replace(RECIPE.with_epochs(3), name="resnet20_digitslt_long_sgd")
+    asked = TrainOptions(Path("data"), tmp_path, val_interval=ValInterval.parse("3,2:1"))
+    runs = train_all([(short, asked), (long, asked)])
+    recorded = [yaml.safe_load(run.recipe.read_text())["run"]["val_interval"] for run in runs]
+    assert recorded == [3, "3,2:1"]
+    # It is the same run as one that is asked for alone, without the change.
+    train(short, replace(asked, val_interval=ValInterval(3), resume=True))
+
+
+def test_several_seeds_of_one_recipe_are_one_recipe(tmp_path):
+    asked = [TrainOptions(Path("data"), tmp_path, seed=k, val_interval=ValInterval.parse("2,8:1")) for k in range(2)]
+    with pytest.raises(InputError, match="2,8:1 changes at epoch 8"):
+        train_all([(RECIPE, options) for options in asked])
+
+
+def test_a_head_that_is_computed_takes_any_schedule(tmp_path):
+    recipe = get_recipe("resnet20_digitslt_taunorm_sgd")
+    folder = train(recipe, TrainOptions(Path("data"), tmp_path, val_interval=ValInterval.parse("20,160:1")))
+    assert yaml.safe_load(folder.recipe.read_text())["run"]["val_interval"] == 20
 
 
 @pytest.fixture

@@ -69,9 +69,11 @@ RANGWANI2022_LARGE = Protocol(
     # Kang 2020 trains cRT for 30 epochs on iNaturalist 2018.
     second_stages=_TWO_STAGE | {"inat18_crt": replace(_TWO_STAGE["crt"], schedule=cosine(30))},
     ours=(
-        # The methods' papers have another first stage: batch, learning rate, weight decay. DisAlign's exponent is
-        # public for another network only, tau-norm's tau for none.
-        Ours(("optimizer",), losses=("crt", "lws")),
+        # Kang 2020 has batches of 512 and another weight decay, and no colour jitter on iNaturalist 2018; Zhang 2021
+        # has another learning rate and weight decay. DisAlign's exponent is public for another network only,
+        # tau-norm's tau for none.
+        Ours(("optimizer", "batch_size"), losses=("crt", "lws")),
+        Ours(("views",), benchmarks=("inat18",), losses=("crt", "lws")),
         Ours(("optimizer", "reweighting.rho"), losses=("disalign",)),
         Ours(("head.tau",), losses=("taunorm",)),
         Ours(FIELDS, losses=("bsrt",)),
