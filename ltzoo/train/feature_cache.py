@@ -50,8 +50,8 @@ def check_cacheable(recipe: Recipe) -> None:
         )
     if not recipe.head.computed and recipe.augmentation != PLAIN:
         raise InputError(
-            "--cache-features takes features of un-augmented images, so that augmentation has no effect; leave the one "
-            "or the other out"
+            "--cache-features takes features of un-augmented images, so that augmentation has no effect; leave out "
+            "--cache-features, or all of --aa, --color-jitter, --mixup, --cutmix and --set views"
         )
 
 

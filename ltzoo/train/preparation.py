@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.data import IMPORTED, read_subset
-from ltzoo.data.batches import batch_sizes, decodes
+from ltzoo.data.batches import BatchSettings, epoch_sizes
 from ltzoo.errors import InputError
 from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
@@ -154,9 +154,8 @@ def _make_model(
 ) -> tuple[nn.Module, str | None]:
     """Build the model with its initial weights; with it the SHA-256 of loaded weights, None for fresh ones."""
     benchmark = images.benchmark
-    drawn = recipe.sampler.length(len(images.train.labels), recipe.batch_size)
-    sizes = batch_sizes(drawn, recipe.batch_size, joined=decodes(images.train, recipe.augmentation))
-    smallest_batch = check_shares(min(sizes), accelerator.num_processes)
+    settings = BatchSettings(benchmark.data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
+    smallest_batch = check_shares(min(epoch_sizes(images.train, settings)), accelerator.num_processes)
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)
     check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, accelerator.num_processes)

@@ -17,6 +17,7 @@ from ltzoo.data.batches import (
     FeatureBatches,
     TrainBatches,
     TrainLoader,
+    epoch_sizes,
     make_eval_batches,
     make_train_batches,
     mix,
@@ -182,7 +183,8 @@ class Run:
         measured = source.get(self.prepared.images.measured, "measured")
         data_set = self.prepared.images.benchmark.data_set
         settings = BatchSettings(data_set, PLAIN, recipe.batch_size, options.seed, recipe.sampler)
-        self.batches = FeatureBatches(train.features, train.labels, settings, self.delivery)
+        sizes = epoch_sizes(self.prepared.images.train, settings)
+        self.batches = FeatureBatches(train.features, train.labels, settings, self.delivery, sizes)
         self.eval_batches = share_of_features(measured.features, measured.labels, self.delivery)
         epochs = recipe.schedule.epochs
         self.display.say(

@@ -13,14 +13,15 @@ from safetensors.torch import load_file
 from ltzoo.cli import posthoc, validate
 from ltzoo.cli.train import build_parser, requested_recipe
 from ltzoo.data import Augmentation
-from ltzoo.data.batches import BatchSettings, Delivery, FeatureBatches, TrainBatches
+from ltzoo.data.batches import BatchSettings, Delivery, FeatureBatches, TrainBatches, TrainLoader, epoch_sizes
+from ltzoo.data.files.folders import read_folder
 from ltzoo.data.memory import LabelledImages, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import FeatureKey, StoredFeatures, read_features, write_features
 from ltzoo.recipes import Fresh
 from ltzoo.registry import get_recipe
-from ltzoo.train import TrainOptions, train
-from tests.train.folders import plant_splits, refused, run
+from ltzoo.train import TrainOptions, preparation, train
+from tests.train.folders import plant, plant_splits, refused, run
 
 CRT = get_recipe("resnet20_digitslt_crt_sgd").with_epochs(2)
 PLAIN = (Augmentation(crop_padding=0, horizontal_flip=False),)
@@ -144,7 +145,10 @@ def test_damaged_features_are_refused(cached, stages, tmp_path):
     [
         ({"trainable": CRT.trainable}, "needs features that stay the same"),
         ({"trainable": replace(CRT.trainable, weights="all")}, "needs features that stay the same"),
-        ({"views": CRT.views}, "takes features of un-augmented images, so that augmentation has no effect"),
+        (
+            {"views": CRT.views},
+            "so that augmentation has no effect; leave out --cache-features, or all of --aa, --color-jitter",
+        ),
     ],
 )
 def test_features_that_would_change_are_not_cached(changes, said, tmp_path):
@@ -198,13 +202,35 @@ def test_features_come_in_the_order_of_the_images():
     delivery = Delivery(torch.device("cpu"))
     numbered = LabelledImages(torch.arange(438).view(-1, 1, 1, 1).expand(438, 16, 16, 1) % 256, images.labels)
     of_images = TrainBatches(LabelledImages(numbered.images.to(torch.uint8), images.labels), settings, delivery)
-    of_features = FeatureBatches(torch.arange(438.0)[:, None], images.labels, settings, delivery)
+    sizes = epoch_sizes(images, settings)
+    of_features = FeatureBatches(torch.arange(438.0)[:, None], images.labels, settings, delivery, sizes)
     assert of_images.sizes == of_features.sizes and len(of_images) == len(of_features)
     scale, shift = 255 * data_set.std[0], 255 * data_set.mean[0]
     for (pixels, labels), (features, same) in zip(of_images.epoch(5), of_features.epoch(5), strict=True):
         assert torch.equal(labels, same)
         assert torch.equal((pixels[:, 0, 0, 0] * scale + shift).round() % 256, features[:, 0] % 256)
     shares = [replace(delivery, process=process, processes=2) for process in (0, 1)]
-    halves = [FeatureBatches(of_features.features, images.labels, settings, share).epoch(5) for share in shares]
+    halves = [FeatureBatches(of_features.features, images.labels, settings, share, sizes).epoch(5) for share in shares]
     for (features, _), (first, _), (second, _) in zip(of_features.epoch(5), *halves, strict=True):
         assert torch.equal(features[0::2], first) and torch.equal(features[1::2], second)
+
+
+def test_two_processes_share_every_batch_of_features_of_files(tmp_path, monkeypatch):
+    """19 images in batches of 6: the last image joins the batch before it, for features as for the images."""
+    files = read_folder(plant(tmp_path / "photos", {"ant": 10, "bee": 6, "cat": 3}))
+    settings = BatchSettings(CACHED.data.data_set, PLAIN[0], 6, 0)
+    delivery = Delivery(torch.device("cpu"), processes=2)
+    assert epoch_sizes(files, settings) == TrainLoader(files, settings, delivery).sizes == [6, 6, 7]
+    checked, used = [], []
+    monkeypatch.setattr(preparation, "check_shares", lambda smallest, processes: checked.append(smallest) or smallest)
+    begin = FeatureBatches.__init__
+
+    def spy(self, *arguments) -> None:
+        begin(self, *arguments)
+        used.append([len(labels) for _, labels in self.epoch(0)])
+
+    monkeypatch.setattr(FeatureBatches, "__init__", spy)
+    data = plant_splits(tmp_path / "split", {"ant": 10, "bee": 6, "cat": 3})
+    words = ["--head-only", "--cache-features", "--initial-checkpoint", str(weights(tmp_path)), "-b", "6"]
+    run(data, tmp_path / "output", *words, name="resnet50_imagefolder_la_sgd")
+    assert (checked, used) == ([6], [[6, 6, 7]])
