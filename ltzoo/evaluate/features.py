@@ -27,7 +27,8 @@ class FeatureKey:
 
     Attributes:
         weights: SHA-256 of the architecture's name and of all weights below the classifier.
-        images: SHA-256 of the images, or of their names and classes where they are in files.
+        images: SHA-256 of the images and classes; where they are in files, of names, classes, sizes and modification
+            times.
         transform: how an image reaches the model.
     """
 

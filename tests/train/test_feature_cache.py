@@ -21,7 +21,8 @@ from ltzoo.evaluate import FeatureKey, StoredFeatures, read_features, write_feat
 from ltzoo.recipes import Fresh
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, preparation, train
-from tests.train.folders import plant, plant_splits, refused, run
+from tests.data.pictures import Made
+from tests.train.folders import plant, plant_splits, run
 
 CRT = get_recipe("resnet20_digitslt_crt_sgd").with_epochs(2)
 PLAIN = (Augmentation(crop_padding=0, horizontal_flip=False),)
@@ -108,15 +109,29 @@ def weights(folder: Path) -> Path:
     return folder / "weights.pth"
 
 
-def test_changed_images_under_the_same_names_are_found(tmp_path, capsys):
-    data, name = plant_splits(tmp_path / "photos"), "resnet50_imagefolder_la_sgd"
+def test_one_changed_file_among_many_is_found(tmp_path, capsys):
+    data = plant_splits(tmp_path / "photos", {"ant": 30, "bee": 20, "cat": 10})
+    name = "resnet50_imagefolder_la_sgd"
     words = ["--head-only", "--cache-features", "--initial-checkpoint", str(weights(tmp_path))]
     run(data, tmp_path / "output", *words, name=name)
-    for path in (data / "train" / "ant").iterdir():
-        shutil.copy(data / "train" / "bee" / "0.png", path)
+    # Not one of the 16 images whose features are computed again: those are 0, 4, 8 and so on.
+    Made(1).image(77).save(data / "train" / "ant" / "3.png")
     shutil.rmtree(tmp_path / "output" / name)
-    said = refused(capsys, data, tmp_path / "output", *words, name=name)
-    assert said.startswith("the images have changed since the features in") and said.endswith("; remove the file")
+    capsys.readouterr()
+    run(data, tmp_path / "output", *words, name=name)
+    said = capsys.readouterr().err
+    assert "features of 60 images took" in said and "features of 5 images are taken from" in said
+    assert len(list((tmp_path / "output/features").glob("train-*"))) == 2
+
+
+def test_features_that_are_not_those_of_the_images_are_refused(cached, stages, tmp_path):
+    folder = tmp_path / "features"
+    shutil.copytree(stages / "features", folder)
+    (file,) = folder.glob("train-*")
+    stored = read_features(file)
+    write_features(file, replace(stored, features=stored.features.flip(0)))
+    with pytest.raises(InputError, match=r"the images have changed since the features in .*; remove the file"):
+        train(CACHED, options(tmp_path / "output", first_stages=stages, cache_features=folder))
 
 
 @pytest.mark.parametrize("part", ["weights", "images", "transform"])
