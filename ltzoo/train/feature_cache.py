@@ -18,6 +18,7 @@ from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     FeatureKey,
+    FeatureOrigin,
     StoredFeatures,
     features_of,
     gather,
@@ -62,7 +63,8 @@ class FeatureSource:
     Attributes:
         model: with the weights of the start.
         weights: see `FeatureKey.weights`.
-        data_set: size and normalisation of the images.
+        data_set: size, normalisation and classes of the images.
+        held_out: see `FeatureOrigin.held_out`.
         delivery: the device, and this process's share.
         accelerator: all processes.
         folder: the cache; None to compute the features and not to keep them.
@@ -72,6 +74,7 @@ class FeatureSource:
     model: nn.Module
     weights: str
     data_set: DataSet
+    held_out: int | float | None
     delivery: Delivery
     accelerator: Accelerator
     folder: Path | None
@@ -111,7 +114,12 @@ class FeatureSource:
         batches = make_eval_batches(images, self.data_set, self.delivery)
         features, labels = map(gather, features_of(self.model, batches))
         self._check_classifier(images)
-        return StoredFeatures(key, split, features, labels, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        files = images.files if isinstance(images, ResizedImages) else images
+        layout = files.layout if isinstance(files, ImageFiles) else None
+        held_out = self.held_out if split == "measured" else None
+        origin = FeatureOrigin(self.data_set.class_names, held_out, layout)
+        return StoredFeatures(key, split, features, labels, seconds, origin)
 
     def _check(self, stored: StoredFeatures, path: Path, key: FeatureKey, images: Images) -> None:
         """Check the key, and the features of a few images: files can change and keep size and modification time."""

@@ -26,7 +26,7 @@ from ltzoo.train.device import (
     make_accelerator,
     synchronize_batchnorm,
 )
-from ltzoo.train.feature_cache import check_cacheable
+from ltzoo.train.feature_cache import check_cacheable, feature_key
 from ltzoo.train.head import put_head
 from ltzoo.train.images import RunImages, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
@@ -103,7 +103,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     how = _how(options, images, accelerator, not_captured is None)
     how |= {"start_sha256": start_sha256} if start_sha256 else {}
     how |= {"tuned": tuned} if tuned else {}
-    how |= {} if options.cache_features is None else {"features_of": weights_key(model)}
+    how |= _features(recipe, options, images, accelerator, model)
     if start.first_stage is not None and start.first_stage["seed"] != options.seed:
         how |= {"start_seed": start.first_stage["seed"]}
     overrides = {**images.overrides, **start.overrides}
@@ -180,3 +180,17 @@ def _how(options: TrainOptions, images: RunImages, accelerator: Accelerator, cap
     }
     how |= {"sync_bn": True} if options.sync_bn else {}
     return how | ({"measured_layout": images.measured_layout} if images.measured_layout else {})
+
+
+def _features(
+    recipe: Recipe, options: TrainOptions, images: RunImages, accelerator: Accelerator, model: nn.Module
+) -> dict[str, str]:
+    """Name the weights and the measured images whose cached features the run uses."""
+    if options.cache_features is None:
+        return {}
+    weights = weights_key(model)
+    if recipe.head.computed:  # it is measured on images
+        return {"features_of": weights}
+    data_set = images.benchmark.data_set
+    key = on_main_process(accelerator, lambda: feature_key(weights, images.measured, data_set))
+    return {"features_of": weights, "measured_features": key.short}

@@ -1,6 +1,7 @@
 """One training run: prepare it, train it step by step, and finish it."""
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -170,6 +171,7 @@ class Run:
             self.model,
             weights_key(self.model),
             self.prepared.images.benchmark.data_set,
+            self.options.hold_out,
             self.delivery,
             self.accelerator,
             self.options.cache_features,
@@ -311,4 +313,10 @@ class Run:
                 self.prepared.record, self.prepared.images.measured, self.accelerator.device, workers
             )
             write_final_checkpoint(self.folder, self._weights(), self.history, evaluation)
+            cache, key = self.options.cache_features, self.prepared.record.how.get("measured_features")
+            if cache is not None and key:
+                words = (str(cache / f"measured-{key}.safetensors"), "--model", f"local-dir:{self.folder.checkpoint}")
+                self.display.say(
+                    f"to re-balance this head without training: {shlex.join(('ltzoo', 'posthoc', *words))}"
+                )
         self.accelerator.wait_for_everyone()

@@ -1,6 +1,7 @@
 """Heads on cached features: what the features are, that training on them is training on un-augmented images."""
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from ltzoo.data.batches import BatchSettings, Delivery, FeatureBatches, TrainBat
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.memory import LabelledImages, load_train
 from ltzoo.errors import InputError
-from ltzoo.evaluate import FeatureKey, StoredFeatures, read_features, write_features
+from ltzoo.evaluate import FeatureKey, FeatureOrigin, StoredFeatures, read_features, write_features
 from ltzoo.recipes import Fresh
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, preparation, train
@@ -194,17 +195,97 @@ def test_posthoc_on_features(cached, stages, capsys, tmp_path):
         rows.append(capsys.readouterr().out.splitlines()[1:])
     assert rows[0] == rows[1]
     assert posthoc.main([str(training), "--model", first]) == 2
-    assert "holds features of training images" in capsys.readouterr().err
+    assert "are of training images; give those of the images that are measured" in capsys.readouterr().err
     assert posthoc.main([str(measured), "--model", "resnet20_digitslt_ce_sam"]) == 2
     assert "are not of the weights of resnet20_digitslt_ce_sam" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory) -> Path:
+    """Heads on one backbone, measured on test images, held-out ones, those of other photos, and of other classes."""
+    root, counts = tmp_path_factory.mktemp("heads"), {"ant": 9, "bee": 5, "cat": 3}
+    plant_splits(root / "photos")
+    plant_splits(root / "others", {"elk": 9, "fox": 5, "gnu": 3}, {"elk": 3, "fox": 1, "gnu": 1})
+    plant(root / "alike" / "train", counts, 500)
+    where = {"tested": "photos", "held": "photos", "alike": "alike", "other": "others"}
+    words = ["--head-only", "--cache-features", str(root / "features"), "--initial-checkpoint", str(weights(root))]
+    for name, data in where.items():
+        held_out = ["--hold-out", "1"] if name in ("held", "alike") else []
+        run(root / data, root / name, *words, *held_out, name="resnet50_imagefolder_la_sgd")
+    return root
+
+
+def head(root: Path, name: str) -> str:
+    return f"local-dir:{root / name / 'resnet50_imagefolder_la_sgd' / 'seed0' / 'checkpoint'}"
+
+
+def features_for(root: Path, name: str) -> str:
+    config = json.loads((Path(head(root, name).removeprefix("local-dir:")) / "config.json").read_text())
+    return str(root / "features" / f"measured-{config['run']['measured_features']}.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tested", "5 test images, last epoch, from cached features"),
+        ("held", "3 held-out images, last epoch on held-out images, from cached features"),
+        ("other", "5 test images, last epoch, from cached features"),
+    ],
+)
+def test_the_folder_has_the_features_of_each_head(heads, capsys, name, said):
+    for features in (str(heads / "features"), features_for(heads, name)):
+        assert posthoc.main([features, "--model", head(heads, name)]) == 0
+        assert f"on imagefolder, {said}, groups by" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("features", "name", "said"),
+    [
+        ("held", "tested", "held out with --hold-out 1, which {} may have been trained on: its training held out none"),
+        ("other", "tested", "are of images of other classes than those of {} (elk, fox, gnu instead of ant, bee, cat)"),
+        ("alike", "held", "are not of the images that the training of {} held out"),
+    ],
+)
+def test_features_of_images_of_another_head_are_refused(heads, capsys, features, name, said):
+    assert posthoc.main([features_for(heads, features), "--model", head(heads, name)]) == 2
+    captured = capsys.readouterr()
+    assert said.format(head(heads, name)) in captured.err and captured.out == ""
+
+
+def test_without_a_recorded_file_the_one_that_fits_is_taken(cached, stages, heads, tmp_path, capsys):
+    folder = tmp_path / "features"
+    shutil.copytree(stages / "features", folder)
+    first = f"local-dir:{stages / 'resnet20_digitslt_ce_sgd' / 'seed0' / 'checkpoint'}"
+    for file in (heads / "features").glob("measured-*"):
+        shutil.copy(file, folder)
+    assert posthoc.main([str(folder), "--model", first]) == 0
+    assert "400 test images" in capsys.readouterr().out
+    (measured,) = (stages / "features").glob("measured-*")
+    shutil.copy(measured, folder / "measured-more.safetensors")
+    assert posthoc.main([str(folder), "--model", first]) == 2
+    assert "has several files that fit" in capsys.readouterr().err
+    assert posthoc.main([str(heads / "features"), "--model", first]) == 2
+    assert "has no features of test or held-out images that fit" in capsys.readouterr().err
+
+
+def test_the_run_prints_the_line_that_takes_its_features(tmp_path, capsys):
+    data = plant_splits(tmp_path / "my photos")
+    words = ["--head-only", "--cache-features", "--initial-checkpoint", str(weights(tmp_path))]
+    run(data, tmp_path / "my output", *words, name="resnet50_imagefolder_la_sgd")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "ltzoo posthoc" in line)
+    program, command, *argv = shlex.split(line.partition("without training: ")[2])
+    assert (program, command) == ("ltzoo", "posthoc") and posthoc.main(argv) == 0
+    (data / "val" / "ant" / "0.png").touch()
+    run(data, tmp_path / "my output", *words, "--resume", name="resnet50_imagefolder_la_sgd")
+
+
 def test_features_are_read_back(tmp_path):
     key = FeatureKey("w", "i", "t")
-    stored = StoredFeatures(key, "train", torch.randn(3, 2), torch.tensor([0, 1, 1]), 1.5)
+    origin = FeatureOrigin(("é", "b"), 0.1, "files:1")
+    stored = StoredFeatures(key, "measured", torch.randn(3, 2), torch.tensor([0, 1, 1]), 1.5, origin)
     write_features(tmp_path / "f.safetensors", stored)
     again = read_features(tmp_path / "f.safetensors")
-    assert (again.key, again.split, again.seconds) == (key, "train", 1.5)
+    assert (again.key, again.split, again.seconds, again.origin) == (key, "measured", 1.5, origin)
     assert torch.equal(again.features, stored.features) and torch.equal(again.labels, stored.labels)
     assert len({replace(key, **{part: "x"}).short for part in ("weights", "images", "transform")} | {key.short}) == 4
 
