@@ -26,6 +26,7 @@ from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     BINS,
+    HELD_OUT_RULE,
     EvalOptions,
     Figures,
     Predictions,
@@ -64,7 +65,7 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
     rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
-    rule += " on held-out images" if arguments.hold_out else ""
+    rule += HELD_OUT_RULE if arguments.hold_out else ""
     rule += ", logits averaged with those of the mirror image" if flip else ""
     options = EvalOptions(arguments.device, flip, recipe.loss.logit_scale, arguments.workers)
     predictions = predict_test(model, benchmark, test, options)

@@ -6,26 +6,19 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from ltzoo import checkpoints
 from ltzoo.cli.parser import Parser, run, writable
-from ltzoo.data import all_groups
+from ltzoo.cli.stored_features import logits_of_features
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
+    HELD_OUT_RULE,
     Predictions,
     StoredLogits,
     accuracy_table,
     adjust_logits,
-    linear_classifier,
     measure,
-    read_features,
     read_logits,
     tau_normalize,
-    weights_key,
 )
-from ltzoo.models.heads import classifier_of
-from ltzoo.registry import create_model, find_checkpoint
 
 
 def build_parser(prog: str) -> Parser:
@@ -38,14 +31,15 @@ def build_parser(prog: str) -> Parser:
         "logit adjustment only.",
         examples=[
             "ltzoo posthoc logits.safetensors --la 0.5 1 --tau-norm 0.5 1",
-            "ltzoo posthoc output/features/measured-KEY.safetensors --model resnet32_cifar100lt_ce_sgd",
+            "ltzoo posthoc output/features --model local-dir:output/NAME/seed0/checkpoint",
         ],
     )
     parser.add_argument(
         "logits",
         type=Path,
         metavar="LOGITS",
-        help="a file written by validate --logits; with --model, features kept by train --cache-features",
+        help="a file written by validate --logits; with --model, features kept by train --cache-features, or "
+        "their folder",
     )
     parser.add_argument(
         "--model", metavar="NAME", help="the checkpoint whose head is put on the features, as for validate --model"
@@ -84,8 +78,9 @@ def strength(text: str) -> float:
 
 def command(arguments: argparse.Namespace) -> None:
     """Read, re-balance, measure and print; write the file asked for."""
-    read = read_logits(arguments.logits) if arguments.model is None else _from_features(arguments)
-    stored = _regrouped(read, arguments.groups, arguments.logits)
+    path, model = arguments.logits, arguments.model
+    read = read_logits(path) if model is None else logits_of_features(path, model)
+    stored = _regrouped(read, arguments.groups, path)
     linear, logits = stored.classifier, stored.predictions.logits
     la, tau_norm = dict.fromkeys(arguments.la or ()), dict.fromkeys(arguments.tau_norm or ())
     by_default = not la and not tau_norm
@@ -108,7 +103,8 @@ def command(arguments: argparse.Namespace) -> None:
         rule = f"{stored.rule}, {label}"
         rows.append((label, method, tau, measure(predictions, stored.class_counts, stored.groupings, rule)))
     shown = stored.groupings[0].rule
-    print(f"{stored.model} on {stored.benchmark}, {len(logits)} test images, {stored.rule}, groups by the rule {shown}")
+    images = f"{len(logits)} {'held-out' if HELD_OUT_RULE in stored.rule else 'test'} images"
+    print(f"{stored.model} on {stored.benchmark}, {images}, {stored.rule}, groups by the rule {shown}")
     print(accuracy_table({label: figures.headline for label, _, _, figures in rows}))
     if by_default and not linear:
         print("without tau-normalisation: the classifier is not a linear layer")
@@ -116,37 +112,6 @@ def command(arguments: argparse.Namespace) -> None:
         records = [{"method": method, "tau": tau, **figures.to_dict()} for _, method, tau, figures in rows]
         source = {key: getattr(stored, key) for key in ("model", "benchmark", "recipe")}
         arguments.json.write_text(json.dumps(source | {"rows": records}, indent=1) + "\n", encoding="utf-8")
-
-
-def _from_features(arguments: argparse.Namespace) -> StoredLogits:
-    """Compute the logits of a checkpoint from stored features of test or held-out images."""
-    features, folder = read_features(arguments.logits), find_checkpoint(arguments.model)
-    if features.split != "measured":
-        raise InputError(
-            f"{arguments.logits} holds features of training images; give those of the images that are measured "
-            "(measured-*.safetensors)"
-        )
-    config, recipe = checkpoints.read_config(folder), checkpoints.read_recipe(folder)
-    model = create_model(f"local-dir:{folder}", pretrained=True).eval()
-    # The weights below a head that was trained on cached features were rounded when they were stored.
-    if features.key.weights not in ((config.get("run") or {}).get("features_of"), weights_key(model)):
-        raise InputError(
-            f"the features in {arguments.logits} are not of the weights of {arguments.model}; give those that its head "
-            "was trained on, or train it with --cache-features again"
-        )
-    benchmark = checkpoints.benchmark_of(config, recipe)
-    with torch.no_grad():
-        logits = classifier_of(model)(features.features) * recipe.loss.logit_scale
-    return StoredLogits(
-        Predictions(logits.float(), features.labels),
-        class_counts=benchmark.class_counts,
-        classifier=linear_classifier(model),
-        groupings=tuple(all_groups(benchmark, first=recipe.groups)),
-        model=arguments.model,
-        benchmark=benchmark.name,
-        recipe=recipe.name,
-        rule="last epoch, from cached features",
-    )
 
 
 def _regrouped(stored: StoredLogits, rule: str | None, path: Path) -> StoredLogits:

@@ -10,6 +10,7 @@ from ltzoo.evaluate.accuracy import (
 from ltzoo.evaluate.calibration import BINS, Calibration, measure_calibration
 from ltzoo.evaluate.features import (
     FeatureKey,
+    FeatureOrigin,
     StoredFeatures,
     features_of,
     hash_tensors,
@@ -18,7 +19,14 @@ from ltzoo.evaluate.features import (
     write_features,
 )
 from ltzoo.evaluate.figures import Figures, measure
-from ltzoo.evaluate.logits import LinearClassifier, StoredLogits, linear_classifier, read_logits, write_logits
+from ltzoo.evaluate.logits import (
+    HELD_OUT_RULE,
+    LinearClassifier,
+    StoredLogits,
+    linear_classifier,
+    read_logits,
+    write_logits,
+)
 from ltzoo.evaluate.model import EvalOptions, evaluate_model, predict_test, tf32
 from ltzoo.evaluate.plots import (
     COLOURS,
@@ -38,11 +46,13 @@ from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results
 __all__ = [
     "BINS",
     "COLOURS",
+    "HELD_OUT_RULE",
     "PERTURBATION_COLOURS",
     "RESULT_COLUMNS",
     "Calibration",
     "EvalOptions",
     "FeatureKey",
+    "FeatureOrigin",
     "Figures",
     "GroupAccuracy",
     "LinearClassifier",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from ltzoo.evaluate.model import tf32
 from ltzoo.evaluate.predict import predict
 from ltzoo.models.heads import classifier_names
 
-_KIND = "ltzoo features, version 1"
+_KIND = "ltzoo features, version 2"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class FeatureKey:
 
     Attributes:
         weights: SHA-256 of the architecture's name and of all weights below the classifier.
-        images: SHA-256 of the images, or of their names and classes where they are in files.
+        images: SHA-256 of the images and classes; where they are in files, of names, classes, sizes and modification
+            times.
         transform: how an image reaches the model.
     """
 
@@ -42,6 +43,22 @@ class FeatureKey:
 
 
 @dataclass(frozen=True)
+class FeatureOrigin:
+    """Which images features are of.
+
+    Attributes:
+        class_names: what the labels mean.
+        held_out: how many images, or which share, of each class were held out of the training split, if the features
+            are of those; None for test and training images.
+        layout: hash of the images' names and classes, see `ImageFiles.layout`; None for images in memory.
+    """
+
+    class_names: tuple[str, ...]
+    held_out: int | float | None = None
+    layout: str | None = None
+
+
+@dataclass(frozen=True)
 class StoredFeatures:
     """Features of the images of one split.
 
@@ -51,6 +68,7 @@ class StoredFeatures:
         features: (N, F) float32.
         labels: (N,) int64.
         seconds: how long they took to compute.
+        origin: which images they are of.
     """
 
     key: FeatureKey
@@ -58,6 +76,7 @@ class StoredFeatures:
     features: Tensor
     labels: Tensor
     seconds: float
+    origin: FeatureOrigin
 
 
 def features_of(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -108,6 +127,7 @@ def write_features(path: Path, stored: StoredFeatures) -> None:
         "weights": stored.key.weights,
         "images": stored.key.images,
         "transform": stored.key.transform,
+        "origin": json.dumps(asdict(stored.origin)),
     }
     with atomic_write(path) as fresh:
         fresh.write_bytes(save({"features": stored.features.contiguous(), "labels": stored.labels}, metadata))
@@ -131,8 +151,10 @@ def read_features(path: Path) -> StoredFeatures:
     try:
         features, labels = tensors["features"], tensors["labels"]
         key = FeatureKey(*(metadata[name] for name in ("weights", "images", "transform")))
-        stored = StoredFeatures(key, metadata["split"], features, labels, float(metadata["seconds"]))
-    except (KeyError, ValueError) as error:
+        origin = json.loads(metadata["origin"])
+        origin = FeatureOrigin(tuple(origin["class_names"]), origin["held_out"], origin["layout"])
+        stored = StoredFeatures(key, metadata["split"], features, labels, float(metadata["seconds"]), origin)
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error} is missing or wrong; {again}") from error
     if features.ndim != 2 or labels.shape != features.shape[:1] or labels.dtype != torch.int64:
         raise InputError(f"{path} is damaged: {tuple(features.shape)} features, {tuple(labels.shape)} labels; {again}")

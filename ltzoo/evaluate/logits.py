@@ -18,6 +18,9 @@ from ltzoo.evaluate.accuracy import group_accuracy
 from ltzoo.evaluate.predict import Predictions
 
 _KIND = "ltzoo test logits, version 1"
+HELD_OUT_RULE = " on held-out images"
+"""What a rule says of figures of images that were held out of the training split."""
+
 _NORMS, _BIAS = "classifier.weight_norms", "classifier.bias"
 _TEXTS = ("model", "benchmark", "recipe", "rule")
 """Attributes of `StoredLogits` that are stored as text metadata under their own names."""

@@ -18,6 +18,7 @@ from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
     FeatureKey,
+    FeatureOrigin,
     StoredFeatures,
     features_of,
     gather,
@@ -34,7 +35,7 @@ PLAIN = Augmentation(crop_padding=0, horizontal_flip=False)
 """No augmentation."""
 
 _CHECKED = 16
-"""Images whose features are computed again, to find files that changed under their names."""
+"""Images whose features are computed again, to find files that changed and kept size and modification time."""
 
 
 def check_cacheable(recipe: Recipe) -> None:
@@ -50,8 +51,8 @@ def check_cacheable(recipe: Recipe) -> None:
         )
     if not recipe.head.computed and recipe.augmentation != PLAIN:
         raise InputError(
-            "--cache-features takes features of un-augmented images, so that augmentation has no effect; leave the one "
-            "or the other out"
+            "--cache-features takes features of un-augmented images, so that augmentation has no effect; leave out "
+            "--cache-features, or all of --aa, --color-jitter, --mixup, --cutmix and --set views"
         )
 
 
@@ -62,7 +63,8 @@ class FeatureSource:
     Attributes:
         model: with the weights of the start.
         weights: see `FeatureKey.weights`.
-        data_set: size and normalisation of the images.
+        data_set: size, normalisation and classes of the images.
+        held_out: see `FeatureOrigin.held_out`.
         delivery: the device, and this process's share.
         accelerator: all processes.
         folder: the cache; None to compute the features and not to keep them.
@@ -72,6 +74,7 @@ class FeatureSource:
     model: nn.Module
     weights: str
     data_set: DataSet
+    held_out: int | float | None
     delivery: Delivery
     accelerator: Accelerator
     folder: Path | None
@@ -89,7 +92,8 @@ class FeatureSource:
         """
         if self.folder is None:
             return self._compute(images, split, FeatureKey(self.weights, "", ""))
-        key = FeatureKey(self.weights, images_key(images), _transform(self.data_set, images))
+        # Copies of the images on several machines may have other modification times.
+        key = on_main_process(self.accelerator, lambda: feature_key(self.weights, images, self.data_set))
         path = self.folder / f"{split}-{key.short}.safetensors"
         if on_main_process(self.accelerator, path.is_file):
             stored = read_features(path)
@@ -110,10 +114,15 @@ class FeatureSource:
         batches = make_eval_batches(images, self.data_set, self.delivery)
         features, labels = map(gather, features_of(self.model, batches))
         self._check_classifier(images)
-        return StoredFeatures(key, split, features, labels, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        files = images.files if isinstance(images, ResizedImages) else images
+        layout = files.layout if isinstance(files, ImageFiles) else None
+        held_out = self.held_out if split == "measured" else None
+        origin = FeatureOrigin(self.data_set.class_names, held_out, layout)
+        return StoredFeatures(key, split, features, labels, seconds, origin)
 
     def _check(self, stored: StoredFeatures, path: Path, key: FeatureKey, images: Images) -> None:
-        """Check the key, and the features of a few images: files can change and keep their names."""
+        """Check the key, and the features of a few images: files can change and keep size and modification time."""
         other = [name for name in ("weights", "images", "transform") if getattr(stored.key, name) != getattr(key, name)]
         if other:
             raise InputError(
@@ -157,11 +166,29 @@ def _chosen(images: Images, indices: Tensor) -> Images:
     return cast(ImageFiles, images).chosen(indices.numpy())
 
 
+def feature_key(weights: str, images: Images, data_set: DataSet) -> FeatureKey:
+    """Return what the features of images depend on.
+
+    Args:
+        weights: see `FeatureKey.weights`.
+        images: the images.
+        data_set: their size and normalisation.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    return FeatureKey(weights, images_key(images), _transform(data_set, images))
+
+
 def images_key(images: Images) -> str:
-    """Return SHA-256 over images in memory and their classes; over names and classes of images in files."""
+    """Return SHA-256 over images in memory and their classes; for files over what changes when one is written.
+
+    Raises:
+        InputError: a file is missing.
+    """
     if isinstance(images, LabelledImages):
         return hash_tensors({"images": images.images, "labels": images.labels})
-    return cast(ImageFiles, images.files if isinstance(images, ResizedImages) else images).layout
+    return cast(ImageFiles, images.files if isinstance(images, ResizedImages) else images).stamped_layout()
 
 
 def _transform(data_set: DataSet, images: Images) -> str:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.data import IMPORTED, read_subset
-from ltzoo.data.batches import batch_sizes, decodes
+from ltzoo.data.batches import BatchSettings, epoch_sizes
 from ltzoo.errors import InputError
 from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
@@ -26,7 +26,7 @@ from ltzoo.train.device import (
     make_accelerator,
     synchronize_batchnorm,
 )
-from ltzoo.train.feature_cache import check_cacheable
+from ltzoo.train.feature_cache import check_cacheable, feature_key
 from ltzoo.train.head import put_head
 from ltzoo.train.images import RunImages, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
@@ -103,7 +103,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     how = _how(options, images, accelerator, not_captured is None)
     how |= {"start_sha256": start_sha256} if start_sha256 else {}
     how |= {"tuned": tuned} if tuned else {}
-    how |= {} if options.cache_features is None else {"features_of": weights_key(model)}
+    how |= _features(recipe, options, images, accelerator, model)
     if start.first_stage is not None and start.first_stage["seed"] != options.seed:
         how |= {"start_seed": start.first_stage["seed"]}
     overrides = {**images.overrides, **start.overrides}
@@ -154,9 +154,8 @@ def _make_model(
 ) -> tuple[nn.Module, str | None]:
     """Build the model with its initial weights; with it the SHA-256 of loaded weights, None for fresh ones."""
     benchmark = images.benchmark
-    drawn = recipe.sampler.length(len(images.train.labels), recipe.batch_size)
-    sizes = batch_sizes(drawn, recipe.batch_size, joined=decodes(images.train, recipe.augmentation))
-    smallest_batch = check_shares(min(sizes), accelerator.num_processes)
+    settings = BatchSettings(benchmark.data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
+    smallest_batch = check_shares(min(epoch_sizes(images.train, settings)), accelerator.num_processes)
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)
     check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, accelerator.num_processes)
@@ -181,3 +180,17 @@ def _how(options: TrainOptions, images: RunImages, accelerator: Accelerator, cap
     }
     how |= {"sync_bn": True} if options.sync_bn else {}
     return how | ({"measured_layout": images.measured_layout} if images.measured_layout else {})
+
+
+def _features(
+    recipe: Recipe, options: TrainOptions, images: RunImages, accelerator: Accelerator, model: nn.Module
+) -> dict[str, str]:
+    """Name the weights and the measured images whose cached features the run uses."""
+    if options.cache_features is None:
+        return {}
+    weights = weights_key(model)
+    if recipe.head.computed:  # it is measured on images
+        return {"features_of": weights}
+    data_set = images.benchmark.data_set
+    key = on_main_process(accelerator, lambda: feature_key(weights, images.measured, data_set))
+    return {"features_of": weights, "measured_features": key.short}

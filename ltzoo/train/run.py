@@ -1,6 +1,7 @@
 """One training run: prepare it, train it step by step, and finish it."""
 
 import math
+import shlex
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -17,6 +18,7 @@ from ltzoo.data.batches import (
     FeatureBatches,
     TrainBatches,
     TrainLoader,
+    epoch_sizes,
     make_eval_batches,
     make_train_batches,
     mix,
@@ -169,6 +171,7 @@ class Run:
             self.model,
             weights_key(self.model),
             self.prepared.images.benchmark.data_set,
+            self.options.hold_out,
             self.delivery,
             self.accelerator,
             self.options.cache_features,
@@ -182,7 +185,8 @@ class Run:
         measured = source.get(self.prepared.images.measured, "measured")
         data_set = self.prepared.images.benchmark.data_set
         settings = BatchSettings(data_set, PLAIN, recipe.batch_size, options.seed, recipe.sampler)
-        self.batches = FeatureBatches(train.features, train.labels, settings, self.delivery)
+        sizes = epoch_sizes(self.prepared.images.train, settings)
+        self.batches = FeatureBatches(train.features, train.labels, settings, self.delivery, sizes)
         self.eval_batches = share_of_features(measured.features, measured.labels, self.delivery)
         epochs = recipe.schedule.epochs
         self.display.say(
@@ -309,4 +313,10 @@ class Run:
                 self.prepared.record, self.prepared.images.measured, self.accelerator.device, workers
             )
             write_final_checkpoint(self.folder, self._weights(), self.history, evaluation)
+            cache, key = self.options.cache_features, self.prepared.record.how.get("measured_features")
+            if cache is not None and key:
+                words = (str(cache / f"measured-{key}.safetensors"), "--model", f"local-dir:{self.folder.checkpoint}")
+                self.display.say(
+                    f"to re-balance this head without training: {shlex.join(('ltzoo', 'posthoc', *words))}"
+                )
         self.accelerator.wait_for_everyone()

@@ -37,7 +37,7 @@ Row = dict[str, float | None]
 _OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
 """Keys that identify a run's images."""
 
-_MAY_DIFFER = {"machine", "side_by_side", "versions"}
+_MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features"}
 """Recorded keys that may change when a run is resumed."""
 
 

@@ -90,6 +90,14 @@ def test_without_values_tau_is_1_for_both(logits, capsys):
     assert list(table(capsys.readouterr().out)) == ["as trained", "tau-normalisation, tau 1"]
 
 
+def test_held_out_images_are_called_so(logits, tmp_path, capsys):
+    stored = read_logits(logits)
+    write_logits(tmp_path / "held.safetensors", replace(stored, rule=f"{stored.rule} on held-out images"))
+    assert main([str(tmp_path / "held.safetensors")]) == 0
+    said = capsys.readouterr().out
+    assert "400 held-out images, last epoch on held-out images, groups" in said and "test images" not in said
+
+
 def test_values_that_print_alike_when_rounded_keep_their_rows(logits, capsys):
     assert main([str(logits), "--la", "1", "1.00000001"]) == 0
     assert len(table(capsys.readouterr().out)) == 3

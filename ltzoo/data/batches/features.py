@@ -1,16 +1,16 @@
 """Batches of features in place of images, where a model's features are computed once and only its head is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from torch import Tensor
 
-from ltzoo.data.batches.settings import BatchSettings, Delivery, batch_sizes
+from ltzoo.data.batches.settings import BatchSettings, Delivery
 from ltzoo.data.seeding import seeded_generator
 
 
 class FeatureBatches:
-    """Training batches of features, in the order that the sampler draws for images in memory.
+    """Training batches of features, in the order that the sampler draws for the images.
 
     Attributes:
         labels: (N,) int64, on the device.
@@ -21,13 +21,15 @@ class FeatureBatches:
         labels: (N,) int64.
         settings: batch size, seed and sampler.
         delivery: where the batches go; the features are kept there too.
+        sizes: as for the images, see `epoch_sizes`.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, settings: BatchSettings, delivery: Delivery) -> None:
+    def __init__(
+        self, features: Tensor, labels: Tensor, settings: BatchSettings, delivery: Delivery, sizes: Sequence[int]
+    ) -> None:
         self.features, self.labels = features.to(delivery.device), labels.to(delivery.device)
         self.classes, self.settings, self.delivery = labels, settings, delivery
-        images = settings.sampler.length(len(labels), settings.batch_size)
-        self.sizes = batch_sizes(images, settings.batch_size, joined=False)
+        self.sizes = list(sizes)
 
     def __len__(self) -> int:
         return len(self.sizes)

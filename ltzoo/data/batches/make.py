@@ -3,7 +3,7 @@
 from ltzoo.data.augmentation import Augmentation
 from ltzoo.data.batches.decoded import EvalLoader, TrainLoader
 from ltzoo.data.batches.in_memory import EvalBatches, TrainBatches
-from ltzoo.data.batches.settings import BatchSettings, Delivery, Images
+from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.memory import LabelledImages
 
@@ -16,6 +16,12 @@ _IN_MEMORY, _IN_MEMORY_ON_CPU = 500, 125
 def decodes(images: Images, augmentation: Augmentation) -> bool:
     """Return whether images are decoded or augmented one at a time; otherwise whole batches are gathered in memory."""
     return not (isinstance(images, LabelledImages) and augmentation.batched)
+
+
+def epoch_sizes(images: Images, settings: BatchSettings) -> list[int]:
+    """Return the batch sizes of an epoch of training on images, or on their features, over all processes."""
+    drawn = settings.sampler.length(len(images.labels), settings.batch_size)
+    return batch_sizes(drawn, settings.batch_size, joined=decodes(images, settings.augmentation))
 
 
 def make_train_batches(images: Images, settings: BatchSettings, delivery: Delivery) -> TrainBatches | TrainLoader:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ltzoo.data.files.classes import label_classes, natural_key
 from ltzoo.data.files.folders import by_folder, image_suffixes, suffix
-from ltzoo.data.files.image_files import ImageFiles, Names
+from ltzoo.data.files.image_files import ImageFiles, Names, stamp_of
 from ltzoo.errors import InputError, first_line, printable
 
 
@@ -45,6 +45,11 @@ class TarImages:
     def name(self, place: int) -> str:
         """Return a member's name, see `Reader`."""
         return self.names[place]
+
+    def stamp(self, places: np.ndarray) -> bytes:
+        """Return size and modification time of the tar files, and where in them the images are, see `Reader`."""
+        tars = stamp_of(self.tars[number] for number in np.unique(self.tar[places]).tolist())
+        return tars + self.offsets[places].tobytes() + self.sizes[places].tobytes()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from ltzoo.data.files.classes import check_names, label_classes
-from ltzoo.data.files.image_files import ImageFiles, Names, Place
+from ltzoo.data.files.image_files import ImageFiles, Names, Place, stamp_of
 from ltzoo.errors import InputError, first_few, first_line
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class HubImages:
     def name(self, place: int) -> str:
         """Name an image by its row, and by its file where that is known, see `Reader`."""
         return f"{self.split}/{place}" + (f"/{self.names[place]}" if self.names[place] else "")
+
+    def stamp(self, places: np.ndarray) -> bytes:
+        """Return size and modification time of the files that hold all rows, see `Reader`."""
+        return stamp_of(file["filename"] for file in self.rows.cache_files)
 
 
 def is_hub(path: Path) -> bool:

@@ -88,6 +88,19 @@ class Reader(Protocol):
     def name(self, place: int) -> str:
         """Return the name of an image, relative to the data set: the same on every machine."""
 
+    def stamp(self, places: np.ndarray) -> bytes:
+        """Return size and modification time of the files that these images are in: other bytes once one is written.
+
+        Raises:
+            OSError: a file is missing.
+        """
+
+
+def stamp_of(paths: Iterable[str]) -> bytes:
+    """Return size in bytes and modification time in nanoseconds of each file, as int64."""
+    found = (os.stat(path) for path in paths)  # noqa: PTH116  a Path per image is slow
+    return np.array([(status.st_size, status.st_mtime_ns) for status in found], dtype=np.int64).tobytes()
+
 
 @dataclass(frozen=True)
 class PathImages:
@@ -112,6 +125,10 @@ class PathImages:
     def name(self, place: int) -> str:
         """Return a file's name, see `Reader`."""
         return self.names[place]
+
+    def stamp(self, places: np.ndarray) -> bytes:
+        """Return size and modification time of each file, see `Reader`."""
+        return stamp_of(self.path(place) for place in places.tolist())
 
 
 @dataclass(frozen=True)
@@ -147,6 +164,20 @@ class ImageFiles:
         for place, label in zip(self.places.tolist(), self.labels.tolist(), strict=True):
             digest.update(f"{self.reader.name(place)}\0{self.class_names[label]}\n".encode("utf-8", "surrogateescape"))
         return f"files:{digest.hexdigest()}"
+
+    def stamped_layout(self) -> str:
+        """Return SHA-256 over the layout, and size and modification time of the files that the images are in.
+
+        Raises:
+            InputError: a file is missing; the message names it.
+        """
+        try:
+            stamp = self.reader.stamp(self.places)
+        except OSError as error:
+            raise InputError(
+                f"{self.origin} has changed: {first_line(error)[:200]}; check that all files exist"
+            ) from error
+        return f"stamped:{hashlib.sha256(self.layout.encode() + stamp).hexdigest()}"
 
     def name(self, index: int) -> str:
         """Return the name of the image at an index."""

@@ -1,8 +1,10 @@
 """Images in tar files: what timm finds in them, webdataset's shards, and every way in which a tar file is broken."""
 
 import io
+import os
 import tarfile
 
+import numpy as np
 import pytest
 from timm.data.readers import create_reader
 
@@ -46,6 +48,16 @@ def test_what_stands_before_and_beside_the_images_does_not_matter(tmp_path):
 def test_every_format_of_tar_is_read(tmp_path, format):
     names = ["é/ü.png", f"{'x' * 90}/{'y' * 60}.png"]
     check_reader(read_tar(pack(tmp_path / "train.tar", names, format=format)), [names[1], names[0]])
+
+
+def test_a_rewritten_tar_file_has_another_stamp(tmp_path):
+    path = pack(tmp_path / "train.tar", ["cat/a.png", "dog/b.png"])
+    files = read_tar(path)
+    before = files.stamped_layout()
+    assert read_tar(path).stamped_layout() == before != files.chosen(np.array([1, 0])).stamped_layout()
+    later = path.stat().st_mtime_ns + 1_000
+    os.utime(path, ns=(later, later))
+    assert read_tar(path).stamped_layout() != before and read_tar(path).layout == files.layout
 
 
 def test_tar_files_are_splits(tmp_path):

@@ -86,6 +86,24 @@ def test_every_form_of_a_copy_is_read(tmp_path, kind):
     )
 
 
+@pytest.mark.parametrize("kind", ["parquet", "saved", "folder"])
+def test_a_rewritten_copy_has_another_stamp(tmp_path, kind):
+    folder = tmp_path / "copy"
+
+    def written(rows) -> str:
+        if kind == "parquet":
+            datasets.Dataset(table(rows)).to_parquet(folder / "train.parquet")
+        elif kind == "saved":
+            datasets.DatasetDict({"train": datasets.Dataset(table(rows))}).save_to_disk(folder)
+        else:
+            plant(folder / "train", *(f"{label}/{name}" for name, label in rows))
+        return opened(hub(folder)).stamped_layout()
+
+    before = written(ROWS)
+    assert opened(hub(folder)).stamped_layout() == before
+    assert written(ROWS) != before
+
+
 def test_images_without_names_are_read(tmp_path):
     rows = pa.table({"image": pa.array([encoded(name) for name, _ in ROWS]), "label": [1, 0, 1]})
     datasets.Dataset(rows).to_parquet(tmp_path / "copy" / "train.parquet")

@@ -1,6 +1,7 @@
 """Pixels of every kind, as RGB; and whatever a damaged file makes Pillow raise, as one line that names it."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def seen(root: Path, content: bytes) -> np.ndarray:
         image = holding(root, content).image(0)
     assert image.mode == "RGB"
     return np.asarray(image)
+
+
+def test_the_stamp_changes_with_size_or_time_of_one_file(tmp_path):
+    files = holding(tmp_path, *[b"x" * size for size in range(1, 40)])
+    stamps = {files.stamped_layout()}
+    path = tmp_path / "cat" / "23"
+    time = path.stat().st_mtime_ns
+    assert files.stamped_layout() in stamps
+    for content, later in ((path.read_bytes(), time + 1_000), (b"y", time), (b"y", time + 1_000)):
+        path.write_bytes(content)
+        os.utime(path, ns=(later, later))
+        stamps.add(files.stamped_layout())
+    assert len(stamps) == 4 and len({files.layout, holding(tmp_path, *[b""] * 39).layout}) == 1
+    path.unlink()
+    refused("^here has changed: .*cat/23'; check that all files exist", files.stamped_layout)
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
