@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast, get_args, get_type_hints
 
@@ -30,7 +31,7 @@ from ltzoo.train import RunFolder, ValInterval
 from ltzoo.train.checkpoints import check_saved_epochs
 from ltzoo.train.device import cores
 from ltzoo.train.val_interval import check_val_interval
-from training_order import Job, first_stage_to_train, in_order, with_first_stages
+from training_order import Job, first_stage_to_train, in_order, with_first_stages, without_repetitions
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
 _CLOSING = 20.0
@@ -100,6 +101,7 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.pack:
         _pack([recipe for recipe, _ in jobs], arguments)
         return 0
+    jobs = without_repetitions(jobs, arguments.output, partial(print, flush=True))
     missing = len(jobs)
     jobs = with_first_stages(jobs, arguments.output)
     check_val_interval(ValInterval.parse(arguments.val_interval), recipes)

@@ -1,6 +1,6 @@
 """The order in which the zoo is trained: the papers' main tables first."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from ltzoo.recipes import FirstStage, Recipe
@@ -46,6 +46,27 @@ def first_stage_to_train(job: Job, output: Path, wanted: Collection[Job]) -> Job
     first = get_recipe(recipe.start.recipe), seed
     exists = find_first_stage(recipe.start.recipe, output, seed, any_seed=first not in wanted)
     return None if exists else first
+
+
+def without_repetitions(jobs: list[Job], output: Path, say: Callable[[str], None]) -> list[Job]:
+    """Leave out computed heads whose first stage of the same seed is neither there nor to be trained.
+
+    They would be computed from the published first stage of another seed, and equal that seed's.
+
+    Args:
+        jobs: in their order.
+        output: holds run folders.
+        say: called with a line for each that is left out.
+    """
+    kept = []
+    for recipe, seed in jobs:
+        first = first_stage_to_train((recipe, seed), output, jobs)
+        own = isinstance(recipe.start, FirstStage) and find_first_stage(recipe.start.recipe, output, seed, False)
+        if recipe.head.computed and not first and not own:
+            say(f"left out: {recipe.name}, seed {seed}: its head is computed, and there is no first stage of that seed")
+        else:
+            kept.append((recipe, seed))
+    return kept
 
 
 def with_first_stages(jobs: list[Job], output: Path) -> list[Job]:

@@ -15,6 +15,7 @@ import pytest
 
 import build
 import interrupts
+import training_order
 from ltzoo.__main__ import main as ltzoo_main
 from ltzoo.errors import InputError
 from ltzoo.evaluate import plots
@@ -25,7 +26,7 @@ from ltzoo.train import RunFolder
 from tests.checkpoints.changes import NAME, change_config
 from tests.hub.runs import runs_of
 from tests.report.results import result
-from training_order import in_order, with_first_stages
+from training_order import in_order, with_first_stages, without_repetitions
 
 ROOT = Path(__file__).parents[2]
 ONE, MANY, SECOND = (f"resnet20_digitslt_{word}_sgd" for word in ("one", "many", "second"))
@@ -371,3 +372,21 @@ def test_each_data_set_is_packed_with_the_subsets_that_its_recipes_keep(folders,
         "cifar100": [("cifar100lt", "first")],
     }
     assert "packed/cifar10: 1.0 MiB, for cifar10lt, cifar10lt50\n" in capsys.readouterr().out
+
+
+def test_a_computed_head_is_not_repeated_on_another_seeds_first_stage(tmp_path, monkeypatch):
+    """Of the first stage only seed 0 is published; the nearest class mean of other seeds would equal that seed's."""
+
+    def find(name, runs, seed, any_seed=True):
+        return tmp_path if any_seed or seed == 0 else None
+
+    monkeypatch.setattr(training_order, "find_first_stage", find)
+    recipe, trained = get_recipe("resnet32_cifar100lt_ncm_sgd"), get_recipe("resnet32_cifar100lt_crt_sgd")
+    jobs, said = [(recipe, 0), (trained, 1), (recipe, 1)], []
+    assert without_repetitions(jobs, tmp_path, said.append) == jobs[:2]
+    assert said == [
+        "left out: resnet32_cifar100lt_ncm_sgd, seed 1: its head is computed, and there is no first stage of that seed"
+    ]
+    first = get_recipe("resnet32_cifar100lt_ce_sgd")
+    assert without_repetitions([(first, 1), *jobs], tmp_path, said.append) == [(first, 1), *jobs]
+    assert len(said) == 1
