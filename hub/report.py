@@ -39,7 +39,7 @@ from ltzoo.report import (
 )
 
 ROOT = Path(__file__).parents[1]
-SHOWN = 4
+SHOWN = 3
 """Number of models per benchmark in README.md."""
 
 NOTES = "notes.yaml"
