@@ -18,6 +18,15 @@ from ltzoo.report import Result, has_result, read_results, result_from_checkpoin
 ZOO, RESULTS = Path(__file__).parent / "zoo", Path(__file__).parents[1] / "results"
 LARGEST = 8_000_000
 """Largest size of weights in the package, in bytes; a ResNet-34 has five times as much in float16."""
+DIGITS = (
+    "resnet20_digitslt_ce_sgd",
+    "resnet20_digitslt_ce_sam",
+    "resnet20_digitslt_vs_ssesam",
+    "resnet20_digitslt_ce_drw_sgd",
+    "resnet20_digitslt_ce_drw_sam",
+    "resnet20_digitslt_ce_drw_ssesam",
+)
+"""The recipes on the digits whose weights come with the package, for documents and tests; real images need the room."""
 
 
 def build_parser() -> Parser:
@@ -44,7 +53,7 @@ def collect(runs: Sequence[Path], zoo: Path, results: Path) -> list[str]:
     """Write the result of each run, and keep the checkpoint of each recipe's median run.
 
     The median is taken over all results of the recipe. If its run is not among `runs`, the zoo stays as it is. A
-    checkpoint that is too large for the package stays in its run folder.
+    checkpoint for which the package has no room (too large, or of most recipes on the digits) stays in its run folder.
 
     Args:
         runs: run folders.
@@ -114,8 +123,9 @@ def _keep(
         comment = "; its run is not among these, so the zoo stays as it is"
     elif missing:
         checkpoint, _ = runs[median.seed or 0]
-        if zoo.resolve() == ZOO.resolve() and (checkpoint / WEIGHTS).stat().st_size > LARGEST:
-            comment = f"; the weights in {checkpoint} are too large for the package; keep them elsewhere with --zoo DIR"
+        no_room = _no_room(median, checkpoint) if zoo.resolve() == ZOO.resolve() else ""
+        if no_room:
+            comment = f"; the weights in {checkpoint} are {no_room}; keep them elsewhere with --zoo DIR"
         else:
             with new_checkpoint(zoo / name) as fresh:
                 shutil.copytree(checkpoint, fresh, dirs_exist_ok=True)
@@ -129,6 +139,13 @@ def _keep(
     return (
         f"{name}: the median of {others} is seed {median.seed}, overall {median.figures['last'].overall:.2f}{comment}"
     )
+
+
+def _no_room(result: Result, checkpoint: Path) -> str:
+    """Return why the package does not keep a checkpoint; empty if it does."""
+    if result.recipe is not None and result.recipe.protocol == "digits" and result.model not in DIGITS:
+        return "left out of the package, which has those of few recipes on the digits"
+    return "too large for the package" if (checkpoint / WEIGHTS).stat().st_size > LARGEST else ""
 
 
 def main(argv: list[str] | None = None) -> int:

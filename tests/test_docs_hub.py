@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import ltzoo
+from collect import DIGITS
 from ltzoo.checkpoints import files
-from ltzoo.recipes import FirstStage
 from tests.checkpoints.faults import table
 
 PAGE = (Path(__file__).parents[1] / "docs" / "hub.md").read_text(encoding="utf-8")
@@ -29,11 +29,7 @@ def test_every_file_of_the_layout_is_explained():
 
 def test_the_zoo_comes_with_the_package():
     pretrained = ltzoo.list_pretrained("*digits*")
-    # Second stages but cRT, and CE with mixup, are trained with the next build of the zoo.
-    names = ltzoo.list_recipes("*digits*")
-    first = {name for name in names if not isinstance(ltzoo.get_recipe(name).start, FirstStage)}
-    first -= set(ltzoo.list_recipes("*_ce_mixup_*"))
-    assert set(pretrained) >= first | set(ltzoo.list_recipes("*digits*_crt_*"))
+    assert set(pretrained) == set(DIGITS)
     assert all(place.endswith(f"ltzoo/zoo/{name}") for name, place in pretrained.items())
     zoo = Path(__file__).parents[1] / "hub" / "zoo"
     assert sum(path.stat().st_size for path in zoo.rglob("*") if path.is_file()) < 48e6

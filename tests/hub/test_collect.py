@@ -152,3 +152,15 @@ def test_a_file_in_the_place_of_a_folder_is_refused(checkpoint, tmp_path, places
     places[1].write_text(json.dumps({}))
     assert collected(runs_of(checkpoint, tmp_path / "output", [50.0]), places) == 2
     assert "is not a folder" in capsys.readouterr().err
+
+
+def test_the_package_keeps_the_weights_of_a_few_recipes_on_the_digits_only(
+    checkpoint, tmp_path, places, monkeypatch, capsys
+):
+    monkeypatch.setattr(collect, "DIGITS", ("resnet20_digitslt_vs_sam",))
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    assert collected(runs, places) == 0
+    assert "left out of the package, which has those of few recipes on the digits; keep them" in capsys.readouterr().out
+    assert not (places[0] / NAME).exists()
+    (result,) = read_results(places[1])
+    assert (result.seed, result.weights) == (0, None)

@@ -141,7 +141,7 @@ def changed_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str, name: 
 @pytest.mark.parametrize(
     ("of", "changes", "said"),
     [
-        ("resnet20_digitslt_vs_sgd", {"seed": 2}, "was trained by resnet20_digitslt_vs_sgd; remove it"),
+        ("resnet20_digitslt_ce_sam", {"seed": 2}, "was trained by resnet20_digitslt_ce_sam; remove it"),
         ("resnet32_cifar100lt_ce_sgd", {"seed": 2}, "was trained by resnet32_cifar100lt_ce_sgd; remove it"),
         ("resnet20_digitslt_ce_sgd", {"label_names": list("abcdefghij")}, "was trained on other classes than this run"),
         ("resnet20_digitslt_ce_sgd", {"subset_sha256": "0"}, "was trained on different images than this run"),
