@@ -41,10 +41,11 @@ _FIELDS = {
     "color_jitter": "views.0.color_jitter",
     "mixup": "views.0.mixup",
     "cutmix": "views.0.cutmix",
+    "mixup_off_epoch": "views.0.mixup_off_epoch",
 }
 """Options, and the field of the recipe that each sets."""
 
-_AUGMENTATION = ("aa", "color_jitter", "mixup", "cutmix")
+_AUGMENTATION = ("aa", "color_jitter", "mixup", "cutmix", "mixup_off_epoch")
 """Options that augment images."""
 
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -178,6 +179,9 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
     )
     fields.add_argument("--mixup", type=float, metavar="ALPHA", help="alpha of mixup")
     fields.add_argument("--cutmix", type=float, metavar="ALPHA", help="alpha of CutMix")
+    fields.add_argument(
+        "--mixup-off-epoch", type=at_least_one, metavar="N", help="no mixup and CutMix from this epoch on, from 0"
+    )
     fields.add_argument("--clip-grad", type=float, metavar="NORM", help="clip the gradient to this norm")
     fields.add_argument(
         "--micro-batches", type=at_least_one, metavar="N", help="compute a batch in N parts, one after the other"

@@ -1,6 +1,6 @@
 """How training images are augmented, as a record."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Augmentation:
         alternate_flip: every image is mirrored in every other epoch, instead of at random (Jordan 2024, section 3.6);
             which images begin mirrored is drawn once.
         cutout: side in pixels of a black square at a random centre, clipped at the border (DeVries 2017); 0: none.
+        mixup_off_epoch: the epoch, from 0, from which on mixup and CutMix are off (timm's --mixup-off-epoch); None:
+            they stay on.
     """
 
     crop_padding: int
@@ -32,6 +34,7 @@ class Augmentation:
     cutmix: float = 0.0
     alternate_flip: bool = False
     cutout: int = 0
+    mixup_off_epoch: int | None = None
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
@@ -45,11 +48,30 @@ class Augmentation:
                 raise ValueError(f"{name} must be 0 or above, not {getattr(self, name)}")
         if self.alternate_flip and self.horizontal_flip:
             raise ValueError("horizontal_flip and alternate_flip are two ways to mirror images; choose one")
+        if self.mixup_off_epoch is not None and self.mixup_off_epoch < 0:
+            raise ValueError(f"mixup_off_epoch must be 0 or above, not {self.mixup_off_epoch}")
+        if self.mixup_off_epoch is not None and not (self.mixup or self.cutmix):
+            raise ValueError(
+                f"mixup_off_epoch {self.mixup_off_epoch} (--mixup-off-epoch) has no effect without mixup and CutMix; "
+                "add --mixup or --cutmix, or leave it out"
+            )
         if self.color_jitter and self.auto_augment is not None and "3a" not in self.auto_augment:
             raise ValueError(
                 f"with auto_augment {self.auto_augment} (--aa) timm ignores color_jitter {self.color_jitter}; "
                 "add --color-jitter 0, or leave --aa out"
             )
+
+    def in_epoch(self, epoch: int) -> "Augmentation":
+        """Return the augmentation in an epoch, from 0: without mixup and CutMix from `mixup_off_epoch` on."""
+        if self.mixup_off_epoch is None or epoch < self.mixup_off_epoch:
+            return self
+        return replace(self, mixup=0.0, cutmix=0.0, mixup_off_epoch=None)
+
+    def scaled(self, epochs: int, of: int) -> "Augmentation":
+        """Scale `mixup_off_epoch` to a training of `epochs` instead of `of` epochs, rounding down."""
+        if self.mixup_off_epoch is None:
+            return self
+        return replace(self, mixup_off_epoch=self.mixup_off_epoch * epochs // of)
 
     @property
     def batched(self) -> bool:

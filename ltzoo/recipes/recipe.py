@@ -227,7 +227,9 @@ class Recipe:
         return get_benchmark(self.benchmark)
 
     def with_epochs(self, epochs: int) -> "Recipe":
-        """Change the number of epochs; warm-up, milestones, DRW and radii scale by epochs / T, rounded down.
+        """Change the number of epochs; warm-up, milestones, DRW, radii and mixup's end scale by epochs / T.
+
+        Epochs are rounded down.
 
         SSE-SAM's gamma is a share of the epochs, so its stages scale without a change.
 
@@ -249,6 +251,7 @@ class Recipe:
         return replace(
             self,
             schedule=schedule,
+            views=tuple(view.scaled(epochs, old.epochs) for view in self.views),
             reweighting=self.reweighting.scaled(epochs, old.epochs),
             perturbation=self.perturbation.scaled(epochs, old.epochs),
         )

@@ -104,7 +104,7 @@ class CapturedStep(Step):
 
     def __call__(self, images: Tensor, targets: Tensor, target_weights: Tensor | None = None) -> Tensor:
         """See `Step`. The next step overwrites the returned loss."""
-        key = (self.stage, images.shape)
+        key = (self.stage, images.shape, targets.dim())  # targets have two dimensions while images are mixed
         if self.possible and key not in self.recorded:
             try:
                 self.recorded[key] = self._capture(images, targets, target_weights)
@@ -124,7 +124,7 @@ class CapturedStep(Step):
 
     def _capture(self, images: Tensor, targets: Tensor, target_weights: Tensor | None) -> _Captured:
         """Capture a step, and restore weights, statistics, momentum and moving average afterwards."""
-        if sum(stage == self.stage for stage, _ in self.recorded) == _MOST_SHAPES:
+        if sum(key[0] == self.stage and key[2] == targets.dim() for key in self.recorded) == _MOST_SHAPES:
             raise ValueError(
                 f"steps are captured for at most {_MOST_SHAPES} batch shapes, and {tuple(images.shape)} is one more; "
                 "use batches of one size, or train without capture"

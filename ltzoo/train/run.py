@@ -223,8 +223,9 @@ class Run:
         step.begin(epoch)
         total = torch.zeros((), device=self.accelerator.device)
         seed, process = self.options.seed, self.accelerator.process_index
+        augmentation = recipe.augmentation.in_epoch(epoch)
         for number, (images, targets) in enumerate(self._reported(self.batches.epoch(epoch))):
-            mixed = mix(images, targets, recipe.augmentation, seed, epoch, 3, process, number)
+            mixed = mix(images, targets, augmentation, seed, epoch, 3, process, number)
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()

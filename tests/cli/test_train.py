@@ -52,7 +52,18 @@ def test_the_flags_are_these():
         ),
         *("--log-wandb", "--log-with", "--save-epochs"),
         *("--arch", "--pretrained", "--initial-checkpoint", "--img-size", "--opt", "--weight-decay", "--layer-decay"),
-        *("--head-only", "--aa", "--color-jitter", "--mixup", "--cutmix", "--holdout", "-j", "--workers", "--sync-bn"),
+        *(
+            "--head-only",
+            "--aa",
+            "--color-jitter",
+            "--mixup",
+            "--cutmix",
+            "--mixup-off-epoch",
+            "--holdout",
+            "-j",
+            "--workers",
+            "--sync-bn",
+        ),
         *("--image-root", "--image-column", "--label-column", "--skip-unreadable", "--image-cache"),
     }
 

@@ -12,7 +12,7 @@ from accelerate import Accelerator, tracking
 from safetensors.torch import load_file
 
 from ltzoo import checkpoints
-from ltzoo.data.batches import EvalBatches
+from ltzoo.data.batches import EvalBatches, mix
 from ltzoo.data.memory import load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict, predict_classes
@@ -327,3 +327,18 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path, cha
     with pytest.raises(InputError, match=message):
         train(recipe, options(tmp_path / "output", **changes))
     assert not (tmp_path / "output").exists()
+
+
+def test_images_are_mixed_until_mixup_off_epoch(tmp_path, monkeypatch):
+    mixed = {}
+
+    def spy(images, targets, augmentation, seed, epoch, *numbers):
+        found = mix(images, targets, augmentation, seed, epoch, *numbers)
+        mixed.setdefault(epoch, set()).add(found[1].dim())
+        return found
+
+    monkeypatch.setattr(run_module, "mix", spy)
+    shared = TINY | {"batch_size": 438}
+    recipe = override(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(3), shared | {"views.0.cutmix": 1.0})
+    train(override(recipe, {"views.0.mixup_off_epoch": 2}), options(tmp_path))
+    assert mixed == {0: {2}, 1: {2}, 2: {1}}

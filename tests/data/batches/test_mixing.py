@@ -51,3 +51,23 @@ def test_both_take_turns():
     both = Augmentation(0, False, mixup=1.0, cutmix=1.0)
     kinds = {bool((mix(*batch(2), both, seed)[0][0] % 1 == 0).all()) for seed in range(20)}
     assert kinds == {True, False}  # CutMix leaves whole numbers, mixup does not
+
+
+def test_mixing_ends_at_its_epoch_which_scales_with_the_training():
+    ends = Augmentation(0, False, cutmix=1.0, mixup_off_epoch=8)
+    assert [ends.in_epoch(epoch).cutmix for epoch in (0, 7, 8, 9)] == [1.0, 1.0, 0.0, 0.0]
+    assert ends.in_epoch(8) == PLAIN and ends.in_epoch(7) == ends
+    assert ends.scaled(25, of=10).mixup_off_epoch == 20 and ends.scaled(1, of=10).in_epoch(0) == PLAIN
+    assert PLAIN.scaled(25, of=10) == PLAIN.in_epoch(99) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"mixup_off_epoch": 3}, r"mixup_off_epoch 3 \(--mixup-off-epoch\) has no effect without mixup and CutMix"),
+        ({"mixup": 1.0, "mixup_off_epoch": -1}, "mixup_off_epoch must be 0 or above, not -1"),
+    ],
+)
+def test_an_end_of_nothing_is_refused(fields, said):
+    with pytest.raises(ValueError, match=said):
+        Augmentation(0, False, **fields)
