@@ -1,15 +1,18 @@
-"""Plots across recipes: accuracy over SAM's radius, and accuracy of each group over the epochs."""
+"""Plots across recipes: accuracy over SAM's radius, accuracy of each group over the epochs, and accuracy over cost."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS, save_figure, spread
-from ltzoo.recipes import Recipe
+from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS, Spread, save_figure, spread
+from ltzoo.recipes import FirstStage, Recipe
+from ltzoo.report.cost import total_passes
 from ltzoo.report.model_results import ModelResults
 from ltzoo.sharpness import SAM
 
@@ -23,13 +26,20 @@ _LINES = {
 }
 """Line style of each perturbation."""
 
+_MARKERS = {"sgd": "o", "sam": "s", "imbsam": "^", "samext": "v", "ssesam": "D", "focalsam": "P"}
+"""Marker of each perturbation."""
+
+_LOSS_COLOURS = ("black", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Colours of the losses, from the palette of `PERTURBATION_COLOURS`."""
+
 _FEWEST_RADII = 3
 
 
 def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[Path], None]]:
     """Find the plots for which there are enough results.
 
-    Recipes that differ in their perturbation alone share a plot.
+    Recipes that differ in their perturbation alone share a plot; that of accuracy over cost has all recipes of an
+    architecture on a benchmark, with fresh weights and their protocol's radii.
 
     Args:
         models: the results by `Result.key`.
@@ -38,10 +48,19 @@ def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[P
         File name, in alphabetical order, to a function that draws the plot to a path.
     """
     families: dict[str, list[ModelResults]] = {}
+    together: dict[str, dict[str, list[ModelResults]]] = {}
     for model in models.values():
-        if model.results[0].recipe:
-            families.setdefault(model.name.rpartition("_")[0], []).append(model)
+        recipe = model.results[0].recipe
+        if recipe:
+            family, _, word = model.name.rpartition("_")
+            families.setdefault(family, []).append(model)
+            if word in _MARKERS and not isinstance(recipe.start, FirstStage):
+                place = "_".join(model.name.split("_")[:2])
+                together.setdefault(place, {}).setdefault(family.removeprefix(f"{place}_"), []).append(model)
     found = {}
+    for place, by_loss in together.items():
+        if sum(len(members) > 1 for members in by_loss.values()) > 1:
+            found[f"cost_{place}.png"] = partial(draw_cost, title=place, by_loss=by_loss)
     for family, members in families.items():
         if len(_radii(members)) >= _FEWEST_RADII:
             found[f"radius_{family}.png"] = partial(draw_radius, family=family, models=members)
@@ -95,6 +114,45 @@ def draw_epochs(path: Path, family: str, models: Sequence[ModelResults]) -> None
         _finish(axes, column)
     figure.suptitle(f"{family}: mean of {_runs(members.values())}", fontsize=10)
     save_figure(figure, path)
+
+
+def draw_cost(path: Path, title: str, by_loss: Mapping[str, Sequence[ModelResults]]) -> None:
+    """Draw accuracy, overall and of the tail classes, over the cost of the training; one line per loss.
+
+    Args:
+        path: PNG to write.
+        title: what the recipes share.
+        by_loss: for each loss, with its re-weighting, its recipes with different perturbations.
+    """
+    columns = ["overall", "tail"]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, column in zip(figure.subplots(1, len(columns)), columns, strict=True):
+        for colour, (loss, members) in zip(cycle(_LOSS_COLOURS), sorted(by_loss.items()), strict=False):
+            points = sorted(_cost_points(members, column))
+            axes.plot([x for x, _, _ in points], [y.mean for _, _, y in points], color=colour, lw=1, label=loss)
+            for x, word, y in points:
+                axes.errorbar(x, y.mean, y.std or 0.0, color=colour, marker=_MARKERS[word], capsize=3)
+        axes.set(xlabel="cost per training image (forward passes, all epochs)", ylabel=f"{column} accuracy (%)")
+        axes.grid(alpha=0.3)
+    drawn = {model.name.rpartition("_")[2] for members in by_loss.values() for model in members}
+    lines = axes.get_legend_handles_labels()[0]
+    marks = [Line2D([], [], color="grey", marker=_MARKERS[w], ls="", label=w) for w in _MARKERS if w in drawn]
+    figure.legend(handles=[*lines, *marks], fontsize=8, loc="outside right center")
+    figure.suptitle(
+        f"{title}: last epoch, {_runs(model for group in by_loss.values() for model in group)}", fontsize=10
+    )
+    save_figure(figure, path)
+
+
+def _cost_points(models: Sequence[ModelResults], column: str) -> list[tuple[float, str, Spread]]:
+    """Return the cost, the word of the perturbation and the accuracy of each recipe that has that accuracy."""
+    found = []
+    for model in models:
+        recipe, spreads = model.results[0].recipe, model.spreads()
+        cost = None if recipe is None else total_passes(recipe)
+        if cost is not None and column in spreads:
+            found.append((cost, model.name.rpartition("_")[2], spreads[column]))
+    return found
 
 
 def _finish(axes: Axes, column: str) -> None:

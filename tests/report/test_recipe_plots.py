@@ -60,6 +60,27 @@ def test_the_step_profile_has_two_groups(drawn, tmp_path):
     assert [axes.get_ylabel() for axes in rows] == ["head accuracy (%)", "tail accuracy (%)"]
 
 
+def test_accuracy_is_drawn_over_the_cost_a_line_per_loss(drawn, tmp_path):
+    words = {"sgd": 50.0, "sam": 60.0, "ssesam": 65.0}
+    runs = [result(f"resnet20_digitslt_ce_{word}", accuracy=accuracy) for word, accuracy in words.items()]
+    second_stage = result("resnet20_digitslt_crt_sam", accuracy=99.0)
+    draw([*runs, second_stage, result("resnet20_digitslt_ce_sam10", accuracy=90.0)], tmp_path)
+    assert "cost_resnet20_digitslt.png" not in drawn
+    runs += [result("resnet20_digitslt_ce_drw_sgd", accuracy=55.0), result("resnet20_digitslt_ce_drw_sam", accuracy=58)]
+    runs += [result("resnet20_digitslt_ce_drw_sam", seed=1, accuracy=62.0)]
+    draw([*runs, second_stage, entry()], tmp_path)
+    overall, tail = drawn["cost_resnet20_digitslt.png"].axes
+    assert (overall.get_ylabel(), tail.get_ylabel()) == ("overall accuracy (%)", "tail accuracy (%)")
+    lines = {line.get_label(): line for line in overall.lines if not line.get_label().startswith("_")}
+    assert list(lines) == ["ce", "ce_drw"]
+    # 40 epochs of 3, 6 and 10.1 forward passes per image (docs/sharpness.md).
+    assert lines["ce"].get_xdata().tolist() == pytest.approx([120, 240, 404])
+    assert lines["ce"].get_ydata().tolist() == [50.0, 60.0, 65.0]
+    assert lines["ce_drw"].get_ydata().tolist() == [55.0, 60.0]
+    (legend,) = drawn["cost_resnet20_digitslt.png"].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ce", "ce_drw", "sgd", "sam", "ssesam"]
+
+
 def test_a_picture_is_painted_the_same_twice(tmp_path):
     found = group_by_model(
         [result(f"resnet20_digitslt_ce_{word}", accuracy=a) for word, a in (("sgd", 50.0), ("sam", 70.0))]
