@@ -15,12 +15,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ltzoo.cli.parser import Parser, add_data_options, at_least_one, is_main_process, run, seed, writable
+from ltzoo.cli.parser import (
+    Parser,
+    add_data_options,
+    add_val_interval,
+    at_least_one,
+    is_main_process,
+    run,
+    seed,
+    writable,
+)
 from ltzoo.cli.train import add_field_options, add_precision_options, features_folder, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import override, parse_setting
-from ltzoo.train import TrainOptions, train_all
+from ltzoo.train import TrainOptions, ValInterval, train_all
 
 _ACCURACIES = ("overall", "head", "mid", "tail")
 
@@ -56,6 +65,8 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--jobs", type=at_least_one, default=4, metavar="N", help="runs side by side on a GPU (%(default)s)"
     )
+    parser.add_argument("--threads", type=at_least_one, metavar="N", help="CPU threads, as for train.py")
+    add_val_interval(parser)
     add_data_options(parser)
     parser.add_argument(
         "--output",
@@ -108,6 +119,8 @@ def command(arguments: argparse.Namespace) -> None:
         hold_out=arguments.hold_out,
         download=arguments.download,
         resume=True,
+        val_interval=ValInterval.parse(arguments.val_interval),
+        threads=arguments.threads,
     )
     jobs = [
         (override(recipe, settings), replace(options, output=arguments.output / folder_name(settings), seed=number))

@@ -4,6 +4,7 @@ import json
 import statistics
 
 import pytest
+import yaml
 
 import choose
 from ltzoo.errors import InputError
@@ -139,3 +140,12 @@ def test_what_cannot_be_tried_is_one_line_before_anything_is_written(argv, found
     assert shown.err.count("\n") == 1
     assert shown.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_and_val_interval_are_those_of_every_run(run_choose, tmp_path):
+    argv = ["--vary", "optimizer.lr=0.05,0.1", "--epochs", "3", "--threads", "1", "--val-interval", "2"]
+    assert run_choose(*argv) == 0
+    for value in ("0.05", "0.1"):
+        folder = tmp_path / "chosen" / f"optimizer.lr={value}" / NAME / "seed0"
+        used = yaml.safe_load((folder / "recipe.yaml").read_text())["run"]
+        assert (used["threads"], used["val_interval"]) == (1, 2)
