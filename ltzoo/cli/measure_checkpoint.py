@@ -71,7 +71,8 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     predictions = predict_test(model, benchmark, test, options)
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
-    print(f"{arguments.model} on {recipe.benchmark}, {figures.images} test images, groups by the rule {groups.rule}")
+    kind = "held-out" if arguments.hold_out else "test"
+    print(f"{arguments.model} on {recipe.benchmark}, {figures.images} {kind} images, groups by the rule {groups.rule}")
     print(accuracy_table({rule: figures.headline}))
     print("head: many-shot classes, mid: medium-shot, tail: few-shot")
     print(f"top-5 {figures.top5:.1f}, expected calibration error {figures.ece:.1f} ({BINS} bins)")

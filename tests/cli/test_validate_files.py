@@ -57,12 +57,14 @@ def refused(capsys, folder: RunFolder | Path, data: Path, *options: str) -> str:
 
 
 @pytest.mark.parametrize("amount", ["2", "0.25"])
-def test_images_held_out_as_in_training_give_the_runs_own_figures(amount, trained, data, tmp_path):
+def test_images_held_out_as_in_training_give_the_runs_own_figures(amount, trained, data, tmp_path, capsys):
     found = figures(trained[amount].checkpoint, data, tmp_path / "f.json", "--hold-out", amount)
     assert found == last_of(trained[amount])
+    assert f", {found['images']} held-out images, " in capsys.readouterr().out
     assert found["rule"] == "last epoch on held-out images"
     other = figures(trained[amount].checkpoint, data, tmp_path / "f.json")  # the test split
     assert (other["rule"], other["images"], other["class_counts"]) == ("last epoch", 5, found["class_counts"])
+    assert ", 5 test images, " in capsys.readouterr().out
 
 
 def test_workers_and_the_shape_of_the_data_change_nothing(trained, own, tmp_path):
