@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ltzoo.checkpoints import METRICS, WEIGHTS, damaged_files, new_checkpoint, read_config, write_card
+from ltzoo.checkpoints import METRICS, WEIGHTS, damaged_files, list_folder, new_checkpoint, read_config, write_card
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
+from ltzoo.recipes import FirstStage
 from ltzoo.report import Result, has_result, read_results, result_from_checkpoint, write_result, zoo_path, zoo_weights
 
 ZOO, RESULTS = Path(__file__).parent / "zoo", Path(__file__).parents[1] / "results"
+PACKAGE = 48_000_000
+"""Most bytes that the checkpoints of the package may take."""
 LARGEST = 8_000_000
 """Largest size of weights in the package, in bytes; a ResNet-34 has five times as much in float16."""
 DIGITS = (
@@ -123,7 +126,7 @@ def _keep(
         comment = "; its run is not among these, so the zoo stays as it is"
     elif missing:
         checkpoint, _ = runs[median.seed or 0]
-        no_room = _no_room(median, checkpoint) if zoo.resolve() == ZOO.resolve() else ""
+        no_room = _no_room(median, checkpoint, zoo) if zoo.resolve() == ZOO.resolve() else ""
         if no_room:
             comment = f"; the weights in {checkpoint} are {no_room}; keep them elsewhere with --zoo DIR"
         else:
@@ -141,11 +144,23 @@ def _keep(
     )
 
 
-def _no_room(result: Result, checkpoint: Path) -> str:
+def _no_room(result: Result, checkpoint: Path, zoo: Path) -> str:
     """Return why the package does not keep a checkpoint; empty if it does."""
-    if result.recipe is not None and result.recipe.protocol == "digits" and result.model not in DIGITS:
+    recipe = result.recipe
+    if recipe is not None and recipe.protocol == "digits" and result.model not in DIGITS:
         return "left out of the package, which has those of few recipes on the digits"
-    return "too large for the package" if (checkpoint / WEIGHTS).stat().st_size > LARGEST else ""
+    if recipe is not None and recipe.protocol == "fast_cifar" and isinstance(recipe.start, FirstStage):
+        return "left out of the package, which has those of the first stage, from which they take a minute"
+    if (checkpoint / WEIGHTS).stat().st_size > LARGEST:
+        return "too large for the package"
+    others = sum(_size(zoo / name) for name in list_folder(zoo) if name != result.model)
+    if others + _size(checkpoint) > PACKAGE:
+        return f"left out of the package, which has {others / 1e6:.1f} of {PACKAGE / 1e6:.0f} MB"
+    return ""
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -101,6 +101,22 @@ def test_another_zoo_leaves_what_results_say_of_the_package(checkpoint, tmp_path
     assert kept(places) == (0, [0])
 
 
+def test_a_full_package_takes_no_more(checkpoint, tmp_path, places, monkeypatch, capsys):
+    size = sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
+    monkeypatch.setattr(collect, "PACKAGE", int(1.5 * size))
+    shutil.copytree(checkpoint, places[0] / "another")
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    assert collected(runs, places) == 0
+    said = f"left out of the package, which has {size / 1e6:.1f} of {1.5 * size / 1e6:.0f} MB; keep them elsewhere"
+    assert said in capsys.readouterr().out
+    assert not (places[0] / NAME).exists() and len(read_results(places[1])) == 1
+    shutil.rmtree(places[0] / "another")
+    assert collected(runs, places) == 0
+    assert kept(places) == (0, [0])
+    assert collected(runs, places) == 0  # its own checkpoint takes no second place
+    assert kept(places) == (0, [0])
+
+
 def test_large_weights_are_not_kept_in_the_package(checkpoint, tmp_path, places, monkeypatch, capsys):
     monkeypatch.setattr(collect, "LARGEST", 1000)
     runs = runs_of(checkpoint, tmp_path / "output", [70.0])
