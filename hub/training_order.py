@@ -18,9 +18,9 @@ _MAIN = ("cifar100lt", "cifar10lt")
 def in_order(recipes: Iterable[Recipe], seeds: Sequence[int]) -> list[Job]:
     """Order runs, most important first.
 
-    The fast recipes without a perturbation, which take minutes; ResNet-32 on the two benchmarks with IF 100, by loss
-    and then by perturbation; the other rows of Rangwani 2022; ResNet-34 with IF 100 (Lyu 2025); step imbalance; IF 50;
-    all others. Then the same for the next seed.
+    The fast recipes, which take minutes: CE, LA and VS on CIFAR-100-LT, then on CIFAR-10-LT, then the other losses and
+    the second stages; ResNet-32 on the two benchmarks with IF 100, by loss and then by perturbation; the other rows of
+    Rangwani 2022; ResNet-34 with IF 100 (Lyu 2025); step imbalance; IF 50; all others. Then the same for the next seed.
 
     Args:
         recipes: the recipes to train.
@@ -99,8 +99,9 @@ def _rank(recipe: Recipe) -> tuple[int, int, int, int]:
 
 def _stage(recipe: Recipe, architecture: str, benchmark: str, loss: str, perturbation: str) -> int:
     if recipe.protocol == "fast_cifar":
-        # The radii of the perturbations are not chosen yet (docs/fast.md).
-        return -1 if perturbation == "sgd" else 7
+        if isinstance(recipe.start, FirstStage):
+            return -1
+        return _MAIN.index(benchmark) - 4 if loss in ("ce", "la", "vs") else -2
     if architecture == "resnet32" and benchmark in _MAIN and loss in _LOSSES and perturbation in _PERTURBATIONS:
         return 0
     if architecture == "resnet32" and benchmark in _MAIN:
