@@ -1,7 +1,7 @@
 """Turn results/ into tables, plots and the leaderboard page. A second run changes nothing.
 
-`python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/rebalancing.md, docs/index.html, docs/images/,
-results/results-*.csv.
+`python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/rebalancing.md, docs/fast.md, docs/index.html,
+docs/images/, results/results-*.csv.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from ltzoo.report import (
     contradictions,
     count_text,
     csv_text,
+    grid_tables,
     group_by_benchmark,
     group_by_model,
     leaderboard_data,
@@ -119,7 +120,8 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
     first_page = [measured_text(tables), tau_norm_sentence(recipes, found), *shown]
     page = leaderboard_page(leaderboard_data(recipes, found, notes))
     reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
-    rebalancing = root / "docs" / "rebalancing.md"
+    rebalancing, fast = root / "docs" / "rebalancing.md", root / "docs" / "fast.md"
+    grid = grid_tables(recipes, found, "fast_cifar")
     text = _filled(
         reproduction.read_text("utf-8"), "counts", f"{measured_text(tables)}\n\n{count_text(tables)}", reproduction
     )
@@ -131,6 +133,7 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
         reproduction: text,
         readme: _filled(readme.read_text("utf-8"), "zoo", "\n\n".join(filter(None, first_page)), readme),
         rebalancing: _filled(rebalancing.read_text("utf-8"), "second stages", rebalancing_tables(found), rebalancing),
+        fast: _filled(fast.read_text("utf-8"), "grid", grid, fast),
         root / "docs" / "index.html": page,
         **{results / f"results-{name}.csv": csv_text(members) for name, members in benchmarks.items()},
     }

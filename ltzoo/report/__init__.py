@@ -2,6 +2,7 @@
 
 from ltzoo.report.benchmark_tables import benchmark_table, csv_text, group_by_benchmark
 from ltzoo.report.external_model import load_weights, make_model, measure_external_model
+from ltzoo.report.grid import grid_tables
 from ltzoo.report.leaderboard import leaderboard_data, leaderboard_page
 from ltzoo.report.model_results import ModelResults, group_by_model
 from ltzoo.report.paper_tables import count_text, measured_text, paper_tables, table_text
@@ -23,6 +24,7 @@ __all__ = [
     "contradictions",
     "count_text",
     "csv_text",
+    "grid_tables",
     "group_by_benchmark",
     "group_by_model",
     "has_result",

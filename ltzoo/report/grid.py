@@ -1,0 +1,53 @@
+"""Losses by perturbations: the accuracy of all recipes of a protocol, one table per benchmark."""
+
+from collections.abc import Mapping, Sequence
+
+from ltzoo.evaluate import markdown_table
+from ltzoo.recipes import FirstStage, Recipe
+from ltzoo.report.cost import passes_text
+from ltzoo.report.model_results import ModelResults
+
+_GROUPS = ("head", "mid", "tail")
+
+
+def grid_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults], protocol: str) -> str:
+    """Format a table per benchmark with a row per loss and a column per perturbation, as Markdown.
+
+    A cell has overall accuracy (with the standard deviation over the seeds), that of head, mid and tail classes, and
+    the number of seeds; it is blank for a recipe without a result. Second stages are not shown.
+
+    Args:
+        recipes: all recipes.
+        models: all results by `Result.key`.
+        protocol: the protocol whose recipes are shown.
+    """
+    by_benchmark: dict[str, list[Recipe]] = {}
+    for recipe in recipes:
+        if recipe.protocol == protocol and not isinstance(recipe.start, FirstStage):
+            by_benchmark.setdefault(recipe.benchmark, []).append(recipe)
+    tables = [_table(members, models) for _, members in sorted(by_benchmark.items())]
+    return "\n\n".join(tables)
+
+
+def _table(recipes: Sequence[Recipe], models: Mapping[str, ModelResults]) -> str:
+    first, by_place = recipes[0], {_place(recipe): recipe for recipe in recipes}
+    losses, words = (list(dict.fromkeys(place[k] for place in by_place)) for k in (0, 1))
+    cost = {_place(recipe)[1]: passes_text(recipe) for recipe in recipes}
+    rows = [[f"`{loss}`", *(_cell(by_place.get((loss, word)), models) for word in words)] for loss in losses]
+    titles = ["loss", *(f"`{word}`, {cost[word]}" for word in words)]
+    return f"`{first.name.split('_')[0]}_{first.benchmark}`:\n\n{markdown_table(titles, rows)}"
+
+
+def _place(recipe: Recipe) -> tuple[str, str]:
+    """Return the words of loss and perturbation in a recipe's name."""
+    *words, perturbation = recipe.name.split("_")
+    return "_".join(words[2:]), perturbation
+
+
+def _cell(recipe: Recipe | None, models: Mapping[str, ModelResults]) -> str:
+    model = None if recipe is None else models.get(recipe.name)
+    if model is None:
+        return ""
+    spreads = model.spreads()
+    groups = " / ".join(f"{spreads[group].mean:.1f}" for group in _GROUPS if group in spreads)
+    return f"{spreads['overall']} ({groups}), n = {len(model.results)}"
