@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import (
     Parser,
     add_data_options,
@@ -140,7 +141,7 @@ def command(arguments: argparse.Namespace) -> None:
     print(f"best overall: {shlex.join(part for key, value in best['values'].items() for part in _set(key, value))}")
     if arguments.json:
         document = {"recipe": recipe.name, "hold_out": arguments.hold_out, "rows": records, "best": best["values"]}
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(document, indent=1) + "\n")
 
 
 def table(varied: Sequence[Varied], records: Sequence[Mapping[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from collect import RESULTS, ZOO
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe, list_recipes
@@ -85,8 +85,7 @@ def command(arguments: argparse.Namespace) -> int:
         path.unlink()
     images.mkdir(exist_ok=True)
     for path, text in texts.items():
-        with atomic_write(path) as fresh:
-            fresh.write_text(text, encoding="utf-8")
+        write_text(path, text)
     for name, draw in plots.items():
         draw(images / name)
     print(f"{len(results)} results of {len(found)} models: {len(texts)} texts and {len(plots)} plots written")

@@ -1,10 +1,23 @@
-"""The error for bad input, and how its one line quotes other texts."""
+"""The errors for bad input and for a signal to stop, and how an error's one line quotes other texts."""
 
+import signal
 from collections.abc import Sequence
 
 
 class InputError(ValueError):
     """Bad input: one line with what was wrong, what was found and what to do. The command line exits with 2."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the command to stop. The command line exits with 128 + its number, as a shell reports it.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
 
 
 def first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_text
 from ltzoo.errors import InputError
 
 CONFIG = "config.json"
@@ -48,8 +48,7 @@ def write_manifest(folder: Path) -> None:
     """Write the manifest of a checkpoint's files."""
     present = [name for name in FILES if (folder / name).is_file()]
     lines = [f"{_sha256((folder / name).read_bytes())}  {name}\n" for name in sorted(present)]
-    with atomic_write(folder / MANIFEST) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
+    write_text(folder / MANIFEST, "".join(lines))
 
 
 def read_manifest(folder: Path) -> dict[str, str] | None:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from timm.models import save_for_hf
 from torch import Tensor, nn
 
+from ltzoo.atomic_write import atomic_folder
 from ltzoo.checkpoints.card import write_card
 from ltzoo.checkpoints.config import WRITER
 from ltzoo.checkpoints.files import CONFIG, EXAMPLE, read_file, write_manifest
@@ -44,36 +44,20 @@ def save_checkpoint(folder: Path, model: nn.Module, model_args: Mapping[str, Any
 def new_checkpoint(folder: Path) -> Iterator[Path]:
     """Write a checkpoint into a temporary folder that finally gets its manifest and replaces `folder`.
 
-    After an error the old checkpoint stays. A folder cannot be replaced by one rename, so the old one is first renamed
-    to `.NAME.old`; if the process is killed in between, the next call puts it back.
+    After an error or a kill the old checkpoint stays, see `atomic_folder`.
 
     Args:
         folder: the checkpoint to write or to replace.
 
     Yields:
         An empty folder to write to.
+
+    Raises:
+        WriteError: a file cannot be written.
     """
-    fresh, old = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
-    _restore(folder, old)
-    for left_over in (fresh, old):
-        shutil.rmtree(left_over, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as fresh:
         yield fresh
         write_manifest(fresh)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        _restore(folder, old)
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _restore(folder: Path, old: Path) -> None:
-    """Put back a checkpoint that was moved away and not replaced."""
-    if old.exists() and not folder.exists():
-        old.rename(folder)
 
 
 def write_model(
@@ -112,7 +96,7 @@ def write_model(
     if not same_output(output, expected):
         raise InputError(f"timm builds another model from what is stored: its output differs; {again}")
     (folder / EXAMPLE).parent.mkdir(exist_ok=True)
-    save_file({"input": images, "output": output}, folder / EXAMPLE)
+    (folder / EXAMPLE).write_bytes(save({"input": images, "output": output}))
 
 
 def run_on_cpu(model: nn.Module, images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_text
 from ltzoo.cli.inspect_report import count, describe, list_warnings, warn_of_lists
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
@@ -86,8 +86,7 @@ def command(arguments: argparse.Namespace) -> None:
             "warnings": warnings,
             "suggestion": {"recipe": suggestion.recipe.name, "reason": suggestion.reason, "command": words},
         }
-        with atomic_write(arguments.json) as fresh:
-            fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(document, indent=1) + "\n")
 
 
 def _open_splits(arguments: argparse.Namespace) -> tuple[ImageFiles, ImageFiles | None]:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from ltzoo import checkpoints
+from ltzoo.atomic_write import write_text
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, Benchmark, Groups, all_groups, make_groups
 from ltzoo.data.batches import Images
 from ltzoo.data.files import (
@@ -134,7 +135,7 @@ def _write_files(
     """Write the files that the options name; the first of `groupings` is the one to show."""
     title = f"{recipe.name}\n{figures.rule}"
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(figures.to_dict(), indent=1) + "\n")
     if arguments.results_file:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         row = results_row(arguments.model, benchmark.data_set.image_size, parameters, figures)

@@ -1,16 +1,19 @@
 """What all commands share: the parser, how a command is run and fails, argument types and common options."""
 
 import argparse
+import errno
 import importlib
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, Interrupted, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -88,16 +91,37 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stderr.write(f"{parser.prog}: another process has stopped; it says why\n")
         return 2
     except BrokenPipeError:
-        # The reader, such as `head`, has closed the pipe; the rest is discarded, also when Python flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader, such as `head`, has closed the pipe.
+        _discard(sys.stdout)
         return 0
     except OSError as error:
-        sys.stderr.write(f"{parser.prog}: error: {error.filename or 'a file'} cannot be used: {error.strerror}\n")
+        _report_os_error(parser.prog, error)
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{parser.prog}: interrupted\n")
-        return 130
+    except KeyboardInterrupt as error:
+        sys.stderr.write(f"{parser.prog}: {error if isinstance(error, Interrupted) else 'interrupted'}\n")
+        return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
     return code or 0
+
+
+def _report_os_error(prog: str, error: OSError) -> None:
+    """Print one line; an error without a file is of standard output, a socket or a library that hides the name."""
+    about = f"{error.filename} cannot be used: " if error.filename else ""
+    why = error.strerror or first_line(error)
+    if not error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        about = "standard output, or a file of another program's, cannot be written: "
+    # The error can be that of the disk that the output goes to.
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _discard(stream)
+    with suppress(OSError):
+        sys.stderr.write(f"{prog}: error: {about}{why}\n")
+
+
+def _discard(stream: TextIO) -> None:
+    """Discard what a stream still holds, which Python would write when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def is_main_process() -> bool:

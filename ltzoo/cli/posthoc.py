@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, run, writable
 from ltzoo.cli.stored_features import logits_of_features
 from ltzoo.errors import InputError
@@ -111,7 +112,7 @@ def command(arguments: argparse.Namespace) -> None:
     if arguments.json:
         records = [{"method": method, "tau": tau, **figures.to_dict()} for _, method, tau, figures in rows]
         source = {key: getattr(stored, key) for key in ("model", "benchmark", "recipe")}
-        arguments.json.write_text(json.dumps(source | {"rows": records}, indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(source | {"rows": records}, indent=1) + "\n")
 
 
 def _regrouped(stored: StoredLogits, rule: str | None, path: Path) -> StoredLogits:

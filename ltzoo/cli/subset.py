@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, add_data_options, run, writable
 from ltzoo.data import SUBSET_RULES, get_benchmark
 from ltzoo.data.memory import load_subset
@@ -29,8 +29,7 @@ def command(arguments: argparse.Namespace) -> None:
     """Write the file; print the number of images and the hash of their indices."""
     benchmark = get_benchmark(arguments.benchmark)
     subset = load_subset(benchmark, arguments.rule, arguments.data_dir, arguments.download)
-    with atomic_write(arguments.output) as fresh:
-        fresh.write_text(json.dumps(subset.to_dict()) + "\n", encoding="utf-8")
+    write_text(arguments.output, json.dumps(subset.to_dict()) + "\n")
     print(f"{len(subset.indices)} images in the order {subset.layout!r}, sha256 {subset.sha256}")
 
 

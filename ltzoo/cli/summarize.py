@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, run, writable
 from ltzoo.evaluate import seeds_table, summarize_runs
 
@@ -29,7 +30,7 @@ def command(arguments: argparse.Namespace) -> None:
     records = summarize_runs(arguments.runs, arguments.rule, arguments.groups)
     print(seeds_table(records))
     if arguments.json:
-        arguments.json.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(records, indent=1) + "\n")
 
 
 def main(argv: list[str] | None = None, prog: str = "ltzoo summarize") -> int:

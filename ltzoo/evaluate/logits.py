@@ -97,7 +97,6 @@ def write_logits(path: Path, stored: StoredLogits) -> None:
     metadata = {key: getattr(stored, key) for key in _TEXTS}
     metadata |= {"kind": _KIND, "groups": stored.groupings[0].rule, "groupings": json.dumps(groupings)}
     with atomic_write(path) as fresh:
-        # save_file would create a file that other users cannot read.
         fresh.write_bytes(save({key: value.contiguous() for key, value in tensors.items()}, metadata))
 
 

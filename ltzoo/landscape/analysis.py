@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 import ltzoo
 from ltzoo import checkpoints
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_text
 from ltzoo.data import Augmentation, Groups, Subset
 from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
 from ltzoo.data.memory import LabelledImages
@@ -271,8 +271,7 @@ class Analysis:
 
     def _write(self) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.output / DOCUMENT) as fresh:
-            fresh.write_text(json.dumps(self.document, indent=1) + "\n", encoding="utf-8")
+        write_text(self.output / DOCUMENT, json.dumps(self.document, indent=1) + "\n")
 
 
 def _siblings(recipe: Recipe) -> dict[str, Perturbation]:

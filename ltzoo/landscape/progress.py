@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tqdm import tqdm
 
 from ltzoo.atomic_write import atomic_write
@@ -57,7 +57,7 @@ class SavedSteps:
         """Write the steps that are not yet on disk, if enough time has passed.
 
         Raises:
-            InputError: a file cannot be written.
+            WriteError: a file cannot be written.
         """
         if self.clock() - self.written < self.seconds:
             return
@@ -67,11 +67,8 @@ class SavedSteps:
             path = folder / f"{m:05}.safetensors"
             if not path.exists():
                 numbers = {"alpha": repr(run.alphas[m]), "beta": repr(run.betas[m])}
-                try:
-                    with atomic_write(path) as fresh:
-                        save_file({"vector": run.basis[m].cpu().contiguous()}, fresh, numbers)
-                except SafetensorError as error:
-                    raise InputError(f"{path} cannot be written ({error}); free disk space, then --resume") from error
+                with atomic_write(path) as fresh:
+                    fresh.write_bytes(save({"vector": run.basis[m].cpu().contiguous()}, numbers))
         self.written = self.clock()
 
     def delete(self) -> None:

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_text
 from ltzoo.checkpoints import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures
@@ -141,6 +141,5 @@ def write_result(folder: Path, result: Result) -> Path:
     path = folder / result.path
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in result.to_dict().items()]
-    with atomic_write(path) as fresh:
-        fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
     return path

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo import checkpoints
+from ltzoo.atomic_write import write_text
 from ltzoo.data import make_groups
 from ltzoo.data.batches import Images
 from ltzoo.errors import InputError
@@ -19,7 +20,7 @@ from ltzoo.recipes import PaperRule, Recipe, recipe_to_dict
 from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.train.head import fold_head, put_head
 from ltzoo.train.record import RunRecord
-from ltzoo.train.run_folder import Row, RunFolder, write_text
+from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import read_tensors
 from ltzoo.train.val_interval import ValInterval
 

@@ -25,10 +25,10 @@ class Progress:
             else None
         )
 
-    def resume(self, done: int) -> None:
-        """Count the epochs that were trained before the run was resumed."""
+    def resume(self, done: int, steps: int = 0) -> None:
+        """Count the epochs, and steps of the next, that were trained before the run was resumed."""
         if self.bar is not None:
-            self.bar.initial = self.bar.n = done * self.steps
+            self.bar.initial = self.bar.n = done * self.steps + steps
             self.bar.refresh()
 
     def say(self, text: str) -> None:

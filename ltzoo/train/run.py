@@ -6,11 +6,14 @@ import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
+from ltzoo.atomic_write import WriteError
 from ltzoo.data import make_groups
 from ltzoo.data.batches import (
     BatchSettings,
@@ -24,7 +27,7 @@ from ltzoo.data.batches import (
     mix,
     share_of_features,
 )
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, Interrupted
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes, weights_key
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_not_missed, save_epoch, write_final_checkpoint
@@ -32,12 +35,14 @@ from ltzoo.train.cuda_graph import CapturedStep
 from ltzoo.train.device import make_forward
 from ltzoo.train.feature_cache import PLAIN, FeatureSource
 from ltzoo.train.head import compute_head
+from ltzoo.train.interrupts import Agreement, Interrupts
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row, RunFolder
-from ltzoo.train.state import load_state, save_state, save_tensors
+from ltzoo.train.selection import Selections
+from ltzoo.train.state import Within, load_state, own_state, save_state
 from ltzoo.train.step import Step
 
 
@@ -52,6 +57,7 @@ class Run:
         options: data, output and seed.
         side_by_side: number of runs that take turns on the device, including this one.
         alone: whether the command trains no other run.
+        interrupts: receives signals; a run that is asked to stop saves its last step first.
     """
 
     accelerator: Accelerator
@@ -60,17 +66,25 @@ class Run:
     batches: TrainBatches | TrainLoader | FeatureBatches
     eval_batches: Iterable[tuple[Tensor, Tensor]]
 
-    def __init__(self, recipe: Recipe, options: TrainOptions, side_by_side: int = 1, alone: bool = True) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        options: TrainOptions,
+        side_by_side: int = 1,
+        alone: bool = True,
+        interrupts: Interrupts | None = None,
+    ) -> None:
         self.recipe, self.options, self.side_by_side = recipe, options, side_by_side
+        self.interrupts = interrupts or Interrupts()
         self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
         self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
         # Each selection compares the accuracy every so many epochs, and keeps the best accuracy so far.
         rule = applied_paper_rule(recipe, options.val_interval)
-        self.intervals = {"best": 1} | ({"paper": rule.interval} if rule else {})
-        self.best = dict.fromkeys(self.intervals, -1.0)
+        self.selections = Selections(self.folder, {"best": 1} | ({"paper": rule.interval} if rule else {}))
         # A head that is computed takes its features itself.
         self.on_features = options.cache_features is not None and not recipe.head.computed
         self.done = 0
+        self.within: Within | None = None
         self.history: list[Row] = []
 
     def train(self) -> Generator[None, None, RunFolder]:
@@ -81,6 +95,7 @@ class Run:
 
         Raises:
             InputError: data, folder, model or device cannot be used, or training diverged; the last good state is kept.
+            Interrupted: a signal asked the run to stop; its last step is saved.
         """
         self.prepare()
         with ExitStack() as lock:
@@ -137,16 +152,22 @@ class Run:
         if self.recipe.head.computed:
             compute_head(self.model, self.recipe.head, self._training_features)
             self.folder.write_history([])
+        self.agreement = Agreement(self.accelerator.num_processes)
         try:
             for epoch in range(self.done, epochs):
-                row = yield from self._train_epoch(epoch)
-                if self.options.val_interval.measures(epoch + 1, epochs):
-                    row |= self._evaluate(epoch)
-                if self.accelerator.is_main_process:
-                    self._save(epoch, row)
-                    self.display.epoch(row, self._rates(row))
-        except (KeyboardInterrupt, GeneratorExit):
-            self.display.say(f"{len(self.history)} of {epochs} epochs are saved; continue with --resume")
+                with self.interrupts.deferred():
+                    row = yield from self._train_epoch(epoch)
+                    if self.options.val_interval.measures(epoch + 1, epochs):
+                        row |= self._evaluate(epoch)
+                    if self.accelerator.is_main_process:
+                        self._save(epoch, row)
+                        self.display.epoch(row, self._rates(row))
+                    self.done, self.within = epoch + 1, None
+                    self._stop_if_asked()
+        except (KeyboardInterrupt, GeneratorExit, WriteError):
+            if self.folder.path.exists():
+                steps = f"{self.within.step} step(s) of epoch {self.done + 1}, and " if self.within else ""
+                self.display.say(f"{steps}{self.done} of {epochs} epochs are saved; continue with --resume")
             raise
         finally:
             self.display.close()
@@ -199,12 +220,16 @@ class Run:
         if not on_main_process(self.accelerator, self.folder.last_state.exists):
             return
         progress = load_state(self.folder.last_state, self.step)
-        self.done, self.best = progress["epochs"], progress["best"]
+        self.done = progress["epochs"]
         self.history = self.folder.read_history(self.done)
-        self._check_not_missed(self.done)
-        if self.accelerator.is_main_process:
+        if "step" in progress:
+            self.within = Within(progress["step"], progress["total"], progress["seconds"])
+        # The checkpoint of the last epoch can be saved from the state after it.
+        self._check_not_missed(self.done + 1 if self.within else self.done)
+        self.selections.restore(progress, settle=self.accelerator.is_main_process)
+        if self.accelerator.is_main_process and not self.within:
             self._save_checkpoint(self.done)
-        self.display.resume(self.done)
+        self.display.resume(self.done, self.within.step if self.within else 0)
 
     def _check_not_missed(self, current: int) -> None:
         saved = self.options.save_epochs
@@ -212,7 +237,8 @@ class Run:
 
     def _announce(self) -> None:
         steps = f", {len(self.batches)} steps per epoch" if self.recipe.schedule.epochs else ""
-        begins = f", from epoch {self.done + 1}" if self.done else ""
+        begins = f", from epoch {self.done + 1}" if self.done or self.within else ""
+        begins += f", step {self.within.step + 1}" if self.within else ""
         self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")
@@ -220,16 +246,25 @@ class Run:
     def _train_epoch(self, epoch: int) -> Generator[None, None, Row]:
         """Train one epoch; returns its row of `summary.csv`, without accuracies."""
         recipe, step, began = self.recipe, self.step, time.perf_counter()
-        step.begin(epoch)
-        total = torch.zeros((), device=self.accelerator.device)
+        if self.within is None:
+            step.begin(epoch)
+        self.reached = self.within or Within(0, torch.zeros((), device=self.accelerator.device), 0.0)
+        first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
         seed, process = self.options.seed, self.accelerator.process_index
         augmentation = recipe.augmentation.in_epoch(epoch)
-        for number, (images, targets) in enumerate(self._reported(self.batches.epoch(epoch))):
+        for number, (images, targets) in enumerate(self._reported(self.batches.epoch(epoch, first)), first):
             mixed = mix(images, targets, augmentation, seed, epoch, 3, process, number)
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()
-            yield
+            self.reached = Within(number + 1, total, time.perf_counter() - began)
+            self._stop_if_asked(self.reached)
+            try:
+                yield
+            except GeneratorExit:  # another run beside this one was asked to stop, and saved first
+                if self.interrupts.number is not None:
+                    self._save_within(self.reached)
+                raise
         finite = step.end()
         train_loss = float(total) / sum(self.batches.sizes)
         if not (math.isfinite(train_loss) and finite):
@@ -252,24 +287,46 @@ class Run:
         Each process measures its share of the images; the predictions of all processes are combined.
         """
         began, model = time.perf_counter(), self.step.evaluated
+        # Several processes measure to the end, since their shares can have different numbers of batches.
+        batches = self._until_asked(self.eval_batches) if self.accelerator.num_processes == 1 else self.eval_batches
         # The step's forward pass, which may be compiled, is used if it is that of this model and returns logits.
         trained = model is self.model and not self.recipe.loss.asks
         forward = self.step.forward if trained else make_forward(model, self.accelerator, None, (), self.on_features)
         # Predicted classes only: an overflow in reduced precision reduces this accuracy, but does not end the run.
-        predicted, labels = map(gather, predict_classes(model, self._reported(self.eval_batches), forward=forward))
+        predicted, labels = map(gather, predict_classes(model, self._reported(batches), forward=forward))
         overall = 100 * float((predicted == labels).double().mean())
         per_class = class_accuracy(predicted, labels, len(self.prepared.record.benchmark.class_counts))
         last = epoch + 1 == self.recipe.schedule.epochs
-        for selection, interval in self.intervals.items():
-            if (last or (epoch + 1) % interval == 0) and overall > self.best[selection]:
-                self.best[selection] = overall
-                if self.accelerator.is_main_process:
-                    save_tensors(self.folder.selected(selection), model.state_dict(), {"epoch": str(epoch)})
+        self.selections.compare(overall, epoch, last, model, self.accelerator.is_main_process)
         return {
             "overall": overall,
             **group_accuracy(per_class, self.groups),
             "eval_seconds": time.perf_counter() - began,
         }
+
+    def _until_asked(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches to measure, until a signal asks the run to stop: its steps are saved then."""
+        for batch in batches:
+            self._stop_if_asked(self.reached)
+            yield batch
+
+    def _stop_if_asked(self, within: Within | None = None) -> None:
+        """Save the epoch's steps, unless it is saved as a whole, and raise `Interrupted` if a signal was received."""
+        number = self.agreement(self.interrupts.number)
+        if number is not None:
+            if within is not None:
+                self._save_within(within)
+            # A launcher ends all processes as soon as one of them has left.
+            self.accelerator.wait_for_everyone()
+            raise Interrupted(number)
+
+    def _save_within(self, within: Within) -> None:
+        """Write the state after some steps of an epoch."""
+        processes = gather_object([own_state(self.step)])
+        if self.accelerator.is_main_process:
+            progress = {"epochs": self.done, **self.selections.progress()}
+            save_state(self.folder.last_state, self.step, progress, replace(within, processes=processes))
+        self.within = within
 
     def _reported(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches; a process that cannot read an image prints the error itself, since the others have none."""
@@ -289,10 +346,14 @@ class Run:
         return f"  {trained:.0f} images/s, loader up to {loaded:.0f}"
 
     def _save(self, epoch: int, row: Row) -> None:
-        """Write the epoch's row, the state after it and, if requested, its checkpoint."""
+        """Write the epoch's row, the state after it and, if requested, its checkpoint.
+
+        The state is the commit point: rows after it are dropped on resuming, and weights are selected if it names them.
+        """
         self.history.append(row)
         self.folder.write_history(self.history)
-        save_state(self.folder.last_state, self.step, {"epochs": epoch + 1, "best": self.best})
+        save_state(self.folder.last_state, self.step, {"epochs": epoch + 1, **self.selections.progress()})
+        self.selections.adopt(epoch)
         self.accelerator.log({key: value for key, value in row.items() if value is not None}, step=epoch)
         self._save_checkpoint(epoch + 1)
 

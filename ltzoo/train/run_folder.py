@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_errors, write_text
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
 
@@ -75,6 +75,10 @@ class RunFolder:
         """Weights of the most accurate epoch: `best` of those measured, `paper` of those that the paper compares."""
         return self.path / "state" / f"{selection}.safetensors"
 
+    def newly_selected(self, selection: str) -> Path:
+        """Weights that become the selected ones once the state that names their epoch is written."""
+        return self.path / "state" / f"{selection}.next.safetensors"
+
     def saved_epoch(self, epoch: int, epochs: int) -> Path:
         """The checkpoint after an epoch, counted from 1, of a run of `epochs` epochs; it has no figures."""
         return self.path / "epochs" / f"epoch{epoch:0{len(str(epochs))}}"
@@ -100,30 +104,38 @@ class RunFolder:
 
         Raises:
             InputError: another process uses the folder, or it has a run that may not or cannot be resumed.
+            WriteError: it cannot be written. Neither it nor a new parent folder is left then.
         """
         self.check_free(resume)
         if self.path.exists():
             self._check_same(document, subset)
-        (self.path / "state").mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / "state" / "lock", timeout=0)
+        missing = [folder for folder in self.last_state.parents if not folder.exists()]
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(f"the run folder {self.path} is in use by another process; wait for it") from error
-        try:
+            with write_errors(self.path):
+                self.last_state.parent.mkdir(parents=True, exist_ok=True)
+                self._acquire(lock)
             if not self.recipe.exists():
                 write_text(self.subset, json.dumps(subset))
                 write_text(self.recipe, to_yaml(document))
             yield
         except BaseException:
-            if not self.last_state.exists():
+            if lock.is_locked and not (self.last_state.exists() or self.metrics.exists()):
                 # Nothing was trained: remove the folder, so that the next attempt can begin.
-                shutil.rmtree(self.path)
-                if not any(self.path.parent.iterdir()):
-                    self.path.parent.rmdir()
+                shutil.rmtree(self.path, ignore_errors=True)
+                missing.append(self.path.parent)
+            for folder in missing:
+                with suppress(OSError):
+                    folder.rmdir()  # if it is empty
             raise
         finally:
             lock.release()
+
+    def _acquire(self, lock: FileLock) -> None:
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"the run folder {self.path} is in use by another process; wait for it") from error
 
     def check_free(self, resume: bool) -> None:
         """Check that the folder does not exist, or may be resumed.
@@ -210,12 +222,6 @@ def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[st
         if there[part].get(key) != document[part].get(key)
     ]
     return sorted(within + [k for k in {*there, *document} - set(parts) if there.get(k) != document.get(k)])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    with atomic_write(path) as fresh:
-        fresh.write_text(text, encoding="utf-8")
 
 
 def _cell(value: float | None) -> str:

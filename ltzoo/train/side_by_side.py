@@ -11,6 +11,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import check_saved_epochs
+from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import join_processes
 from ltzoo.train.run import Run
@@ -53,6 +54,7 @@ def train_all(
         InputError: two jobs share a run folder or differ in precision, `save_epochs` names an epoch that a recipe does
             not have, `val_interval` one that the only recipe does not have, trackers are used for runs side by side,
             or runs failed, see `Run.train`.
+        Interrupted: SIGINT or SIGTERM was received; each run has saved its last step.
     """
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
@@ -80,12 +82,13 @@ def train_all(
     if queues and any(options.trackers for _, options in jobs):
         raise InputError("trackers log one run at a time; leave --log-with out, or train one run per command")
     turns = len(jobs) if queues else 1
-    runs = [Run(recipe, options, turns, alone=len(jobs) == 1).train() for recipe, options in jobs]
+    interrupts = Interrupts()
+    runs = [Run(recipe, options, turns, len(jobs) == 1, interrupts).train() for recipe, options in jobs]
     finished: dict[int, RunFolder] = {}
     failed: list[InputError] = []
     waiting = list(range(len(runs)))
     try:
-        with tf32("tf32" in precisions):
+        with interrupts, tf32("tf32" in precisions):
             while waiting:
                 for k in waiting[:] if queues else waiting[:1]:
                     try:

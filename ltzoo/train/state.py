@@ -1,16 +1,19 @@
 """The state that a run is resumed from: one safetensors file, written atomically.
 
-It contains no random state: order and augmentation of an epoch follow from the seed and the epoch's number.
+A state after an epoch contains no random state: order and augmentation of an epoch follow from the seed and the epoch's
+number. One within an epoch has what the epoch's steps have drawn from, and what differs between processes until the
+epoch ends.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ltzoo.atomic_write import atomic_write
@@ -18,12 +21,19 @@ from ltzoo.errors import InputError
 from ltzoo.losses import LossModule
 from ltzoo.train.step import Step
 
+_KEY, _KEY_WITHIN = "state", "state_within_epoch"
+"""Where the metadata has a state after an epoch, and one within an epoch: version 0.2 must refuse the latter."""
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors of any memory format; an existing file is replaced atomically."""
+    """Write tensors of any memory format; an existing file is replaced atomically.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
     kept = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
     with atomic_write(path) as fresh:
-        save_file(kept, fresh, dict(metadata or {}))
+        fresh.write_bytes(save(kept, dict(metadata or {})))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -39,13 +49,72 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path} is missing or damaged ({error}); start the run again in another --output") from error
 
 
-def save_state(path: Path, step: Step, progress: Mapping[str, Any]) -> None:
-    """Write the state after an epoch.
+def read_epoch(path: Path) -> int | None:
+    """Return the epoch whose weights a file of selected weights has, from 0; None if there is no such file."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int((file.metadata() or {})["epoch"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); start the run again in another --output") from error
+
+
+@dataclass(frozen=True)
+class Within:
+    """How far an epoch is trained, for a state within it.
+
+    Attributes:
+        step: steps taken.
+        total: the sum of their losses times their images, a scalar.
+        seconds: time that they took.
+        processes: `own_state` of each process.
+    """
+
+    step: int
+    total: Tensor
+    seconds: float
+    processes: Sequence[Mapping[str, Tensor]] = ()
+
+
+def own_state(step: Step) -> dict[str, Tensor]:
+    """Return what a process has for itself within an epoch: random generators, and buffers such as BatchNorm's."""
+    own = {"random.cpu": torch.get_rng_state(), "random.noise": step.noise.get_state()}
+    if step.device.type == "cuda":
+        own["random.cuda"] = torch.cuda.get_rng_state(step.device)
+    if step.processes > 1:
+        for part, module in _models(step).items():
+            stored = module.state_dict().keys()
+            own |= {f"{part}.{key}": value.cpu() for key, value in module.named_buffers() if key in stored}
+    return own
+
+
+def _restore_own_state(step: Step, own: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(own["random.cpu"])
+    step.noise.set_state(own["random.noise"])
+    if step.device.type == "cuda":
+        torch.cuda.set_rng_state(own["random.cuda"], step.device)
+    for part, module in _models(step).items():
+        buffers = dict(module.named_buffers())
+        for key, value in _part(own, part).items():
+            buffers[key].copy_(value)
+
+
+def _models(step: Step) -> dict[str, nn.Module]:
+    return {"model": step.model} | ({} if step.ema is None else {"ema": step.ema.module})
+
+
+def save_state(path: Path, step: Step, progress: Mapping[str, Any], within: Within | None = None) -> None:
+    """Write the state after an epoch, or within one.
 
     Args:
         path: the file.
         step: has the weights and buffers, their moving average, the states of loss and optimizer, the loss scaler.
         progress: the trainer's progress: number of epochs trained, best accuracies.
+        within: how far the next epoch is trained; None if it is not begun.
+
+    Raises:
+        WriteError: the file cannot be written.
     """
     tensors = {f"model.{key}": value for key, value in step.model.state_dict().items()}
     if step.ema is not None:
@@ -60,30 +129,34 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any]) -> None:
                 tensors[f"optimizer.{index}.{key}"] = value
             else:
                 numbers.setdefault(str(index), {})[key] = value
-    plain = {
+    plain: dict[str, Any] = {
         "progress": dict(progress),
         "optimizer": numbers,
         "scaler": step.scaler.state_dict() if step.scaler is not None else None,
     }
-    save_tensors(path, tensors, {"state": json.dumps(plain)})
+    if within is not None:
+        plain["progress"] |= {"step": within.step, "seconds": within.seconds}
+        tensors["within.total"] = within.total
+        for number, own in enumerate(within.processes):
+            tensors |= {f"process{number}.{key}": value for key, value in own.items()}
+    save_tensors(path, tensors, {_KEY if within is None else _KEY_WITHIN: json.dumps(plain)})
 
 
 def load_state(path: Path, step: Step) -> dict[str, Any]:
-    """Restore the state that `save_state` wrote, bit for bit.
+    """Restore the state that `save_state` wrote, bit for bit; within an epoch, `step.begin` is called too.
 
     Returns:
-        The trainer's progress.
+        The trainer's progress; within an epoch with the fields of `Within` but `processes`.
 
     Raises:
         InputError: the file is missing or damaged, or belongs to another model.
     """
     tensors, metadata = read_tensors(path)
-    if "state" not in metadata:
+    stored = metadata.get(_KEY, metadata.get(_KEY_WITHIN))
+    if stored is None:
         raise InputError(f"{path} has tensors, but not the state of a run; start the run again in another --output")
-    plain = json.loads(metadata["state"])
-    modules: dict[str, nn.Module] = {"model": step.model}
-    modules |= {} if step.ema is None else {"ema": step.ema.module}
-    modules |= {"loss": step.criterion} if isinstance(step.criterion, LossModule) else {}
+    plain = json.loads(stored)
+    modules = _models(step) | ({"loss": step.criterion} if isinstance(step.criterion, LossModule) else {})
     try:
         for part, module in modules.items():
             module.load_state_dict(_part(tensors, part))
@@ -101,7 +174,14 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
     step.optimizer.load_state_dict(document | {"state": state})
     if step.scaler is not None and plain["scaler"] is not None:
         step.scaler.load_state_dict(plain["scaler"])
-    return plain["progress"]
+    progress = plain["progress"]
+    if _KEY_WITHIN in metadata:
+        step.begin(progress["epochs"])
+        if isinstance(step.criterion, LossModule):  # whose `begin` may have changed it
+            step.criterion.load_state_dict(_part(tensors, "loss"))
+        _restore_own_state(step, _part(tensors, f"process{step.process}"))
+        progress["total"] = tensors["within.total"].to(step.device)
+    return progress
 
 
 def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

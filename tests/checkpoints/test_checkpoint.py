@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import timm
@@ -11,11 +9,13 @@ import torch
 
 import ltzoo
 from ltzoo import checkpoints
-from ltzoo.checkpoints import load, save
+from ltzoo.atomic_write import WriteError
+from ltzoo.checkpoints import load
 from ltzoo.checkpoints.files import write_manifest
 from ltzoo.checkpoints.save import read_example
 from ltzoo.recipes.model import model_arguments
 from tests.checkpoints.changes import change_config, change_weights, refused
+from tests.limits import files_of_at_most, killed_before_call
 
 NAME = "resnet20_digitslt_ldam_sgd"
 ARGUMENTS = model_arguments(ltzoo.get_recipe(NAME))
@@ -117,53 +117,49 @@ def test_a_checkpoint_that_fails_leaves_the_one_that_was_there(checkpoint, model
     assert [path.name for path in checkpoint.parent.iterdir()] == [NAME]
 
 
-def killed_after(renames, monkeypatch):
-    """Let a process end after so many renames, as if killed: no clean-up follows."""
-    rename, left = Path.rename, iter(range(renames))
+def test_after_a_kill_before_any_call_the_checkpoint_is_whole(checkpoint):
+    written_before = shutil.copytree(checkpoint, checkpoint.parents[1] / "copy")
 
-    def count(path, target):
-        if next(left, None) is None:
-            raise SystemExit("killed")
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", count)
-    monkeypatch.setattr(save, "_restore", lambda folder, old: None)
-    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
-
-
-@pytest.mark.parametrize("renames", [0, 1, 2])
-def test_after_a_kill_between_two_renames_the_next_call_finds_a_whole_checkpoint(renames, checkpoint, monkeypatch):
     def write_new():
         with checkpoints.new_checkpoint(checkpoint) as fresh:
             shutil.copytree(written_before, fresh, dirs_exist_ok=True)
             (fresh / "curves.png").write_text("new")
 
-    written_before = shutil.copytree(checkpoint, checkpoint.parents[1] / "copy")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) if renames < 2 else nullcontext():
-        killed_after(renames, patch)
-        write_new()
-    assert checkpoint.exists() != (renames == 1)
-    # The next call fails before its own renames, and must leave what was there.
-    with pytest.raises(RuntimeError, match="again"), checkpoints.new_checkpoint(checkpoint):
-        raise RuntimeError("again")
-    assert (checkpoint / "curves.png").exists() == (renames == 2)
-    assert checkpoints.damaged_files(checkpoint) == []
+    number, found = 0, []
+    while True:
+        number += 4  # tests/atomic_write has each call
+        killed = killed_before_call(number, checkpoint.parent, write_new)
+        with pytest.raises(RuntimeError, match="again"), checkpoints.new_checkpoint(checkpoint):
+            raise RuntimeError("again")
+        assert checkpoints.damaged_files(checkpoint) == []
+        assert [path.name for path in checkpoint.parent.iterdir()] == [NAME]
+        found.append((checkpoint / "curves.png").exists())
+        (checkpoint / "curves.png").unlink(missing_ok=True)
+        shutil.copyfile(written_before / "SHA256SUMS", checkpoint / "SHA256SUMS")
+        if not killed:
+            break
+    assert found[0] is False
+    assert found[-1] is True
+
+
+@pytest.mark.parametrize("size", [500_000, 3_000])
+def test_a_disk_that_is_full_leaves_the_one_that_was_there(size, checkpoint, model):
+    before = (checkpoint / "SHA256SUMS").read_text()
+    with files_of_at_most(size), pytest.raises(WriteError, match=f"{NAME} cannot be written: it is larger than"):
+        checkpoints.save_checkpoint(checkpoint, model, ARGUMENTS)
+    assert (checkpoint / "SHA256SUMS").read_text() == before
     assert [path.name for path in checkpoint.parent.iterdir()] == [NAME]
 
 
-def test_a_checkpoint_that_cannot_be_replaced_is_put_back(checkpoint, monkeypatch):
-    rename = Path.rename
+def test_others_can_read_all_files(written):
+    assert {path.stat().st_mode & 0o777 for path in written.rglob("*") if path.is_file()} == {usual_mode(written)}
 
-    def fail(path, target):
-        if path.name.endswith(".new"):
-            raise OSError("read-only")
-        return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises(OSError, match="read-only"), checkpoints.new_checkpoint(checkpoint) as fresh:
-        (fresh / "config.json").write_text("{}")
-    assert checkpoints.damaged_files(checkpoint) == []
-    assert [path.name for path in checkpoint.parent.iterdir()] == [NAME]
+def usual_mode(folder):
+    (folder / "usual").touch()
+    mode = (folder / "usual").stat().st_mode & 0o777
+    (folder / "usual").unlink()
+    return mode
 
 
 def test_no_classes_leave_the_features(model, written):

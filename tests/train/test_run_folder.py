@@ -7,12 +7,14 @@ from accelerate import Accelerator
 from filelock import FileLock
 from safetensors.torch import load_file
 
+from ltzoo.atomic_write import WriteError
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.state import load_state, save_tensors
 from ltzoo.train.step import Step
+from tests.limits import files_of_at_most
 
 RUN = {"seed": 0, "device": "cpu", "versions": {"torch": "2"}}
 DOCUMENT = recipe_to_dict(get_recipe("resnet20_digitslt_ce_sgd")) | {"overrides": {}, "run": RUN}
@@ -54,6 +56,25 @@ def test_a_run_that_fails_before_its_first_state_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), folder.claim(DOCUMENT, SUBSET, resume=False):
         raise ZeroDivisionError
     assert not folder.path.exists()
+
+
+@pytest.mark.parametrize("size", [10, 200])
+def test_a_folder_that_cannot_be_begun_leaves_nothing(size, tmp_path):
+    folder = RunFolder(tmp_path / "output" / "x" / "seed0")
+    with (
+        files_of_at_most(size),
+        pytest.raises(WriteError, match=r"/(subset.json|recipe.yaml) cannot be written: it is"),
+    ):
+        claim(folder, resume=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_without_its_state_is_not_removed(folder):
+    folder.last_state.unlink()
+    folder.metrics.write_text("{}")
+    with pytest.raises(ZeroDivisionError), folder.claim(DOCUMENT, SUBSET, resume=True):
+        raise ZeroDivisionError
+    assert folder.metrics.exists()
 
 
 def test_a_run_that_fails_later_keeps_its_state(folder):
@@ -137,18 +158,16 @@ def test_a_damaged_or_foreign_state_is_refused(tmp_path, finished_run):
         )
 
 
-def test_tensors_are_replaced_at_once(tmp_path, monkeypatch):
+def test_tensors_are_replaced_at_once(tmp_path):
     path = tmp_path / "state.safetensors"
     weights = create_model("resnet20_digitslt_ce_sgd").state_dict()
     save_tensors(path, weights)
     before = path.read_bytes()
 
-    def full_disk(tensors, file, metadata):
-        file.write_bytes(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("ltzoo.train.state.save_file", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with (
+        files_of_at_most(len(before) // 2),
+        pytest.raises(WriteError, match=r"state.safetensors cannot be written: it"),
+    ):
         save_tensors(path, weights)
     assert path.read_bytes() == before
     assert load_file(path).keys() == weights.keys()

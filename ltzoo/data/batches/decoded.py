@@ -183,8 +183,13 @@ class TrainLoader:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch, from 0."""
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of one epoch, from 0.
+
+        Args:
+            epoch: from 0.
+            first: the batch to begin with; the images of earlier ones are not decoded.
+        """
         settings = self.settings
         generator = seeded_generator(settings.seed, epoch)
         order = settings.sampler.order(self.labels, settings.batch_size, generator)
@@ -194,7 +199,7 @@ class TrainLoader:
             keys.append((epoch, index, drawn[index]))
             drawn[index] += 1
         ends = accumulate(self.sizes)
-        batches = [keys[end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
+        batches = [keys[end - size : end] for end, size in zip(ends, self.sizes, strict=True)][first:]
         return self.loader.batches([batch[self.delivery.process :: self.delivery.processes] for batch in batches])
 
     @property

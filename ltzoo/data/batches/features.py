@@ -1,7 +1,7 @@
 """Batches of features in place of images, where a model's features are computed once and only its head is trained."""
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from torch import Tensor
 
@@ -34,12 +34,17 @@ class FeatureBatches:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch, from 0: features (B, F) and labels (B,), on the device."""
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of one epoch, from 0: features (B, F) and labels (B,), on the device.
+
+        Args:
+            epoch: from 0.
+            first: the batch to begin with.
+        """
         settings = self.settings
         order = settings.sampler.order(self.classes, settings.batch_size, seeded_generator(settings.seed, epoch))
         order = order.to(self.delivery.device)
-        for end, count in zip(accumulate(self.sizes), self.sizes, strict=True):
+        for end, count in islice(zip(accumulate(self.sizes), self.sizes, strict=True), first, None):
             part = order[slice(end - count + self.delivery.process, end, self.delivery.processes)]
             yield self.features[part], self.labels[part]
 

@@ -1,7 +1,7 @@
 """Batches of images in memory: whole batches of uint8 images are augmented on the device, without workers."""
 
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import torch
 import torch.nn.functional as F
@@ -123,11 +123,12 @@ class TrainBatches:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one epoch.
 
         Args:
             epoch: from 0.
+            first: the batch to begin with; the earlier ones are left out, and the others stay what they are.
 
         Yields:
             Images (B, channels, H, W) float32 and labels (B,) int64, on the device.
@@ -142,7 +143,7 @@ class TrainBatches:
         squares = torch.randint(size, (2, len(order)), generator=generator) if augmentation.cutout else rows[None]
         drawn = (order, rows, columns, flips, squares)
         order, rows, columns, flips, squares = (tensor.to(self.delivery.device) for tensor in drawn)
-        for end, count in zip(accumulate(self.sizes), self.sizes, strict=True):
+        for end, count in islice(zip(accumulate(self.sizes), self.sizes, strict=True), first, None):
             part = slice(end - count + self.delivery.process, end, self.delivery.processes)
             images = crop_and_flip(self.padded, order[part], rows[part], columns[part], flips[part], size)
             if augmentation.cutout:

@@ -1,7 +1,6 @@
 """A compact copy of CIFAR for a machine without the data: every label, and the images that are needed."""
 
 import io
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ltzoo.atomic_write import atomic_folder
 from ltzoo.data.memory.sources import LABEL_COLUMNS, LAYOUT, ImageSource, cifar_source
 from ltzoo.data.subset import Subset, hold_out
 from ltzoo.errors import InputError
@@ -49,15 +49,9 @@ def pack(data_set: str, subsets: Sequence[Subset], data_dir: Path, output: Path,
         "train": np.unique(np.concatenate(kept)),
         "test": np.arange(len(sources["test"].labels)),
     }
-    fresh = output / f".{data_set}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as fresh:
         for split, source in sources.items():
             _write(fresh / f"{split}-00000-of-00001.parquet", source, needed[split], LABEL_COLUMNS[data_set])
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
