@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ltzoo.atomic_write import atomic_write
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.losses import LossModule
+from ltzoo.reading import tensors as reading
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import parse_json
 from ltzoo.train.step import Step
 
 
@@ -33,9 +35,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         InputError: the file is missing or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        return reading.read_tensors(path)
+    except ContentError as error:
         raise InputError(f"{path} is missing or damaged ({error}); start the run again in another --output") from error
 
 
@@ -80,7 +81,16 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
     tensors, metadata = read_tensors(path)
     if "state" not in metadata:
         raise InputError(f"{path} has tensors, but not the state of a run; start the run again in another --output")
-    plain = json.loads(metadata["state"])
+    try:
+        plain = parse_json(metadata["state"])
+        return _restore(plain, tensors, step, path)
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged ({first_line(error)}); start the run again in another --output") from error
+
+
+def _restore(plain: dict[str, Any], tensors: Mapping[str, Tensor], step: Step, path: Path) -> dict[str, Any]:
     modules: dict[str, nn.Module] = {"model": step.model}
     modules |= {} if step.ema is None else {"ema": step.ema.module}
     modules |= {"loss": step.criterion} if isinstance(step.criterion, LossModule) else {}
