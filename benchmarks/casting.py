@@ -14,8 +14,6 @@ from pathlib import Path
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from comparison import NETWORKS
@@ -24,6 +22,8 @@ from ltzoo.cli.parser import Parser, run
 from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.tensors import read_tensors
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe
 from machine import choose_threads
@@ -93,8 +93,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     file = path / WEIGHTS if path.is_dir() else path
     try:
-        stored = load_file(file)
-    except (OSError, SafetensorError) as error:
+        stored, _ = read_tensors(file)
+    except ContentError as error:
         raise InputError(f"{file} is missing or damaged ({error})") from error
     of_model = {key.removeprefix("model."): value for key, value in stored.items() if key.startswith("model.")}
     return of_model or stored

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from collect import RESULTS, ZOO
 from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import (
     ModelResults,
@@ -152,10 +152,10 @@ def _read_notes(path: Path, found: Mapping[str, ModelResults]) -> dict[str, str]
     if not path.is_file():
         return {}
     try:
-        notes = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        notes = read_yaml(path) or {}
         stray = [name for name in notes if name not in found]
         read = {name: " ".join(text.split()) for name, text in notes.items()}
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+    except (ContentError, AttributeError, TypeError) as error:
         raise InputError(f"{path} must be YAML that maps names of models to texts") from error
     if stray:
         raise InputError(f"{path} has notes on {', '.join(stray)}, which have no result; remove them")

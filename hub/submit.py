@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlparse
 
 from collect import RESULTS
 from ltzoo.cli.parser import Parser, add_data_options, add_device_option, run
@@ -16,7 +15,16 @@ from ltzoo.data import get_benchmark, make_groups
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import accuracy_table
-from ltzoo.report import Claim, check_name, has_result, load_weights, make_model, measure_external_model, write_result
+from ltzoo.report import (
+    Claim,
+    check_name,
+    check_url,
+    has_result,
+    load_weights,
+    make_model,
+    measure_external_model,
+    write_result,
+)
 from ltzoo.train.device import device_name
 
 
@@ -79,9 +87,10 @@ def _per_cent(text: str) -> float:
 
 
 def _url(text: str) -> str:
-    parts = urlparse(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or any(c.isspace() or c in "()<>|" for c in text):
-        raise argparse.ArgumentTypeError(f"must be a URL that begins with http:// or https://, not {text!r}")
+    try:
+        check_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 

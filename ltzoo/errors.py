@@ -3,6 +3,9 @@
 import signal
 from collections.abc import Sequence
 
+_LONGEST = 200
+"""Characters of a value that a message quotes."""
+
 
 class InputError(ValueError):
     """Bad input: one line with what was wrong, what was found and what to do. The command line exits with 2."""
@@ -28,6 +31,12 @@ def first_line(error: BaseException) -> str:
 def printable(text: str) -> str:
     """Escape a text with line ends, control characters or undecodable bytes, so that it fits into one line."""
     return text if text.isprintable() else repr(text)
+
+
+def shown(value: object) -> str:
+    """Quote a value from a file in a message: on one line, and not at full length."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def first_few(items: Sequence[str]) -> str:

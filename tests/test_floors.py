@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "ltzoo"
 FLOORS = {
     "errors": -1,
     "atomic_write": 0,
+    "reading": 0.5,  # it imports the errors, and data imports it
     "sharpness": 1,
     "losses": 1,
     "models": 1,

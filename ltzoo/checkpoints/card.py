@@ -1,16 +1,20 @@
 """The model card that the Hub shows: written from `config.json` and `metrics.json` alone."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from yaml import YAMLError
 
 from ltzoo.checkpoints.config import EPOCH
-from ltzoo.checkpoints.files import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS
+from ltzoo.checkpoints.files import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, read_file
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, get_benchmark
+from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import Figures, markdown_table
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import read_json
+from ltzoo.reading.yaml_text import parse_yaml
 from ltzoo.recipes import CITATIONS, to_yaml
 
 IN_THIS_FOLDER = "local-dir:."
@@ -32,15 +36,38 @@ def write_card(folder: Path, address: str = IN_THIS_FOLDER) -> None:
         folder: the checkpoint, with its `config.json` and, if it has figures, its `metrics.json`.
         address: the name that the card's example passes to `create_model`.
     """
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8")) if (folder / METRICS).is_file() else None
+    config = read_json(folder / CONFIG)
+    metrics = read_json(folder / METRICS) if (folder / METRICS).is_file() else None
     header = f"---\n{card_data(config, metrics).to_yaml()}\n---\n"
     (folder / CARD).write_text(header + "\n" + "\n".join(_body(config, metrics, address)), encoding="utf-8")
 
 
 def read_card_data(folder: Path) -> dict[str, Any]:
-    """Read the metadata of a checkpoint's card."""
-    return ModelCard.load(folder / CARD, ignore_metadata_errors=True).data.to_dict()
+    """Read the metadata of a checkpoint's card.
+
+    Raises:
+        InputError: the card cannot be read, or its metadata are no YAML.
+    """
+    text = read_card(folder)
+    try:
+        header = text.split("\n---", 1)[0]
+        if header.startswith("---"):
+            parse_yaml(header[3:])  # the client would write out an alias of aliases
+        return ModelCard(text, ignore_metadata_errors=True).data.to_dict()
+    except (ContentError, YAMLError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"the metadata of {folder / CARD} cannot be read ({first_line(error)[:160]})") from error
+
+
+def read_card(folder: Path) -> str:
+    """Read a checkpoint's card.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return read_file(folder, CARD, megabytes=1).decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{folder / CARD} is not UTF-8") from error
 
 
 def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> ModelCardData:

@@ -1,7 +1,6 @@
 """Read a checkpoint's `config.json`: model, recipe, benchmark and image preprocessing, all validated."""
 
 import inspect
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from torchvision.transforms import InterpolationMode
 from ltzoo.checkpoints.files import CONFIG, MANIFEST, read_file, read_manifest
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, ModelInput
 from ltzoo.errors import InputError
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import parse_json
 from ltzoo.recipes import Recipe, recipe_from_dict
 
 RECIPE = "recipe"
@@ -55,11 +56,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} is a run folder; its checkpoint is {folder / 'checkpoint'}")
     path = folder / CONFIG
     try:
-        config = json.loads(read_file(folder, CONFIG, megabytes=1))
-    except InputError:
-        raise
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"{path} is damaged; it holds no JSON") from error
+        config = parse_json(read_file(folder, CONFIG, megabytes=1))
+    except ContentError as error:
+        raise InputError(f"{path} is damaged: {error}; fetch it again") from error
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise InputError(f"{path} names no architecture; it is no checkpoint of timm or ltzoo")
     if not timm.is_model(config["architecture"]):
@@ -70,7 +69,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     for key, kind in _TYPES.items():
         if not isinstance(config.get(key), kind):
             raise InputError(f"{path} is damaged: {key} is {str(config.get(key))[:80]!r}; fetch it again")
-    if not 0 <= config["num_classes"] <= _MOST_CLASSES:
+    if type(config["num_classes"]) is not int or not 0 <= config["num_classes"] <= _MOST_CLASSES:
         raise InputError(f"{path} is damaged: num_classes is {config['num_classes']}; fetch it again")
     for key in _LAYERS:
         layers = config["pretrained_cfg"].get(key) or ""

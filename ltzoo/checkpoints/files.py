@@ -1,12 +1,16 @@
 """The files of a checkpoint: their names, and the manifest with their SHA-256 hashes."""
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from ltzoo.atomic_write import write_text
 from ltzoo.errors import InputError
+from ltzoo.reading.content import open_regular, stays_within
 
 CONFIG = "config.json"
 """What timm needs to build the model, with recipe, class names and counts, groups, metrics, subset and versions.
@@ -47,7 +51,7 @@ class DamagedError(InputError):
 def write_manifest(folder: Path) -> None:
     """Write the manifest of a checkpoint's files."""
     present = [name for name in FILES if (folder / name).is_file()]
-    lines = [f"{_sha256((folder / name).read_bytes())}  {name}\n" for name in sorted(present)]
+    lines = [f"{_hash_file(folder, name)}  {name}\n" for name in sorted(present)]
     write_text(folder / MANIFEST, "".join(lines))
 
 
@@ -69,26 +73,26 @@ def read_manifest(folder: Path) -> dict[str, str] | None:
         raise DamagedError(f"{folder / MANIFEST} is damaged; fetch the checkpoint again")
     for name in listed:
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in name:
+        if path.is_absolute() or ".." in path.parts or ":" in name or not name.isprintable():
             raise InputError(f"{folder / MANIFEST} names {name!r}, outside the checkpoint; do not use this checkpoint")
     return listed
 
 
-def read_file(folder: Path, name: str, megabytes: int | None = None) -> bytes:
+def read_file(folder: Path, name: str, megabytes: int = 16) -> bytes:
     """Read a file of a checkpoint and compare its hash with the manifest, if there is one.
 
     Args:
         folder: the checkpoint.
         name: the file's path in the folder.
-        megabytes: the largest size allowed; None for no limit.
+        megabytes: the largest size allowed, in MiB.
 
     Raises:
         DamagedError: the file is missing, unreadable, or not the one in the manifest.
-        InputError: it is too long.
+        InputError: it is too long, or a link that leads outside.
     """
-    content = _read(folder, name, megabytes and megabytes * _MEGABYTE)
+    content = _read(folder, name, megabytes * _MEGABYTE)
     manifest = read_manifest(folder)
-    if manifest is not None and manifest.get(name) != _sha256(content):
+    if manifest is not None and manifest.get(name) != hashlib.sha256(content).hexdigest():
         raise DamagedError(f"{folder / name} is damaged: it is not the file that {MANIFEST} lists; fetch it again")
     return content
 
@@ -107,21 +111,41 @@ def damaged_files(folder: Path, names: Iterable[str] | None = None) -> list[str]
 
 def _matches(folder: Path, name: str, expected: str | None) -> bool:
     try:
-        return _sha256(_read(folder, name, None)) == expected
+        return _hash_file(folder, name) == expected
     except DamagedError:
         return False
 
 
-def _read(folder: Path, name: str, at_most: int | None) -> bytes:
-    path = folder / name
-    try:
-        size = path.stat().st_size
-        if at_most is not None and size > at_most:
+def _read(folder: Path, name: str, at_most: int) -> bytes:
+    with _opened(folder, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > at_most:
+            path = folder / name
             raise InputError(f"{path} has {size / _MEGABYTE:.1f} MiB, too many for a checkpoint of timm or ltzoo")
-        return path.read_bytes()
+        return file.read(size)
+
+
+def _hash_file(folder: Path, name: str) -> str:
+    """Return the SHA-256 of a file of any size."""
+    with _opened(folder, name) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(folder: Path, name: str) -> Iterator[BufferedReader]:
+    """Open a file of a checkpoint. A link in it may lead to the checkpoint itself, or to the files of the Hub's cache.
+
+    Raises:
+        DamagedError: the file is missing or cannot be read.
+        InputError: it is a link that leads outside.
+    """
+    path, inside = folder / name, [folder]
+    if folder.resolve().parent.name == "snapshots":
+        inside.append(folder.resolve().parents[1] / "blobs")
+    try:
+        if path.is_symlink() and not stays_within(path, *inside):
+            raise InputError(f"{path} is a link that leads outside the checkpoint; copy the file itself there")
+        with open_regular(path) as file:
+            yield file
     except OSError as error:
         raise DamagedError(f"{path} is missing or cannot be read ({error.strerror}); a checkpoint has it") from error
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

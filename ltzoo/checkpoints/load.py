@@ -6,14 +6,14 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ltzoo.checkpoints.config import read_config
 from ltzoo.checkpoints.files import CONFIG, WEIGHTS, read_file
 from ltzoo.errors import InputError, first_line
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.tensors import parse_tensors
 
 _FEATURES = ("features_only", "out_indices", "feature_cls")
 """Arguments for which timm wraps the model after loading its weights."""
@@ -42,7 +42,7 @@ def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | No
     asked = {key: value for key, value in {"num_classes": num_classes, **kwargs}.items() if value is not None}
     if not pretrained:
         return timm.create_model(f"local-dir:{folder}", pretrained=False, **(own | asked))
-    stored = _read_weights(folder)
+    stored = _read_weights(folder, described)
     _check_fit(folder / WEIGHTS, architecture, stored, described, free=())
     plain = {key: value for key, value in asked.items() if key not in _FEATURES}
     if plain:
@@ -76,12 +76,14 @@ def _weights_of_model(folder: Path, arguments: Mapping[str, Any], blame_config: 
         raise InputError(f"{folder / CONFIG} describes no model that timm can build: {first_line(error)}") from error
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
+def _read_weights(folder: Path, described: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read the weights; a file longer than those of the described model in float64 is refused."""
     if not (folder / WEIGHTS).is_file():
         raise InputError(f"{folder / WEIGHTS} is missing; only safetensors are loaded")
+    needed = sum(8 * weight.numel() + 1024 for weight in described.values())
     try:
-        return load(read_file(folder, WEIGHTS))
-    except SafetensorError as error:
+        return parse_tensors(read_file(folder, WEIGHTS, megabytes=1 + needed // 2**20))
+    except ContentError as error:
         raise InputError(f"{folder / WEIGHTS} is damaged ({error}); fetch it again") from error
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from timm.models import save_for_hf
 from torch import Tensor, nn
 
@@ -19,6 +18,9 @@ from ltzoo.checkpoints.config import WRITER
 from ltzoo.checkpoints.files import CONFIG, EXAMPLE, read_file, write_manifest
 from ltzoo.checkpoints.load import load_checkpoint
 from ltzoo.errors import InputError
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import read_json
+from ltzoo.reading.tensors import parse_tensors
 
 _ROUNDING = 1e-3
 """Tolerance between two outputs, relative to the largest absolute value."""
@@ -90,7 +92,7 @@ def write_model(
         built = load_checkpoint(folder)
     except InputError as error:
         raise InputError(f"timm cannot build the model again ({error}); {again}") from error
-    size = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["pretrained_cfg"]["input_size"]
+    size = read_json(folder / CONFIG)["pretrained_cfg"]["input_size"]
     images = torch.randn(1, *size, generator=torch.Generator().manual_seed(0))
     output, expected = run_on_cpu(built, images), run_on_cpu(stored, images)
     if not same_output(output, expected):
@@ -123,13 +125,16 @@ def read_example(folder: Path) -> tuple[Tensor, Tensor]:
         InputError: the file is missing or damaged.
     """
     try:
-        tensors = load(read_file(folder, EXAMPLE))
-        return tensors["input"], tensors["output"]
-    except (SafetensorError, KeyError) as error:
+        tensors = parse_tensors(read_file(folder, EXAMPLE, megabytes=64))
+        images, output = tensors["input"], tensors["output"]
+    except (ContentError, KeyError) as error:
         raise InputError(f"{folder / EXAMPLE} is damaged; fetch the checkpoint again") from error
+    if images.ndim != 4 or len(images) != 1 or not (images.is_floating_point() and output.is_floating_point()):
+        raise InputError(f"{folder / EXAMPLE} is damaged: it is not one image and its output; fetch it again")
+    return images, output
 
 
 def update_config(folder: Path, values: Mapping[str, Any]) -> None:
     """Set top-level keys of a checkpoint's `config.json`."""
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8")) | values
+    config = read_json(folder / CONFIG) | values
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

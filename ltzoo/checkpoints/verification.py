@@ -1,6 +1,5 @@
 """Verify a checkpoint: hashes, card, output of the example, and accuracy if the data are available."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ltzoo.checkpoints.card import card_data, figures_table, read_card_data
+from ltzoo.checkpoints.card import card_data, figures_table, read_card, read_card_data
 from ltzoo.checkpoints.config import RECIPE, benchmark_of, read_config
 from ltzoo.checkpoints.files import CARD, CONFIG, EXAMPLE, MANIFEST, METRICS, damaged_files, read_file, read_manifest
 from ltzoo.checkpoints.load import load_checkpoint
@@ -18,6 +17,7 @@ from ltzoo.data import HOLD_OUT, make_groups
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import EvalOptions, Figures, evaluate_model
+from ltzoo.reading.json_text import parse_json
 from ltzoo.recipes import Recipe, recipe_from_dict
 
 ACCURACY_TOLERANCE = 0.05
@@ -59,7 +59,7 @@ def verify_checkpoint(folder: Path, data_dir: Path, device: torch.device) -> Ver
         config = read_config(folder)
         if RECIPE not in config:
             return Verdict((f"{CONFIG} names no recipe, so there is nothing to measure it by",))
-        metrics = json.loads(read_file(folder, METRICS))
+        metrics = parse_json(read_file(folder, METRICS))
         recorded, recipe = Figures.from_dict(metrics["last"]), recipe_from_dict(config[RECIPE])
         differences = [
             *_config(config, metrics, recorded, recipe),
@@ -70,7 +70,7 @@ def verify_checkpoint(folder: Path, data_dir: Path, device: torch.device) -> Ver
             return Verdict(tuple(differences), unmeasured="its figures are of held-out images, not of the test set")
     except InputError as error:
         return Verdict((str(error),))
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         return Verdict((f"it lacks what a run writes ({type(error).__name__}: {first_line(error)})",))
     if recipe.natural:
         return Verdict(tuple(differences), unmeasured="its images lie in files; validate.py measures it on them")
@@ -111,7 +111,7 @@ def _card(folder: Path, config: Mapping[str, Any], metrics: Mapping[str, Any]) -
     found = []
     if read_card_data(folder) != card_data(config, metrics).to_dict():
         found.append(f"{CARD}: its metadata are not those of {CONFIG} and {METRICS}")
-    if figures_table(config[RECIPE], metrics) not in (folder / CARD).read_text(encoding="utf-8"):
+    if figures_table(config[RECIPE], metrics) not in read_card(folder):
         found.append(f"{CARD}: its figures are not those of {METRICS}")
     return found
 

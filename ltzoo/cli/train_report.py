@@ -1,12 +1,12 @@
 """What `ltzoo train` prints of a finished run."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
 from ltzoo import checkpoints
 from ltzoo.data import HOLD_OUT
 from ltzoo.evaluate import Figures, accuracy_table
+from ltzoo.reading.json_text import read_json
 from ltzoo.recipes import Recipe
 from ltzoo.train import RunFolder
 
@@ -18,7 +18,7 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
         recipe: the recipe that was trained, with its overrides.
         folder: the run.
     """
-    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    metrics = read_json(folder.metrics)
     selected_on = "held-out images" if HOLD_OUT in metrics["overrides"] else "the test set"
     figures = {metrics["last"]["rule"]: metrics["last"]}
     if metrics["best"]:

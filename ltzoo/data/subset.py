@@ -1,7 +1,6 @@
 """Chooses which training images of a balanced data set a benchmark uses, and which are held out, from the labels."""
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ltzoo.errors import InputError, first_few
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import read_json
 
 IMPORTED = "imported"
 """The value of `Recipe.subset` if a file lists the training images."""
@@ -144,10 +145,10 @@ def read_subset(path: Path) -> Subset:
         InputError: the file is missing or damaged, or its indices do not match their hash.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path, megabytes=256)
         rule, layout, sha256 = (str(document[key]) for key in ("rule", "layout", "sha256"))
         indices = np.asarray(document["indices"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ContentError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is missing or not a subset file; write one with ltzoo subset") from error
     if indices.ndim != 1 or indices.dtype.kind != "i":
         raise InputError(f"{path} is damaged: its indices must be a list of whole numbers; export it again")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -17,6 +16,9 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate.model import tf32
 from ltzoo.evaluate.predict import predict
 from ltzoo.models.heads import classifier_names
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import parse_json
+from ltzoo.reading.tensors import read_tensors
 
 _KIND = "ltzoo features, version 2"
 
@@ -141,21 +143,29 @@ def read_features(path: Path) -> StoredFeatures:
     """
     again = "remove it, and train with --cache-features again"
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+        tensors, metadata = read_tensors(path)
+    except ContentError as error:
         raise InputError(f"{path} is missing or damaged ({error}); {again}") from error
     if metadata.get("kind") != _KIND:
         raise InputError(f"{path} holds no {_KIND}; {again}")
     try:
         features, labels = tensors["features"], tensors["labels"]
         key = FeatureKey(*(metadata[name] for name in ("weights", "images", "transform")))
-        origin = json.loads(metadata["origin"])
-        origin = FeatureOrigin(tuple(origin["class_names"]), origin["held_out"], origin["layout"])
+        origin = parse_json(metadata["origin"])
+        origin = FeatureOrigin(_texts(origin["class_names"]), origin["held_out"], origin["layout"])
         stored = StoredFeatures(key, metadata["split"], features, labels, float(metadata["seconds"]), origin)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error} is missing or wrong; {again}") from error
     if features.ndim != 2 or labels.shape != features.shape[:1] or labels.dtype != torch.int64:
         raise InputError(f"{path} is damaged: {tuple(features.shape)} features, {tuple(labels.shape)} labels; {again}")
+    if not features.is_floating_point() or not features.isfinite().all():
+        raise InputError(f"{path} is damaged: its features are no finite numbers; {again}")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(origin.class_names):
+        raise InputError(f"{path} is damaged: its labels are not those of {len(origin.class_names)} classes; {again}")
     return stored
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("a list of class names")
+    return tuple(values)

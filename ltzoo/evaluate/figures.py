@@ -56,12 +56,42 @@ class Figures:
         Raises:
             KeyError, TypeError, ValueError: the document holds no figures.
         """
-        fields = {key: document[key] for key in cls.__dataclass_fields__ if key != "ece"}
-        fields |= {key: float(fields[key]) for key in ("overall", "top5")}
-        if not fields["groups"] or not all(isinstance(groups, dict) for groups in fields["groups"].values()):
+        groups, rule, ece = document["groups"], document["rule"], document.get("ece")
+        if not isinstance(groups, dict) or not groups or not all(isinstance(of, dict) and of for of in groups.values()):
             raise ValueError("the figures have no groups")
-        fields |= {key: tuple(fields[key]) for key in ("per_class", "class_counts")}
-        return cls(**fields, ece=document.get("ece"))
+        if not isinstance(rule, str):
+            raise TypeError(f"the rule is {str(rule)[:40]!r}, not text")
+        return cls(
+            overall=float(_per_cent(document["overall"])),
+            top5=float(_per_cent(document["top5"])),
+            groups={
+                name: {group: None if value is None else _per_cent(value) for group, value in of.items()}
+                for name, of in groups.items()
+            },
+            per_class=tuple(map(_per_cent, _list(document["per_class"]))),
+            class_counts=tuple(map(_count, _list(document["class_counts"]))),
+            images=_count(document["images"]),
+            rule=rule,
+            ece=None if ece is None else _per_cent(ece),
+        )
+
+
+def _per_cent(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise ValueError(f"{str(value)[:40]!r} is no figure in per cent")
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{str(value)[:40]!r} is no number of images")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{str(value)[:40]!r} is no list")
+    return list(value)
 
 
 def measure(predictions: Predictions, class_counts: Sequence[int], groupings: Sequence[Groups], rule: str) -> Figures:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -16,6 +15,9 @@ from ltzoo.data import Groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate.accuracy import group_accuracy
 from ltzoo.evaluate.predict import Predictions
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import parse_json
+from ltzoo.reading.tensors import read_tensors
 
 _KIND = "ltzoo test logits, version 1"
 HELD_OUT_RULE = " on held-out images"
@@ -107,10 +109,8 @@ def read_logits(path: Path) -> StoredLogits:
         InputError: the file is missing, damaged, or not a file of logits.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
+        tensors, metadata = read_tensors(path)
+    except ContentError as error:
         raise InputError(f"{path} is missing or damaged ({error}); write it with ltzoo validate --logits") from error
     if metadata.get("kind") != _KIND:
         raise InputError(f"{path} has no {_KIND}; write such a file with ltzoo validate --logits")
@@ -164,7 +164,7 @@ def _fault(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str | 
 
 def _groupings(metadata: Mapping[str, str], classes: int) -> tuple[Groups, ...]:
     """Read the groupings, the requested one first; each must cover all classes."""
-    documents, first = json.loads(metadata["groupings"]), metadata["groups"]
+    documents, first = parse_json(metadata["groupings"]), metadata["groups"]
     groupings = {
         rule: Groups(rule, {name: tuple(js) for name, js in by_name.items()}) for rule, by_name in documents.items()
     }

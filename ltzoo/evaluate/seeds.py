@@ -1,6 +1,5 @@
 """Mean and standard deviation over seeds, of single values and of the runs of each recipe."""
 
-import json
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures
 from ltzoo.evaluate.tables import markdown_table
+from ltzoo.reading.json_text import read_json
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def summarize_runs(runs: Iterable[Path], rule: str = "last", groups: str | None 
     for run in runs:
         path = run / "metrics.json"
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = read_json(path)
             name, seed, figures = document["recipe"], int(document["seed"]), document[rule]
             # A run with overrides is never reported as the recipe.
             changed = [f"{key}={value}" for key, (_, value) in document["overrides"].items()]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures
+from ltzoo.reading.content import open_regular
 
 RESULT_COLUMNS = ("model", "img_size", "top1", "top1_err", "top5", "top5_err", "param_count", "head", "mid", "tail")
 """timm's columns, then the groups of the protocol's own grouping, in per cent; `param_count` in millions."""
@@ -42,13 +43,18 @@ def append_results(path: Path, row: Mapping[str, str]) -> None:
     """
     new = not path.exists() or path.stat().st_size == 0
     header = ",".join(RESULT_COLUMNS)
-    if not new and path.read_text(encoding="utf-8", errors="replace").splitlines()[0] != header:
+    if not new and _first_line(path) != header:
         raise InputError(f"{path} has other columns than {header}; choose another --results-file")
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def _first_line(path: Path) -> str:
+    with open_regular(path) as file:
+        return file.readline(4096).decode("utf-8", "replace").rstrip("\r\n")
 
 
 def accuracy_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:

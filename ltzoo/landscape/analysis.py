@@ -30,6 +30,8 @@ from ltzoo.landscape.plane import loss_plane
 from ltzoo.landscape.progress import Progress, SavedSteps
 from ltzoo.landscape.settings import ClassSet, Settings
 from ltzoo.landscape.spectrum import Spectrum, measure_spectrum
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import read_json
 from ltzoo.recipes import Recipe, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import NoPerturbation, Perturbation
@@ -290,8 +292,8 @@ def read_document(path: Path) -> dict[str, Any]:
         InputError: the file is missing or is not an analysis.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = read_json(path, megabytes=256)
+    except ContentError as error:
         raise InputError(f"{path} is missing or damaged; analyse again with another --output") from error
     rows = document.get("spectra") if isinstance(document, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= _ROW for row in rows):

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from tqdm import tqdm
 
 from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError
 from ltzoo.landscape.lanczos import Lanczos
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.tensors import read_tensors
 
 _STEPS = 20
 """Initial guess of the steps per probe."""
@@ -43,14 +44,14 @@ class SavedSteps:
         paths = sorted((self.folder / f"probe{probe}").glob("*.safetensors"))[: len(run.basis)]
         for m, path in enumerate(paths):
             try:
-                with safe_open(path, "pt") as file:
-                    vector, numbers = file.get_tensor("vector").to(run.basis), file.metadata()
+                tensors, numbers = read_tensors(path)
+                vector = tensors["vector"].to(run.basis)
                 run.next = vector
                 if m + 1 < len(paths):
                     run.basis[m] = vector
                     run.alphas.append(float(numbers["alpha"]))
                     run.betas.append(float(numbers["beta"]))
-            except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+            except (ContentError, KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise InputError(f"{path} is damaged; delete {self.folder} to restart this spectrum") from error
 
     def save(self, probe: int, run: Lanczos) -> None:

@@ -13,8 +13,10 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import yaml
 
 from ltzoo.data import SAMPLERS, Sampler
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, shown
 from ltzoo.losses import LOSSES, REWEIGHTINGS, Loss, Reweighting
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes.parts import HEADS, STARTS, Head, Start
 from ltzoo.recipes.recipe import Recipe
 from ltzoo.sharpness import PERTURBATIONS, RADIUS_SCHEDULES, Perturbation, RadiusSchedule
@@ -66,10 +68,10 @@ def recipe_from_dict(document: Mapping[str, Any]) -> Recipe:
             path; or the document was written by version 0.1.
     """
     if isinstance(document, Mapping) and "classifier" in document and "head" not in document:
-        name = document.get("name", "NAME")
+        name = str(document.get("name", "NAME"))[:80]
         raise InputError(
-            f"the recipe {name!r} was written by ltzoo 0.1, and this version cannot read its format; copy its settings "
-            f"into the output of `ltzoo show {name}`, or use ltzoo 0.1"
+            f"the recipe {shown(name)} was written by ltzoo 0.1, and this version cannot read its format; copy its "
+            f"settings into the output of `ltzoo show {name}`, or use ltzoo 0.1"
         )
     try:
         return _record(Recipe, document, "")
@@ -80,12 +82,12 @@ def recipe_from_dict(document: Mapping[str, Any]) -> Recipe:
 def _record(kind: type, document: Any, path: str) -> Any:
     """Build a dataclass, or one of the records that a field can hold, from a mapping."""
     if not isinstance(document, Mapping):
-        raise InputError(f"{path or 'the recipe'} must be a mapping, not {document!r}")
+        raise InputError(f"{path or 'the recipe'} must be a mapping, not {shown(document)}")
     values = dict(document)
     if kind in _KINDS:
         name = values.pop("name", None)
         if not isinstance(name, str) or name not in _KINDS[kind]:
-            raise InputError(f"{path}.name must be one of {', '.join(_KINDS[kind])}, not {name!r}")
+            raise InputError(f"{path}.name must be one of {', '.join(_KINDS[kind])}, not {shown(name)}")
         kind = _KINDS[kind][name]
     hints = _field_types(kind)
     # Fields added later have defaults, so that documents written before can still be read.
@@ -94,7 +96,7 @@ def _record(kind: type, document: Any, path: str) -> Any:
     for key in [*values, *hints]:
         if key not in hints:
             raise _UnknownKeyError(
-                f"unknown key {where}{key}; there are {', '.join(where + name for name in hints) or 'none'}"
+                f"unknown key {where}{str(key)[:80]}; there are {', '.join(where + name for name in hints) or 'none'}"
             )
         if key not in values and key in required:
             raise InputError(f"{where}{key} is missing")
@@ -104,7 +106,7 @@ def _record(kind: type, document: Any, path: str) -> Any:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{path or 'recipe'}: {error}") from error
+        raise InputError(f"{path or 'recipe'}: {str(error)[:400]}") from error
 
 
 @cache
@@ -126,18 +128,18 @@ def _value(hint: Any, value: Any, path: str) -> Any:
         return _value(fitting[0], value, path)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise InputError(f"{path} must be a list, not {value!r}")
+            raise InputError(f"{path} must be a list, not {shown(value)}")
         return tuple(_value(arguments[0], item, f"{path}[{k}]") for k, item in enumerate(value))
     if origin is Literal:
         if value not in arguments:
-            raise InputError(f"{path} must be one of {', '.join(arguments)}, not {value!r}")
+            raise InputError(f"{path} must be one of {', '.join(arguments)}, not {shown(value)}")
         return value
     if is_dataclass(hint):
         return _record(cast(type, hint), value, path)
     if hint is float:
         return _number(value, path)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise InputError(f"{path} must be {_WORDS[hint]}, not {value!r}")
+        raise InputError(f"{path} must be {_WORDS[hint]}, not {shown(value)}")
     return value
 
 
@@ -148,7 +150,7 @@ def _number(value: Any, path: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{path} must be a number, not {value!r}")
+        raise InputError(f"{path} must be a number, not {shown(value)}")
     return number
 
 
@@ -179,9 +181,9 @@ def read_recipe(path: Path) -> Recipe:
         InputError: the file is missing, is not YAML, or is not a recipe.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, *_YAML_FAULTS) as error:
-        raise InputError(f"{path} cannot be read as a recipe: {' '.join(str(error).split())[:160]}") from error
+        document = read_yaml(path)
+    except ContentError as error:
+        raise InputError(f"{path} cannot be read as a recipe: {error}") from error
     if not isinstance(document, dict):
         raise InputError(f"{path} is not a recipe: it must be a mapping, as `ltzoo show NAME` prints it")
     # A run adds these keys to its recipe.yaml; they describe the run, not the recipe.

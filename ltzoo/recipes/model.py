@@ -8,7 +8,7 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from ltzoo.data import NATURAL_BENCHMARKS, DataSet, ModelInput
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, shown
 from ltzoo.models.heads import classifier_word  # this also registers our architectures with timm
 from ltzoo.recipes.recipe import Recipe
 
@@ -118,7 +118,7 @@ def _cfg(recipe: Recipe) -> PretrainedCfg:
     """Look up how timm describes an architecture."""
     name = recipe.architecture
     if not timm.is_model(name):
-        raise InputError(f"architecture {name!r} is unknown to timm; see timm.list_models()")
+        raise InputError(f"architecture {shown(name)} is unknown to timm; see timm.list_models()")
     try:
         cfg = timm.get_pretrained_cfg(name)
     except RuntimeError:  # no such tag
@@ -126,7 +126,7 @@ def _cfg(recipe: Recipe) -> PretrainedCfg:
     if cfg is None:
         tagged = timm.list_pretrained(f"{name.split('.')[0]}.*")
         there = f"choose one of {', '.join(tagged[:5])}" if tagged else "leave the tag out"
-        raise InputError(f"architecture {name!r} has a tag that timm does not know; {there}")
+        raise InputError(f"architecture {shown(name)} has a tag that timm does not know; {there}")
     return cfg
 
 

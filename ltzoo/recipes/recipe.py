@@ -17,7 +17,7 @@ from ltzoo.data import (
     get_benchmark,
     make_groups,
 )
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, shown
 from ltzoo.losses import Loss, Reweighting
 from ltzoo.recipes.parts import Head, Input, Optimizer, Schedule, Start, Trainable
 from ltzoo.sharpness import Ascent, Perturbation
@@ -259,4 +259,4 @@ class Recipe:
 
 def _choice(field: str, value: str, choices: Sequence[str] | dict) -> None:
     if value not in choices:
-        raise ValueError(f"{field} must be one of {', '.join(choices)}, not {value!r}")
+        raise ValueError(f"{field} must be one of {', '.join(choices)}, not {shown(value)}")

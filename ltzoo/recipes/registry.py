@@ -4,7 +4,7 @@ import difflib
 import fnmatch
 import re
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, shown
 from ltzoo.recipes.parts import HEADS, FirstStage
 from ltzoo.recipes.protocols import PROTOCOLS
 from ltzoo.recipes.recipe import Recipe
@@ -72,7 +72,7 @@ def get_recipe(name: str) -> Recipe:
     plain = without_seed(name)
     if plain not in RECIPES:
         near = difflib.get_close_matches(plain, RECIPES, n=3, cutoff=0)
-        raise InputError(f"no recipe is called {plain!r}; the nearest are {', '.join(near)}")
+        raise InputError(f"no recipe is called {shown(plain)}; the nearest are {', '.join(near)}")
     return RECIPES[plain]
 
 

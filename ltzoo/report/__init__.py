@@ -8,7 +8,7 @@ from ltzoo.report.model_results import ModelResults, group_by_model
 from ltzoo.report.paper_tables import count_text, measured_text, paper_tables, table_text
 from ltzoo.report.rebalancing import rebalancing_tables, tau_norm_sentence
 from ltzoo.report.recipe_plots import available_plots
-from ltzoo.report.result import RULES, Claim, Result, check_name
+from ltzoo.report.result import RULES, Claim, Result, check_name, check_url
 from ltzoo.report.result_files import has_result, read_results, result_from_checkpoint, write_result
 from ltzoo.report.stages import under_first_stages
 from ltzoo.report.zoo_check import contradictions, zoo_path, zoo_weights
@@ -21,6 +21,7 @@ __all__ = [
     "available_plots",
     "benchmark_table",
     "check_name",
+    "check_url",
     "contradictions",
     "count_text",
     "csv_text",

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import nn
 
 from ltzoo.data import Benchmark
 from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import EvalOptions, evaluate_model
+from ltzoo.reading.content import read_content
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.tensors import parse_tensors
 from ltzoo.report.result import Claim, Result
+
+_LARGEST = 2**35
+"""Bytes of the weights of an external model."""
 
 
 def make_model(name: str, benchmark: Benchmark) -> nn.Module:
@@ -64,11 +68,11 @@ def load_weights(model: nn.Module, path: Path) -> str:
     if path.suffix != ".safetensors":
         raise InputError(f"{path} must be a .safetensors file: pickles are not opened; convert it with save_file")
     try:
-        content = path.read_bytes()
-        model.load_state_dict(load(content))
+        content = read_content(path, _LARGEST)
+        model.load_state_dict(parse_tensors(content))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except SafetensorError as error:
+    except ContentError as error:
         raise InputError(f"{path} is damaged: {error}") from error
     except RuntimeError as error:
         found = " ".join(str(error).split())

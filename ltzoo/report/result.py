@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, all_groups, get_benchmark
 from ltzoo.evaluate import Figures, group_accuracy
@@ -136,10 +137,10 @@ class Result:
                 "recipe": recipe_from_dict(document["recipe"]) if document["recipe"] else None,
                 "claim": Claim(**document["claim"]) if document["claim"] else None,
                 "figures": {key: Figures.from_dict(found) for key, found in figures.items()},
-                "epochs": {key: int(found["epoch"]) for key, found in figures.items() if "epoch" in found},
+                "epochs": {key: found["epoch"] for key, found in figures.items() if "epoch" in found},
             }
         )
-        _check(result)
+        check_result(result)
         return result
 
 
@@ -160,7 +161,33 @@ def check_name(model: str) -> None:
         raise ValueError(f"{model!r} is the name of a recipe; choose another one")
 
 
-def _check(result: Result) -> None:
+def check_claim(claim: Claim) -> None:
+    """Check a claim, whose source is a link on the leaderboard.
+
+    Raises:
+        ValueError, TypeError: the accuracy is not per cent, or the source no URL.
+    """
+    if type(claim.overall) not in (int, float) or not 0 <= claim.overall <= 100:
+        raise ValueError(f"a claim must be per cent from 0 to 100, not {claim.overall!r}")
+    check_url(claim.source)
+
+
+def check_url(text: str) -> None:
+    """Check the URL of a claim.
+
+    Raises:
+        ValueError, TypeError: it does not begin with http:// or https://, or has characters with a meaning in Markdown.
+    """
+    parts = urlparse(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or not text.isprintable() or set(text) & set(" ()<>|"):
+        raise ValueError(f"must be a URL that begins with http:// or https://, not {text!r}")
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def check_result(result: Result) -> None:
     """Check that the parts of a result are consistent: overall and group accuracies follow from the classes'.
 
     Raises:
@@ -173,8 +200,8 @@ def _check(result: Result) -> None:
         raise ValueError("model, benchmark and architecture must be the recipe's")
     if not (result.seed is None if recipe is None else type(result.seed) is int and result.seed >= 0):
         raise ValueError(f"the seed must be a whole number from 0 on, and null without a recipe, not {result.seed!r}")
-    if recipe is not None and not all(float(result.run[key]) >= 0 for key in ("seconds", "eval_seconds")):
-        raise ValueError("seconds must not be below 0")
+    if recipe is not None and not all(_is_time(result.run[key]) for key in ("seconds", "eval_seconds")):
+        raise ValueError("seconds must be numbers from 0 on")
     for rule, found in result.figures.items():
         if found.class_counts != benchmark.class_counts or len(found.per_class) != len(benchmark.class_counts):
             raise ValueError(f"the figures of {rule} do not match the classes of {benchmark.name}")
@@ -187,6 +214,17 @@ def _check(result: Result) -> None:
             raise ValueError(f"overall accuracy and groups of {rule} do not follow from the class accuracies")
         if any(abs(value - _flat(computed)[key]) >= _TOLERANCE for key, value in _flat(found.groups).items()):
             raise ValueError(f"the group accuracies of {rule} do not follow from the class accuracies")
+    if result.claim is not None:
+        check_claim(result.claim)
+    for key in ("run", "versions"):
+        if not isinstance(getattr(result, key), Mapping):
+            raise TypeError(f"{key} must be a mapping")
+    for key in ("architecture", "subset_layout", "subset_sha256", "weights_sha256", "weights"):
+        text = getattr(result, key)
+        if text is not None and not (isinstance(text, str) and text.isprintable()):
+            raise TypeError(f"{key} must be one line of text, not {str(text)[:40]!r}")
+    if not all(type(epoch) is int and epoch >= -1 for epoch in result.epochs.values()):
+        raise TypeError("epochs must be whole numbers")
     lengths = {len(values) for values in result.curve.values()}
     if recipe is not None and (set(result.curve) != set(CURVE) or len(lengths) != 1):
         raise ValueError(f"the curve must have the columns {', '.join(CURVE)}, of one length")

@@ -1,6 +1,5 @@
 """JSON files of results, one per run: created from a checkpoint, written and read."""
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +8,14 @@ from ltzoo.atomic_write import write_text
 from ltzoo.checkpoints import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures
+from ltzoo.reading.json_text import parse_json, read_json
+from ltzoo.reading.tables import parse_numbers
 from ltzoo.recipes import differences, recipe_from_dict
 from ltzoo.registry import get_recipe
-from ltzoo.report.result import CURVE, RULES, Result
+from ltzoo.report.result import CURVE, RULES, Result, check_result
+
+_SECONDS = ("seconds", "eval_seconds")
+"""Columns of `summary.csv` of which a result has the sums."""
 
 
 def result_from_checkpoint(checkpoint: Path) -> Result:
@@ -31,12 +35,10 @@ def result_from_checkpoint(checkpoint: Path) -> Result:
             "recipe without overrides"
         )
     try:
-        metrics = json.loads(read_file(checkpoint, METRICS))
-        rows = list(csv.DictReader(read_file(checkpoint, SUMMARY).decode("utf-8").splitlines()))
-        curve = {key: [float(row[key]) if row[key] else None for row in rows] for key in CURVE}
-        seconds = {
-            key: round(sum(float(row[key]) for row in rows if row[key]), 1) for key in ("seconds", "eval_seconds")
-        }
+        metrics = parse_json(read_file(checkpoint, METRICS))
+        rows = parse_numbers(read_file(checkpoint, SUMMARY), (*CURVE, *_SECONDS))
+        curve = {key: [row[key] for row in rows] for key in CURVE}
+        seconds = {key: round(sum(row[key] or 0.0 for row in rows), 1) for key in _SECONDS}
         recipe = recipe_from_dict(config["recipe"])
         measured = {key: metrics[key] for key in RULES if metrics.get(key) is not None}
         result = Result(
@@ -57,6 +59,7 @@ def result_from_checkpoint(checkpoint: Path) -> Result:
             weights=None,
             claim=None,
         )
+        check_result(result)
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -93,8 +96,8 @@ def read_results(folder: Path, pattern: str = "*") -> list[Result]:
     results = []
     for path in sorted(folder.glob(f"{pattern}/*.json")):
         try:
-            result = Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            result = Result.from_dict(read_json(path))
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"{path} is not a result ({type(error).__name__}: {error}); collect the run again"
             ) from error

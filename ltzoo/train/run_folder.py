@@ -1,6 +1,5 @@
 """The run folder: its paths, its lock, the check that a resumed run is the same one, and its text files."""
 
-import csv
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
 from ltzoo.atomic_write import write_errors, write_text
 from ltzoo.errors import InputError
+from ltzoo.reading.content import read_content
+from ltzoo.reading.errors import ContentError, why
+from ltzoo.reading.json_text import read_json
+from ltzoo.reading.tables import parse_numbers
+from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
 
 SUMMARY_COLUMNS = (
@@ -33,6 +36,9 @@ SUMMARY_COLUMNS = (
 """Columns of `summary.csv`. Epochs count from 0, accuracies are in per cent; cells without a value are blank."""
 
 Row = dict[str, float | None]
+
+_LARGEST_SUMMARY = 2**24
+"""Bytes of `summary.csv`: a hundred thousand epochs."""
 
 _OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
 """Keys that identify a run's images."""
@@ -151,8 +157,8 @@ class RunFolder:
     def recorded(self) -> Mapping[str, Any]:
         """Return how the existing run computes; empty if there is none, or if it is damaged, which `claim` reports."""
         try:
-            found = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))["run"]
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            found = read_yaml(self.recipe)["run"]
+        except (ContentError, KeyError, TypeError):
             return {}
         return found if isinstance(found, Mapping) else {}
 
@@ -163,14 +169,14 @@ class RunFolder:
                 raise InputError(f"{self.path} has files, but no run of ltzoo; name another --output")
             return
         try:
-            there = yaml.safe_load(self.recipe.read_text(encoding="utf-8"))
-            indices = json.loads(self.subset.read_text(encoding="utf-8"))["sha256"]
+            there = read_yaml(self.recipe)
+            indices = read_json(self.subset, megabytes=256)["sha256"]
             other = _differing(there, document)
         except InputError as error:
             raise InputError(
                 f"the run in {self.path} cannot be read ({error}); name another --output, or remove it"
             ) from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        except (ContentError, LookupError, TypeError, AttributeError) as error:
             raise InputError(f"{self.path} has a damaged run ({error}); remove it, or name another --output") from error
         if other and set(other) <= _OF_IMAGES:
             raise InputError(
@@ -193,13 +199,11 @@ class RunFolder:
         if not self.summary.exists():
             return []
         try:
-            with self.summary.open(newline="", encoding="utf-8") as file:
-                rows = [
-                    {key: float(row[key]) if row[key] else None for key in SUMMARY_COLUMNS}
-                    for row in csv.DictReader(file)
-                ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self.summary} is damaged; start the run again in another --output") from error
+            rows = parse_numbers(read_content(self.summary, _LARGEST_SUMMARY), SUMMARY_COLUMNS)
+        except (OSError, ContentError) as error:
+            raise InputError(
+                f"{self.summary} is damaged ({why(error)}); start the run again in another --output"
+            ) from error
         return [row for row in rows if row["epoch"] is not None and row["epoch"] < epochs]
 
     def write_history(self, history: Sequence[Row]) -> None:

@@ -17,6 +17,7 @@ from ltzoo.data import HOLD_OUT, DataSet, Subset
 from ltzoo.errors import InputError, first_few, first_line
 from ltzoo.evaluate import hash_tensors
 from ltzoo.models.heads import classifier_names, classifier_of
+from ltzoo.reading.tensors import check_archive
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
 from ltzoo.recipes.model import model_arguments
 from ltzoo.recipes.registry import network
@@ -297,6 +298,7 @@ def _fetch_timm_weights(recipe: Recipe, arguments: Mapping[str, Any]) -> dict[st
 def _read_file(path: Path) -> dict[str, Tensor]:
     """Read a file of weights, as timm does; only tensors are unpickled."""
     try:
+        check_archive(path)
         return dict(load_state_dict(str(path), weights_only=True))
     except Exception as error:  # for a damaged file the unpickler can raise anything
         raise InputError(

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from ltzoo.atomic_write import atomic_write
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.losses import LossModule
+from ltzoo.reading import tensors as reading
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import parse_json
 from ltzoo.train.step import Step
 
 _KEY, _KEY_WITHIN = "state", "state_within_epoch"
@@ -43,9 +45,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         InputError: the file is missing or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        return reading.read_tensors(path)
+    except ContentError as error:
         raise InputError(f"{path} is missing or damaged ({error}); start the run again in another --output") from error
 
 
@@ -54,9 +55,8 @@ def read_epoch(path: Path) -> int | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            return int((file.metadata() or {})["epoch"])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        return int(reading.read_metadata(path)["epoch"])
+    except (KeyError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); start the run again in another --output") from error
 
 
@@ -155,7 +155,19 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
     stored = metadata.get(_KEY, metadata.get(_KEY_WITHIN))
     if stored is None:
         raise InputError(f"{path} has tensors, but not the state of a run; start the run again in another --output")
-    plain = json.loads(stored)
+    try:
+        progress = _restore(parse_json(stored), tensors, step, path)
+        if _KEY_WITHIN in metadata:
+            _begin_within(progress, tensors, step)
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged ({first_line(error)}); start the run again in another --output") from error
+    return progress
+
+
+def _restore(plain: dict[str, Any], tensors: Mapping[str, Tensor], step: Step, path: Path) -> dict[str, Any]:
+    """Restore what a state after an epoch has; returns the trainer's progress."""
     modules = _models(step) | ({"loss": step.criterion} if isinstance(step.criterion, LossModule) else {})
     try:
         for part, module in modules.items():
@@ -174,14 +186,17 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
     step.optimizer.load_state_dict(document | {"state": state})
     if step.scaler is not None and plain["scaler"] is not None:
         step.scaler.load_state_dict(plain["scaler"])
-    progress = plain["progress"]
-    if _KEY_WITHIN in metadata:
-        step.begin(progress["epochs"])
-        if isinstance(step.criterion, LossModule):  # whose `begin` may have changed it
-            step.criterion.load_state_dict(_part(tensors, "loss"))
-        _restore_own_state(step, _part(tensors, f"process{step.process}"))
-        progress["total"] = tensors["within.total"].to(step.device)
+    progress: dict[str, Any] = plain["progress"]
     return progress
+
+
+def _begin_within(progress: dict[str, Any], tensors: Mapping[str, Tensor], step: Step) -> None:
+    """Begin the epoch that a state lies within, restore what its steps have drawn from, and add the sum of losses."""
+    step.begin(progress["epochs"])
+    if isinstance(step.criterion, LossModule):  # whose `begin` may have changed it
+        step.criterion.load_state_dict(_part(tensors, "loss"))
+    _restore_own_state(step, _part(tensors, f"process{step.process}"))
+    progress["total"] = tensors["within.total"].to(step.device)
 
 
 def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

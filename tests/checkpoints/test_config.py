@@ -14,7 +14,7 @@ def test_a_damaged_config_is_refused(content, checkpoint):
     write_config(checkpoint, content)
     refused(
         lambda: checkpoints.load_checkpoint(checkpoint),
-        "config.json (is damaged; it holds no JSON|names no architecture)",
+        "config.json (is damaged: it (is no JSON|is not UTF-8|is nested|has the number)|names no architecture)",
     )
 
 

@@ -11,8 +11,17 @@ import numpy as np
 
 from ltzoo.data.files.classes import label_classes, natural_key
 from ltzoo.data.files.folders import by_folder, image_suffixes, suffix
-from ltzoo.data.files.image_files import ImageFiles, Names, stamp_of
+from ltzoo.data.files.image_files import LARGEST_FILE, ImageFiles, Names, stamp_of
 from ltzoo.errors import InputError, first_line, printable
+from ltzoo.reading.content import open_regular
+
+_LARGEST_TEXT = 2**20
+"""Bytes of a class in a shard, and of a header with a long name."""
+
+_WITH_TEXT = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE
+)  # fmt: skip
+"""Types of headers that are followed by text."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class TarImages:
 
     def read(self, place: int) -> bytes:
         """Read a member, see `Reader`."""
-        with Path(self.tars[self.tar[place]]).open("rb") as file:
+        with open_regular(self.tars[self.tar[place]]) as file:
             file.seek(self.offsets[place])
             content = file.read(self.sizes[place])
         if len(content) < self.sizes[place]:
@@ -57,6 +66,16 @@ class _Member:
     name: str
     offset: int
     size: int
+
+
+class _BoundedInfo(tarfile.TarInfo):
+    """A header whose long name or attributes are bounded; tarfile would read as many bytes as it says."""
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        """Process the header that was read, see `tarfile.TarInfo._proc_member`."""
+        if self.type in _WITH_TEXT and not 0 <= self.size <= _LARGEST_TEXT:
+            raise tarfile.ReadError("a header has a name that is too long")
+        return super()._proc_member(tarfile_)  # type: ignore[misc]
 
 
 def read_tar(path: Path) -> ImageFiles:
@@ -128,9 +147,9 @@ def _shard(path: Path) -> tuple[list[_Member], list[str]]:
         needed = "image" if suffix(alone.name) == ".cls" else ".cls"
         raise InputError(f"{path} has {printable(alone.name)}, but no {needed} of that key; write the shard again")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return list(images.values()), [_text(file, classes[key]) for key in images]
-    except UnicodeDecodeError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} has a .cls that is not UTF-8 text; write the shard again") from error
 
 
@@ -147,10 +166,14 @@ def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
             twice.
     """
     seen = set()
+    reached = -1
     try:
-        with tarfile.open(path, "r:") as archive:
+        with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_BoundedInfo) as archive:
             while (entry := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member
+                if entry.offset <= reached or entry.size < 0:  # before 3.11.14, tarfile would go on in a circle
+                    raise tarfile.ReadError("a header has a negative size")
+                reached = entry.offset
                 name = posixpath.normpath(entry.name)
                 if entry.isdir() or suffix(name) not in suffixes:
                     continue
@@ -159,14 +182,19 @@ def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
                         f"{printable(name)} of {path} is a link or has holes; pack the tar file again with "
                         "tar --dereference --hard-dereference"
                     )
+                if entry.size > (_LARGEST_TEXT if suffix(name) == ".cls" else LARGEST_FILE):
+                    raise InputError(f"{printable(name)} of {path} has {entry.size} bytes, too many; leave it out")
                 if name in seen:
                     raise InputError(f"{path} has {printable(name)} twice; pack the tar file again")
                 seen.add(name)
                 yield _Member(name, entry.offset_data, entry.size)
             # tarfile takes a damaged header for the end of the file; the real end is a block of zeros.
-            archive.fileobj.seek(archive.offset)
-            whole = archive.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
-    except (OSError, tarfile.TarError) as error:
+            file.seek(archive.offset)
+            whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+    # For damaged headers tarfile lets Python's own errors through.
+    except (OSError, tarfile.TarError, ValueError, LookupError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(
             f"{path} cannot be read as a tar file without compression ({first_line(error)[:80]}); download or pack it "
             "again"

@@ -1,5 +1,6 @@
 """Images in a data set of the Hugging Face Hub, or in a copy of one, read by the package `datasets`."""
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from ltzoo.data.files.classes import check_names, label_classes
-from ltzoo.data.files.image_files import ImageFiles, Names, Place, stamp_of
+from ltzoo.data.files.image_files import LARGEST_FILE, ImageFiles, Names, Place, stamp_of
 from ltzoo.errors import InputError, first_few, first_line
+from ltzoo.reading.content import read_content, stays_within
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,12 +38,14 @@ class HubImages:
         column: that column.
         split: the name of the split on the Hub.
         names: (N,) the original file name of each image, empty where it is unknown.
+        folders: where files that a row names may lie: the copy of the data set, or the caches.
     """
 
     rows: "Dataset"
     column: str
     split: str
     names: Names
+    folders: tuple[Path, ...]
 
     def read(self, place: int) -> bytes:
         """Read an image, see `Reader`."""
@@ -49,9 +53,15 @@ class HubImages:
             image = self.rows[place][self.column]
             if image is None or not (image["bytes"] or image["path"]):
                 raise OSError("the row has no image")
-            return image["bytes"] or Path(image["path"]).read_bytes()
+            return image["bytes"] or self._file(Path(image["path"]))
         except _DAMAGED as error:
             raise OSError(first_line(error)) from error
+
+    def _file(self, path: Path) -> bytes:
+        """Read an image that a row names by its path; a row may not name any other file of this machine."""
+        if not stays_within(path, *self.folders):
+            raise OSError(errno.EACCES, "it lies outside the data set")
+        return read_content(path, LARGEST_FILE)
 
     def name(self, place: int) -> str:
         """Name an image by its row, and by its file where that is known, see `Reader`."""
@@ -104,7 +114,7 @@ def _load(place: Place) -> "dict[str, Dataset]":
             f"{place.data_dir} needs the package datasets; install it with pip install 'ltzoo[hub-datasets]'"
         ) from error
     written = Path(*place.data_dir.parts[1:])
-    copy = next((folder for folder in (Path("/") / written, written.absolute()) if folder.is_dir()), None)
+    copy = _copy(place)
     try:
         if copy is None:
             loaded = _from_hub(*written.as_posix().partition("@")[::2], place.download)
@@ -205,8 +215,27 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
     called = _values(paths, f"{place.image_column}.path", origin)
     names = Names.of_texts(os.path.basename(path or "") for path in called)  # noqa: PTH119  ten times as fast as a Path
     return ImageFiles(
-        HubImages(images, place.image_column, written, names), np.arange(len(rows)), labels, class_names, origin
+        HubImages(images, place.image_column, written, names, _folders(place)),
+        np.arange(len(rows)),
+        labels,
+        class_names,
+        origin,
     )
+
+
+def _folders(place: Place) -> tuple[Path, ...]:
+    """List the folders that the files of a data set may lie in."""
+    import datasets
+
+    copy = _copy(place)
+    caches = (datasets.config.HF_DATASETS_CACHE, constants.HF_HUB_CACHE)
+    return (*(Path(cache) for cache in caches), *([copy] if copy else []))
+
+
+def _copy(place: Place) -> Path | None:
+    """Return the folder of a copy; None for a data set of the Hub."""
+    written = Path(*place.data_dir.parts[1:])
+    return next((folder for folder in (Path("/") / written, written.absolute()) if folder.is_dir()), None)
 
 
 def _labels(rows: "Dataset", column: str, origin: str) -> tuple[np.ndarray, tuple[str, ...]]:

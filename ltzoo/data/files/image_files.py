@@ -1,7 +1,6 @@
 """Images in files: where they are, which class each is of, and how one is read and decoded."""
 
 import hashlib
-import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +12,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ltzoo.errors import InputError, first_line, printable
+from ltzoo.reading.content import read_content
+from ltzoo.reading.images import open_image
+
+LARGEST_FILE = 2**29
+"""Bytes of an encoded image; the largest that Pillow decodes has as many pixels in 24 bits."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class PathImages:
 
     def read(self, place: int) -> bytes:
         """Read a file, see `Reader`."""
-        return Path(self.path(place)).read_bytes()
+        return read_content(self.path(place), LARGEST_FILE)
 
     def name(self, place: int) -> str:
         """Return a file's name, see `Reader`."""
@@ -212,7 +216,7 @@ class ImageFiles:
             InputError: it is damaged, or its pixels have neither 8 nor 16 bits; the message names it.
         """
         try:
-            with Image.open(io.BytesIO(content)) as image:
+            with open_image(content) as image:
                 return _as_rgb(image)
         except _DeepError as error:
             raise InputError(

@@ -2,18 +2,25 @@
 
 import codecs
 import csv
+import errno
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ltzoo.data.files.classes import WHOLE, label_classes
 from ltzoo.data.files.image_files import ImageFiles, Names, PathImages
 from ltzoo.errors import InputError, first_line, printable
+from ltzoo.reading.content import open_regular
 
 SPLIT_COLUMN = "split"
+
+_LARGEST = 2**29
+"""Bytes of a list: nine million lines of 60 letters."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,19 @@ class Entries:
         return Listed(Names.of(self._lines), codes, texts, tuple(self._first_lines), str(self._origin))
 
 
+def open_list(path: Path) -> BinaryIO:
+    """Open a list or a table.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file or is too long.
+    """
+    file = open_regular(path)
+    if os.fstat(file.fileno()).st_size > _LARGEST:
+        file.close()
+        raise OSError(errno.EFBIG, f"it has more than {_LARGEST >> 20} MiB")
+    return file
+
+
 def read_list(path: Path) -> Listed:
     """Read a list. A line is split at its last whitespace, so paths may contain spaces; blank lines are skipped.
 
@@ -135,7 +155,7 @@ def read_list(path: Path) -> Listed:
     """
     entries = Entries(path)
     try:
-        with path.open("rb") as file:
+        with open_list(path) as file:
             for number, line in enumerate(file, 1):
                 if number == 1:
                     line = line.removeprefix(codecs.BOM_UTF8)
@@ -185,7 +205,7 @@ def read_table(path: Path, image_column: str, label_column: str) -> tuple[Listed
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, with the line in which each ends."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with open_list(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             for cells in reader:
                 if cells:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,10 @@ from PIL import Image
 
 from ltzoo.data.files.image_files import ImageFiles
 from ltzoo.errors import InputError
+from ltzoo.reading.content import read_content
+
+_LARGEST = 2**30
+"""Bytes of a cached image: three of each pixel, of the largest that Pillow decodes."""
 
 
 class ResizedImages:
@@ -78,6 +83,14 @@ class ResizedImages:
 def _read(kept: Path) -> Image.Image | None:
     """Read a cached image; None where there is none, or only a part of it, as after a power failure."""
     try:
-        return Image.fromarray(np.load(kept))
+        content = io.BytesIO(read_content(kept, _LARGEST))
+        if np.lib.format.read_magic(content) != (1, 0):
+            return None
+        shape, _, dtype = np.lib.format.read_array_header_1_0(content)
+        pixels = content.read()
+        # np.load would take the memory that the header asks for, whatever the length of the file.
+        if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or math.prod(shape) != len(pixels) or not pixels:
+            return None
+        return Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape))
     except (OSError, ValueError, EOFError, TypeError):
         return None

@@ -1,6 +1,5 @@
 """ImageNet-LT and iNaturalist 2018: benchmarks whose lists are standard, and iNaturalist's own annotation files."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from ltzoo.data.files.classes import check_names
 from ltzoo.data.files.image_files import ImageFiles, Names, PathImages, Place
 from ltzoo.data.files.lists import Listed, read_list
 from ltzoo.errors import InputError, first_line, printable
+from ltzoo.reading.json_text import read_json
 
 STANDARD_LISTS = {
     "imagenetlt": {split: f"ImageNet_LT_{split}.txt" for split in ("train", "val", "test")},
@@ -23,6 +23,10 @@ STANDARD_LISTS = {
 """File names of the lists, by benchmark and split."""
 _ANNOTATIONS = {"inat18": {"train": "train2018.json", "val": "val2018.json", "test": "val2018.json"}}
 _USED = ("images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name")
+"""The keys that are kept: licences, authors and sizes take two thirds of the memory."""
+
+_MEGABYTES = 512
+"""The largest size of an annotation file; iNaturalist 2018's has 130 MB."""
 
 
 def open_standard(
@@ -90,11 +94,6 @@ def _check_folders(listed: Listed, numbers: list[int], class_names: Sequence[str
             )
 
 
-def _used(fields: dict[str, Any]) -> dict[str, Any]:
-    """Drop licences, authors and sizes, which take two thirds of the memory."""
-    return {key: fields[key] for key in _USED if key in fields}
-
-
 def read_inat_json(path: Path, num_classes: int, root: Path) -> ImageFiles:
     """Read an annotation file of iNaturalist (train2018.json). The id of a category is its class.
 
@@ -111,15 +110,14 @@ def read_inat_json(path: Path, num_classes: int, root: Path) -> ImageFiles:
         InputError: it cannot be read, contradicts itself, or has categories other than 0 to C - 1.
     """
     try:
-        with path.open("rb") as file:
-            document = json.load(file, object_hook=_used)
+        document = read_json(path, _MEGABYTES, _USED)
         listed = [(image["id"], image["file_name"]) for image in document["images"]]
         annotated = [(entry["image_id"], entry["category_id"]) for entry in document["annotations"]]
         categories = {category["id"]: category["name"] for category in document.get("categories", [])}
         del document
         fault = _fault(listed, annotated, num_classes)
         names = Names.of_texts(name for _, name in listed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} cannot be read as iNaturalist's annotations ({first_line(error)[:80]}); fetch it again"
         ) from error
@@ -150,5 +148,9 @@ def _fault(listed: list[tuple[Any, Any]], annotated: list[tuple[Any, Any]], num_
     for image, category in annotated:
         if type(category) is not int or not 0 <= category < num_classes:
             return f"image {image} is of category {category!r}, which is not from 0 to {num_classes - 1}"
-    nul = next((name for _, name in listed if "\0" in name), None)
-    return None if nul is None else f"{nul!r} is no name"
+    for _, name in listed:
+        if "\0" in name or not name:
+            return f"{name[:80]!r} is no name"
+        if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
+            return f"{name[:80]!r} lies outside its folder"
+    return None

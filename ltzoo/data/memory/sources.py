@@ -1,6 +1,5 @@
 """Data sets that fit into memory, as they are stored: CIFAR-10, CIFAR-100 and scikit-learn's digits."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from torchvision import datasets as torchvision_datasets
 
 from ltzoo.data.benchmarks import DATASETS, DataSet
 from ltzoo.errors import InputError, first_line
+from ltzoo.reading.content import open_regular
+from ltzoo.reading.images import open_image
 
 _FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 LABEL_COLUMNS = {"cifar10": "label", "cifar100": "fine_label"}
 
 LAYOUT = "ltzoo_layout"
 """The metadata key under which a packed copy stores the order that its images are in."""
+
+_MOST_ROWS, _MOST_BYTES = 2**20, 2**31
+"""Rows and bytes of a parquet file of CIFAR; there are 50000 training images of 3 KiB."""
 
 DIGITS_TEST_IMAGES = 40
 """Test images of each class of the digits."""
@@ -89,6 +92,8 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
     """Read the Hub's parquet files: `img` {bytes, path} and the label column."""
     folder, column = files[0].parent, LABEL_COLUMNS[data_set.name]
     try:
+        for file in files:
+            open_regular(file).close()  # arrow would wait for the writer of a pipe
         metadata = pq.read_schema(files[0]).metadata or {}
         missing = {"img", column} - set.intersection(*(set(pq.read_schema(file).names) for file in files))
         if missing:
@@ -96,7 +101,7 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
                 f"{files[0]} has no column {', '.join(sorted(missing))}; "
                 f"the Hub's files of {data_set.name} have img and {column}"
             )
-        table = pa.concat_tables([pq.read_table(file, columns=["img", column]) for file in files])
+        table = pa.concat_tables([_read_table(file, ["img", column]) for file in files])
         labels = table[column].cast(pa.int64()).fill_null(-1).to_numpy()
         if not pa.types.is_struct(table.schema.field("img").type):
             raise TypeError("img is no struct of bytes and path")
@@ -126,16 +131,18 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
                     "pack it again for this one"
                 )
             try:
-                with Image.open(io.BytesIO(content or b"")) as image:
-                    pixels = np.asarray(image.convert("RGB"))
-            # Pillow lets the last three through for some damaged files.
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                with open_image(content or b"") as image:
+                    width, height = image.size
+                    # An image of another size is not decoded.
+                    pixels = np.asarray(image.convert("RGB")) if (height, width) == (side, side) else None
+            # For damaged files Pillow passes on whatever the decoder of the format raises.
+            except Exception as error:
                 raise InputError(
                     f"image {index} of {folder}/{split}-* cannot be decoded; fetch {data_set.name} again"
                 ) from error
-            if pixels.shape != images.shape[1:]:
+            if pixels is None:
                 raise InputError(
-                    f"image {index} of {folder}/{split}-* is {pixels.shape[1]} x {pixels.shape[0]} pixels, "
+                    f"image {index} of {folder}/{split}-* is {width} x {height} pixels, "
                     f"not {side} x {side}: this is not {data_set.name}"
                 )
             images[position] = pixels
@@ -143,6 +150,24 @@ def _parquet(data_set: DataSet, split: str, files: list[Path]) -> ImageSource:
 
     layout = metadata.get(LAYOUT.encode(), b"parquet").decode("utf-8", "replace")
     return ImageSource(labels, decode, str(folder), layout)
+
+
+def _read_table(file: Path, columns: list[str]) -> pa.Table:
+    """Read columns of a parquet file in parts, as long as they stay small: a few bytes can stand for many rows.
+
+    Raises:
+        ValueError: it has too many rows or bytes, as no file of CIFAR.
+    """
+    with open_regular(file) as opened, pq.ParquetFile(opened) as parquet:
+        if parquet.metadata.num_rows > _MOST_ROWS:
+            raise ValueError(f"{parquet.metadata.num_rows} rows in one file")
+        parts, size = [], 0
+        for part in parquet.iter_batches(1024, columns=columns):
+            parts.append(part)
+            size += part.nbytes
+            if size > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES >> 20} MiB in one file")
+        return pa.Table.from_batches(parts, pa.schema([parquet.schema_arrow.field(name) for name in columns]))
 
 
 def digits_source(split: str) -> ImageSource:

@@ -181,7 +181,7 @@ def test_categories_whose_names_do_not_tell_them_apart_are_called_by_number(tmp_
     [
         ("", r"train2018.json cannot be read as iNaturalist's annotations \(.*\); fetch it again"),
         ("[]", "cannot be read as"),
-        ("[" * 100_000, r"cannot be read as iNaturalist's annotations \(maximum recursion.*\); fetch it again"),
+        ("[" * 100_000, r"cannot be read as iNaturalist's annotations \(it is nested too deeply\); fetch it again"),
         ("{}", "cannot be read as"),
         (WHOLE | {"images": [{"id": 1}]}, "cannot be read as"),
         (WHOLE | {"images": [IMAGES[0] | {"file_name": 3}, *IMAGES[1:]]}, "cannot be read as|is no whole file"),
