@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltzoo.atomic_write import atomic_write
-from ltzoo.cli.inspect_report import count, describe, list_warnings, warn_of_lists
+from ltzoo.cli.inspect_report import count, describe, list_notes, list_warnings, warn_of_lists
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS
@@ -67,9 +67,11 @@ def command(arguments: argparse.Namespace) -> None:
     words = ["ltzoo", "train", "--recipe", suggestion.recipe.name]
     words += [word for part, _ in options for word in part]
     warnings = list_warnings(profile, label) + warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
+    notes = list_notes(profile.contents, [train] if test is None else [train, test])
     print(f"{printable(str(arguments.data_dir))}: {count(len(train.class_names), 'class', 'classes')}")
     print(describe(profile, label))
-    print("".join(f"warning: {warning}\n" for warning in warnings))
+    lines = [f"warning: {warning}\n" for warning in warnings] + [f"note: {note}\n" for note in notes]
+    print("".join(lines))
     print(f"suggested: {suggestion.recipe.name}, since {suggestion.reason}\n  {printable(shlex.join(words))}")
     print("".join(f"    {shlex.join(part)}: {why}\n" for part, why in options if why), end="")
     if arguments.picture:
@@ -84,6 +86,7 @@ def command(arguments: argparse.Namespace) -> None:
             "hold_out": arguments.hold_out,
             **profile.to_dict(),
             "warnings": warnings,
+            "notes": notes,
             "suggestion": {"recipe": suggestion.recipe.name, "reason": suggestion.reason, "command": words},
         }
         with atomic_write(arguments.json) as fresh:

@@ -67,6 +67,20 @@ def list_warnings(profile: Profile, test: str = "test") -> list[str]:
     return found
 
 
+def list_notes(contents: Contents | None, splits: Sequence[ImageFiles]) -> list[str]:
+    """List what was left out or read in a way that is worth knowing, one line each.
+
+    Args:
+        contents: what was found by opening the images; None where they were not opened.
+        splits: the splits, as opened.
+    """
+    found = list(dict.fromkeys(note for files in splits for note in files.notes))
+    for what, images in (contents.peculiar if contents else {}).items():
+        named = _first([f"{split} {name}" for split, name in images])
+        found.append(f"{count(len(images), 'image')} {what}: {named}")
+    return found
+
+
 def warn_of_lists(benchmark: NaturalBenchmark, train: ImageFiles, test: ImageFiles | None, held_out: bool) -> list[str]:
     """Warn of lists that are not read, and of a number of images that is not the benchmark's.
 

@@ -5,7 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ltzoo.cli import train
 from ltzoo.cli.inspect import main
@@ -46,6 +46,11 @@ def inspect(*argv, capsys):
 def warnings(text):
     """The warnings in it."""
     return [line.removeprefix("warning: ") for line in text.splitlines() if line.startswith("warning: ")]
+
+
+def notes(text):
+    """The notes in it."""
+    return [line.removeprefix("note: ") for line in text.splitlines() if line.startswith("note: ")]
 
 
 def suggested(text):
@@ -141,6 +146,18 @@ def test_quick_opens_no_image(spoilt, tmp_path, capsys):
     assert "shorter side" not in text
     assert "--skip-unreadable" not in suggested(text)
     assert json.loads((tmp_path / "all.json").read_text())["contents"] is None
+
+
+def test_photos_that_a_camera_turned_are_said_to_be(animals, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    image = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
+    for split, name in (("train", "lying"), ("test", "too")):
+        image.save(animals / split / "bee" / f"{name}.jpg", exif=exif)
+    text = inspect(animals, "--json", tmp_path / "all.json", capsys=capsys)
+    assert notes(text) == ["2 images turned upright by EXIF orientation: train bee/lying.jpg, test bee/too.jpg"]
+    assert json.loads((tmp_path / "all.json").read_text())["notes"] == notes(text)
+    assert "the smallest image is 4 x 5 (train bee/lying.jpg)" in text
 
 
 def test_many_copies_of_an_image_do_not_fill_the_screen(animals, capsys):

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ltzoo.data.files.pixels import DECODING, DeepError, as_rgb
 from ltzoo.errors import InputError, first_line, printable
 
 
@@ -141,6 +142,8 @@ class ImageFiles:
         labels: (N,) int64, from 0 to C - 1.
         class_names: C names, what the labels mean.
         origin: where the split was found, for messages.
+        notes: a line for each kind of file or folder that was left out, and for whatever else is worth knowing of how
+            the split was read; `ltzoo inspect` and `ltzoo train` print them.
     """
 
     reader: Reader
@@ -148,6 +151,7 @@ class ImageFiles:
     labels: np.ndarray
     class_names: tuple[str, ...]
     origin: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -166,7 +170,7 @@ class ImageFiles:
         return f"files:{digest.hexdigest()}"
 
     def stamped_layout(self) -> str:
-        """Return SHA-256 over the layout, and size and modification time of the files that the images are in.
+        """Return SHA-256 over the layout, how images are decoded, and size and modification time of their files.
 
         Raises:
             InputError: a file is missing; the message names it.
@@ -177,7 +181,7 @@ class ImageFiles:
             raise InputError(
                 f"{self.origin} has changed: {first_line(error)[:200]}; check that all files exist"
             ) from error
-        return f"stamped:{hashlib.sha256(self.layout.encode() + stamp).hexdigest()}"
+        return f"stamped:{hashlib.sha256(f'{DECODING} {self.layout}'.encode() + stamp).hexdigest()}"
 
     def name(self, index: int) -> str:
         """Return the name of the image at an index."""
@@ -206,15 +210,15 @@ class ImageFiles:
         return self.decoded(index, self.content(index))
 
     def decoded(self, index: int, content: bytes) -> Image.Image:
-        """Decode an image that has been read, as RGB; transparency is dropped, as in timm.
+        """Decode an image that has been read, as upright RGB, see `as_rgb`.
 
         Raises:
             InputError: it is damaged, or its pixels have neither 8 nor 16 bits; the message names it.
         """
         try:
             with Image.open(io.BytesIO(content)) as image:
-                return _as_rgb(image)
-        except _DeepError as error:
+                return as_rgb(image)
+        except DeepError as error:
             raise InputError(
                 f"{printable(self.name(index))} of {self.origin} has {error}; convert it to 8 bits, or add "
                 "--skip-unreadable"
@@ -225,22 +229,6 @@ class ImageFiles:
                 f"{printable(self.name(index))} of {self.origin} is damaged or not an image ({_reason(error)}); "
                 "repair or remove it, or add --skip-unreadable"
             ) from error
-
-
-class _DeepError(ValueError):
-    """The pixels have a type for which no value is defined as white."""
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image as Pillow does, except that 16-bit grey is scaled; Pillow would clip it at 255."""
-    image.load()
-    image.info.pop("transparency", None)  # Pillow would drop it too, with warnings for some
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales a PGM to 16 bits
-        pixels = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise _DeepError(f"pixels of neither 8 nor 16 bits, Pillow's mode {image.mode}")
-    return image.convert("RGB")
 
 
 def reason(error: InputError) -> str:
