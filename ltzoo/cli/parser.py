@@ -184,7 +184,7 @@ def add_data_options(parser: Parser) -> None:
 
 
 def add_files_options(parser: Parser) -> argparse._ArgumentGroup:
-    """Add `--image-root`, `--image-column` and `--label-column`; returns their group."""
+    """Add the options that say where images in files are and what is their class; returns their group."""
     files = parser.add_argument_group("images in files")
     files.add_argument(
         "--image-root",
@@ -197,6 +197,19 @@ def add_files_options(parser: Parser) -> argparse._ArgumentGroup:
     )
     files.add_argument(
         "--label-column", default="label", metavar="NAME", help="the table's column of classes (%(default)s)"
+    )
+    files.add_argument(
+        "--image-suffix",
+        default="",
+        metavar="SUFFIX",
+        help="what the names in a list or table lack, such as .jpg; added to each",
+    )
+    files.add_argument(
+        "--class-folder",
+        choices=["first", "innermost"],
+        default="first",
+        help="which folder of CLASS/SESSION/photo.jpg is the class: the first, as in torchvision, or the innermost, as "
+        "in timm (%(default)s)",
     )
     return files
 

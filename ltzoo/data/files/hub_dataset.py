@@ -80,8 +80,6 @@ def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
     Raises:
         InputError: `datasets` is not installed, or the data set is missing, unreadable or without a known split.
     """
-    if place.image_root is not None:
-        raise InputError(f"{place.data_dir} is not a list, and --image-root is for paths in lists; leave it out")
     loaded = _load(place)
     splits: dict[str, Callable[[], ImageFiles]] = {}
     for written, rows in loaded.items():

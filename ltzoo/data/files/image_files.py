@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ltzoo.data.files.pixels import DECODING, DeepError, as_rgb
 from ltzoo.errors import InputError, first_line, printable
+
+ClassFolder = Literal["first", "innermost"]
+"""Which folder of CLASS/SESSION/photo.jpg is the class: the first, as in torchvision, or the innermost, as in timm."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Place:
         image_column: the column of images in a table or a Hub data set; timm's `--input-key`.
         label_column: the column of labels; timm's `--target-key`.
         download: download a Hub data set that is not in the cache of `datasets`.
+        class_folder: which folder is the class, for folders and tar files of class folders.
+        image_suffix: what the names of images in lists and tables lack, such as `.jpg`; added to each.
     """
 
     data_dir: Path
@@ -35,6 +40,8 @@ class Place:
     image_column: str = "image"
     label_column: str = "label"
     download: bool = False
+    class_folder: ClassFolder = "first"
+    image_suffix: str = ""
 
 
 @dataclass(frozen=True)
