@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import math
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, escaped
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Report bad arguments."""
-        sys.stderr.write(f"{self.prog}: error: {message}; {self.prog} --help lists the options\n")
+        sys.stderr.write(f"{self.prog}: error: {escaped(message)}; {self.prog} --help lists the options\n")
         sys.exit(2)
 
 
@@ -72,6 +73,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         command: does the work.
         argv: arguments, those of the process if None.
     """
+    _escape_what_cannot_be_encoded()
     arguments = parser.parse_args(argv)
     try:
         for module in arguments.modules:
@@ -80,7 +82,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stdout.flush()
     except InputError as error:
         if is_main_process():
-            sys.stderr.write(f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+            sys.stderr.write(f"{parser.prog}: error: {escaped(' '.join(str(error).split()))}\n")
         return 2
     except RuntimeError as error:
         if not (int(os.environ.get("WORLD_SIZE", "1")) > 1 and "by peer" in str(error)):
@@ -98,6 +100,12 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
     return code or 0
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Let standard output escape what its encoding lacks, as standard error does: a class may have any name."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def is_main_process() -> bool:

@@ -179,8 +179,7 @@ def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[_Member]:
             whole = archive.fileobj.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     except (OSError, tarfile.TarError) as error:
         raise InputError(
-            f"{path} cannot be read as a tar file without compression ({first_line(error)[:80]}); download or pack it "
-            "again"
+            f"{path} cannot be read as a tar file without compression ({first_line(error)}); download or pack it again"
         ) from error
     if not whole:
         raise InputError(f"{path} is damaged or cut short at byte {archive.offset}; download or pack it again")

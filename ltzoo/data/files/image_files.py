@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ltzoo.data.files.pixels import DECODING, DeepError, as_rgb
-from ltzoo.errors import InputError, first_line, printable
+from ltzoo.errors import InputError, first_line, printable, shortened
 
 ClassFolder = Literal["first", "innermost"]
 """Which folder of CLASS/SESSION/photo.jpg is the class: the first, as in torchvision, or the innermost, as in timm."""
@@ -185,9 +185,7 @@ class ImageFiles:
         try:
             stamp = self.reader.stamp(self.places)
         except OSError as error:
-            raise InputError(
-                f"{self.origin} has changed: {first_line(error)[:200]}; check that all files exist"
-            ) from error
+            raise InputError(f"{self.origin} has changed: {first_line(error)}; check that all files exist") from error
         return f"stamped:{hashlib.sha256(f'{DECODING} {self.layout}'.encode() + stamp).hexdigest()}"
 
     def name(self, index: int) -> str:
@@ -248,4 +246,4 @@ def _reason(error: BaseException) -> str:
         return "not an image format that Pillow knows"  # its own message has an address in memory
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return first_line(error)[:80]
+    return shortened(first_line(error))

@@ -11,8 +11,8 @@ from timm.data.readers.img_extensions import get_img_extensions
 
 from ltzoo.errors import printable
 
-_NO_PIXELS = {"EPS", "MPEG"}
-"""Formats of Pillow whose pixels it does not decode itself, beside those that it only recognises (HDF5, GRIB, WMF)."""
+_NO_PIXELS = {"EPS", "FITS", "MPEG"}
+"""Programs, measurements without a white, and films; beside formats that Pillow only recognises (HDF5, GRIB, WMF)."""
 
 _MARKED = re.compile(r"\.|__(?!.*__$)|[@#$](?=[^\W\d])")
 """How programs mark their folders: .thumbnails, __MACOSX, @eaDir, #recycle, $RECYCLE.BIN. $5, # and __other__ can be

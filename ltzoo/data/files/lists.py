@@ -196,7 +196,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"the table {path} cannot be read ({first_line(error)[:80]}); check that it is CSV in UTF-8"
+            f"the table {path} cannot be read ({first_line(error)}); check that it is CSV in UTF-8"
         ) from error
 
 

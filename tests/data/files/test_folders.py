@@ -62,7 +62,7 @@ def test_whatever_pillow_reads_is_an_image(tmp_path):
     files = read_folder(plant(tmp_path, *names))
     check_reader(files, names)
     assert files.notes == ()
-    assert image_suffixes().isdisjoint({".eps", ".mpg", ".h5", ".pdf", ".wmf", ".txt", ""})
+    assert image_suffixes().isdisjoint({".eps", ".fits", ".mpg", ".h5", ".pdf", ".wmf", ".txt", ""})
 
 
 def test_a_suffix_that_a_plug_in_or_a_user_adds_counts(tmp_path, monkeypatch):
