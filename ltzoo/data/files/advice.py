@@ -88,36 +88,34 @@ def where_image_is(root: Path, name: str) -> str:
         return f"{_shown(path.parent / same[0])} is there: write the name in the list as that of the file"
     if name != name.strip():
         return "its name in the list begins or ends with a space; remove it"
-    found = _root_of(root, name)
-    if found:
-        return f"{_shown(found / _tail(found, name))} is there: {_mend(found, name)}"
+    for folder in _near(root):
+        tail, ending = _end_of(folder, name, known)
+        if tail:
+            shorten = "" if tail == name else f"shorten the paths in the list to {printable(tail)} and the like, and "
+            more = f" --image-suffix {ending}" if ending else ""
+            return f"{_shown(folder / f'{tail}{ending}')} is there: {shorten}add --image-root {_shown(folder)}{more}"
     if not path.parent.is_dir():
         return f"there is no folder {_shown(path.parent)}; add it, or name what paths start from with --image-root"
     return "add them, or name their folder with --image-root"
 
 
-def _root_of(root: Path, name: str) -> Path | None:
-    """Find a folder near the root, below which the file lies by its whole name or by the end of it."""
-    near = [
-        root,
-        *(root / folder for folder in _folders(root)),
-        root.parent,
-        *(root.parent / folder for folder in _folders(root.parent)),
-    ]
-    return next((folder for folder in near if _tail(folder, name)), None)
+def _near(root: Path) -> list[Path]:
+    """List the folders in which images of a list may lie: its own, those in it, the one above, and those beside it."""
+    inside, beside = ([folder / name for name in _folders(folder)] for folder in (root, root.resolve().parent))
+    return [root, *inside, root.resolve().parent, *beside]
 
 
-def _tail(folder: Path, name: str) -> str:
-    """Return the longest end of a name that is a file below the folder; empty if there is none."""
+def _end_of(folder: Path, name: str, known: set[str]) -> tuple[str, str]:
+    """Find the longest end of a name that is a file below the folder, and the suffix that it lacks; else empty ones."""
     parts = [part for part in name.replace("\\", "/").split("/") if part]
-    tails = ("/".join(parts[k:]) for k in range(len(parts)))
-    return next((tail for tail in tails if (folder / tail).is_file()), "")
-
-
-def _mend(folder: Path, name: str) -> str:
-    tail = _tail(folder, name)
-    shorten = "" if tail == name else f"shorten the paths in the list to {printable(tail)} and the like, and "
-    return f"{shorten}add --image-root {_shown(folder)}"
+    for tail in ("/".join(parts[k:]) for k in range(len(parts))):
+        path = folder / tail
+        if path.is_file():
+            return tail, ""
+        lacking = [file for file in _names(path.parent) if file.startswith(f"{path.name}.") and suffix(file) in known]
+        if lacking and suffix(tail) not in known:
+            return tail, lacking[0][len(path.name) :]
+    return "", ""
 
 
 def _images(folder: Path) -> int:

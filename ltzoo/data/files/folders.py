@@ -9,6 +9,7 @@ import numpy as np
 from ltzoo.data.files.image_files import ClassFolder, ImageFiles, Names, PathImages
 from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import by_folder, note_levels
+from ltzoo.data.files.thumbnails import thumbnail_folders
 from ltzoo.errors import InputError, first_few, printable
 
 
@@ -53,6 +54,10 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
         found += images
         if relative and not images and (level == "first" or not below):
             leaves.append(relative)
+    thumbnails = thumbnail_folders(root, found)
+    if thumbnails:
+        left_out.folders |= dict.fromkeys(thumbnails)
+        found = [path for path in found if path.rpartition("/")[0] not in thumbnails]
     notes = left_out.notes(str(root), opened)
     if not found:
         there = f" ({notes[-1].partition(': ')[2]})" if notes else ""

@@ -22,6 +22,7 @@ LISTED = "photos/cat/a.jpg"
         ("cat/a.JPG", "cat/a.jpg", "cat/a.JPG is there: (correct the suffix|write the name)"),
         ("cat/B.jpg", "cat/b.jpg", "cat/B.jpg is there: write the name in the list as that of the file$"),
         ("cat/a.jpg", r"cat\a.jpg", "the list has Windows' backslashes; write / in their place$"),
+        ("images/i1.jpg", "i1", "images/i1.jpg is there: add --image-root .*/images --image-suffix .jpg$"),
         ("images/cat/a.jpg", "cat/a.jpg", "images/cat/a.jpg is there: add --image-root .*/images$"),
         (
             "cat/a.jpg",

@@ -125,6 +125,29 @@ def test_the_thumbnails_of_a_photo_are_no_class(tmp_path):
         assert files.notes[0].endswith("; rename one that is a class: cat/@eaDir, dog/@eaDir")
 
 
+def test_smaller_images_under_the_same_names_are_thumbnails(tmp_path):
+    sizes = {
+        **{f"cat/{k}.png": (40, 30) for k in range(4)},
+        **{f"cat/small/{k}.jpg": (6, 8) for k in range(3)},  # turned upright
+        **{f"cat/thumbs/{k}.jpg": (8, 6) for k in range(3)},
+        "dog/0.png": (40, 30),
+        "dog/thumbs/0.jpg": (9, 7),
+        "dog/crops/0.png": (10, 10),
+        "dog/kitchen/0.png": (40, 30),
+        "dog/park/7.png": (8, 6),
+    }
+    for name, size in sizes.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size).save(tmp_path / name)
+    files = read_folder(tmp_path)
+    kept = [name for name in sizes if name.split("/")[1] not in ("small", "thumbs")]
+    assert sorted(name for name, _ in content_of(files)) == sorted(kept)
+    assert files.notes[0] == (
+        f"{tmp_path}: left out 3 folders made by a system or a program; rename one that is a class: "
+        "cat/small, cat/thumbs, dog/thumbs"
+    )
+
+
 def test_a_folder_of_the_file_system_that_may_not_be_listed_is_left_out(tmp_path, monkeypatch):
     plant(tmp_path, "cat/a.png", "lost+found/")
     scandir = os.scandir
