@@ -175,6 +175,8 @@ def command(arguments: argparse.Namespace) -> None:
         image_column=arguments.image_column,
         label_column=arguments.label_column,
         image_cache=arguments.image_cache,
+        class_folder=arguments.class_folder,
+        image_suffix=arguments.image_suffix,
     )
     images = load_images(recipe, find_start(recipe, options), options, print)
     bench = LoadingBenchmark(recipe, images, device, arguments.rounds, arguments.steps)

@@ -24,8 +24,8 @@ class Interrupted(KeyboardInterrupt):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the error's type if it has no message."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Return the first line of an error's message that is not blank, or the error's type if it has no message."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def printable(text: str) -> str:
@@ -42,3 +42,14 @@ def shown(value: object) -> str:
 def first_few(items: Sequence[str]) -> str:
     """Join up to five items; an ellipsis stands for the others."""
     return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
+
+
+def escaped(text: str) -> str:
+    """Escape each character that a terminal would not show but obey, or that cannot be encoded; leave all others."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def shortened(text: str, most: int = 400) -> str:
+    """Keep the beginning and the end of a long text, on one line: the cause often stands last."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"

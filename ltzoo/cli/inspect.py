@@ -8,11 +8,20 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.inspect_report import count, describe, list_warnings, warn_of_lists
+from ltzoo.cli.inspect_report import count, describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
+from ltzoo.cli.place import place_of
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import ImageFiles, Place, check_present, hold_out_files, open_files, profile_files
+from ltzoo.data.files import (
+    ImageFiles,
+    Place,
+    check_present,
+    hold_out_files,
+    open_files,
+    profile_files,
+    where_test_is,
+)
 from ltzoo.data.files.profile import Profile
 from ltzoo.errors import InputError, printable
 from ltzoo.evaluate import draw_class_counts
@@ -66,10 +75,14 @@ def command(arguments: argparse.Namespace) -> None:
     options = _options(arguments, profile, suggestion)
     words = ["ltzoo", "train", "--recipe", suggestion.recipe.name]
     words += [word for part, _ in options for word in part]
-    warnings = list_warnings(profile, label) + warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
+    warnings = list_warnings(profile, label, where_test_is(arguments.data_dir))
+    warnings += warn_of_shared(train, test) if arguments.quick and test is not None else []
+    warnings += warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
+    notes = list_notes(profile.contents, [train] if test is None else [train, test])
     print(f"{printable(str(arguments.data_dir))}: {count(len(train.class_names), 'class', 'classes')}")
     print(describe(profile, label))
-    print("".join(f"warning: {warning}\n" for warning in warnings))
+    lines = [f"warning: {warning}\n" for warning in warnings] + [f"note: {note}\n" for note in notes]
+    print("".join(lines))
     print(f"suggested: {suggestion.recipe.name}, since {suggestion.reason}\n  {printable(shlex.join(words))}")
     print("".join(f"    {shlex.join(part)}: {why}\n" for part, why in options if why), end="")
     if arguments.picture:
@@ -84,6 +97,7 @@ def command(arguments: argparse.Namespace) -> None:
             "hold_out": arguments.hold_out,
             **profile.to_dict(),
             "warnings": warnings,
+            "notes": notes,
             "suggestion": {"recipe": suggestion.recipe.name, "reason": suggestion.reason, "command": words},
         }
         write_text(arguments.json, json.dumps(document, indent=1) + "\n")
@@ -92,13 +106,7 @@ def command(arguments: argparse.Namespace) -> None:
 def _open_splits(arguments: argparse.Namespace) -> tuple[ImageFiles, ImageFiles | None]:
     """Open the training images, and those that accuracy would be measured on."""
     benchmark = NATURAL_BENCHMARKS[arguments.benchmark]
-    place = Place(
-        arguments.data_dir,
-        arguments.image_root,
-        arguments.image_column,
-        arguments.label_column,
-        download=arguments.download,
-    )
+    place = place_of(arguments)
     train = open_files(benchmark, "train", place)
     if train is None:
         raise InputError(f"there are no training images in {arguments.data_dir}; name another folder")
@@ -120,6 +128,10 @@ def _options(arguments: argparse.Namespace, profile: Profile, suggestion: Sugges
         options.append((["--image-column", arguments.image_column], ""))
     if arguments.label_column != Place.label_column:
         options.append((["--label-column", arguments.label_column], ""))
+    if arguments.image_suffix:
+        options.append((["--image-suffix", arguments.image_suffix], ""))
+    if arguments.class_folder != Place.class_folder:
+        options.append((["--class-folder", arguments.class_folder], ""))
     if arguments.hold_out is not None:
         options.append((["--hold-out", str(arguments.hold_out)], ""))
     elif profile.test_counts is None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ltzoo.data import NaturalBenchmark
-from ltzoo.data.files import ImageFiles
+from ltzoo.data.files import ImageFiles, shared_files
 from ltzoo.data.files.profile import FEW, Contents, Copy, Profile
 from ltzoo.data.files.splits import unread_lists
 from ltzoo.errors import printable
@@ -45,17 +45,18 @@ def describe(profile: Profile, test: str = "test") -> str:
     return "\n".join(lines)
 
 
-def list_warnings(profile: Profile, test: str = "test") -> list[str]:
+def list_warnings(profile: Profile, test: str = "test", test_is: str | None = None) -> list[str]:
     """List everything that is wrong with the images, one line each, the worst first.
 
     Args:
         profile: what was found.
         test: what to call the test images: `test` or `held out`.
+        test_is: where a test split is that is not read, see `where_test_is`.
     """
     found = _warn_of_contents(profile.contents, test) if profile.contents else []
     if profile.test_counts is None:
         alone = "; training refuses a class with a single image, which cannot be held out" if profile.one_image else ""
-        found.append(f"there is no test split; add one, or hold images out with --hold-out 0.1{alone}")
+        found.append(f"there is no test split; {test_is or 'add one'}, or hold images out with --hold-out 0.1{alone}")
     if len(profile.class_names) == 1:
         found.append("there is only one class: there is nothing to classify, and training refuses it")
     for names, what in (
@@ -64,6 +65,20 @@ def list_warnings(profile: Profile, test: str = "test") -> list[str]:
     ):
         if names:
             found.append(f"{count(len(names), 'class', 'classes')} {what}: {_first(names)}")
+    return found
+
+
+def list_notes(contents: Contents | None, splits: Sequence[ImageFiles]) -> list[str]:
+    """List what was left out or read in a way that is worth knowing, one line each.
+
+    Args:
+        contents: what was found by opening the images; None where they were not opened.
+        splits: the splits, as opened.
+    """
+    found = list(dict.fromkeys(note for files in splits for note in files.notes))
+    for what, images in (contents.peculiar if contents else {}).items():
+        named = _first([f"{split} {name}" for split, name in images])
+        found.append(f"{count(len(images), 'image')} {what}: {named}")
     return found
 
 
@@ -87,6 +102,14 @@ def warn_of_lists(benchmark: NaturalBenchmark, train: ImageFiles, test: ImageFil
             "not comparable with the benchmark's"
         )
     return found
+
+
+def warn_of_shared(train: ImageFiles, test: ImageFiles) -> list[str]:
+    """Warn of files that are in both splits, where images are not opened; else `list_warnings` finds also copies."""
+    shared = shared_files(train, test)
+    named = _first([f"train {train.name(one)} = test {test.name(two)}" for one, two in shared])
+    what = "both in train and in test, which training refuses"
+    return [f"{count(len(shared), 'image')} {what}: {named}"] if shared else []
 
 
 def _warn_of_contents(contents: Contents, test: str) -> list[str]:

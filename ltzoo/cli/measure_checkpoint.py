@@ -12,10 +12,10 @@ from torch import nn
 
 from ltzoo import checkpoints
 from ltzoo.atomic_write import write_text
+from ltzoo.cli.place import place_of
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, Benchmark, Groups, all_groups, make_groups
 from ltzoo.data.batches import Images
 from ltzoo.data.files import (
-    Place,
     ResizedImages,
     check_coverage,
     check_present,
@@ -98,9 +98,7 @@ def _test_images(
                 raise InputError(f"{flag} is for images in files; {benchmark.name} has a test set")
         return load_test(benchmark, arguments.data_dir, arguments.download)
     natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names
-    place = Place(
-        arguments.data_dir, arguments.image_root, arguments.image_column, arguments.label_column, arguments.download
-    )
+    place = place_of(arguments)
     if arguments.hold_out is None:
         test = open_files(natural, "test", place, names)
     else:
@@ -116,6 +114,8 @@ def _test_images(
             f"there are no test images in {place.data_dir}; add val/ or test/, or --hold-out as in training"
         )
     check_present(test)
+    for note in test.notes:
+        print(note, file=sys.stderr)
     if arguments.skip_unreadable is not None:
         test = without_unreadable(test, arguments.skip_unreadable, partial(print, file=sys.stderr))
     check_coverage(None, test)

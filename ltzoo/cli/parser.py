@@ -3,6 +3,7 @@
 import argparse
 import errno
 import importlib
+import io
 import math
 import os
 import signal
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from ltzoo.errors import InputError, Interrupted, first_line
+from ltzoo.errors import InputError, Interrupted, escaped, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Report bad arguments."""
-        sys.stderr.write(f"{self.prog}: error: {message}; {self.prog} --help lists the options\n")
+        sys.stderr.write(f"{self.prog}: error: {escaped(message)}; {self.prog} --help lists the options\n")
         sys.exit(2)
 
 
@@ -75,6 +76,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         command: does the work.
         argv: arguments, those of the process if None.
     """
+    _escape_what_cannot_be_encoded()
     arguments = parser.parse_args(argv)
     try:
         for module in arguments.modules:
@@ -83,7 +85,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stdout.flush()
     except InputError as error:
         if is_main_process():
-            sys.stderr.write(f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+            sys.stderr.write(f"{parser.prog}: error: {escaped(' '.join(str(error).split()))}\n")
         return 2
     except RuntimeError as error:
         if not (int(os.environ.get("WORLD_SIZE", "1")) > 1 and "by peer" in str(error)):
@@ -122,6 +124,12 @@ def _report_os_error(prog: str, error: OSError) -> None:
 def _discard(stream: TextIO) -> None:
     """Discard what a stream still holds, which Python would write when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Let standard output escape what its encoding lacks, as standard error does: a class may have any name."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def is_main_process() -> bool:
@@ -208,7 +216,7 @@ def add_data_options(parser: Parser) -> None:
 
 
 def add_files_options(parser: Parser) -> argparse._ArgumentGroup:
-    """Add `--image-root`, `--image-column` and `--label-column`; returns their group."""
+    """Add the options that say where images in files are and what is their class; returns their group."""
     files = parser.add_argument_group("images in files")
     files.add_argument(
         "--image-root",
@@ -221,6 +229,19 @@ def add_files_options(parser: Parser) -> argparse._ArgumentGroup:
     )
     files.add_argument(
         "--label-column", default="label", metavar="NAME", help="the table's column of classes (%(default)s)"
+    )
+    files.add_argument(
+        "--image-suffix",
+        default="",
+        metavar="SUFFIX",
+        help="what the names in a list or table lack, such as .jpg; added to each",
+    )
+    files.add_argument(
+        "--class-folder",
+        choices=["first", "innermost"],
+        default="first",
+        help="which folder of CLASS/SESSION/photo.jpg is the class: the first, as in torchvision, or the innermost, as "
+        "in timm (%(default)s)",
     )
     return files
 

@@ -271,6 +271,8 @@ def command(arguments: argparse.Namespace) -> None:
         image_root=arguments.image_root,
         image_column=arguments.image_column,
         label_column=arguments.label_column,
+        image_suffix=arguments.image_suffix,
+        class_folder=arguments.class_folder,
         skip_unreadable=arguments.skip_unreadable,
         image_cache=arguments.image_cache,
         cache_features=features_folder(arguments),

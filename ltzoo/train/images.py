@@ -16,6 +16,7 @@ from ltzoo.data.files import (
     check_present,
     hold_out_files,
     open_files,
+    where_test_is,
     without_unreadable,
 )
 from ltzoo.data.memory import load_held_out, load_subset, load_test, load_train
@@ -54,7 +55,7 @@ def load_images(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
         recipe: gives the benchmark and the subset rule.
         start: the weights to start from; their configuration can give image size and normalisation.
         options: where the data are, and which images are held out.
-        say: called with a line for each image that is skipped.
+        say: called with a line for whatever is left out.
 
     Raises:
         InputError: data are missing, unreadable, or do not fit the benchmark or the options.
@@ -82,6 +83,8 @@ def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
     place = options.place
     asked = {
         "--image-root": place.image_root,
+        "--image-suffix": place.image_suffix or None,
+        "--class-folder": None if place.class_folder == "first" else place.class_folder,
         "--skip-unreadable": options.skip_unreadable,
         "--image-cache": options.image_cache,
         "--hold-out with a share": isinstance(options.hold_out, float) or None,
@@ -103,9 +106,8 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     if options.hold_out is None:
         measured = open_files(natural, "test", place, whole.class_names)
         if measured is None:
-            raise InputError(
-                f"{place.data_dir} has only training images; add val/ or test/, or hold some out with --hold-out 0.1"
-            )
+            mend = where_test_is(place.data_dir) or "add val/ or test/"
+            raise InputError(f"{place.data_dir} has only training images; {mend}, or hold some out with --hold-out 0.1")
         train, rule = whole, WHOLE
     else:
         train, measured = hold_out_files(whole, options.hold_out)
@@ -113,6 +115,8 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     for files in (train, measured):
         _check_apart(files, options)
         check_present(files)
+    for note in dict.fromkeys([*train.notes, *measured.notes]):
+        say(note)
     overrides: dict[str, list[Any]] = {} if options.hold_out is None else {HOLD_OUT: [None, options.hold_out]}
     if natural.train_images not in (None, len(whole)):
         overrides["train_images"] = [natural.train_images, len(whole)]

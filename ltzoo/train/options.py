@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltzoo.data.files import Place
+from ltzoo.data.files import ClassFolder, Place
 from ltzoo.train.val_interval import EVERY_EPOCH, ValInterval
 
 
@@ -43,6 +43,8 @@ class TrainOptions:
         cache_features: the folder that keeps the features of un-augmented images; the head is then trained on them.
             None: each epoch computes the features of augmented images.
         trackers: names of Accelerate's trackers that log each epoch's row.
+        class_folder: which of several nested folders is the class, see `Place`.
+        image_suffix: what the names in lists and tables lack, see `Place`.
     """
 
     data_dir: Path
@@ -69,8 +71,18 @@ class TrainOptions:
     trackers: tuple[str, ...] = ()
     first_stages: Path | None = None
     cache_features: Path | None = None
+    class_folder: ClassFolder = "first"
+    image_suffix: str = ""
 
     @property
     def place(self) -> Place:
         """Where the images in files are."""
-        return Place(self.data_dir, self.image_root, self.image_column, self.label_column, self.download)
+        return Place(
+            self.data_dir,
+            self.image_root,
+            self.image_column,
+            self.label_column,
+            self.download,
+            self.class_folder,
+            self.image_suffix,
+        )

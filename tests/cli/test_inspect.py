@@ -1,11 +1,13 @@
 """The inspect command: what an image folder is like, a recipe to begin with, and one line for bad input."""
 
+import io
 import json
 import shlex
+import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ltzoo.cli import train
 from ltzoo.cli.inspect import main
@@ -46,6 +48,11 @@ def inspect(*argv, capsys):
 def warnings(text):
     """The warnings in it."""
     return [line.removeprefix("warning: ") for line in text.splitlines() if line.startswith("warning: ")]
+
+
+def notes(text):
+    """The notes in it."""
+    return [line.removeprefix("note: ") for line in text.splitlines() if line.startswith("note: ")]
 
 
 def suggested(text):
@@ -143,6 +150,18 @@ def test_quick_opens_no_image(spoilt, tmp_path, capsys):
     assert json.loads((tmp_path / "all.json").read_text())["contents"] is None
 
 
+def test_photos_that_a_camera_turned_are_said_to_be(animals, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    image = Image.fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
+    for split, name in (("train", "lying"), ("test", "too")):
+        image.save(animals / split / "bee" / f"{name}.jpg", exif=exif)
+    text = inspect(animals, "--json", tmp_path / "all.json", capsys=capsys)
+    assert notes(text) == ["2 images turned upright by EXIF orientation: train bee/lying.jpg, test bee/too.jpg"]
+    assert json.loads((tmp_path / "all.json").read_text())["notes"] == notes(text)
+    assert "the smallest image is 4 x 5 (train bee/lying.jpg)" in text
+
+
 def test_many_copies_of_an_image_do_not_fill_the_screen(animals, capsys):
     for k in range(20):
         (animals / f"test/ant/more{k}.png").write_bytes(png(np.zeros((4, 4, 3), np.uint8)))
@@ -152,6 +171,12 @@ def test_many_copies_of_an_image_do_not_fill_the_screen(animals, capsys):
 
 
 def test_without_a_test_split_images_are_to_be_held_out(animals, capsys):
+    text = inspect(animals / "train", capsys=capsys)
+    assert warnings(text) == [
+        f"there is no test split; test/ lies beside it: name {animals} with --data-dir, or hold images out with "
+        "--hold-out 0.1"
+    ]
+    (animals / "test").rename(animals / "more")
     text = inspect(animals / "train", capsys=capsys)
     assert warnings(text) == ["there is no test split; add one, or hold images out with --hold-out 0.1"]
     assert suggested(text)[4:] == ["--data-dir", str(animals / "train"), "--hold-out", "0.1", "--pretrained"]
@@ -225,6 +250,50 @@ def test_names_that_no_terminal_shows(tmp_path, capsys):
     text.encode()
     assert r"cannot be read; mend or remove them: 'train a/b\nc\udcfe.png (" in text
     assert json.loads((tmp_path / "odd.json").read_text())["data_dir"] == str(folder)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_a_console_that_cannot_write_the_names_gets_them_escaped(encoding, tmp_path, monkeypatch):
+    folder = fill(tmp_path / "photos", {"éclair": 4, "猫": 1, "a\u202eb": 3})
+    (folder / "猫" / "\x1b[31m.png").write_bytes(b"")
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", console)
+    assert main([str(folder)]) == 0
+    console.flush()
+    text = console.buffer.getvalue().decode(encoding)
+    assert "\x1b" not in text and "\u202e" not in text and r"\x1b[31m.png" in text
+    names = {"ascii": r"\xe9clair 4", "cp1252": "éclair 4", "utf-8": "éclair 4"}
+    assert names[encoding] in text and ("猫 2" if encoding == "utf-8" else r"\u732b 2") in text
+
+
+def test_a_message_never_commands_the_terminal(tmp_path, capsys):
+    assert main([str(tmp_path / "\x1b[31m\udcff")]) == 2
+    assert r"/\x1b[31m\udcff does not exist" in capsys.readouterr().err
+
+
+def test_files_in_both_splits_are_found_without_opening_them(animals, capsys):
+    (animals / "test/bee/link.png").symlink_to(animals / "train/bee/3.png")
+    found = warnings(inspect(animals, "--quick", capsys=capsys))
+    assert found == ["1 image both in train and in test, which training refuses: train bee/3.png = test bee/link.png"]
+
+
+def test_nested_folders_and_what_is_left_out_are_noted(animals, tmp_path, capsys):
+    (animals / "train/bee/monday").mkdir()
+    (animals / "train/bee/0.png").rename(animals / "train/bee/monday/0.png")
+    (animals / "train/bee/0.heic").write_bytes(b"")
+    (animals / "extra").mkdir()
+    root = animals / "train"
+    text = inspect(animals, "--quick", capsys=capsys)
+    assert notes(text) == [
+        f"{root}: left out 1 file without the suffix of an image (1 .heic): bee/0.heic",
+        f"{root}: images lie in folders below class folders (bee/monday); the first folder is the class, so there are "
+        "3; --class-folder innermost takes the innermost, of which there are 4",
+        f"{animals}: not read, since called like no split: extra/",
+    ]
+    text = inspect(root, "--quick", "--class-folder", "innermost", capsys=capsys)
+    assert text.startswith(f"{root}: 4 classes")
+    assert "--class-folder innermost" in text.partition("suggested")[2]
+    assert train.build_parser("train").parse_args(suggested(text)[2:]).class_folder == "innermost"
 
 
 @pytest.mark.parametrize(

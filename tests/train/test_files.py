@@ -305,6 +305,26 @@ def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(own, tm
     assert figures(folder.checkpoint, own, tmp_path / "f.json", "--skip-unreadable", "1") == last
 
 
+def test_what_is_left_out_and_which_folder_is_the_class_is_said(own, tmp_path, capsys):
+    (own / "train" / "ant" / "@eaDir" / "0.png").mkdir(parents=True)
+    shutil.copy(own / "train" / "ant" / "0.png", own / "train" / "ant" / "@eaDir" / "0.png" / "M.png")
+    (own / "train" / "bee" / "0.png").rename(own / "train" / "bee" / "0.gif")
+    (own / "train" / "bee" / "0.heic").write_bytes(b"no image that Pillow reads")
+    (own / "train" / "cat" / "monday").mkdir()
+    (own / "train" / "cat" / "0.png").rename(own / "train" / "cat" / "monday" / "0.png")
+    folder = run(own, tmp_path / "output", "--epochs", "1")
+    captured = capsys.readouterr()
+    said = captured.out + captured.err
+    root = own / "train"
+    assert f"{root}: left out 1 folder made by a system or a program; rename one that is a class: ant/@eaDir" in said
+    assert f"{root}: left out 1 file without the suffix of an image (1 .heic): bee/0.heic" in said
+    assert f"{root}: images lie in folders below class folders (cat/monday); the first folder is the class" in said
+    assert json.loads((folder.checkpoint / "config.json").read_text())["class_counts"] == [*TRAIN.values()]
+    assert "leave it out" in refused(capsys, own, tmp_path / "o", "--image-suffix", ".jpg")
+    innermost = refused(capsys, own, tmp_path / "o", "--class-folder", "innermost")
+    assert "4 classes have no test image" in innermost or "'monday'" in innermost
+
+
 def test_a_class_of_which_no_image_can_be_read_is_named(own, tmp_path, capsys):
     spoil(own / "val/cat/0.png")
     said = refused(capsys, own, tmp_path / "output", "--skip-unreadable", "9")
@@ -356,12 +376,12 @@ BAD = {
     "an empty training split": (
         lambda own: [shutil.rmtree(own / "train"), (own / "train").mkdir()],
         (),
-        "train has no image (",
+        "train has no image; name another folder",
     ),
     "an empty test split": (
         lambda own: [shutil.rmtree(own / "val"), (own / "val").mkdir()],
         (),
-        "val has no image (",
+        "val has no image; name another folder",
     ),
     "an empty class": (lambda own: (own / "train" / "dog").mkdir(), (), "have no image: dog; remove them"),
     "a class without test images": (

@@ -2,7 +2,7 @@
 
 import posixpath
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -10,8 +10,9 @@ from typing import BinaryIO
 import numpy as np
 
 from ltzoo.data.files.classes import label_classes, natural_key
-from ltzoo.data.files.folders import by_folder, image_suffixes, suffix
-from ltzoo.data.files.image_files import LARGEST_FILE, ImageFiles, Names, stamp_of
+from ltzoo.data.files.image_files import LARGEST_FILE, ClassFolder, ImageFiles, Names, stamp_of
+from ltzoo.data.files.left_out import LeftOut, suffix
+from ltzoo.data.files.levels import by_folder, note_levels
 from ltzoo.errors import InputError, first_line, printable
 from ltzoo.reading.content import open_regular
 
@@ -78,7 +79,7 @@ class _BoundedInfo(tarfile.TarInfo):
         return super()._proc_member(tarfile_)  # type: ignore[misc]
 
 
-def read_tar(path: Path) -> ImageFiles:
+def read_tar(path: Path, level: ClassFolder = "first") -> ImageFiles:
     """Find the images in a tar file of class folders; classes and order are those of `read_folder`.
 
     timm's own reader is not used: it silently skips links and everything after a damaged header (see its test), and
@@ -86,24 +87,31 @@ def read_tar(path: Path) -> ImageFiles:
 
     Args:
         path: the tar file, not compressed.
+        level: which folder is the class, see `by_folder`.
 
     Raises:
         InputError: it cannot be read, has no image, one twice or one in no class folder, or a class name is invalid.
     """
-    suffixes = image_suffixes()
-    members = {member.name: member for member in _members(path, suffixes)}
+    left_out = LeftOut()
+    members = {
+        member.name: member
+        for member in _members(path, lambda name: left_out.is_walked_to(name) and left_out.is_image(name))
+    }
+    notes = left_out.notes(str(path))
     if not members:
-        raise InputError(f"{path} has no image ({', '.join(sorted(suffixes))}); check that it is the right tar file")
+        there = f" ({notes[-1].partition(': ')[2]})" if notes else ""
+        raise InputError(f"{path} has no image{there}; check that it is the right tar file")
     paths = list(members)
-    order, labels, class_names = by_folder(paths, str(path))
+    order, labels, class_names = by_folder(paths, str(path), level)
+    notes += note_levels(paths, str(path), level, len(class_names))
     reader = _reader([path], [(0, members[paths[k]]) for k in order])
-    return ImageFiles(reader, np.arange(len(order)), labels, class_names, str(path))
+    return ImageFiles(reader, np.arange(len(order)), labels, class_names, str(path), tuple(notes))
 
 
 def read_shards(paths: Sequence[Path]) -> ImageFiles:
     """Find the images in WebDataset shards: under each key an image and a `.cls` whose text is its class.
 
-    Other members are skipped. Images keep their order within a shard; classes are sorted as those of lists.
+    Other members are left out and counted. Images keep their order within a shard; classes are sorted as in lists.
 
     Args:
         paths: the shards, uncompressed tar files in one folder.
@@ -116,24 +124,27 @@ def read_shards(paths: Sequence[Path]) -> ImageFiles:
     origin = str(paths[0].parent / f"{paths[0].name.partition('-')[0]}-*.tar")
     found: list[tuple[int, _Member]] = []
     texts: list[str] = []
+    left_out = LeftOut()
     for number, path in enumerate(paths):
-        members, classes = _shard(path)
+        members, classes = _shard(path, left_out)
         found += [(number, replace(member, name=f"{path.name}/{member.name}")) for member in members]
         texts += classes
     if not found:
         raise InputError(f"{origin} have no image with a class; a WebDataset shard has KEY.jpg and KEY.cls")
     labels, class_names = label_classes(texts, origin)
-    return ImageFiles(_reader(paths, found), np.arange(len(found)), labels, class_names, origin)
+    notes = tuple(left_out.notes(origin))
+    return ImageFiles(_reader(paths, found), np.arange(len(found)), labels, class_names, origin, notes)
 
 
-def _shard(path: Path) -> tuple[list[_Member], list[str]]:
+def _shard(path: Path, left_out: LeftOut) -> tuple[list[_Member], list[str]]:
     """Find the images of a shard, and the class of each."""
     images: dict[str, _Member] = {}
     classes: dict[str, _Member] = {}
-    for member in _members(path, image_suffixes() | {".cls"}):
+    for member in _members(path, lambda name: suffix(name) == ".cls" or left_out.is_image(name)):
         folder, name = posixpath.split(member.name)
         stem, _, kind = name.partition(".")
         if not stem or "." in kind:  # WebDataset: KEY.mask.png is not the image of KEY
+            left_out.others.append(member.name)
             continue
         kept = classes if kind.lower() == "cls" else images
         key = posixpath.join(folder, stem)
@@ -158,8 +169,8 @@ def _text(file: BinaryIO, member: _Member) -> str:
     return file.read(member.size).decode().strip()
 
 
-def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
-    """Yield the members of a tar file that have these suffixes.
+def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[_Member]:
+    """Yield the members of a tar file whose names are wanted; each name is asked for once.
 
     Raises:
         InputError: the file cannot be read, is compressed, damaged or truncated, or such a member is a link or there
@@ -175,7 +186,7 @@ def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
                     raise tarfile.ReadError("a header has a negative size")
                 reached = entry.offset
                 name = posixpath.normpath(entry.name)
-                if entry.isdir() or suffix(name) not in suffixes:
+                if entry.isdir() or not wanted(name):
                     continue
                 if not entry.isreg() or entry.issparse():
                     raise InputError(
@@ -196,8 +207,7 @@ def _members(path: Path, suffixes: set[str]) -> Iterator[_Member]:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{path} cannot be read as a tar file without compression ({first_line(error)[:80]}); download or pack it "
-            "again"
+            f"{path} cannot be read as a tar file without compression ({first_line(error)}); download or pack it again"
         ) from error
     if not whole:
         raise InputError(f"{path} is damaged or cut short at byte {archive.offset}; download or pack it again")

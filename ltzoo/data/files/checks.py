@@ -5,10 +5,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from ltzoo.data.files.advice import where_image_is, where_splits_are
+from ltzoo.data.files.identity import shared_files
 from ltzoo.data.files.image_files import ImageFiles, PathImages, reason
 from ltzoo.data.files.splits import unread_lists
 from ltzoo.errors import InputError, first_few, printable
@@ -42,7 +45,7 @@ def check_present(files: ImageFiles) -> None:
     if missing:
         raise InputError(
             f"{len(missing)} of the {len(files)} images of {files.origin} do not exist, the first is "
-            f"{printable(reader.path(missing[0]))}; add them, or name their folder with --image-root"
+            f"{printable(reader.path(missing[0]))}; {where_image_is(Path(reader.root), reader.name(missing[0]))}"
         )
 
 
@@ -102,7 +105,7 @@ def _check_several(train: ImageFiles) -> None:
     if len(train.class_names) != 1:
         return
     lists = [printable(str(path)) for path in unread_lists(train)]
-    mend = "add images of another class, or name another --data-dir"
+    mend = where_splits_are(Path(train.origin)) or "add images of another class, or name another --data-dir"
     if lists:
         mend = f"{first_few(lists)} {'is' if len(lists) == 1 else 'are'} there: name the list of images as --data-dir"
     raise InputError(
@@ -111,15 +114,13 @@ def _check_several(train: ImageFiles) -> None:
 
 
 def _check_apart(train: ImageFiles, test: ImageFiles) -> None:
-    one, two = train.reader, test.reader
-    if not (isinstance(one, PathImages) and isinstance(two, PathImages) and one.root == two.root):
-        return
-    measured = {two.name(place) for place in test.places.tolist()}
-    twice = [name for name in map(one.name, train.places.tolist()) if name in measured]
+    twice = shared_files(train, test)
     if twice:
+        one, two = (printable(files.name(index)) for files, index in zip((train, test), twice[0], strict=True))
+        same = one if one == two else f"{one}, which is {two} there"
         raise InputError(
             f"{len(twice)} of the {len(test)} images of {test.origin} are also in {train.origin}, the first is "
-            f"{printable(twice[0])}; keep each in one of the two"
+            f"{same}; keep each in one of the two"
         )
 
 

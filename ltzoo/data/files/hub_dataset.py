@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from ltzoo.data.files.classes import check_names, label_classes
 from ltzoo.data.files.image_files import LARGEST_FILE, ImageFiles, Names, Place, stamp_of
-from ltzoo.errors import InputError, first_few, first_line
+from ltzoo.errors import InputError, first_few, first_line, shortened
 from ltzoo.reading.content import read_content, stays_within
 
 if TYPE_CHECKING:
@@ -90,8 +90,6 @@ def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
     Raises:
         InputError: `datasets` is not installed, or the data set is missing, unreadable or without a known split.
     """
-    if place.image_root is not None:
-        raise InputError(f"{place.data_dir} is not a list, and --image-root is for paths in lists; leave it out")
     loaded = _load(place)
     splits: dict[str, Callable[[], ImageFiles]] = {}
     for written, rows in loaded.items():
@@ -210,7 +208,7 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
     except (TypeError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(
             f"the column {place.image_column!r} of {origin} has no images but "
-            f"{str(feature)[:80]}; name another with --image-column"
+            f"{shortened(str(feature))}; name another with --image-column"
         ) from error
     called = _values(paths, f"{place.image_column}.path", origin)
     names = Names.of_texts(os.path.basename(path or "") for path in called)  # noqa: PTH119  ten times as fast as a Path
@@ -245,7 +243,8 @@ def _labels(rows: "Dataset", column: str, origin: str) -> tuple[np.ndarray, tupl
     kind = getattr(feature, "dtype", "")
     if not (named or str(kind).startswith(("int", "uint", "bool")) or kind in _TEXTS):
         raise InputError(
-            f"the column {column!r} of {origin} has no labels but {str(feature)[:80]}; name another with --label-column"
+            f"the column {column!r} of {origin} has no labels but {shortened(str(feature))}; "
+            "name another with --label-column"
         )
     values = _values(rows, column, origin)
     for row, value in enumerate(values):
@@ -263,5 +262,5 @@ def _values(rows: "Dataset", column: str, origin: str) -> list[Any]:
         return list(rows[:][column])
     except (OSError, *_DAMAGED) as error:
         raise InputError(
-            f"the column {column!r} of {origin} cannot be read ({first_line(error)[:80]}); download or write it again"
+            f"the column {column!r} of {origin} cannot be read ({first_line(error)}); download or write it again"
         ) from error

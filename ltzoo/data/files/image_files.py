@@ -6,17 +6,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ltzoo.errors import InputError, first_line, printable
+from ltzoo.data.files.pixels import DECODING, DeepError, as_rgb
+from ltzoo.errors import InputError, first_line, printable, shortened
 from ltzoo.reading.content import read_content
 from ltzoo.reading.images import open_image
 
 LARGEST_FILE = 2**29
 """Bytes of an encoded image; the largest that Pillow decodes has as many pixels in 24 bits."""
+
+ClassFolder = Literal["first", "innermost"]
+"""Which folder of CLASS/SESSION/photo.jpg is the class: the first, as in torchvision, or the innermost, as in timm."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Place:
         image_column: the column of images in a table or a Hub data set; timm's `--input-key`.
         label_column: the column of labels; timm's `--target-key`.
         download: download a Hub data set that is not in the cache of `datasets`.
+        class_folder: which folder is the class, for folders and tar files of class folders.
+        image_suffix: what the names of images in lists and tables lack, such as `.jpg`; added to each.
     """
 
     data_dir: Path
@@ -38,6 +44,8 @@ class Place:
     image_column: str = "image"
     label_column: str = "label"
     download: bool = False
+    class_folder: ClassFolder = "first"
+    image_suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,8 @@ class ImageFiles:
         labels: (N,) int64, from 0 to C - 1.
         class_names: C names, what the labels mean.
         origin: where the split was found, for messages.
+        notes: a line for each kind of file or folder that was left out, and for whatever else is worth knowing of how
+            the split was read; `ltzoo inspect` and `ltzoo train` print them.
     """
 
     reader: Reader
@@ -152,6 +162,7 @@ class ImageFiles:
     labels: np.ndarray
     class_names: tuple[str, ...]
     origin: str
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.places)
@@ -170,7 +181,7 @@ class ImageFiles:
         return f"files:{digest.hexdigest()}"
 
     def stamped_layout(self) -> str:
-        """Return SHA-256 over the layout, and size and modification time of the files that the images are in.
+        """Return SHA-256 over the layout, how images are decoded, and size and modification time of their files.
 
         Raises:
             InputError: a file is missing; the message names it.
@@ -178,10 +189,8 @@ class ImageFiles:
         try:
             stamp = self.reader.stamp(self.places)
         except OSError as error:
-            raise InputError(
-                f"{self.origin} has changed: {first_line(error)[:200]}; check that all files exist"
-            ) from error
-        return f"stamped:{hashlib.sha256(self.layout.encode() + stamp).hexdigest()}"
+            raise InputError(f"{self.origin} has changed: {first_line(error)}; check that all files exist") from error
+        return f"stamped:{hashlib.sha256(f'{DECODING} {self.layout}'.encode() + stamp).hexdigest()}"
 
     def name(self, index: int) -> str:
         """Return the name of the image at an index."""
@@ -210,15 +219,15 @@ class ImageFiles:
         return self.decoded(index, self.content(index))
 
     def decoded(self, index: int, content: bytes) -> Image.Image:
-        """Decode an image that has been read, as RGB; transparency is dropped, as in timm.
+        """Decode an image that has been read, as upright RGB, see `as_rgb`.
 
         Raises:
             InputError: it is damaged, or its pixels have neither 8 nor 16 bits; the message names it.
         """
         try:
             with open_image(content) as image:
-                return _as_rgb(image)
-        except _DeepError as error:
+                return as_rgb(image)
+        except DeepError as error:
             raise InputError(
                 f"{printable(self.name(index))} of {self.origin} has {error}; convert it to 8 bits, or add "
                 "--skip-unreadable"
@@ -231,22 +240,6 @@ class ImageFiles:
             ) from error
 
 
-class _DeepError(ValueError):
-    """The pixels have a type for which no value is defined as white."""
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image as Pillow does, except that 16-bit grey is scaled; Pillow would clip it at 255."""
-    image.load()
-    image.info.pop("transparency", None)  # Pillow would drop it too, with warnings for some
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales a PGM to 16 bits
-        pixels = np.asarray(image).astype(np.uint32)
-        image = Image.fromarray(((pixels + 128) // 257).astype(np.uint8))
-    elif image.mode in ("I", "F"):
-        raise _DeepError(f"pixels of neither 8 nor 16 bits, Pillow's mode {image.mode}")
-    return image.convert("RGB")
-
-
 def reason(error: InputError) -> str:
     """Return in a few words why an image could not be read, from the error that `ImageFiles` raised."""
     return _reason(error.__cause__ or error)
@@ -257,4 +250,4 @@ def _reason(error: BaseException) -> str:
         return "not an image format that Pillow knows"  # its own message has an address in memory
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return first_line(error)[:80]
+    return shortened(first_line(error))

@@ -144,11 +144,12 @@ def open_list(path: Path) -> BinaryIO:
     return file
 
 
-def read_list(path: Path) -> Listed:
+def read_list(path: Path, image_suffix: str = "") -> Listed:
     """Read a list. A line is split at its last whitespace, so paths may contain spaces; blank lines are skipped.
 
     Args:
         path: the list, in UTF-8; a path in it may be in any encoding.
+        image_suffix: added to each path.
 
     Raises:
         InputError: it cannot be read, has no image or one twice, or a line has no label.
@@ -163,7 +164,7 @@ def read_list(path: Path) -> Listed:
                 if b"\0" in line:
                     raise InputError(f"{path}, line {number}: this is not UTF-8 text; save the list as UTF-8")
                 if len(parts) == 2:
-                    entries.add(parts[0], parts[1], number)
+                    entries.add(parts[0] + image_suffix.encode(), parts[1], number)
                 elif parts:
                     raise InputError(f"{path}, line {number} has no label; each line is a path, a space and a label")
     except OSError as error:
@@ -171,13 +172,16 @@ def read_list(path: Path) -> Listed:
     return entries.listed()
 
 
-def read_table(path: Path, image_column: str, label_column: str) -> tuple[Listed, np.ndarray | None]:
+def read_table(
+    path: Path, image_column: str, label_column: str, image_suffix: str = ""
+) -> tuple[Listed, np.ndarray | None]:
     """Read a table.
 
     Args:
         path: a CSV file in UTF-8; its first line names the columns.
         image_column: the column of paths.
         label_column: the column of labels, any text; surrounding spaces are removed.
+        image_suffix: added to each path.
 
     Returns:
         The content, and the (N,) texts of the column `split`; None where there is no such column.
@@ -197,7 +201,7 @@ def read_table(path: Path, image_column: str, label_column: str) -> tuple[Listed
         label = label.strip()
         if not (image and label) or "\0" in image:
             raise InputError(f"{path}, line {line} has no {'label' if image else 'image'}; correct or remove the line")
-        entries.add(image.encode(), label.encode(), line)
+        entries.add(f"{image}{image_suffix}".encode(), label.encode(), line)
         splits += split
     return entries.listed(), np.array(splits) if len(columns) == 3 else None
 
@@ -212,7 +216,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
-            f"the table {path} cannot be read ({first_line(error)[:80]}); check that it is CSV in UTF-8"
+            f"the table {path} cannot be read ({first_line(error)}); check that it is CSV in UTF-8"
         ) from error
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, ModelInput, NaturalBenchmark
 from ltzoo.data.files.checks import Tick, Unreadable, check_each_class, each_image
 from ltzoo.data.files.image_files import ImageFiles, reason
+from ltzoo.data.files.pixels import peculiarities
 from ltzoo.data.groups import Groups, make_groups
 from ltzoo.errors import InputError
 
@@ -50,6 +51,7 @@ class Contents:
         shorter_side: median of the shorter sides in pixels, over all splits; None where no image can be read.
         smallest: split, name, width and height of the image with the shortest side; None where no image can be read.
         emptied: names of the classes without a readable training image.
+        peculiar: from a phrase of `peculiarities` to split and name of the images that it holds for.
     """
 
     unreadable: Mapping[str, tuple[Unreadable, ...]]
@@ -57,6 +59,7 @@ class Contents:
     shorter_side: float | None
     smallest: tuple[str, str, int, int] | None
     emptied: tuple[str, ...]
+    peculiar: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @property
     def leaked(self) -> tuple[tuple[Copy, ...], ...]:
@@ -91,6 +94,10 @@ class Contents:
                 for copies in self.repeated
             ],
             "emptied": list(self.emptied),
+            "peculiar": {
+                what: [{"split": split, "name": name} for split, name in images]
+                for what, images in self.peculiar.items()
+            },
         }
 
 
@@ -206,14 +213,14 @@ def profile_files(
     )
 
 
-def _look(files: ImageFiles, index: int) -> tuple[bytes, int, int] | str:
-    """Read and decode an image: the SHA-256 of the stored file, width and height; or why it cannot be read."""
+def _look(files: ImageFiles, index: int) -> tuple[bytes, int, int, tuple[str, ...]] | str:
+    """Read and decode an image: SHA-256 of the stored file, width, height, peculiarities; or why it cannot be read."""
     try:
         content = files.content(index)
         width, height = files.decoded(index, content).size
     except InputError as error:
         return reason(error)
-    return hashlib.sha256(content).digest(), width, height
+    return hashlib.sha256(content).digest(), width, height, peculiarities(content)
 
 
 def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: Tick | None) -> Contents:
@@ -222,6 +229,7 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
     images = sum(map(len, splits.values()))
     digests, sizes = np.zeros(images, "S32"), np.zeros((images, 2), np.int64)
     unreadable: dict[str, tuple[Unreadable, ...]] = {}
+    peculiar: dict[str, list[tuple[str, str]]] = {}
     for split, files in splits.items():
         damaged = []
         for index, found in enumerate(each_image(files, partial(_look, files), threads, progress)):
@@ -229,7 +237,9 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
                 damaged.append(Unreadable(index, files.name(index), found))
             else:
                 place = begins[split] + index
-                digests[place], sizes[place] = found[0], found[1:]
+                digests[place], sizes[place] = found[0], found[1:3]
+                for what in found[3]:
+                    peculiar.setdefault(what, []).append((split, files.name(index)))
         unreadable[split] = tuple(damaged)
 
     def copy(place: int) -> Copy:
@@ -251,6 +261,7 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
         shorter_side=float(np.median(shorter)) if len(whole) else None,
         smallest=smallest,
         emptied=tuple(itertools.compress(train.class_names, read == 0)),
+        peculiar={what: tuple(images) for what, images in sorted(peculiar.items())},
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ltzoo.data.files.image_files import ImageFiles
+from ltzoo.data.files.pixels import DECODING
 from ltzoo.errors import InputError
 from ltzoo.reading.content import read_content
 
@@ -47,7 +48,7 @@ class ResizedImages:
             return self._resize(self.files.image(index))
         stored = self.files.content(index)
         key = hashlib.sha256(stored).hexdigest()
-        kept = self.cache / f"shorter{self.shorter_side}" / key[:2] / f"{key}.npy"
+        kept = self.cache / f"shorter{self.shorter_side}-{DECODING}" / key[:2] / f"{key}.npy"
         image = _read(kept)
         if image is None:
             image = self._resize(self.files.decoded(index, stored))

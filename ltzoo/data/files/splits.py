@@ -11,11 +11,14 @@ from typing import Literal
 import numpy as np
 
 from ltzoo.data.benchmarks import NaturalBenchmark
+from ltzoo.data.files.advice import where_classes_are
 from ltzoo.data.files.archives import read_shards, read_tar
 from ltzoo.data.files.classes import aligned
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.hub_dataset import is_hub, splits_of_hub
 from ltzoo.data.files.image_files import ImageFiles, Place
+from ltzoo.data.files.left_out import LeftOut, first_of
+from ltzoo.data.files.levels import MISSPELT, SPELLINGS
 from ltzoo.data.files.lists import read_list, read_table
 from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
 from ltzoo.errors import InputError, first_few, printable
@@ -23,8 +26,6 @@ from ltzoo.errors import InputError, first_few, printable
 Splits = dict[str, Callable[[], ImageFiles]]
 """From the name of each split that exists (`train`, `val`, `test`) to the function that opens it."""
 
-SPELLINGS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
-_MISSPELT = {"train", "training", "val", "valid", "validate", "validation", "test", "testing"}
 _LISTS = (".csv", ".txt")
 _INSTEAD = {"val": "test", "test": "val"}
 
@@ -54,8 +55,12 @@ def open_files(
     if place.image_root is not None and not place.image_root.is_dir():
         raise InputError(f"the folder {place.image_root} is not there; name what paths start from with --image-root")
     if benchmark.name in STANDARD_LISTS:
+        for given, flag in ((place.class_folder != "first", "--class-folder"), (place.image_suffix, "--image-suffix")):
+            if given:
+                raise InputError(f"{flag} is for images of your own, not for {benchmark.name}; leave it out")
         return open_standard(benchmark, split, place, class_names)
     if is_hub(place.data_dir):
+        check_options(place, place.data_dir, "a Hub data set")
         splits = splits_of_hub(place)
     elif place.data_dir.is_dir():
         splits = splits_of_folder(place)
@@ -69,6 +74,8 @@ def open_files(
             raise InputError(f"{place.data_dir} has no split train, only {' and '.join(splits)}; name one that has")
         return None
     files = splits[chosen]()
+    if place.data_dir.is_dir() and files.origin != str(place.data_dir):
+        files = replace(files, notes=(*files.notes, *_note_beside(place.data_dir, splits)))
     return files if class_names is None else aligned(files, class_names)
 
 
@@ -164,16 +171,32 @@ def splits_of_folder(place: Place) -> Splits:
         if found:
             splits[split] = next(iter(found.values()))
         if others and not lists:
-            _check_no_root(place, folder / next(iter(others)))
-    if not splits:
-        if not any(below.values()):
-            raise InputError(
-                f"{folder} holds neither train/, train.csv, train.txt, train.tar or train-*.tar nor class folders; "
-                "name another with --data-dir"
-            )
-        _check_no_root(place, folder)
-        splits["train"] = partial(read_folder, folder)
-    return splits
+            form = next(iter(others))
+            check_options(place, folder / form, "shards" if "*" in form else "folders")
+    if splits:
+        return splits
+    if not any(below.values()):
+        raise InputError(
+            f"{folder} holds neither train/, train.csv, train.txt, train.tar or train-*.tar nor class folders; "
+            f"{where_classes_are(folder)}"
+        )
+    check_options(place, folder, "folders")
+    return {"train": partial(read_folder, folder, place.class_folder)}
+
+
+def _note_beside(folder: Path, splits: Splits) -> list[str]:
+    """Say which folders, lists and tar files lie beside the splits and are not read."""
+    left_out = LeftOut()
+    beside = []
+    with suppress(OSError):
+        for path in sorted(folder.iterdir()):
+            split = path.stem.partition("-")[0] if path.suffix.lower() == ".tar" else path.stem
+            is_folder = path.is_dir()
+            if is_folder and not left_out.is_walked(path.name):
+                continue
+            if (is_folder or path.suffix.lower() in (*_LISTS, ".tar")) and split not in sum(SPELLINGS.values(), ()):
+                beside.append(f"{path.name}/" if is_folder else path.name)
+    return [f"{printable(str(folder))}: not read, since called like no split: {first_of(beside)}"] if beside else []
 
 
 def unread_lists(files: ImageFiles) -> list[Path]:
@@ -192,7 +215,7 @@ def _check_spelling(folder: Path, below: dict[str, bool]) -> None:
     spellings = [spelling for split in SPELLINGS.values() for spelling in split]
     for name, is_folder in below.items():
         stem = name if is_folder or Path(name).suffix.lower() not in (*_LISTS, ".tar") else Path(name).stem
-        if stem.lower() in _MISSPELT and stem not in spellings:
+        if stem.lower() in MISSPELT and stem not in spellings:
             raise InputError(f"{folder} holds {name}, but splits are called {', '.join(spellings)}; rename it")
 
 
@@ -206,27 +229,46 @@ def _forms(below: dict[str, bool], split: str, place: Place) -> tuple[Splits, Sp
         kind = "folder" if is_folder else path.suffix.lower()
         spelling, dash, _ = path.stem.partition("-")
         if name in SPELLINGS[split] and is_folder:
-            others[f"{name}/"] = partial(read_folder, path)
+            others[f"{name}/"] = partial(read_folder, path, place.class_folder)
         elif path.stem in SPELLINGS[split] and kind in _LISTS:
             lists[name] = partial(_list_of_split, path, place, split)
         elif path.stem in SPELLINGS[split] and kind == ".tar":
-            others[name] = partial(read_tar, path)
+            others[name] = partial(read_tar, path, place.class_folder)
         elif spelling in SPELLINGS[split] and dash and kind == ".tar":
             shards.setdefault(f"{spelling}-*.tar", []).append(path)
     return lists, others | {name: partial(read_shards, paths) for name, paths in shards.items()}
 
 
-def _check_no_root(place: Place, path: Path) -> None:
-    if place.image_root is not None:
-        raise InputError(f"{path} is not a list, and --image-root is for paths in lists; leave it out")
+def check_options(place: Place, path: Path, kind: Literal["lists", "folders", "shards", "a Hub data set"]) -> None:
+    """Check that no option is given that has no effect on images of this kind.
+
+    Args:
+        place: has the options.
+        path: where the images are.
+        kind: what was found there; `folders` are class folders, also in a tar file.
+
+    Raises:
+        InputError: there is such an option.
+    """
+    if kind != "lists":
+        for given, flag, use in (
+            (place.image_root is not None, "--image-root", "paths"),
+            (place.image_suffix, "--image-suffix", "names"),
+        ):
+            if given:
+                raise InputError(f"{path} is not a list, and {flag} is for {use} in lists; leave it out")
+    if kind != "folders" and place.class_folder != "first":
+        raise InputError(f"{path} has no class folders, and --class-folder is for those; leave it out")
 
 
 def _list(path: Path, place: Place) -> ImageFiles:
-    return read_list(path).labelled(place.image_root or path.parent)
+    check_options(place, path, "lists")
+    return read_list(path, place.image_suffix).labelled(place.image_root or path.parent)
 
 
 def _table(path: Path, place: Place) -> tuple[ImageFiles, np.ndarray | None]:
-    listed, given = read_table(path, place.image_column, place.label_column)
+    check_options(place, path, "lists")
+    listed, given = read_table(path, place.image_column, place.label_column, place.image_suffix)
     return listed.labelled(place.image_root or path.parent), given
 
 

@@ -119,7 +119,7 @@ def read_inat_json(path: Path, num_classes: int, root: Path) -> ImageFiles:
         names = Names.of_texts(name for _, name in listed)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} cannot be read as iNaturalist's annotations ({first_line(error)[:80]}); fetch it again"
+            f"{path} cannot be read as iNaturalist's annotations ({first_line(error)}); fetch it again"
         ) from error
     if fault:
         raise InputError(f"{path} is not a complete annotation file: {fault}; fetch it again")

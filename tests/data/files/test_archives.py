@@ -28,7 +28,7 @@ def pack(path, members, **options):
 
 def test_classes_labels_and_order_are_those_of_timm(tmp_path):
     path = pack(tmp_path / "train.tar", TREE)
-    files, reader = read_tar(path), create_reader("", str(path))
+    files, reader = read_tar(path, "innermost"), create_reader("", str(path))
     assert files.class_names == tuple(reader.class_name_to_idx)
     assert [files.name(k) for k in range(len(files))] == reader.filenames()
     assert files.labels.tolist() == reader.targets.tolist()
@@ -76,16 +76,40 @@ def test_tar_files_are_splits(tmp_path):
     ("members", "found"),
     [
         ([], "has no image"),
-        (["cat/a.txt"], r"has no image \(.bmp, .*\); check that it is the right tar file"),
+        (
+            ["cat/a.txt"],
+            r"has no image \(left out 1 file without .* \(1 .txt\): cat/a.txt\); check that it is the right",
+        ),
         (["a.png"], "a.png of .* is not in a class folder"),
         (["cat/a.png", "Cat/a.png"], "the class folders 'cat' and 'Cat' of .* differ only in case|'Cat' and 'cat'"),
-        (["cat/2019/a.png", "dog/2019/a.png"], "^cat/2019 and dog/2019 of .*train.tar have the same name"),
-        (["cat/a.png", "cat/.x/a.png"], "cat/.x of .* has images but is not a class folder"),
+        (["cat/train/a.png", "cat/test/b.png"], "train.tar holds cat/test/ and cat/train/; splits come first, as in"),
         (["cat/a.png", "./cat/a.png"], "has cat/a.png twice; pack the tar file again"),
     ],
 )
 def test_a_tar_file_without_classes_is_refused(tmp_path, members, found):
     refused(found, read_tar, pack(tmp_path / "train.tar", members))
+
+
+def test_classes_are_named_by_the_first_folder_or_by_the_innermost(tmp_path):
+    path = pack(tmp_path / "train.tar", ["cat/2019/a.png", "dog/2019/a.png", "dog/b.png"])
+    files = read_tar(path)
+    assert files.class_names == ("cat", "dog") and files.class_counts == (1, 2)
+    assert (
+        len(files.notes) == 1 and "--class-folder innermost takes the innermost, of which there are 2" in files.notes[0]
+    )
+    refused("^cat/2019 and dog/2019 of .*train.tar have the same name", read_tar, path, "innermost")
+
+
+def test_what_is_left_out_of_a_tar_file_is_told(tmp_path):
+    names = ["cat/a.jfif", "cat/._a.jfif", "__MACOSX/cat/._a.jfif", "cat/@eaDir/a.jfif/M.jpg", "cat/@eaDir/b/M.jpg"]
+    path = pack(tmp_path / "train.tar", [*names, "cat/a.heic", "readme.txt"])
+    files = read_tar(path)
+    assert content_of(files) == [("cat/a.jfif", "cat")]
+    assert files.notes == (
+        f"{path}: left out 2 folders made by a system or a program; rename one that is a class: __MACOSX, cat/@eaDir",
+        f"{path}: left out 1 hidden file: cat/._a.jfif",
+        f"{path}: left out 2 files without the suffix of an image (1 .heic, 1 .txt): cat/a.heic, readme.txt",
+    )
 
 
 def test_a_link_is_named(tmp_path):

@@ -1,0 +1,34 @@
+"""How messages quote other texts: on one line, nothing that a terminal would obey, and the cause is not cut off."""
+
+import pytest
+
+from ltzoo.errors import escaped, first_line, printable, shortened
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a cat, 猫 and é", "a cat, 猫 and é"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("a\udcff\n\u202e\u2028", r"a\udcff\n\u202e\u2028"),
+        ("it's \\", "it's \\"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text, shown):
+    assert escaped(text) == shown
+    assert escaped(text).isprintable() and printable(text).isprintable()
+    escaped(text).encode()
+
+
+def test_beginning_and_end_of_a_long_text_are_kept():
+    text = "while reading\n" + "x" * 1000 + "\nNo space left on device"
+    assert len(shortened(text, 100)) == 105
+    assert shortened(text, 100).startswith("while reading x") and shortened(text, 100).endswith(
+        "No space left on device"
+    )
+    assert shortened("two\n lines") == "two lines"
+
+
+def test_the_first_line_is_the_first_with_a_text():
+    assert first_line(ValueError("\n  \n  why\nmore")) == "why"
+    assert first_line(MemoryError()) == first_line(MemoryError("\n")) == "MemoryError"
