@@ -5,11 +5,11 @@ import logging
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ltzoo.checkpoints.files import CONFIG, MANIFEST, WEIGHTS, DamagedError, damaged_files, read_manifest
-from ltzoo.checkpoints.hub_errors import explain, with_retries
 from ltzoo.errors import InputError
+from ltzoo.hub_errors import explain, is_answer, with_retries
 
 _logger = logging.getLogger(__name__)
 
@@ -83,11 +83,9 @@ def _download(repository: str, revision: str | None, whole: bool, force: bool = 
 
     try:
         return with_retries(snapshot)
-    except (HTTPError, OSError, RuntimeError, ValueError) as error:
-        # The client raises ValueError for an invalid name and for a forced download that failed.
-        broken = isinstance(error, HTTPError | RuntimeError) and not isinstance(error, HfHubHTTPError)
-        if broken and not force:
-            # The client uses its cache only if there was no connection at all, not if it broke.
+    except Exception as error:  # see hub_errors
+        if not is_answer(error) and not force:
+            # The client uses its cache only if there was no connection at all, not if it broke or could not be made.
             with contextlib.suppress(LocalEntryNotFoundError):
                 return snapshot(cached=True)
         raise explain(error, repository, revision) from error

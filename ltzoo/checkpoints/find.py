@@ -7,13 +7,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from huggingface_hub import constants, get_session
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
 from ltzoo.checkpoints.download import fetch
 from ltzoo.checkpoints.files import CONFIG, WEIGHTS
-from ltzoo.checkpoints.hub_errors import NotFoundError
-from ltzoo.errors import InputError, first_line
+from ltzoo.errors import InputError
+from ltzoo.hub_errors import NotFoundError, explained
 
 _logger = logging.getLogger(__name__)
 
@@ -112,15 +112,17 @@ def _repositories(owner: str) -> list[str]:
     """List the model repositories of a Hub user or organisation; the cached ones if the Hub cannot be asked."""
     url, names = f"{constants.ENDPOINT}/api/models?author={quote(owner)}&limit=1000", []
     try:
-        # Not HfApi.list_models, which retries for 23 seconds without a network.
-        while url:
-            answer = get_session().get(url, headers=build_hf_headers(), timeout=10)
-            hf_raise_for_status(answer)
-            names += [repository["id"].split("/")[1] for repository in answer.json()]
-            url = answer.links.get("next", {}).get("url", "")
-        return sorted(names)
-    except (HTTPError, OSError, ValueError, TypeError, KeyError) as error:  # the last three: not an answer of a Hub
-        reason = first_line(error)
-        _logger.warning("the Hub cannot list the models of %s (%s); only cached ones are listed", owner, reason)
+        with explained(owner):
+            if constants.HF_HUB_OFFLINE:  # before a client is made, which a proxy can forbid
+                raise OfflineModeIsEnabled
+            # Not HfApi.list_models, which retries for 23 seconds without a network.
+            while url:
+                answer = get_session().get(url, headers=build_hf_headers(), timeout=10)
+                hf_raise_for_status(answer)
+                names += [repository["id"].split("/")[1] for repository in answer.json()]
+                url = answer.links.get("next", {}).get("url", "")
+            return sorted(names)
+    except InputError as error:
+        _logger.warning("the Hub cannot list the models of %s; only cached ones are listed", error)
     cached = Path(constants.HF_HUB_CACHE).glob(f"models--{owner}--*/snapshots/*/{WEIGHTS}")
     return sorted({path.parents[2].name.split("--")[2] for path in cached})

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from torch import nn
 
 from ltzoo.checkpoints.card import write_card
 from ltzoo.checkpoints.config import read_config
 from ltzoo.checkpoints.files import CONFIG, FILES, MANIFEST, METRICS, damaged_files, read_manifest, write_manifest
-from ltzoo.checkpoints.hub_errors import explain, with_retries
 from ltzoo.checkpoints.save import save_checkpoint
 from ltzoo.errors import InputError, first_line
+from ltzoo.hub_errors import explained, with_retries
 
 _MESSAGE = "Publish with ltzoo"
 """The title of ltzoo's commits, which tells them from other commits."""
@@ -83,19 +83,12 @@ def push_checkpoint(folder: Path, repository: str, *, private: bool = False, dry
         raise InputError(f"{repository!r} is not a valid name of a Hub repository; write user/name")
     _check_intact(folder)
     api = HfApi()
-    try:
-        with _copy_with_card(folder, f"hf-hub:{repository}") as copy:
-            if dry_run:
-                changed = with_retries(lambda: _compare(api, copy, repository))[0]
-                return Publication(repository, tuple(changed), None)
-            with_retries(lambda: api.create_repo(repository, private=private or None, exist_ok=True))
-            return _send(api, copy, repository, private)
-    except InputError:
-        raise
-    except (HTTPError, OSError, ValueError) as error:
-        raise explain(error, repository) from error
-    except RuntimeError as error:  # the client wraps errors of large files
-        raise explain(error.__cause__ or error, repository) from error
+    with explained(repository), _copy_with_card(folder, f"hf-hub:{repository}") as copy:
+        if dry_run:
+            changed = with_retries(lambda: _compare(api, copy, repository))[0]
+            return Publication(repository, tuple(changed), None)
+        with_retries(lambda: api.create_repo(repository, private=private or None, exist_ok=True))
+        return _send(api, copy, repository, private)
 
 
 def add_to_collection(organisation: str, names: Sequence[str], title: str, private: bool = False) -> str:
@@ -114,14 +107,12 @@ def add_to_collection(organisation: str, names: Sequence[str], title: str, priva
         InputError: the Hub refuses or is unreachable.
     """
     api = HfApi()
-    try:
+    with explained(organisation):
         collection = with_retries(
             lambda: api.create_collection(title, namespace=organisation, private=private, exists_ok=True)
         )
         for name in names:
             _add_item(api, collection.slug, f"{organisation}/{name}")
-    except (HTTPError, OSError) as error:
-        raise explain(error, organisation) from error
     return collection.slug
 
 

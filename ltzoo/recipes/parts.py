@@ -66,7 +66,7 @@ STARTS: dict[str, type[Start]] = {kind.name: kind for kind in (Fresh, Pretrained
 
 @dataclass(frozen=True)
 class Trainable:
-    """Which weights are trained, and how BatchNorm's running statistics are updated.
+    """Which weights are trained, and how running statistics (BatchNorm's, InstanceNorm's, EvoNorm's) are updated.
 
     Attributes:
         weights: `all`, or only those of the `head`.

@@ -35,8 +35,8 @@ class StepOptions:
 
     Attributes:
         forward: images to outputs; the model itself if None (a compiled or an autocast wrapper of it, for example).
-        batchnorm: "clean" lets only the passes at w update BatchNorm's running statistics, "all" lets every pass (as
-            the papers' code does). Noise has no pass at w and needs "all".
+        batchnorm: "clean" lets only the passes at w update running statistics, BatchNorm's and all other buffers that
+            a pass writes; "all" lets every pass (as the papers' code does). Noise has no pass at w and needs "all".
         scaler: scales the losses in float16; `.grad` is then scaled too, as `scaler.step` expects it. If any pass
             overflows, `.grad` is not finite, so that the scaler skips the step, and running statistics and buffers of
             the loss are restored.

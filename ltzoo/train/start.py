@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from huggingface_hub.errors import HTTPError
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from ltzoo.checkpoints.find import search_path
 from ltzoo.data import HOLD_OUT, DataSet, Subset
 from ltzoo.errors import InputError, first_few, first_line
 from ltzoo.evaluate import hash_tensors
+from ltzoo.hub_errors import reason
 from ltzoo.models.heads import classifier_names, classifier_of
 from ltzoo.reading.tensors import check_archive
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
@@ -288,9 +288,9 @@ def _added(model: nn.Module) -> tuple[str, ...]:
 def _fetch_timm_weights(recipe: Recipe, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
     try:
         return timm.create_model(recipe.architecture, pretrained=True, **arguments).state_dict()
-    except (OSError, RuntimeError, HTTPError) as error:
+    except Exception as error:  # see hub_errors
         raise InputError(
-            f"timm's weights of {recipe.architecture} cannot be downloaded or do not fit ({first_line(error)[:160]}); "
+            f"timm's weights of {recipe.architecture} cannot be downloaded or do not fit ({reason(error)}); "
             "check the network, or name a file with --initial-checkpoint"
         ) from error
 

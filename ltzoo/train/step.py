@@ -7,7 +7,6 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ltzoo.data import seed_torch, seeded_generator
 from ltzoo.losses import LossModule
@@ -63,7 +62,7 @@ class Step:
         """Freeze the weights that are not trained; returns the modules that stay in evaluation mode."""
         trainable = self.recipe.trainable
         frozen = freeze(self.model) if trainable.weights == "head" else []
-        norms = [module for module in self.model.modules() if isinstance(module, _BatchNorm)]
+        norms = [module for module in self.model.modules() if _has_running_statistics(module)]
         in_eval = [*frozen, *norms] if trainable.batchnorm == "frozen" else []
         self.moves_statistics = not set(norms) <= set(in_eval)
         return in_eval
@@ -153,3 +152,8 @@ class Step:
         models += [self.criterion] if isinstance(self.criterion, LossModule) else []
         values = [value.isfinite().all() for model in models for value in model.state_dict().values()]
         return bool(torch.stack(values).all())
+
+
+def _has_running_statistics(module: nn.Module) -> bool:
+    """Return whether a layer itself keeps running statistics: BatchNorm, InstanceNorm or EvoNorm, by their names."""
+    return any("running_" in name for name, _ in module.named_buffers(recurse=False))

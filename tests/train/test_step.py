@@ -2,11 +2,14 @@
 
 import gc
 import weakref
+from functools import partial
 
 import pytest
 import timm
 import torch
 from accelerate import Accelerator
+from timm.layers import EvoNorm2dB0
+from torch import nn
 
 from ltzoo.recipes import Recipe, override
 from ltzoo.recipes.model import build_model
@@ -264,3 +267,21 @@ def test_frozen_statistics_are_not_averaged_over_processes(settings, averaged, m
     step.group = object()
     step.end()
     assert len(models) == averaged
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [nn.BatchNorm2d, partial(nn.InstanceNorm2d, affine=True, track_running_stats=True), EvoNorm2dB0],
+    ids=["BatchNorm", "InstanceNorm", "EvoNorm"],
+)
+@pytest.mark.parametrize("batchnorm", ["clean", "frozen"])
+def test_frozen_statistics_are_those_of_every_layer_that_keeps_some(norm, batchnorm):
+    recipe = override(SGD, {"trainable.batchnorm": batchnorm})
+    model = build_model(recipe)
+    model.bn1 = norm(model.bn1.num_features)
+    step = Step(recipe, COUNTS, model, Accelerator(cpu=True), 0, None)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    step(torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 3]))
+    moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert {"bn1.weight", "bn1.bias"} <= moved
+    assert ("bn1.running_var" in moved) == (batchnorm == "clean")

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from ltzoo.data.files.classes import check_names, label_classes
 from ltzoo.data.files.image_files import LARGEST_FILE, ImageFiles, Names, Place, stamp_of
 from ltzoo.errors import InputError, first_few, first_line, shortened
+from ltzoo.hub_errors import is_broken, reason
 from ltzoo.reading.content import read_content, stays_within
 
 if TYPE_CHECKING:
@@ -105,12 +106,7 @@ def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
 
 def _load(place: Place) -> "dict[str, Dataset]":
     """Load all splits of a data set."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise InputError(
-            f"{place.data_dir} needs the package datasets; install it with pip install 'ltzoo[hub-datasets]'"
-        ) from error
+    datasets = _package(place)
     written = Path(*place.data_dir.parts[1:])
     copy = _copy(place)
     try:
@@ -120,31 +116,43 @@ def _load(place: Place) -> "dict[str, Dataset]":
             loaded = datasets.load_from_disk(str(copy))
         else:
             loaded = datasets.load_dataset(str(copy))
-    # The client of the Hub raises OSError, HTTPError where the Hub is not reached, and ValueError for an invalid name;
-    # a saved split without rows raises LookupError.
-    except (
-        OSError,
-        HTTPError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        SystemError,
-        pa.ArrowException,
-        datasets.exceptions.DatasetsError,
-    ) as error:
+    except Exception as error:  # of the Hub's client (see hub_errors), of arrow, or of files that are no data set
         generating = isinstance(error, datasets.exceptions.DatasetGenerationError)
-        reason = error.__cause__ if generating and error.__cause__ else error
-        said = " ".join(str(reason).split())[:240]  # the cause is often in the second line
+        said = reason(error.__cause__ if generating and error.__cause__ else error)
         raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy, error)}") from error
     return dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+
+
+def _package(place: Place) -> ModuleType:
+    """Import the package `datasets`.
+
+    Raises:
+        InputError: it is not installed, or a folder or file of that name takes its place, as one where the command is
+            started does.
+    """
+    install = "install it with pip install 'ltzoo[hub-datasets]'"
+    try:
+        import datasets
+    except ImportError as error:
+        if error.name not in ("datasets", None):
+            raise InputError(
+                f"{place.data_dir} needs the package datasets, which cannot be imported ({error}); install it again"
+            ) from error
+        raise InputError(f"{place.data_dir} needs the package datasets; {install}") from error
+    if hasattr(datasets, "load_dataset"):
+        return datasets
+    if getattr(datasets, "__file__", None) is None:  # a folder without code, which an installed package would go before
+        raise InputError(f"{place.data_dir} needs the package datasets; {install}")
+    raise InputError(
+        f"{place.data_dir} needs the package datasets, but Python takes {datasets.__file__} for it; rename that, or "
+        "start the command in another folder"
+    )
 
 
 def _mend(place: Place, copy: Path | None, error: Exception) -> str:
     if copy:
         return "check that it is a data set"
-    if isinstance(error, HTTPError) and not isinstance(error, HfHubHTTPError):
+    if is_broken(error):
         return "check the network, or leave --download out if the data set was fetched before"
     return "check its name" + ("" if place.download else ", and add --download to fetch it")
 

@@ -1,5 +1,6 @@
 """Data sets of the Hub: local copies in every form, fetched ones by their revision, and columns that do not fit."""
 
+import importlib
 import io
 import os
 import sys
@@ -12,6 +13,7 @@ import pytest
 from timm.data.readers import create_reader
 
 from ltzoo.data.files import check_coverage, check_present
+from ltzoo.errors import InputError
 from tests.checkpoints.hub_session import HUB
 from tests.data.files.dataset_hub import NAME, DataSetHub
 from tests.data.files.trees import check_reader, content_of, encoded, opened, plant, refused
@@ -338,3 +340,48 @@ def test_a_revision_is_never_another(fake_hub):
     )
     refused(r"Repository Not Found.*; check its name", opened, Path("hfds/me/none"), download=True)
     refused("hfds/a/b/c cannot be loaded", opened, Path("hfds/a/b/c"), download=True)
+
+
+@pytest.mark.parametrize(
+    ("planted", "match"),
+    [
+        ({}, r"hfds/a/b needs the package datasets; install it with pip install 'ltzoo\[hub-datasets\]'$"),
+        ({"datasets/photos/a.txt": ""}, r"needs the package datasets; install it with pip install 'ltzoo\[hub-data"),
+        ({"datasets/__init__.py": "DATASETS = {}"}, r"Python takes .*/datasets/__init__.py for it; rename that, or"),
+        (
+            {"datasets.py": "DATASETS = {}"},
+            r"Python takes .*/datasets.py for it; rename that, or start th",
+        ),
+        (
+            {"datasets/__init__.py": "import nothing_of_that_name"},
+            r"cannot be imported \(No module named .nothing",
+        ),
+    ],
+)
+def test_a_folder_or_a_file_called_datasets_is_not_taken_for_the_package(planted, match, tmp_path, monkeypatch):
+    """As Python finds it where the package is not installed, or where the working directory goes before it."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "datasets"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name, text in planted.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    installed = Path(datasets.__file__).parents[1]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *(path for path in sys.path if path and Path(path) != installed)])
+    importlib.invalidate_caches()
+    try:
+        refused(match, opened, Path("hfds/a/b"))
+    finally:
+        sys.modules.pop("datasets", None)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:secret@127.0.0.1:9", "socks://127.0.0.1:9/"])
+def test_a_proxy_that_the_client_cannot_use_is_one_line_and_a_copy_needs_none(proxy, fake_hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    huggingface_hub.close_session()
+    with pytest.raises(
+        InputError, match=r"ALL_PROXY=socks.*127.0.0.1:9.*; check the network, or leave --download out"
+    ) as e:
+        opened(Path(f"hfds/{NAME}"), download=True)
+    assert "secret" not in str(e.value) and "\n" not in str(e.value)
+    write(tmp_path / "copy", train=ROWS)
+    assert len(opened(hub(tmp_path / "copy"))) == len(ROWS)
