@@ -113,17 +113,25 @@ class RunFolder:
         try:
             if not self.recipe.exists():
                 write_text(self.subset, json.dumps(subset))
-                write_text(self.recipe, to_yaml(document))
+                self.write_recipe(document)
             yield
         except BaseException:
-            if not self.last_state.exists():
-                # Nothing was trained: remove the folder, so that the next attempt can begin.
+            if not self.last_state.exists() and "capture_failed" not in self.recorded():
+                # Nothing was trained, or found out: remove the folder, so that the next attempt can begin.
                 shutil.rmtree(self.path)
                 if not any(self.path.parent.iterdir()):
                     self.path.parent.rmdir()
             raise
         finally:
             lock.release()
+
+    def write_recipe(self, document: Mapping[str, Any]) -> None:
+        """Write `recipe.yaml`, replacing an existing one.
+
+        Args:
+            document: the recipe and the record of the run.
+        """
+        write_text(self.recipe, to_yaml(document))
 
     def check_free(self, resume: bool) -> None:
         """Check that the folder does not exist, or may be resumed.
