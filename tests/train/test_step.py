@@ -108,6 +108,26 @@ def test_an_overflow_in_the_very_first_step_changes_nothing(monkeypatch):
     assert not torch.equal(weights(step), before)
 
 
+def test_the_moving_average_stands_still_where_the_scaler_skips_the_step():
+    step = make(override(SGD, {"ema_decay": 0.5}))
+    step.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    sound = step.forward
+    step(*batches(2)[1])  # the average is not the model's weights any more
+    before = weights(step)
+    step.forward = lambda images: sound(images) * float("inf")
+    step(*batches(2)[1])
+    assert torch.equal(weights(step), before)
+    step.forward = sound
+    step(*batches(2)[1])
+    assert not torch.equal(weights(step), before)
+
+
+def test_what_a_step_cannot_do_with_a_batch_is_bad_input():
+    images, targets = batches(2)[1]
+    with pytest.raises(InputError, match="the labels run from 10 to 10, the table has 10 classes"):
+        make(SGD)(images, torch.full_like(targets, 10))
+
+
 RECIPES = {
     "sgd": SGD.with_epochs(3),
     "ssesam": get_recipe("resnet20_digitslt_vs_ssesam").with_epochs(3),
