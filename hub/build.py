@@ -5,37 +5,36 @@ same command continues where the last one stopped. `--pack DIR` writes the image
 """
 
 import argparse
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Set
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast, get_args, get_type_hints
-
-import torch
 
 from collect import add_zoo_options, collect, read_run
 from interrupts import interrupts, stop
 from ltzoo.cli import parser as options
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import Subset
-from ltzoo.data.memory import load_subset, pack
+from ltzoo.data.memory import load_subset
 from ltzoo.errors import InputError
 from ltzoo.recipes import FirstStage, Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import has_result, read_results
 from ltzoo.train import RunFolder, ValInterval
 from ltzoo.train.checkpoints import check_saved_epochs
-from ltzoo.train.device import cores
 from ltzoo.train.val_interval import check_val_interval
+from packing import pack_images
+from places import Places, find_places
 from training_order import Job, first_stage_to_train, in_order, with_first_stages, without_repetitions
+from worker import Worker
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
 _CLOSING = 20.0
 """Seconds before the end of the budget at which runs are stopped; an unfinished epoch is lost."""
+_STOPPING = 0.75
+"""The part of these seconds after which a run that does not stop is killed; the rest is for collecting."""
 
 
 def build_parser() -> Parser:
@@ -54,10 +53,16 @@ def build_parser() -> Parser:
         metavar="N",
         help="runs at once: processes on CPUs (one per core), side by side in one process on CUDA (4)",
     )
-    parser.add_argument(
-        "--threads", type=options.at_least_one, default=1, metavar="N", help="CPU threads per run (%(default)s)"
-    )
+    parser.add_argument("--threads", type=options.at_least_one, metavar="N", help="CPU threads per run (1)")
     parser.add_argument("--precision", choices=_PRECISIONS, help="of all runs (each recipe's own)")
+    parser.add_argument("--eager", action="store_true", help="on CUDA, run no step as one graph")
+    parser.add_argument(
+        "--doctor",
+        type=Path,
+        metavar="FILE",
+        help="what ltzoo doctor --json FILE found on this machine: its precision, jobs, threads and capture are used "
+        "where no option gives them",
+    )
     options.add_data_options(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the runs (output)")
     options.add_save_epochs(parser)
@@ -73,23 +78,6 @@ def build_parser() -> Parser:
     return parser
 
 
-@dataclass
-class _Worker:
-    """A process that trains runs.
-
-    Attributes:
-        process: `python -m ltzoo train`.
-        jobs: the runs that it trains.
-        log: its output, after that of earlier workers.
-        begins: offset of its own output in the log.
-    """
-
-    process: subprocess.Popen
-    jobs: list[Job]
-    log: Path
-    begins: int
-
-
 def command(arguments: argparse.Namespace) -> int:
     """Train or pack; return 1 if a run failed."""
     if arguments.hold_out and not arguments.pack:
@@ -99,8 +87,10 @@ def command(arguments: argparse.Namespace) -> int:
     seeds = list(dict.fromkeys(arguments.seeds))
     jobs = [job for job in in_order(dict.fromkeys(recipes), seeds) if (job[0].name, job[1]) not in finished]
     if arguments.pack:
-        _pack([recipe for recipe, _ in jobs], arguments)
+        load = partial(_subset, arguments=arguments)
+        pack_images([recipe for recipe, _ in jobs], load, arguments.data_dir, arguments.pack, arguments.hold_out)
         return 0
+    places = find_places(arguments)
     jobs = without_repetitions(jobs, arguments.output, partial(print, flush=True))
     missing = len(jobs)
     jobs = with_first_stages(jobs, arguments.output)
@@ -112,7 +102,7 @@ def command(arguments: argparse.Namespace) -> int:
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
     with interrupts():
-        return _Build(arguments, jobs, finished).work() if jobs else 0
+        return _Build(arguments, places, jobs, finished).work() if jobs else 0
 
 
 def _matching(pattern: str) -> list[str]:
@@ -142,70 +132,50 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _pack(recipes: list[Recipe], arguments: argparse.Namespace) -> None:
-    """Write the images of the recipes' benchmarks: the training subsets and the test set."""
-    wanted: dict[str, dict[tuple[str, str], Recipe]] = {}
-    for recipe in recipes:
-        if recipe.natural:
-            raise InputError(f"the images of {recipe.benchmark} are too many to pack; copy its folder")
-        if recipe.data.data_set.name != "digits":  # comes with scikit-learn
-            wanted.setdefault(recipe.data.data_set.name, {})[recipe.benchmark, recipe.subset] = recipe
-    if not wanted:
-        raise InputError("no missing run needs images; give other recipes or seeds")
-    subsets = {
-        data_set: [_subset(recipe, arguments) for recipe in of_subset.values()]
-        for data_set, of_subset in wanted.items()
-    }
-    existing = [str(arguments.pack / data_set) for data_set in wanted if (arguments.pack / data_set).exists()]
-    if existing:
-        raise InputError(f"{', '.join(existing)} exists; remove it, or pack into another folder")
-    for data_set, of_subset in wanted.items():
-        size = pack(data_set, subsets[data_set], arguments.data_dir, arguments.pack, arguments.hold_out)
-        needed = ", ".join(sorted({benchmark for benchmark, _ in of_subset}))
-        print(f"{arguments.pack / data_set}: {size / 2**20:.1f} MiB, for {needed}", flush=True)
-
-
 class _Build:
     """Trains jobs in order, several at once, until they are done or the time is up.
 
     Args:
         arguments: the arguments of the command.
+        places: how many runs are trained at once, and how.
         jobs: the missing runs, and first stages whose weights are missing.
         collected: names and seeds that have a result.
     """
 
-    def __init__(self, arguments: argparse.Namespace, jobs: list[Job], collected: Set[tuple[str, int | None]]) -> None:
-        cuda = torch.cuda.is_available()
-        at_once = arguments.jobs or (4 if cuda else cores())
-        self.arguments, self.waiting, self.collected, self.wanted = arguments, list(jobs), collected, tuple(jobs)
-        # In one process, kernels of several runs overlap; separate processes would take turns on the device.
-        self.workers: int = 1 if cuda else at_once
-        self.runs_each: int = at_once if cuda else 1
+    def __init__(
+        self, arguments: argparse.Namespace, places: Places, jobs: list[Job], collected: Set[tuple[str, int | None]]
+    ) -> None:
+        self.arguments, self.places, self.collected, self.wanted = arguments, places, collected, tuple(jobs)
+        self.waiting, self.running = list(jobs), list[Worker]()
+        # Runs that failed, to be tried once more with the machine to themselves; and those that were.
+        self.again, self.retried = list[Job](), set[Job]()
         budget = arguments.time_budget
         self.end = None if budget is None else time.monotonic() + 60 * budget
+        self.closing = _CLOSING if budget is None else min(_CLOSING, 6 * budget)
         self.finished = self.failed = 0
 
     def work(self) -> int:
         """Train all jobs; return the exit code."""
         self.collect_finished()
-        running: list[_Worker] = []
         before = {self.folder(job).path: self.epochs(job) for job in self.waiting}
         try:
-            while (self.waiting or running) and not self.is_over():
-                while len(running) < self.workers and self.ready():
-                    running.append(self.start())
-                if not running:
-                    self.fail_waiting()
+            while (self.waiting or self.again or self.running) and not self.is_over():
+                self.fill_places()
                 time.sleep(0.2)
-                for worker in [worker for worker in running if worker.process.poll() is not None]:
-                    running.remove(worker)
-                    self.close(worker)
+                for worker in list(self.running):
+                    ended = worker.process.poll() is not None
+                    self.collect_of(worker, ended and worker.process.returncode == 0)
+                    if ended:
+                        self.running.remove(worker)
+                        self.close(worker)
         finally:
-            stopped = list(running)
-            stop([worker.process for worker in stopped])
+            stopped, self.running = self.running, []
+            stop([worker.process for worker in stopped], within=_STOPPING * self.closing)
             for worker in stopped:
-                self.close(worker, stopped=True)
-            print(f"{self.finished} runs finished, {self.failed} failed, {len(self.waiting)} not begun", flush=True)
+                self.collect_of(worker, sound=True)
+                self.close_stopped(worker)
+            left = len(self.waiting) + len(self.again)
+            print(f"{self.finished} runs finished, {self.failed} failed, {left} not begun", flush=True)
         untouched = all(self.epochs(job) == before[self.folder(job).path] for w in stopped for job in w.jobs)
         if stopped and untouched and not self.finished:
             raise InputError(
@@ -213,6 +183,15 @@ class _Build:
                 f"{stopped[0].jobs[0][0].name}; give more"
             )
         return int(self.failed > 0)
+
+    def fill_places(self) -> None:
+        """Start a worker in each free place; a run that is tried again has all places to itself."""
+        while len(self.running) < self.places.workers and self.ready() and not any(w.alone for w in self.running):
+            self.running.append(self.start(self.next_jobs()))
+        if not self.running and self.again:
+            self.running.append(self.start([self.again.pop(0)], alone=True))
+        elif not self.running:
+            self.fail_waiting()
 
     def collect_finished(self) -> None:
         """Collect runs that a killed build or train.py finished earlier."""
@@ -222,7 +201,7 @@ class _Build:
 
     def is_over(self) -> bool:
         """Return whether the time is up."""
-        return self.end is not None and time.monotonic() > self.end - min(_CLOSING, 6 * self.arguments.time_budget)
+        return self.end is not None and time.monotonic() > self.end - self.closing
 
     def folder(self, job: Job) -> RunFolder:
         """Return the run folder of a job."""
@@ -246,49 +225,76 @@ class _Build:
             self.fail((recipe, seed), f"its first stage, {cast(FirstStage, recipe.start).recipe}, was not trained")
         self.waiting = []
 
-    def start(self) -> _Worker:
-        """Start the first jobs of the queue that one command can train: same seed and precision."""
+    def next_jobs(self) -> list[Job]:
+        """Take the next job from the queue; on CUDA with all that one process can train beside and after it.
+
+        These have the same seed, which one command shares, and precision; and the same architecture and length, so that
+        they end at the same time. `train_all` begins one after the other as places become free.
+        """
         ready = self.ready()
-        first, seed = ready[0]
-        alike = [job for job in ready if (job[0].precision, job[1]) == (first.precision, seed)]
-        jobs = alike[: self.runs_each]
-        self.waiting = [job for job in self.waiting if job not in jobs]
-        names = [recipe.name for recipe, _ in jobs]
-        log = self.arguments.output / "logs" / f"{names[0]}.seed{seed}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        alike = [job for job in ready if self.kind(job) == self.kind(ready[0])] if self.places.shared else ready[:1]
+        self.waiting = [job for job in self.waiting if job not in alike]
+        return alike
+
+    def kind(self, job: Job) -> tuple[object, ...]:
+        """Return what jobs of one process have in common."""
+        recipe, seed = job
+        return seed, self.places.precision or recipe.precision, recipe.architecture, recipe.schedule.epochs
+
+    def start(self, jobs: list[Job], alone: bool = False) -> Worker:
+        """Start a process that trains jobs."""
+        names, seed = [recipe.name for recipe, _ in jobs], jobs[0][1]
         line = [sys.executable, "-m", "ltzoo", "train", "--resume", "--recipe", *names, "--seed", str(seed)]
         line += ["--data-dir", str(self.arguments.data_dir), "--output", str(self.arguments.output)]
-        line += ["--threads", str(self.arguments.threads)]
-        # A recipe that is trained alone must reach every change.
-        epochs = max(recipe.schedule.epochs for recipe, _ in jobs)
+        # The recipes of one process, which are equally long, must reach every change.
+        epochs = jobs[0][0].schedule.epochs
         line += ["--val-interval", str(ValInterval.parse(self.arguments.val_interval).within(epochs))]
         if self.arguments.save_epochs:
             line += ["--save-epochs", ",".join(map(str, self.arguments.save_epochs))]
         line += [word for module in self.arguments.modules for word in ("--import", module)]
-        line += ["--set", f"precision={self.arguments.precision}"] if self.arguments.precision else []
-        with log.open("a", encoding="utf-8") as file:
-            # In its own session, so that only this process sends it an interrupt.
-            process = subprocess.Popen(line, stdout=file, stderr=file, start_new_session=True)
-            worker = _Worker(process, jobs, log, file.tell())
+        line += self.places.options()
+        log = self.arguments.output / "logs" / f"{names[0]}.seed{seed}.log"
+        worker = Worker.start(line, jobs, log, alone)
         print(f"begun: {', '.join(names)}, seed {seed} (log: {log})", flush=True)
         return worker
 
-    def close(self, worker: _Worker, stopped: bool = False) -> None:
-        """Collect the runs that a worker finished, and report the others."""
-        code = worker.process.returncode
-        for job in worker.jobs:
-            recipe, seed = job
-            folder = self.folder(job)
-            # The command can fail although one of its runs is finished.
-            if folder.metrics.exists() and (code == 0 or len(worker.jobs) > 1 or stopped):
+    def collect_of(self, worker: Worker, sound: bool) -> None:
+        """Collect the runs that a worker has finished; of several, each as soon as it is finished.
+
+        Args:
+            worker: the worker.
+            sound: whether a finished run counts although it is the worker's only one: the command can fail after it.
+        """
+        for job in list(worker.jobs):
+            if self.folder(job).metrics.exists() and (sound or worker.shared):
+                worker.jobs.remove(job)
                 self.collect(job)
-            elif stopped:
-                kept, epochs = self.epochs(job), recipe.schedule.epochs
-                print(f"stopped: {recipe.name}, seed {seed}: {kept} of {epochs} epochs are kept in {folder.path}")
+
+    def close(self, worker: Worker) -> None:
+        """Report the runs that a worker has ended without; each is tried once more, alone."""
+        crashed = worker.process.returncode != 2
+        begun = [job for job in worker.jobs if worker.has_begun(self.folder(job).path)] or worker.jobs[:1]
+        # What had not begun when another run ended the process is as it was.
+        untouched = [job for job in worker.jobs if job not in begun] if crashed else []
+        self.waiting = untouched + self.waiting
+        for job in [job for job in worker.jobs if job not in untouched]:
+            if job in self.retried or not (crashed or worker.shared):
+                self.fail(job, worker.why(job))
             else:
-                said = worker.log.read_bytes()[worker.begins :].decode("utf-8", "replace").split("\n")
-                last = next((text for text in reversed(said) if text), "it printed nothing")
-                self.fail(job, f"killed by {signal.Signals(-code).name}" if code < 0 else last)
+                self.retried.add(job)
+                self.again.append(job)
+                print(f"again, alone: {job[0].name}, seed {job[1]}: {worker.why(job)}", flush=True)
+
+    def close_stopped(self, worker: Worker) -> None:
+        """Report what is kept of the runs that were stopped."""
+        for recipe, seed in list(worker.jobs):
+            path = self.folder((recipe, seed)).path
+            if worker.shared and not worker.has_begun(path):
+                worker.jobs.remove((recipe, seed))
+                self.waiting.append((recipe, seed))
+                continue
+            kept, epochs = self.epochs((recipe, seed)), recipe.schedule.epochs
+            print(f"stopped: {recipe.name}, seed {seed}: {kept} of {epochs} epochs are kept in {path}", flush=True)
 
     def fail(self, job: Job, why: str) -> None:
         """Count a failure and print the reason."""

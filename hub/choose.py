@@ -128,8 +128,9 @@ def command(arguments: argparse.Namespace) -> None:
         for settings in tried
         for number in arguments.seeds
     ]
-    groups = [jobs[k : k + arguments.jobs] for k in range(0, len(jobs), arguments.jobs)]
-    runs, seeds = [folder.path for group in groups for folder in train_all(group)], len(arguments.seeds)
+    alike = [list(group) for _, group in itertools.groupby(jobs, lambda job: job[0].precision)]
+    runs = [folder.path for group in alike for folder in train_all(group, places=arguments.jobs)]
+    seeds = len(arguments.seeds)
     if not is_main_process():
         return
     records = [

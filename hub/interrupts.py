@@ -19,15 +19,19 @@ def interrupts() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def stop(processes: Sequence[subprocess.Popen]) -> None:
-    """Interrupt workers every five seconds until they stop; after a minute, terminate and then kill them.
+def stop(processes: Sequence[subprocess.Popen], within: float) -> None:
+    """Interrupt workers until they stop; terminate and then kill those that do not.
 
     One interrupt is not enough, because a module that is being imported can swallow it.
+
+    Args:
+        processes: the workers.
+        within: seconds after which all have ended.
     """
-    for number in (*[signal.SIGINT] * 12, signal.SIGTERM, signal.SIGKILL):
+    for number, share in (*[(signal.SIGINT, 0.2)] * 3, (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.2)):
         running = [process for process in processes if process.poll() is None]
         for process in running:
             process.send_signal(number)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + share * within
         while any(process.poll() is None for process in running) and time.monotonic() < deadline:
             time.sleep(0.05)

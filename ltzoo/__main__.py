@@ -8,6 +8,7 @@ import ltzoo
 COMMANDS = {
     "list": "list recipes by name",
     "show": "print one recipe with all its settings",
+    "doctor": "examine this machine and recommend settings for it",
     "inspect": "check an image folder and suggest a recipe to begin with",
     "train": "train a recipe",
     "validate": "measure a checkpoint's accuracy",

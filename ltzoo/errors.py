@@ -28,6 +28,15 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that came first: the last one in the chain of causes and contexts."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__ or error
+    return error
+
+
 def printable(text: str) -> str:
     """Escape a text with line ends, control characters or undecodable bytes, so that it fits into one line."""
     return text if text.isprintable() else repr(text)

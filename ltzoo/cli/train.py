@@ -5,10 +5,12 @@ The trainer is imported once the recipes are known, so that help and a wrong nam
 
 import argparse
 import os
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import (
     Parser,
     add_data_options,
@@ -115,6 +117,12 @@ def build_parser(prog: str) -> Parser:
         help="channels-last memory format (chosen automatically on CPUs and in reduced precision)",
     )
     how.add_argument("--eager", action="store_true", help="on CUDA, launch kernels one by one instead of as one graph")
+    how.add_argument(
+        "--side-by-side",
+        type=at_least_one,
+        metavar="N",
+        help="on a GPU, train N of the runs at a time (all of them); on a CPU it is always one",
+    )
     how.add_argument("--torchcompile", nargs="?", const="inductor", metavar="BACKEND", help="compile the model")
     how.add_argument(
         "-j", "--workers", type=not_below_zero, metavar="N", help="processes that decode images (one per core, up to 8)"
@@ -249,7 +257,7 @@ def command(arguments: argparse.Namespace) -> None:
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
 
     from ltzoo.cli.train_report import report
-    from ltzoo.train import TrainOptions, ValInterval, train_all
+    from ltzoo.train import CaptureError, TrainOptions, ValInterval, train_all
 
     options = TrainOptions(
         data_dir=arguments.data_dir,
@@ -279,9 +287,19 @@ def command(arguments: argparse.Namespace) -> None:
         trackers=tuple(dict.fromkeys(arguments.log_with or ())),
     )
     jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]
-    train_all(jobs, lambda recipe, folder: print(report(recipe, folder)) if is_main_process() else None)
+    try:
+        train_all(
+            jobs,
+            lambda recipe, folder: print(report(recipe, folder)) if is_main_process() else None,
+            arguments.side_by_side,
+        )
+    except CaptureError as error:
+        print(f"the step cannot be captured: {error}; going on eagerly in a new process", file=sys.stderr)
+        resume_in_new_process(arguments.argv)
 
 
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:
     """Run the command; returns the exit code."""
-    return run(build_parser(prog), command, argv)
+    parser = build_parser(prog)
+    parser.set_defaults(argv=sys.argv[1:] if argv is None else argv)
+    return run(parser, command, argv)

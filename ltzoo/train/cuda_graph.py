@@ -7,9 +7,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from ltzoo.errors import InputError, first_line, root_cause
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe, ScaledHead
 from ltzoo.sharpness import Table
+from ltzoo.train.lane import Lane
 from ltzoo.train.step import Step
 
 _WARM_UP_STEPS = 3
@@ -17,6 +19,13 @@ _WARM_UP_STEPS = 3
 
 _MOST_SHAPES = 4
 """The most batch shapes to capture. An epoch usually has two: that of most batches and that of a smaller last one."""
+
+
+class CaptureError(InputError):
+    """A capture failed; the allocator and the stream of this process cannot be trusted any more.
+
+    The message is the error that came first: torch's own, of the end of the capture, only follows from it.
+    """
 
 
 def why_not_captured(
@@ -59,7 +68,7 @@ class CapturedStep(Step):
     """A step that is captured once for each stage of the recipe and each batch shape, and then replayed.
 
     Learning rate, radii and class weights are tensors on the device that are changed in place, so that schedules need
-    no new capture. If a step cannot be captured, it runs eagerly.
+    no new capture. No step is eager, so that a run whose steps are of this class has replayed all of them.
 
     Args:
         recipe: see `Step`.
@@ -68,7 +77,7 @@ class CapturedStep(Step):
         accelerator: see `Step`.
         seed: see `Step`.
         compile_backend: see `Step`.
-        say: called with a message if a step cannot be captured.
+        lane: the run's stream, on which its graphs are captured, and the memory pool that they share.
     """
 
     def __init__(
@@ -79,10 +88,10 @@ class CapturedStep(Step):
         accelerator: Accelerator,
         seed: int,
         compile_backend: str | None,
-        say: Callable[[str], None],
+        lane: Lane,
     ) -> None:
         device = accelerator.device
-        self.say, self.possible = say, True
+        self.lane = lane
         self.lr_on_device = torch.zeros((), device=device)
         self.weights_on_device = torch.zeros(len(class_counts), device=device)
         self.radii_on_device: dict[tuple, Tensor] = {}
@@ -97,23 +106,22 @@ class CapturedStep(Step):
         self.lr_on_device.fill_(self.lr)
         self.weights_on_device.copy_(self.class_weights)
         self.stage = self.table.structure
-        # A graph keeps the memory of all its activations; graphs of earlier stages are not needed any more.
-        self.recorded = {key: captured for key, captured in self.recorded.items() if key[0] == self.stage}
         radii = torch.tensor(self.table.radii)
         self.radii_on_device.setdefault(self.stage, torch.zeros(len(radii), device=self.device)).copy_(radii)
 
     def __call__(self, images: Tensor, targets: Tensor, target_weights: Tensor | None = None) -> Tensor:
-        """See `Step`. The next step overwrites the returned loss."""
+        """See `Step`. The next step overwrites the returned loss.
+
+        Raises:
+            CaptureError: the capture failed; nothing may be computed in this process any more.
+            InputError: there are too many batch shapes.
+        """
         key = (self.stage, images.shape, targets.dim())  # targets have two dimensions while images are mixed
-        if self.possible and key not in self.recorded:
-            try:
-                self.recorded[key] = self._capture(images, targets, target_weights)
-            except RuntimeError as error:
-                self.possible = False
-                self.recorded.clear()
-                self.say(f"the step cannot be captured ({' '.join(str(error).split())[:200]}); it runs eagerly")
-        if not self.possible:
-            return super().__call__(images, targets, target_weights)
+        if key not in self.recorded:
+            self.recorded[key] = self._capture(images, targets, target_weights)
+            # Graphs of earlier stages are not needed any more. They go after the capture: their pool, which the new
+            # graph shares, ends with its last graph.
+            self.recorded = {key: captured for key, captured in self.recorded.items() if key[0] == self.stage}
         captured = self.recorded[key]
         captured.images.copy_(images)
         captured.targets.copy_(targets)
@@ -123,11 +131,11 @@ class CapturedStep(Step):
         return captured.loss
 
     def _capture(self, images: Tensor, targets: Tensor, target_weights: Tensor | None) -> _Captured:
-        """Capture a step, and restore weights, statistics, momentum and moving average afterwards."""
+        """Capture a step, and restore weights, statistics, momentum, moving average and random states afterwards."""
         if sum(key[0] == self.stage and key[2] == targets.dim() for key in self.recorded) == _MOST_SHAPES:
-            raise ValueError(
+            raise InputError(
                 f"steps are captured for at most {_MOST_SHAPES} batch shapes, and {tuple(images.shape)} is one more; "
-                "use batches of one size, or train without capture"
+                "use batches of one size, or train without capture (--eager)"
             )
         images, targets = images.clone(), targets.clone()
         table = self.table.with_radii(self.radii_on_device[self.stage])
@@ -138,14 +146,16 @@ class CapturedStep(Step):
 
         state = self._state()
         before = [value.clone() for value in state]
-        try:
-            # Dropout must draw the same numbers afterwards with and without a capture.
-            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                loss, replay = record(step, _WARM_UP_STEPS)
-        finally:
-            for value, was in zip(state, before, strict=True):
-                value.copy_(was)
-            self.optimizer.zero_grad()
+        # Dropout must draw the same numbers afterwards with and without a capture.
+        drawn = torch.get_rng_state(), torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        # After an error nothing is restored: that would need the device, and the run ends anyway.
+        loss, replay = record(step, _WARM_UP_STEPS, self.lane)
+        for value, was in zip(state, before, strict=True):
+            value.copy_(was)
+        self.optimizer.zero_grad()
+        torch.set_rng_state(drawn[0])
+        if drawn[1] is not None:
+            torch.cuda.set_rng_state(drawn[1], self.device)
         return _Captured(images, targets, target_weights, table, loss, replay)
 
     def _state(self) -> list[Tensor]:
@@ -155,25 +165,32 @@ class CapturedStep(Step):
         return [value for model in models for value in model.state_dict().values()] + momentum
 
 
-def record(step: Callable[[], Tensor], warm_up: int) -> tuple[Tensor, Callable[[], object]]:
+def record(step: Callable[[], Tensor], warm_up: int, lane: Lane) -> tuple[Tensor, Callable[[], object]]:
     """Capture a function as a CUDA graph.
 
     Args:
         step: the function; it reads and writes tensors at fixed addresses.
         warm_up: number of eager calls before the capture.
+        lane: the stream and the pool of the graph's memory.
 
     Returns:
         The tensor that `step` returned, which each replay overwrites, and the function that replays the graph.
+
+    Raises:
+        CaptureError: the capture failed.
     """
-    # A separate stream: libraries keep a workspace per stream, and graphs of other runs may run at the same time.
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
+    stream, current = lane.stream, torch.cuda.current_stream(lane.device)
+    assert stream is not None  # what is captured is on CUDA, see `why_not_captured`
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):
         for _ in range(warm_up):
             step()
-    torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    # Other threads, such as the one that pins a loader's batches, may call CUDA during the capture.
-    with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-        loss = step()
+    try:
+        # Other threads, such as the one that pins a loader's batches, may call CUDA during the capture.
+        with torch.cuda.graph(graph, pool=lane.pool, stream=stream, capture_error_mode="thread_local"):
+            loss = step()
+    except Exception as error:  # whatever the model or torch raises: the capture has not ended well
+        raise CaptureError(first_line(root_cause(error))) from error
+    current.wait_stream(stream)
     return loss, graph.replay

@@ -31,7 +31,7 @@ from ltzoo.train.head import put_head
 from ltzoo.train.images import RunImages, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
-from ltzoo.train.record import RunRecord, RunSettings, make_record
+from ltzoo.train.record import FailedCapture, RunRecord, RunSettings, make_record
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.start import StartWeights, find_start, load_start
 from ltzoo.train.tune import check_tunable, recorded_choice, tune
@@ -100,7 +100,11 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     )
     if options.cache_features is not None:
         not_captured = "only the head is computed"
+    failed = FailedCapture.of(on_main_process(accelerator, folder.recorded))
+    if failed is not None:
+        not_captured = str(failed)
     how = _how(options, images, accelerator, not_captured is None)
+    how |= failed.recorded() if failed is not None else {}
     how |= {"start_sha256": start_sha256} if start_sha256 else {}
     how |= {"tuned": tuned} if tuned else {}
     how |= _features(recipe, options, images, accelerator, model)

@@ -37,6 +37,34 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
+class FailedCapture:
+    """A capture that failed, after which a run goes on eagerly.
+
+    Attributes:
+        epoch: the first eager epoch, from 1; the steps before it were captured.
+        reason: torch's error.
+    """
+
+    epoch: int
+    reason: str
+
+    @classmethod
+    def of(cls, recorded: Mapping[str, Any]) -> "FailedCapture | None":
+        """Read it from how a run was recorded to compute, see `RunFolder.recorded`; None if there is none."""
+        found = recorded.get("capture_failed")
+        if not (isinstance(found, Mapping) and isinstance(found.get("epoch"), int)):
+            return None
+        return cls(found["epoch"], str(found.get("reason")))
+
+    def recorded(self) -> dict[str, Any]:
+        """Return what `RunSettings.how` has of it."""
+        return {"capture": False, "capture_failed": {"epoch": self.epoch, "reason": self.reason}}
+
+    def __str__(self) -> str:
+        return f"a capture failed in epoch {self.epoch}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """The record of a run.
 

@@ -31,15 +31,17 @@ from ltzoo.errors import InputError, Interrupted
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes, weights_key
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_not_missed, save_epoch, write_final_checkpoint
-from ltzoo.train.cuda_graph import CapturedStep
+from ltzoo.train.cuda_graph import CapturedStep, CaptureError
 from ltzoo.train.device import make_forward
 from ltzoo.train.feature_cache import PLAIN, FeatureSource
 from ltzoo.train.head import compute_head
 from ltzoo.train.interrupts import Agreement, Interrupts
+from ltzoo.train.lane import Lane
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process
 from ltzoo.train.progress import Progress
+from ltzoo.train.record import FailedCapture
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.selection import Selections
 from ltzoo.train.state import Within, load_state, own_state, save_state
@@ -55,6 +57,7 @@ class Run:
     Args:
         recipe: the recipe to train.
         options: data, output and seed.
+        lane: the run's own stream, memory pool and random states, in which all of it is computed.
         side_by_side: number of runs that take turns on the device, including this one.
         alone: whether the command trains no other run.
         interrupts: receives signals; a run that is asked to stop saves its last step first.
@@ -70,11 +73,12 @@ class Run:
         self,
         recipe: Recipe,
         options: TrainOptions,
+        lane: Lane,
         side_by_side: int = 1,
         alone: bool = True,
         interrupts: Interrupts | None = None,
     ) -> None:
-        self.recipe, self.options, self.side_by_side = recipe, options, side_by_side
+        self.recipe, self.options, self.lane, self.side_by_side = recipe, options, lane, side_by_side
         self.interrupts = interrupts or Interrupts()
         self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
         self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
@@ -94,6 +98,8 @@ class Run:
             The run folder of the finished run.
 
         Raises:
+            CaptureError: a step could not be captured; the run folder says so, and the run can be resumed eagerly, but
+                in another process.
             InputError: data, folder, model or device cannot be used, or training diverged; the last good state is kept.
             Interrupted: a signal asked the run to stop; its last step is saved.
         """
@@ -107,11 +113,23 @@ class Run:
 
             finished = on_main_process(self.accelerator, claim)
             if not finished:
-                yield from self.steps()
+                try:
+                    yield from self.steps()
+                except CaptureError as error:
+                    self._record_failed_capture(str(error))
+                    raise
                 self.finish()
         if finished:
             self._check_not_missed(self.recipe.schedule.epochs + 1)
         return self.folder
+
+    def _record_failed_capture(self, reason: str) -> None:
+        """Record in the run folder that steps are eager from the current epoch on; nothing is computed."""
+        failed = FailedCapture(len(self.history) + 1, reason)
+        how = {**self.prepared.record.how, **failed.recorded()}
+        self.folder.write_recipe(
+            replace(self.prepared.record, run=replace(self.prepared.record.run, how=how)).document()
+        )
 
     # Prepare
 
@@ -178,7 +196,7 @@ class Run:
         counts, options = self.prepared.record.benchmark.class_counts, self.options
         arguments = (self.recipe, counts, self.model, self.accelerator, options.seed, options.compile_backend)
         if self.prepared.not_captured is None:
-            self.step: Step = CapturedStep(*arguments, say=self.display.say)
+            self.step: Step = CapturedStep(*arguments, lane=self.lane)
         else:
             self.step = Step(*arguments, on_features=self.on_features)
 

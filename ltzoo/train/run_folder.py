@@ -123,11 +123,12 @@ class RunFolder:
                 self._acquire(lock)
             if not self.recipe.exists():
                 write_text(self.subset, json.dumps(subset))
-                write_text(self.recipe, to_yaml(document))
+                self.write_recipe(document)
             yield
         except BaseException:
-            if lock.is_locked and not (self.last_state.exists() or self.metrics.exists()):
-                # Nothing was trained: remove the folder, so that the next attempt can begin.
+            kept = self.last_state.exists() or self.metrics.exists() or "capture_failed" in self.recorded()
+            if lock.is_locked and not kept:
+                # Nothing was trained, or found out: remove the folder, so that the next attempt can begin.
                 shutil.rmtree(self.path, ignore_errors=True)
                 missing.append(self.path.parent)
             for folder in missing:
@@ -142,6 +143,14 @@ class RunFolder:
             lock.acquire()
         except Timeout as error:
             raise InputError(f"the run folder {self.path} is in use by another process; wait for it") from error
+
+    def write_recipe(self, document: Mapping[str, Any]) -> None:
+        """Write `recipe.yaml`, replacing an existing one.
+
+        Args:
+            document: the recipe and the record of the run.
+        """
+        write_text(self.recipe, to_yaml(document))
 
     def check_free(self, resume: bool) -> None:
         """Check that the folder does not exist, or may be resumed.

@@ -1,22 +1,28 @@
 """Trains one run or several: side by side on a CUDA device, where their kernels overlap; one by one on a CPU."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import gc
+import traceback
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import check_saved_epochs
+from ltzoo.train.cuda_graph import CaptureError
+from ltzoo.train.device_errors import as_input_error
 from ltzoo.train.interrupts import Interrupts
+from ltzoo.train.lane import Lane
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import join_processes
 from ltzoo.train.run import Run
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.val_interval import check_val_interval
+
+Job = tuple[Recipe, TrainOptions]
+"""A recipe, and the options of its run."""
 
 
 def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
@@ -36,26 +42,40 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
 
 
 def train_all(
-    jobs: Sequence[tuple[Recipe, TrainOptions]], report: Callable[[Recipe, RunFolder], None] | None = None
+    jobs: Sequence[Job], report: Callable[[Recipe, RunFolder], None] | None = None, places: int | None = None
 ) -> list[RunFolder]:
     """Train several recipes or seeds; each run gives the same result as if it were trained alone.
 
-    A run that fails does not stop the others. For runs side by side, `seconds` in `summary.csv` includes the turns of
-    the others.
+    A run that fails, whatever it raises, ends alone; on a GPU the next one takes its place. For runs side by side,
+    `seconds` in `summary.csv` includes the turns of the others.
 
     Args:
         jobs: recipes with their options; each has its own run folder, and all have the same precision.
         report: called with recipe and run folder as soon as a run is finished.
+        places: runs that are trained side by side on a GPU at a time; None for all.
 
     Returns:
         The run folders of the finished runs, in the order of the jobs.
 
     Raises:
+        CaptureError: the capture of a step failed, so that nothing more can be computed in this process. The run's
+            folder says so: called with the same jobs and `resume` in another process, it goes on eagerly.
         InputError: two jobs share a run folder or differ in precision, `save_epochs` names an epoch that a recipe does
             not have, `val_interval` one that the only recipe does not have, trackers are used for runs side by side,
             or runs failed, see `Run.train`.
         Interrupted: SIGINT or SIGTERM was received; each run has saved its last step.
     """
+    jobs = _checked(jobs)
+    state = join_processes()
+    side_by_side = state.device.type == "cuda" and len(jobs) > 1
+    if side_by_side and any(options.trackers for _, options in jobs):
+        raise InputError("trackers log one run at a time; leave --log-with out, or train one run per command")
+    turns = min(places or len(jobs), len(jobs)) if side_by_side else 1
+    return _Turns(jobs, state.device, turns, state.num_processes, report).train()
+
+
+def _checked(jobs: Sequence[Job]) -> list[Job]:
+    """Check that runs can be trained by one command; returns them with their own intervals of evaluation."""
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
         raise InputError(f"two runs would share a folder: {', '.join(map(str, folders))}; name each once")
@@ -73,48 +93,96 @@ def train_all(
             raise InputError(f"{recipe.name} begins with {first}; train {first} first, in a command before this one")
     # A run's files say the same, whichever recipes are trained beside it.
     intervals = [options.val_interval.within(recipe.schedule.epochs) for recipe, options in jobs]
-    jobs = [
+    return [
         (recipe, replace(options, val_interval=interval))
         for (recipe, options), interval in zip(jobs, intervals, strict=True)
     ]
-    state = join_processes()
-    queues = _queues(len(jobs), state.device)
-    if queues and any(options.trackers for _, options in jobs):
-        raise InputError("trackers log one run at a time; leave --log-with out, or train one run per command")
-    turns = len(jobs) if queues else 1
-    interrupts = Interrupts()
-    runs = [Run(recipe, options, turns, len(jobs) == 1, interrupts).train() for recipe, options in jobs]
-    finished: dict[int, RunFolder] = {}
-    failed: list[InputError] = []
-    waiting = list(range(len(runs)))
-    try:
-        with interrupts, tf32("tf32" in precisions):
-            while waiting:
-                for k in waiting[:] if queues else waiting[:1]:
-                    try:
-                        with queues[k]() if queues else nullcontext():
-                            next(runs[k])
-                    except StopIteration as done:
-                        finished[k] = done.value
-                        waiting.remove(k)
-                        if report is not None:
-                            report(jobs[k][0], finished[k])
-                    except InputError as error:
-                        # Other processes may wait for this one, so it must not continue with the next run.
-                        if len(jobs) == 1 or state.num_processes > 1:
-                            raise
-                        failed.append(error)
-                        waiting.remove(k)
-    finally:
-        for run in runs:
-            run.close()
-    if failed:
-        raise InputError("; ".join(dict.fromkeys(map(str, failed)))) from failed[0]
-    return [finished[k] for k in range(len(runs))]
 
 
-def _queues(count: int, device: torch.device) -> list[Callable[[], AbstractContextManager]]:
-    """Make a CUDA stream for each run, so that their kernels overlap; none if runs are trained one after the other."""
-    if count == 1 or device.type != "cuda":
-        return []
-    return [partial(torch.cuda.stream, torch.cuda.Stream()) for _ in range(count)]
+class _Turns:
+    """Lets runs take turns, step by step, in a number of places; a place that becomes free is taken by the next run.
+
+    Args:
+        jobs: see `train_all`.
+        device: the device of all runs.
+        places: number of runs that take turns.
+        processes: number of processes that train each run together.
+        report: see `train_all`.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        device: torch.device,
+        places: int,
+        processes: int,
+        report: Callable[[Recipe, RunFolder], None] | None,
+    ) -> None:
+        self.jobs, self.device, self.places, self.processes, self.report = jobs, device, places, processes, report
+        self.interrupts = Interrupts()
+        self.waiting = list(range(len(jobs)))
+        self.running: dict[int, tuple[Lane, Generator[None, None, RunFolder]]] = {}
+        self.finished: dict[int, RunFolder] = {}
+        self.failed: list[str] = []
+
+    def train(self) -> list[RunFolder]:
+        """Train all runs; returns their folders, or raises what failed."""
+        try:
+            with self.interrupts, tf32(self.jobs[0][0].precision == "tf32"):
+                while self.waiting or self.running:
+                    while self.waiting and len(self.running) < self.places:
+                        self._begin(self.waiting.pop(0))
+                    for k in list(self.running):
+                        self._turn(k)
+        finally:
+            for lane, run in self.running.values():
+                with lane.entered():  # a run that was asked to stop saves its random states
+                    run.close()
+        if self.failed:
+            raise InputError("; ".join(dict.fromkeys(self.failed)))
+        return [self.finished[k] for k in range(len(self.jobs))]
+
+    def _begin(self, k: int) -> None:
+        recipe, options = self.jobs[k]
+        lane = Lane(self.device)
+        alone = len(self.jobs) == 1
+        self.running[k] = lane, Run(recipe, options, lane, self.places, alone, self.interrupts).train()
+
+    def _turn(self, k: int) -> None:
+        """Let a run take a step; what it raises ends this run alone."""
+        lane, run = self.running[k]
+        recipe, _ = self.jobs[k]
+        out_of_memory = False
+        try:
+            with lane.entered():
+                next(run)
+            return
+        except StopIteration as done:
+            self.finished[k] = done.value
+            if self.report is not None:
+                self.report(recipe, done.value)
+        except CaptureError:
+            raise  # the others cannot go on in this process either
+        except Exception as error:  # whatever a model, a loss or the device raises
+            self.failed.append(self._why(k, error))
+            out_of_memory = isinstance(error, torch.OutOfMemoryError)
+        # Only now nobody holds the frames of the error, which hold the run's tensors.
+        del self.running[k], lane, run
+        gc.collect()
+        if out_of_memory:
+            torch.accelerator.empty_cache()
+
+    def _why(self, k: int, error: Exception) -> str:
+        """Return why a run ended; raises the error if no other run may go on."""
+        recipe, options = self.jobs[k]
+        name = f"{recipe.name}.seed{options.seed}"
+        explained = as_input_error(error, name)
+        # Other processes may wait for this one, so it must not continue with the next run.
+        if len(self.jobs) == 1 or self.processes > 1:
+            if explained is None or explained is error:
+                raise error
+            raise explained from error
+        if explained is None:
+            traceback.print_exception(error)
+            return f"{name}: {type(error).__name__}: {first_line(error)}"
+        return str(explained)

@@ -7,8 +7,10 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from ltzoo.data import seed_torch, seeded_generator
+from ltzoo.errors import InputError
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
@@ -114,7 +116,11 @@ class Step:
         table: Table,
         class_weights: Tensor,
     ) -> Tensor:
-        """Take a step with a given table and given class weights, see `__call__`."""
+        """Take a step with a given table and given class weights, see `__call__`.
+
+        Raises:
+            InputError: the step cannot be taken on this batch.
+        """
         recipe = self.recipe
         options = StepOptions(
             forward=self.forward,
@@ -127,21 +133,34 @@ class Step:
             process_group=self.group,
         )
         labels = targets if target_weights is None else MixedTargets(targets, target_weights)
-        loss = perturbed_backward(self.model, self.criterion, images, labels, table, class_weights, options)
+        try:
+            loss = perturbed_backward(self.model, self.criterion, images, labels, table, class_weights, options)
+        except InputError:
+            raise
+        except ValueError as error:  # what the step or the model cannot do with this batch
+            raise InputError(str(error)) from error
         if recipe.optimizer.clip_grad is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
             parameters = [*self.model.parameters(), *self.criterion.parameters()]
             nn.utils.clip_grad_norm_(parameters, recipe.optimizer.clip_grad)
+        skipped = False
         if self.scaler is not None:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
+            skipped = self._scaled_step(self.scaler)
         else:
             self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.ema is not None:
+        if self.ema is not None and not skipped:
             self.ema.update(self.model)
         return loss
+
+    def _scaled_step(self, scaler: GradScaler) -> bool:
+        """Take the optimizer's step; returns whether the scaler has skipped it, which only the average asks for."""
+        before = scaler.get_scale() if self.ema is not None else 0.0
+        scaler.step(self.optimizer)
+        scaler.update()
+        # The scale falls if and only if a gradient was not finite.
+        return self.ema is not None and scaler.get_scale() < before
 
     def end(self) -> bool:
         """Average running statistics over processes; returns whether weights and statistics are finite."""

@@ -1,6 +1,7 @@
 """hub/build.py: missing runs are trained in order, within a budget, and collected; stopped ones are resumable."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -11,18 +12,25 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 import build
 import interrupts
+import packing
+import places
 import training_order
+import worker
 from ltzoo.__main__ import main as ltzoo_main
-from ltzoo.errors import InputError
+from ltzoo.doctor import Report
+from ltzoo.doctor.report import Advice, Check, Machine
 from ltzoo.evaluate import plots
 from ltzoo.recipes import FirstStage, registry
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results, write_result
 from ltzoo.train import RunFolder
+from ltzoo.train.device import cores, device_name
 from tests.checkpoints.changes import NAME, change_config
 from tests.hub.runs import runs_of
 from tests.report.results import result
@@ -99,7 +107,7 @@ def folders(tmp_path, monkeypatch):
 class InProcess:
     """Stands for a worker: runs its command in this process when it is first looked at."""
 
-    def __init__(self, line, stdout, stderr, start_new_session):
+    def __init__(self, line, stdout, stderr, start_new_session, preexec_fn):
         assert line[:3] == [sys.executable, "-m", "ltzoo"]
         assert (stdout, start_new_session) == (stderr, True)
         self.arguments, self.log, self.returncode = line[3:], Path(stdout.name), None
@@ -112,7 +120,7 @@ class InProcess:
 
 
 def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folders, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(build.subprocess, "Popen", InProcess)
+    monkeypatch.setattr(worker.subprocess, "Popen", InProcess)
     monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
     stray = tmp_path / "output" / MANY / "seed0" / "stray"
     stray.parent.mkdir(parents=True)
@@ -131,7 +139,7 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
 
 
 def test_a_second_stage_is_trained_after_its_first(folders, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(build.subprocess, "Popen", InProcess)
+    monkeypatch.setattr(worker.subprocess, "Popen", InProcess)
     monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
     assert build.main([SECOND, "--jobs", "2", *folders]) == 0
     said = capsys.readouterr().out
@@ -161,7 +169,7 @@ def test_an_unfinished_first_stage_is_continued_although_it_is_published(tmp_pat
 
 
 def test_a_second_stage_without_its_first_is_named(folders, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(build.subprocess, "Popen", InProcess)
+    monkeypatch.setattr(worker.subprocess, "Popen", InProcess)
     stray = tmp_path / "output" / ONE / "seed0" / "stray"
     stray.parent.mkdir(parents=True)
     stray.touch()
@@ -182,7 +190,7 @@ def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypat
     clock = iter(range(0, 10_000, 5))
     # No time passes before the first has stopped, and then five seconds with each look at the clock.
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: 0 if processes[0].poll() is None else next(clock))
-    interrupts.stop(processes)
+    interrupts.stop(processes, within=20)
     assert [process.wait(10) for process in processes] == [-signal.SIGINT, -signal.SIGKILL]
 
 
@@ -199,10 +207,10 @@ def test_each_request_to_end_interrupts_a_build_also_if_it_was_ignored(number):
 
 
 def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, tmp_path, monkeypatch, capsys):
-    def start(self):
-        worker = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        worker.stdout.readline()
-        return build._Worker(worker, [self.waiting.pop(0)], tmp_path / "log", 0)
+    def start(self, jobs, alone=False):
+        idle = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        idle.stdout.readline()
+        return worker.Worker(idle, jobs, tmp_path / "log", 0)
 
     monkeypatch.setattr(build._Build, "start", start)
     looks = iter([lambda: False, lambda: os.kill(os.getpid(), signal.SIGTERM)])
@@ -214,9 +222,9 @@ def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, t
 
 
 def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, capsys):
-    def start(self):
+    def start(self, jobs, alone=False):
         idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        return build._Worker(idle, [self.waiting.pop(0)], tmp_path / "log", 0)
+        return worker.Worker(idle, jobs, tmp_path / "log", 0)
 
     monkeypatch.setattr(build._Build, "start", start)
     assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
@@ -314,51 +322,236 @@ def test_another_run_of_a_seed_does_not_stop_the_others(folders, checkpoint, tmp
     assert [found.seed for found in read_results(tmp_path / "results")] == [0, 1]
 
 
-def test_on_cuda_runs_of_one_seed_and_precision_share_a_process(folders, monkeypatch, tmp_path):
-    lines = []
+class Told:
+    """Stands for a worker: says and does what it is told, and ends with a code; keeps the command lines."""
 
-    def popen(line, **_):
-        lines.append(line)
-        raise InputError("enough")
+    def __init__(self, *endings):
+        self.endings, self.lines = list(endings), []
 
-    monkeypatch.setattr(build.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(build.subprocess, "Popen", popen)
-    recipes = registry.RECIPES
-    recipes[ONE] = replace(recipes["resnet20_digitslt_ce_sgd"], name=ONE, protocol="short", precision="tf32")
-    names = [ONE, NAME, "resnet20_digitslt_ce_sam", "resnet20_digitslt_ce_sam10"]
-    arguments = build.build_parser().parse_args(
-        [*names, "--jobs", "2", "--val-interval", "20,30:1", *folders, "--seeds", "0", "1"]
+    def __call__(self, line, stdout, **_):
+        self.lines.append(line)
+        self.returncode = None
+        self.log, self.ending = Path(stdout.name), self.endings[len(self.lines) - 1]
+        return self
+
+    def names(self, number):
+        line = self.lines[number]
+        return line[line.index("--recipe") + 1 : line.index("--seed")]
+
+    def poll(self):
+        if self.returncode is None:
+            code, said = self.ending() if callable(self.ending) else self.ending
+            with self.log.open("a") as log:
+                log.write(said)
+            self.returncode = code
+        return self.returncode
+
+    def send_signal(self, number):
+        raise AssertionError("it has ended")
+
+
+@pytest.fixture
+def on_cuda(folders, monkeypatch):
+    """Four recipes of one kind, and three of others: another length, precision, architecture."""
+    monkeypatch.setattr(places.torch.cuda, "is_available", lambda: True)
+    base = registry.RECIPES["resnet20_digitslt_ce_sgd"]
+    kinds = {
+        "a": {},
+        "b": {},
+        "longer": {"schedule": base.with_epochs(80).schedule},
+        "c": {},
+        "tf": {"precision": "tf32"},
+        "other": {"architecture": "resnet32_cifar"},
+        "d": {},
+    }
+    for word, changes in kinds.items():
+        name = f"resnet20_digitslt_{word}_sgd"
+        registry.RECIPES[name] = replace(base, name=name, protocol="short", **changes)
+    return [f"resnet20_digitslt_{word}_sgd" for word in kinds], folders
+
+
+def words(names):
+    return [name.split("_")[2] for name in names]
+
+
+def finish_all(folders):
+    """A finished run in each folder, as far as a build looks at it; it cannot be collected."""
+
+    def finish():
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "metrics.json").touch()
+        return 0, ""
+
+    return finish
+
+
+def test_on_cuda_runs_of_one_architecture_length_precision_and_seed_share_a_process(on_cuda, tmp_path, monkeypatch):
+    names, folders = on_cuda
+    # The test's interpreter ends in InputError: nothing is repeated after a second failure.
+    told = Told(*[(2, "ltzoo train: error: no\n")] * 30)
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    assert build.main([*names, "--jobs", "2", "--eager", *folders, "--seeds", "0", "1"]) == 1
+    groups = [words(told.names(number)) for number in range(8)]
+    assert groups == [["a", "b", "c", "d"], ["longer"], ["tf"], ["other"]] * 2
+    assert [line[line.index("--side-by-side") + 1] for line in told.lines[:2]] == ["2", "2"]
+    assert all("--eager" in line for line in told.lines)
+    # Of the groups of four each run is tried once more; the others were alone already.
+    assert sorted(words(name for number in range(8, 16) for name in told.names(number))) == sorted("abcd" * 2)
+    assert len(told.lines) == 16
+
+
+def test_a_run_that_fails_among_others_is_tried_once_more_alone(on_cuda, tmp_path, monkeypatch, capsys):
+    names, folders = on_cuda
+    run = {word: tmp_path / "output" / f"resnet20_digitslt_{word}_sgd" / "seed0" for word in "abcd"}
+    why = "ltzoo train: error: resnet20_digitslt_b_sgd.seed0 ran out of memory (CUDA out of memory); its last state\n"
+    told = Told(lambda: (finish_all([run["a"], run["c"], run["d"]])(), (2, why))[1], finish_all([run["b"]]))
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    monkeypatch.setattr(build, "collect", lambda *arguments: ["it is collected"])
+    assert build.main([names[k] for k in (0, 1, 3, 6)] + folders) == 0
+    said = capsys.readouterr().out
+    assert [words(told.names(number)) for number in range(2)] == [["a", "b", "c", "d"], ["b"]]
+    assert (
+        "again, alone: resnet20_digitslt_b_sgd, seed 0: ltzoo train: error: resnet20_digitslt_b_sgd.seed0 ran" in said
     )
-    arguments.modules = []
-    for _ in range(2):
-        with pytest.raises(InputError, match="enough"):
-            build.command(arguments)
-    asked = lines[0][lines[0].index("--recipe") + 1 : lines[0].index("--seed")]
-    assert len(asked) == 2
-    assert ONE not in asked
-    assert lines[0][lines[0].index("--seed") + 1] == "0"
-    assert lines[0][lines[0].index("--val-interval") + 1] == "20,30:1"
+    assert "4 runs finished, 0 failed, 0 not begun" in said
 
 
-@pytest.mark.parametrize(("at_once", "passed"), [("1", ["5", "5,2:1"]), ("2", ["5,2:1"])])
-def test_runs_of_several_recipes_are_passed_the_changes_that_they_reach(
-    at_once, passed, folders, monkeypatch, tmp_path
+def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cuda, tmp_path, monkeypatch, capsys):
+    names, folders = on_cuda
+    run = {word: tmp_path / "output" / f"resnet20_digitslt_{word}_sgd" / "seed0" for word in "abcd"}
+    died = -signal.SIGSEGV, f"resnet20_digitslt_a_sgd.seed0: {run['a']}: 40 epochs on cuda, float32\n"
+    told = Told(died, finish_all(run[word] for word in "bcd"), died, died)
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    monkeypatch.setattr(build, "collect", lambda *arguments: ["it is collected"])
+    assert build.main([names[k] for k in (0, 1, 3, 6)] + folders) == 1
+    said = capsys.readouterr().out
+    assert [words(told.names(number)) for number in range(3)] == [["a", "b", "c", "d"], ["b", "c", "d"], ["a"]]
+    assert said.count("killed by SIGSEGV") == 2
+    assert "3 runs finished, 1 failed, 0 not begun" in said
+
+
+def test_a_process_that_dies_before_any_run_begins_costs_one_run_its_try(on_cuda, tmp_path, monkeypatch):
+    names, folders = on_cuda
+    told = Told(*[(-signal.SIGSEGV, "")] * 8)
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    assert build.main([names[k] for k in (0, 1, 3, 6)] + folders) == 1
+    assert [words(told.names(number)) for number in range(8)] == [
+        ["a", "b", "c", "d"],
+        ["b", "c", "d"],
+        ["c", "d"],
+        ["d"],
+        *(["a"], ["b"], ["c"], ["d"]),
+    ]
+
+
+def test_on_a_cpu_a_run_is_tried_again_if_its_process_died_and_not_if_it_refused(
+    folders, tmp_path, monkeypatch, capsys
 ):
-    lines = []
+    refused, fault = (2, "ltzoo train: error: no\n"), (1, "Traceback\nTypeError: a fault\n")
+    told = Told((-signal.SIGKILL, ""), refused, refused, fault, refused)
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    for tries in (2, 3, 5):
+        assert build.main([ONE, "--jobs", "1", *folders]) == 1
+        assert len(told.lines) == tries
+    said = capsys.readouterr().out
+    assert said.count("again, alone: ") == 2
+    assert "again, alone: resnet20_digitslt_one_sgd, seed 0: killed by SIGKILL" in said
+    assert "again, alone: resnet20_digitslt_one_sgd, seed 0: TypeError: a fault" in said
+    assert said.count("failed: resnet20_digitslt_one_sgd, seed 0: ltzoo train: error: no") == 3
 
-    class Fails:
-        returncode = 1
 
-        def __init__(self, line, **_):
-            lines.append(line)
+IDLE = """
+import sys, time
+sys.path[:0] = {path!r}
+from pathlib import Path
+from worker import Worker
+worker = Worker.start([sys.executable, "-c", "import time; time.sleep(600)"], [], Path({log!r}), False)
+print(worker.process.pid, flush=True)
+time.sleep(600)
+"""
 
-        def poll(self):
-            return self.returncode
 
-    monkeypatch.setattr(build.torch.cuda, "is_available", lambda: True)  # so that runs share a process
-    monkeypatch.setattr(build.subprocess, "Popen", Fails)
-    assert build.main([ONE, MANY, "--val-interval", "5,2:1", "--jobs", at_once, *folders]) == 1
-    assert [line[line.index("--val-interval") + 1] for line in lines] == passed
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_worker_ends_with_its_builder_also_when_that_is_killed(number, tmp_path):
+    code = IDLE.format(path=[str(ROOT), str(ROOT / "hub")], log=str(tmp_path / "log"))
+    builder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = psutil.Process(int(builder.stdout.readline()))
+    assert process.is_running()
+    builder.send_signal(number)
+    builder.wait(10)
+    gone, _ = psutil.wait_procs([process], timeout=10)
+    assert gone or process.status() == psutil.STATUS_ZOMBIE  # a container may have nobody who reaps it
+
+
+def test_a_build_stops_within_its_budget_also_if_a_run_does_not(folders, tmp_path, monkeypatch, capsys):
+    def start(self, jobs, alone=False):
+        stubborn = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE)
+        stubborn.stdout.readline()
+        self.end = (began := time.monotonic()) + 6
+        starts.append(began)
+        return worker.Worker(stubborn, jobs, tmp_path / "log", 0)
+
+    starts = []
+    monkeypatch.setattr(build._Build, "start", start)
+    assert build.main([MANY, "--time-budget", "0.1", *folders]) == 2  # 6 s, of which it closes in 0.6 s
+    assert time.monotonic() - starts[0] < 6 + 1
+    assert "too small for one epoch" in capsys.readouterr().err
+
+
+MACHINE = Machine("cpu", device_name(torch.device("cpu")), 1, 25.0, 20.0, "AVX512", None, cores(), {})
+FOUND = Report(MACHINE, 19.0, (), (Check("device", "ok", ""),), Advice("bfloat16", 2, False, 3, 1), 20.0)
+
+
+def written(path, report):
+    path.write_text(json.dumps(report.to_dict()))
+    return str(path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the report is one of a CPU")
+def test_a_build_follows_the_doctor_where_no_option_says_otherwise(folders, tmp_path):
+    file = written(tmp_path / "doctor.json", FOUND)
+    parse = build.build_parser().parse_args
+    found = places.find_places(parse([ONE, "--doctor", file, *folders]))
+    assert found == places.Places(3, False, 1, "bfloat16", False)
+    assert found.options() == ["--threads", "1", "--set", "precision=bfloat16"]
+    asked = parse([ONE, "--doctor", file, "--jobs", "1", "--threads", "2", "--precision", "float32", *folders])
+    assert places.find_places(asked) == places.Places(1, False, 2, "float32", False)
+
+
+def test_on_a_gpu_a_build_follows_the_doctor(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(places.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(places, "device_name", lambda device: "NVIDIA H200")
+    machine = replace(MACHINE, device="cuda", name="NVIDIA H200")
+    wrong = (Check("capture", "wrong", "they differ"),)
+    report = replace(FOUND, machine=machine, checks=wrong, advice=Advice("tf32", None, False, 8, None))
+    file = written(tmp_path / "doctor.json", report)
+    found = places.find_places(build.build_parser().parse_args([ONE, "--doctor", file, *folders]))
+    assert found == places.Places(8, True, 1, "tf32", True)
+    assert found.options() == [*("--threads", "1", "--side-by-side", "8", "--set", "precision=tf32", "--eager")]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the report is one of a CPU")
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"machine": replace(MACHINE, name="another")}, r"is of another machine \(cpu: another, .* run ltzoo doctor"),
+        ({"checks": (Check("device", "wrong", "no driver"),)}, "says what is wrong here: device: no driver; mend it"),
+        ({"advice": None}, "recommends nothing, since nothing was measured; run ltzoo doctor again"),
+    ],
+)
+def test_a_report_that_does_not_help_is_refused(changes, match, folders, tmp_path, capsys):
+    file = written(tmp_path / "doctor.json", replace(FOUND, **changes))
+    assert build.main([ONE, "--doctor", file, *folders]) == 2
+    assert re.search(match, capsys.readouterr().err)
+
+
+def test_runs_of_several_lengths_are_passed_the_changes_that_they_reach(folders, monkeypatch, tmp_path):
+    told = Told(*[(2, "ltzoo train: error: no\n")] * 2)
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    assert build.main([ONE, MANY, "--val-interval", "5,2:1", "--jobs", "1", *folders]) == 1
+    assert [line[line.index("--val-interval") + 1] for line in told.lines] == ["5", "5,2:1"]
 
 
 def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys):
@@ -370,7 +563,7 @@ def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys)
 def test_each_data_set_is_packed_with_the_subsets_that_its_recipes_keep(folders, monkeypatch, capsys):
     packed = {}
     monkeypatch.setattr(build, "load_subset", lambda benchmark, rule, data_dir, download: (benchmark.name, rule))
-    monkeypatch.setattr(build, "pack", lambda data_set, subsets, *places: packed.update({data_set: subsets}) or 2**20)
+    monkeypatch.setattr(packing, "pack", lambda data_set, subsets, *places: packed.update({data_set: subsets}) or 2**20)
     names = ["resnet32_cifar10lt_ce_s*", "resnet34_cifar10lt50_ce_sgd", "resnet34_cifar100lt_la_sam", NAME]
     assert build.main([*names, "--pack", "packed", *folders]) == 0
     assert packed == {

@@ -80,7 +80,8 @@ def test_of_equal_ones_the_first_is_named(run_choose, capsys):
 def test_all_combinations_are_tried_and_keys_that_share_a_value_move_together(run_choose, tmp_path, monkeypatch):
     asked = []
 
-    def train_all(jobs):
+    def train_all(jobs, places):
+        assert places == 8
         asked.extend(jobs)
         raise InputError("enough")
 

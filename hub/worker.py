@@ -1,0 +1,90 @@
+"""A process that trains runs for `build.py`, and ends with it."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training_order import Job
+
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h: the signal that a process gets when its parent ends."""
+
+
+@dataclass
+class Worker:
+    """A process that trains runs.
+
+    Attributes:
+        process: `python -m ltzoo train`.
+        jobs: the runs that it trains, without those that are collected.
+        log: its output, after that of earlier workers.
+        begins: offset of its own output in the log.
+        shared: whether it was started with several runs.
+        alone: whether no other worker may run beside it.
+    """
+
+    process: subprocess.Popen
+    jobs: list[Job]
+    log: Path
+    begins: int
+    shared: bool = False
+    alone: bool = False
+
+    @classmethod
+    def start(cls, line: Sequence[str], jobs: Sequence[Job], log: Path, alone: bool) -> "Worker":
+        """Start a process.
+
+        Args:
+            line: the command.
+            jobs: the runs that it trains.
+            log: the file for its output.
+            alone: see the attribute.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            begins = file.tell()
+            # In its own session, so that only this process sends it an interrupt.
+            process = subprocess.Popen(
+                line, stdout=file, stderr=file, start_new_session=True, preexec_fn=_end_with_parent()
+            )
+        return cls(process, list(jobs), log, begins, len(jobs) > 1, alone)
+
+    def said(self) -> str:
+        """Return its output."""
+        return self.log.read_bytes()[self.begins :].decode("utf-8", "replace")
+
+    def has_begun(self, folder: Path) -> bool:
+        """Return whether it has begun the run in a folder: a run first says where it is."""
+        return f"{folder}: " in self.said()
+
+    def why(self, job: Job) -> str:
+        """Return why a run has failed: the signal that ended the process, or what it said last, of this run if it can.
+
+        Args:
+            job: the run.
+        """
+        code = self.process.returncode
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        lines = [line for line in self.said().splitlines() if line.strip()]
+        of_run = [line for line in lines if f"{job[0].name}.seed{job[1]} " in line and line.startswith("ltzoo train:")]
+        return (of_run or lines or ["it printed nothing"])[-1]
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """Return what a new process does first, so that it is killed when this one ends, however it ends; Linux only."""
+    if sys.platform != "linux":
+        return None
+    parent, prctl = os.getpid(), ctypes.CDLL(None, use_errno=True).prctl
+
+    def end_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it ended in between
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return end_with_parent

@@ -1,0 +1,38 @@
+"""`ltzoo doctor`: examine this machine in less than a minute, and recommend settings for it."""
+
+import argparse
+import json
+import sys
+
+from ltzoo.atomic_write import atomic_write
+from ltzoo.cli.parser import Parser, run, writable
+
+
+def build_parser(prog: str) -> Parser:
+    """Make the parser."""
+    parser = Parser(
+        prog=prog,
+        description="Examine this machine in less than a minute: what it is, how fast each precision is, whether "
+        "captured steps, runs side by side and several processes compute what they should, and which settings to use. "
+        "Images are random; nothing is downloaded. Exit code 1 if something is wrong.",
+        examples=["ltzoo doctor", "ltzoo doctor --json doctor.json && python hub/build.py --doctor doctor.json"],
+    )
+    parser.add_argument("--json", type=writable, metavar="FILE", help="also write what was found")
+    return parser
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Print what was found; returns 1 if something is wrong."""
+    from ltzoo.doctor import examine
+
+    report = examine(lambda line: print(f"{line} ...", file=sys.stderr, flush=True))
+    print(report.text())
+    if arguments.json:
+        with atomic_write(arguments.json) as fresh:
+            fresh.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+    return int(bool(report.wrong))
+
+
+def main(argv: list[str] | None = None, prog: str = "ltzoo doctor") -> int:
+    """Run the command; returns the exit code."""
+    return run(build_parser(prog), command, argv)

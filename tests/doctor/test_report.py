@@ -1,0 +1,92 @@
+"""The report: what it prints, what its file holds, and which files are refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ltzoo.doctor import Report, read_report
+from ltzoo.doctor.report import Advice, Check, Machine, Speed
+from ltzoo.errors import InputError
+
+MACHINE = Machine("cpu", "AMD EPYC", 1, 25.3, 17.5, "AVX512", None, 2, {"torch": "2.14.1", "CUDA": "none"})
+SPEEDS = (
+    Speed("float32", 91.26, 431.2, 1, False),
+    Speed("float16", 1.2, None, 1, False, "float16 cannot be used on cpu"),
+)
+ADVICE = Advice("float32", 1, False, 2, 1, {"precision": "float32: it is the fastest"})
+REPORT = Report(MACHINE, 19.04, SPEEDS, (Check("device", "ok", "a sum of 2000"),), ADVICE, 21.4)
+
+
+def test_the_text_has_what_was_found():
+    assert (
+        REPORT.text()
+        == """\
+device     cpu: AMD EPYC, AVX512
+memory     25.3 GB, 17.5 free
+cores      2
+versions   torch 2.14.1, CUDA none
+
+precision  threads  GFLOP/s  ms per step
+float32          1    91.26          431
+float16          1      1.2            -  float16 cannot be used on cpu
+
+copies in memory: 19.0 GB/s
+
+device        ok       a sum of 2000
+
+recommended: ltzoo train --set precision=float32 --threads 1
+             hub/build.py --jobs 2 --threads 1
+  precision  float32: it is the fastest
+
+nothing is wrong; 21 s"""
+    )
+
+
+def test_what_is_wrong_is_counted():
+    wrong = replace(REPORT, checks=(*REPORT.checks, Check("capture", "wrong", "no"), Check("jobs", "skipped", "late")))
+    assert [check.name for check in wrong.wrong] == ["capture"]
+    assert wrong.text().endswith("1 of 3 checks is wrong; 21 s")
+
+
+def test_without_a_machine_there_is_still_a_report():
+    broken = Report(None, None, (), (Check("machine", "wrong", "its process was killed by SIGSEGV"),), None, 3.0)
+    assert broken.text() == ("machine       wrong    its process was killed by SIGSEGV\n\n1 of 1 checks is wrong; 3 s")
+
+
+def test_a_gpu_without_sound_graphs_is_used_eagerly():
+    advice = Advice("bfloat16", None, False, 4, None, {"capture": "off"})
+    assert (
+        "ltzoo train --set precision=bfloat16 --eager\n             hub/build.py --jobs 4 --eager\n"
+        in replace(REPORT, advice=advice).text()
+    )
+
+
+def test_the_file_is_read_back_also_with_fields_of_later_versions(tmp_path):
+    document = json.loads(json.dumps(REPORT.to_dict())) | {"later": 1}
+    document["machine"]["later"] = 1
+    (tmp_path / "doctor.json").write_text(json.dumps(document))
+    assert read_report(tmp_path / "doctor.json") == REPORT
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (None, r"doctor.json cannot be read: No such file or directory; write it by ltzoo doctor --json"),
+        ("", "is no report of ltzoo doctor"),
+        ("[1]", "is no report of ltzoo doctor"),
+        ("{}", r"is no report of ltzoo doctor \('machine'\)"),
+        (json.dumps(REPORT.to_dict() | {"machine": {}}), "is no report of ltzoo doctor"),
+        (json.dumps(REPORT.to_dict() | {"checks": [{"name": "a", "outcome": "fine", "found": ""}]}), "is unknown"),
+        (json.dumps(REPORT.to_dict() | {"advice": {**vars(ADVICE), "jobs": "many"}}), "whole number from 1 on"),
+        (json.dumps(REPORT.to_dict() | {"advice": {**vars(ADVICE), "precision": "int4"}}), "precision int4 is unknown"),
+        ('{"machine": ' + "[" * 100_000, "is no report of ltzoo doctor"),
+    ],
+)
+def test_other_files_are_refused_in_one_line(tmp_path, text, match):
+    path = tmp_path / "doctor.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=match) as caught:
+        read_report(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
