@@ -6,10 +6,14 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from ltzoo.atomic_write import remove_left_over, write_errors
 from ltzoo.checkpoints import METRICS, WEIGHTS, damaged_files, list_folder, new_checkpoint, read_config, write_card
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
@@ -19,6 +23,8 @@ from ltzoo.report import Result, has_result, read_results, result_from_checkpoin
 ZOO, RESULTS = Path(__file__).parent / "zoo", Path(__file__).parents[1] / "results"
 PACKAGE = 48_000_000
 """Most bytes that the checkpoints of the package may take."""
+_PATIENCE = 300
+"""Seconds that a collector waits for another one."""
 LARGEST = 8_000_000
 """Largest size of weights in the package, in bytes; a ResNet-34 has five times as much in float16."""
 DIGITS = (
@@ -83,8 +89,36 @@ def collect(runs: Sequence[Path], zoo: Path, results: Path) -> list[str]:
             )
         has_result(results, result)  # raises for a different result
         of_recipe[result.seed or 0] = run_folder / "checkpoint", result
-    known = {name: _known(name, of_recipe, zoo, results) for name, of_recipe in sorted(found.items())}
-    return [_keep(name, of_all, found[name], zoo, results) for name, of_all in known.items()]
+    names = sorted(found)
+    for name in names:
+        _known(name, found[name], zoo, results)  # raises before anything is written
+    with _lock(results):
+        # Read once more: another collector may have written in the meantime.
+        known = {name: _known(name, found[name], zoo, results) for name in names}
+        return [_keep(name, of_all, found[name], zoo, results) for name, of_all in known.items()]
+
+
+@contextmanager
+def _lock(results: Path) -> Iterator[None]:
+    """Let one collector at a time change a folder of results and the zoo that belongs to it."""
+    with write_errors(results):
+        results.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(results / ".lock", timeout=_PATIENCE)
+    try:
+        with write_errors(results):
+            _acquire(lock, results)
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, results: Path) -> None:
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(
+            f"{results} is in use by another collector for more than {_PATIENCE} s; run the command again later"
+        ) from error
 
 
 def read_run(run_folder: Path) -> Result:
@@ -119,7 +153,13 @@ def _known(name: str, runs: Mapping[int, tuple[Path, Result]], zoo: Path, result
 def _keep(
     name: str, of_all: Sequence[Result], runs: Mapping[int, tuple[Path, Result]], zoo: Path, results: Path
 ) -> str:
-    """Keep the median run's checkpoint if it is among these runs, then write all results."""
+    """Write all results, and keep the median run's checkpoint if it is among these runs.
+
+    Results are written before the checkpoint is replaced, so that it never is one without a result, and after that,
+    since they say whose weights are kept.
+    """
+    remove_left_over(zoo / name)
+    _write(of_all, name, zoo, results)
     median, comment = of_all[(len(of_all) - 1) // 2], ""
     missing = zoo_weights(zoo, name) != median.weights_sha256
     if missing and median.seed not in runs:
@@ -133,15 +173,20 @@ def _keep(
             with new_checkpoint(zoo / name) as fresh:
                 shutil.copytree(checkpoint, fresh, dirs_exist_ok=True)
                 write_card(fresh, name)
+    _write(of_all, name, zoo, results)
+    others = ", ".join(f"{result.figures['last'].overall:.2f}" for result in of_all)
+    return (
+        f"{name}: the median of {others} is seed {median.seed}, overall {median.figures['last'].overall:.2f}{comment}"
+    )
+
+
+def _write(of_all: Sequence[Result], name: str, zoo: Path, results: Path) -> None:
+    """Write a recipe's results, with the folder of their weights."""
     kept, path = zoo_weights(zoo, name), zoo_path(zoo, results)
     for result in of_all:
         elsewhere = None if result.weights == path else result.weights
         weights = elsewhere or (path if result.weights_sha256 == kept else None)
         write_result(results, replace(result, weights=weights))
-    others = ", ".join(f"{result.figures['last'].overall:.2f}" for result in of_all)
-    return (
-        f"{name}: the median of {others} is seed {median.seed}, overall {median.figures['last'].overall:.2f}{comment}"
-    )
 
 
 def _no_room(result: Result, checkpoint: Path, zoo: Path) -> str:

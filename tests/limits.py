@@ -1,25 +1,12 @@
-"""Real failures of writing: files of a limited size, and processes that are killed before a chosen system call."""
+"""Real failures of writing: files of a limited size, and processes that are killed before a chosen call."""
 
 import os
 import resource
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CALLS = {
-    "open",
-    "os.rename",
-    "os.remove",
-    "os.mkdir",
-    "os.rmdir",
-    "os.chmod",
-    "os.listdir",
-    "os.truncate",
-    "ctypes.dlopen",
-}
-"""The audited events that belong to writing a file or a folder."""
+from kills import kill_before_call
 
 
 @contextmanager
@@ -47,23 +34,9 @@ def killed_before_call(number: int, within: Path, write: Callable[[], object]) -
     child = os.fork()
     if child == 0:
         try:
-            _kill_before_call(number, within)
+            kill_before_call(number, within)
             write()
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)
-
-
-def _kill_before_call(number: int, within: Path) -> None:
-    count = 0
-
-    def hook(event: str, arguments: tuple) -> None:
-        nonlocal count
-        about = event == "ctypes.dlopen" or (arguments and str(arguments[0]).startswith(str(within)))
-        if event in CALLS and about:
-            count += 1
-            if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)

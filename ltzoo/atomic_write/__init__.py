@@ -3,5 +3,6 @@
 from ltzoo.atomic_write.failure import WriteError, write_errors
 from ltzoo.atomic_write.file import atomic_write, write_text
 from ltzoo.atomic_write.folder import atomic_folder
+from ltzoo.atomic_write.left_over import remove_left_over
 
-__all__ = ["WriteError", "atomic_folder", "atomic_write", "write_errors", "write_text"]
+__all__ = ["WriteError", "atomic_folder", "atomic_write", "remove_left_over", "write_errors", "write_text"]

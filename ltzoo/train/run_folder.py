@@ -1,6 +1,7 @@
 """The run folder: its paths, its lock, the check that a resumed run is the same one, and its text files."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -174,7 +175,8 @@ class RunFolder:
     def _check_same(self, document: Mapping[str, Any], subset: Mapping[str, Any]) -> None:
         if not self.recipe.exists():
             # A run that stopped before its recipe was written can simply begin again.
-            if any(path.is_file() and path.name not in ("lock", self.subset.name) for path in self.path.rglob("*")):
+            own = re.compile(rf"lock|{self.subset.name}|\.({self.subset.name}|{self.recipe.name})\.[0-9a-f]+\.tmp")
+            if any(path.is_file() and not own.fullmatch(path.name) for path in self.path.rglob("*")):
                 raise InputError(f"{self.path} has files, but no run of ltzoo; name another --output")
             return
         try:

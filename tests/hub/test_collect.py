@@ -1,16 +1,19 @@
 """hub/collect.py: finished runs become results, and the median run of a recipe the zoo's checkpoint."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import collect
-from ltzoo.checkpoints import read_config
+from ltzoo.checkpoints import damaged_files, read_config
 from ltzoo.report import contradictions, read_results
 from tests.checkpoints.changes import NAME, change_config, flip_bit
 from tests.hub.runs import runs_of
+from tests.limits import files_of_at_most, killed_before_call
 
 PLACE = "zoo-of-the-package"
 
@@ -83,6 +86,77 @@ def test_collecting_that_was_killed_after_the_checkpoint_goes_on(checkpoint, tmp
     shutil.rmtree(places[1])
     assert collected(runs, places) == 0
     assert kept(places) == (0, [0])
+
+
+def test_a_collector_that_is_killed_before_any_call_leaves_a_sound_zoo(checkpoint, tmp_path, places):
+    """Of three runs the second is kept first; then the third is collected, and is the median."""
+    runs = runs_of(checkpoint, tmp_path / "output", [90.0, 70.0, 80.0])
+    assert collected(runs[:2], places) == 0
+    before = shutil.copytree(tmp_path / PLACE, tmp_path / "before" / PLACE), tmp_path / "before" / "results"
+    shutil.copytree(places[1], before[1])
+    assert kept(places) == (1, [1])
+    number, seeds = 0, []
+    while True:
+        number += 6
+        for place, copy in zip(places, before, strict=True):
+            shutil.rmtree(place)
+            shutil.copytree(copy, place)
+        killed = killed_before_call(number, tmp_path, lambda: collected(runs[2:], places))
+        assert damaged_files(places[0] / NAME) == []
+        seeds.append(read_config(places[0] / NAME)["seed"])
+        # Whatever is collected next, with these runs or with others, repairs what the results say of the weights.
+        assert collected(runs[:1], places) == 0
+        assert contradictions(read_results(places[1]), places[0], PLACE) == {}
+        assert kept(places) == (seeds[-1], [seeds[-1]])
+        assert collected(runs[2:], places) == 0
+        assert kept(places) == (2, [2])
+        assert not [path for place in places for path in place.rglob(".*.tmp")]
+        if not killed:
+            break
+    assert seeds == [1] * seeds.count(1) + [2] * seeds.count(2)
+    assert seeds[0] == 1 and seeds[-1] == 2
+
+
+def test_two_collectors_at_once_lose_nothing(checkpoint, tmp_path, places):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0, 90.0, 80.0, 60.0, 85.0, 50.0])
+    children = []
+    for part in (runs[:3], runs[3:]):
+        child = os.fork()
+        if child == 0:
+            code = 99
+            try:
+                code = max(collected([run], places) for run in part)
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert [result.seed for result in read_results(places[1])] == list(range(6))
+    assert contradictions(read_results(places[1]), places[0], PLACE) == {}
+    assert collected(runs, places) == 0
+    assert kept(places) == (0, [0])
+
+
+def test_a_collector_waits_for_another_and_says_so(checkpoint, tmp_path, places, monkeypatch, capsys):
+    monkeypatch.setattr(collect, "_PATIENCE", 0)
+    places[1].mkdir()
+    with FileLock(places[1] / ".lock"):
+        assert collected(runs_of(checkpoint, tmp_path / "output", [50.0]), places) == 2
+    assert "is in use by another collector" in capsys.readouterr().err
+    assert not places[0].exists()
+
+
+def test_a_full_disk_leaves_zoo_and_results_sound(checkpoint, tmp_path, places, capsys):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0, 90.0, 80.0])
+    assert collected(runs[:1], places) == 0
+    with files_of_at_most(100_000):  # enough for a result
+        assert collected(runs[1:], places) == 2
+    said = capsys.readouterr().err
+    assert f"{NAME} cannot be written: it is larger than a file may be here" in said
+    assert said.count("\n") == 1
+    assert kept(places) == (0, [0])
+    assert damaged_files(places[0] / NAME) == []
+    assert collected(runs[1:], places) == 0
+    assert kept(places) == (2, [2])
 
 
 def test_the_packages_zoo_is_known_by_any_path(checkpoint, tmp_path, places, monkeypatch):

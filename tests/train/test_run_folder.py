@@ -14,7 +14,7 @@ from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.state import load_state, save_tensors
 from ltzoo.train.step import Step
-from tests.limits import files_of_at_most
+from tests.limits import files_of_at_most, killed_before_call
 
 RUN = {"seed": 0, "device": "cpu", "versions": {"torch": "2"}}
 DOCUMENT = recipe_to_dict(get_recipe("resnet20_digitslt_ce_sgd")) | {"overrides": {}, "run": RUN}
@@ -129,6 +129,24 @@ def test_a_run_that_stopped_before_it_began_is_begun(folder):
     folder.last_state.unlink()
     claim(folder)
     assert folder.recipe.exists()
+
+
+def test_a_run_that_was_killed_before_any_call_can_be_begun(tmp_path):
+    """Until its first state is written, nothing can be lost."""
+
+    def begin():
+        with folder.claim(DOCUMENT, SUBSET, resume=True):
+            folder.last_state.write_bytes(b"a state")
+
+    number, killed = 0, True
+    while killed:
+        number += 1
+        folder = RunFolder(tmp_path / str(number) / "seed0")
+        killed = killed_before_call(number, folder.path, begin)
+        begin()
+        files = {path.name for path in folder.path.rglob("*") if path.is_file()}
+        assert files == {"lock", "subset.json", "recipe.yaml", "last.safetensors"}
+    assert number > 10
 
 
 def test_rows_come_back_as_they_were_and_later_ones_are_dropped(folder):
