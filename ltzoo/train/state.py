@@ -111,7 +111,10 @@ def _restore(plain: dict[str, Any], tensors: Mapping[str, Tensor], step: Step, p
     step.optimizer.load_state_dict(document | {"state": state})
     if step.scaler is not None and plain["scaler"] is not None:
         step.scaler.load_state_dict(plain["scaler"])
-    return plain["progress"]
+    progress = plain["progress"]
+    if type(progress["epochs"]) is not int or not isinstance(progress["best"], dict):
+        raise TypeError("the number of epochs is missing")
+    return progress
 
 
 def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
