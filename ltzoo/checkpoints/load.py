@@ -1,19 +1,37 @@
 """Load a model from a checkpoint, with or without its trained weights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import timm
 import torch
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ltzoo.checkpoints.config import read_config
 from ltzoo.checkpoints.files import CONFIG, WEIGHTS, read_file
 from ltzoo.errors import InputError, first_line
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.tensors import parse_tensors
+
+_WHILE_BUILDING = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    ImportError,
+)
+"""What the constructors of timm's models raise for arguments that make no sense."""
+
+_MOST_PARAMETERS = 10_000
+"""Tensors of a model; the largest of timm have some thousands."""
 
 _FEATURES = ("features_only", "out_indices", "feature_cls")
 """Arguments for which timm wraps the model after loading its weights."""
@@ -41,6 +59,7 @@ def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | No
         raise InputError(f"num_classes must be 0 or more, not {num_classes}")
     asked = {key: value for key, value in {"num_classes": num_classes, **kwargs}.items() if value is not None}
     if not pretrained:
+        _check_memory(folder, described)
         return timm.create_model(f"local-dir:{folder}", pretrained=False, **(own | asked))
     stored = _read_weights(folder, described)
     _check_fit(folder / WEIGHTS, architecture, stored, described, free=())
@@ -68,12 +87,43 @@ def _weights_of_model(folder: Path, arguments: Mapping[str, Any], blame_config: 
         blame_config: report an error as a fault of the configuration, else raise it as it is.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _bounded():
             return timm.create_model(f"local-dir:{folder}", pretrained=False, **arguments).state_dict()
-    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, LookupError) as error:
+    except _WHILE_BUILDING as error:
         if not blame_config:
             raise
         raise InputError(f"{folder / CONFIG} describes no model that timm can build: {first_line(error)}") from error
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Stop the building of a model with too many parameters: `layers: [1000000]` would take hours.
+
+    Raises:
+        ValueError: within, it has too many.
+    """
+    built = 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal built
+        built += 1
+        if built > _MOST_PARAMETERS:
+            raise ValueError(f"it has more than {_MOST_PARAMETERS} parameters")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _check_memory(folder: Path, described: Mapping[str, Tensor]) -> None:
+    needed, there = sum(weight.nbytes for weight in described.values()), psutil.virtual_memory().total
+    if needed > there:
+        raise InputError(
+            f"{folder / CONFIG} describes a model of {needed / 2**30:.0f} GiB, and this machine has "
+            f"{there / 2**30:.0f} GiB of memory; use a larger one"
+        )
 
 
 def _read_weights(folder: Path, described: Mapping[str, Tensor]) -> dict[str, Tensor]:

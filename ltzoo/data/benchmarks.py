@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ltzoo.data.class_names import CIFAR10, CIFAR100, DIGITS
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, shown
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def get_benchmark(name: str) -> Benchmark:
         )
     if name not in _BENCHMARKS:
         near = difflib.get_close_matches(name, [*_BENCHMARKS, *NATURAL_BENCHMARKS], n=3, cutoff=0)
-        raise InputError(f"no benchmark is called {name!r}; the nearest are {', '.join(near)}")
+        raise InputError(f"no benchmark is called {shown(name)}; the nearest are {', '.join(near)}")
     return _BENCHMARKS[name]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ltzoo.data.benchmarks import Benchmark
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, shown
 
 Classes = tuple[int, ...]
 
@@ -91,7 +91,7 @@ def make_groups(rule: str, benchmark: Benchmark) -> Groups:
         InputError: no such rule, or the rule is not defined on this benchmark.
     """
     if rule not in GROUP_RULES:
-        raise InputError(f"no grouping rule is called {rule!r}; there are {', '.join(GROUP_RULES)}")
+        raise InputError(f"no grouping rule is called {shown(rule)}; there are {', '.join(GROUP_RULES)}")
     classes = GROUP_RULES[rule](benchmark)
     if classes is None:
         fitting = ", ".join(groups.rule for groups in all_groups(benchmark))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ltzoo.errors import InputError, first_few
+from ltzoo.errors import InputError, first_few, shown
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import read_json
 
@@ -83,7 +83,7 @@ def select_subset(labels: np.ndarray, class_counts: tuple[int, ...], rule: str, 
     if rule == IMPORTED:
         raise InputError("the recipe's subset is imported from a file; name it with --subset")
     if rule not in SUBSET_RULES:
-        raise InputError(f"no subset rule is called {rule!r}; there are {', '.join(SUBSET_RULES)}")
+        raise InputError(f"no subset rule is called {shown(rule)}; there are {', '.join(SUBSET_RULES)}")
     of_class = [np.flatnonzero(labels == j).astype(np.int64) for j in range(len(class_counts))]
     short = [
         f"class {j} has {len(indices)} of {count}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -152,8 +153,8 @@ def read_features(path: Path) -> StoredFeatures:
         features, labels = tensors["features"], tensors["labels"]
         key = FeatureKey(*(metadata[name] for name in ("weights", "images", "transform")))
         origin = parse_json(metadata["origin"])
-        origin = FeatureOrigin(_texts(origin["class_names"]), origin["held_out"], origin["layout"])
-        stored = StoredFeatures(key, metadata["split"], features, labels, float(metadata["seconds"]), origin)
+        origin = FeatureOrigin(_texts(origin["class_names"]), _amount(origin["held_out"]), origin["layout"])
+        stored = StoredFeatures(key, metadata["split"], features, labels, _seconds(metadata["seconds"]), origin)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error} is missing or wrong; {again}") from error
     if features.ndim != 2 or labels.shape != features.shape[:1] or labels.dtype != torch.int64:
@@ -163,6 +164,19 @@ def read_features(path: Path) -> StoredFeatures:
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(origin.class_names):
         raise InputError(f"{path} is damaged: its labels are not those of {len(origin.class_names)} classes; {again}")
     return stored
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"the time {text[:40]!r}")
+    return seconds
+
+
+def _amount(value: Any) -> int | float | None:
+    if value is not None and type(value) not in (int, float):
+        raise ValueError("the number of held-out images")
+    return value
 
 
 def _texts(values: Any) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Progress of an analysis: Lanczos steps saved to disk, so that it can resume, and the progress bar."""
 
+import math
 import shutil
 import sys
 import time
@@ -46,11 +47,14 @@ class SavedSteps:
             try:
                 tensors, numbers = read_tensors(path)
                 vector = tensors["vector"].to(run.basis)
+                alpha, beta = float(numbers["alpha"]), float(numbers["beta"])
+                if vector.shape != run.next.shape or not (vector.isfinite().all() and math.isfinite(alpha + beta)):
+                    raise ValueError("no finite vector of this length")
                 run.next = vector
                 if m + 1 < len(paths):
                     run.basis[m] = vector
-                    run.alphas.append(float(numbers["alpha"]))
-                    run.betas.append(float(numbers["beta"]))
+                    run.alphas.append(alpha)
+                    run.betas.append(beta)
             except (ContentError, KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise InputError(f"{path} is damaged; delete {self.folder} to restart this spectrum") from error
 

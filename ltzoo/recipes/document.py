@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 import yaml
 
 from ltzoo.data import SAMPLERS, Sampler
-from ltzoo.errors import InputError, shown
+from ltzoo.errors import InputError, printable, shown
 from ltzoo.losses import LOSSES, REWEIGHTINGS, Loss, Reweighting
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.yaml_text import read_yaml
@@ -95,9 +95,8 @@ def _record(kind: type, document: Any, path: str) -> Any:
     where = f"{path}." if path else ""
     for key in [*values, *hints]:
         if key not in hints:
-            raise _UnknownKeyError(
-                f"unknown key {where}{str(key)[:80]}; there are {', '.join(where + name for name in hints) or 'none'}"
-            )
+            known = ", ".join(where + name for name in hints) or "none"
+            raise _UnknownKeyError(f"unknown key {where}{printable(str(key)[:80])}; there are {known}")
         if key not in values and key in required:
             raise InputError(f"{where}{key} is missing")
     built = {key: _value(hint, values[key], where + key) for key, hint in hints.items() if key in values}

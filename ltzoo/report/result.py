@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, all_groups, get_benchmark
+from ltzoo.errors import shown
 from ltzoo.evaluate import Figures, group_accuracy
 from ltzoo.recipes import Recipe, recipe_from_dict, recipe_to_dict
 from ltzoo.recipes.model import view_of
@@ -156,7 +157,7 @@ def check_name(model: str) -> None:
         ValueError: it is empty, the name of a recipe, or has characters with a meaning in Markdown or HTML.
     """
     if not file_name(model) or not model.isprintable() or set(model) & set("|<>`[]\\"):
-        raise ValueError(f"a model's name must be one line of text without | < > ` [ ] \\, not {model!r}")
+        raise ValueError(f"a model's name must be one line of text without | < > ` [ ] \\, not {shown(model)}")
     if model in list_recipes():
         raise ValueError(f"{model!r} is the name of a recipe; choose another one")
 
@@ -168,7 +169,7 @@ def check_claim(claim: Claim) -> None:
         ValueError, TypeError: the accuracy is not per cent, or the source no URL.
     """
     if type(claim.overall) not in (int, float) or not 0 <= claim.overall <= 100:
-        raise ValueError(f"a claim must be per cent from 0 to 100, not {claim.overall!r}")
+        raise ValueError(f"a claim must be per cent from 0 to 100, not {shown(claim.overall)}")
     check_url(claim.source)
 
 
@@ -180,7 +181,7 @@ def check_url(text: str) -> None:
     """
     parts = urlparse(text)
     if parts.scheme not in ("http", "https") or not parts.netloc or not text.isprintable() or set(text) & set(" ()<>|"):
-        raise ValueError(f"must be a URL that begins with http:// or https://, not {text!r}")
+        raise ValueError(f"must be a URL that begins with http:// or https://, not {shown(text)}")
 
 
 def _is_time(value: Any) -> bool:
@@ -199,7 +200,9 @@ def check_result(result: Result) -> None:
     elif (recipe.name, recipe.benchmark, recipe.architecture) != (result.model, result.benchmark, result.architecture):
         raise ValueError("model, benchmark and architecture must be the recipe's")
     if not (result.seed is None if recipe is None else type(result.seed) is int and result.seed >= 0):
-        raise ValueError(f"the seed must be a whole number from 0 on, and null without a recipe, not {result.seed!r}")
+        raise ValueError(
+            f"the seed must be a whole number from 0 on, and null without a recipe, not {shown(result.seed)}"
+        )
     if recipe is not None and not all(_is_time(result.run[key]) for key in ("seconds", "eval_seconds")):
         raise ValueError("seconds must be numbers from 0 on")
     for rule, found in result.figures.items():

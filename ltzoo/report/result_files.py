@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ltzoo.atomic_write import write_text
 from ltzoo.checkpoints import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import Figures
 from ltzoo.reading.json_text import parse_json, read_json
 from ltzoo.reading.tables import parse_numbers
@@ -64,7 +64,8 @@ def result_from_checkpoint(checkpoint: Path) -> Result:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{checkpoint} is not a complete checkpoint of a run ({type(error).__name__}: {error}); train the run again"
+            f"{checkpoint} is not a complete checkpoint of a run ({type(error).__name__}: {first_line(error)[:300]}); "
+            "train the run again"
         ) from error
     check_recipe(result, str(checkpoint))
     return result
@@ -99,7 +100,7 @@ def read_results(folder: Path, pattern: str = "*") -> list[Result]:
             result = Result.from_dict(read_json(path))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                f"{path} is not a result ({type(error).__name__}: {error}); collect the run again"
+                f"{path} is not a result ({type(error).__name__}: {first_line(error)[:300]}); collect the run again"
             ) from error
         if folder / result.path != path:
             raise InputError(

@@ -187,6 +187,8 @@ def _restore(plain: dict[str, Any], tensors: Mapping[str, Tensor], step: Step, p
     if step.scaler is not None and plain["scaler"] is not None:
         step.scaler.load_state_dict(plain["scaler"])
     progress: dict[str, Any] = plain["progress"]
+    if type(progress["epochs"]) is not int or not isinstance(progress["best"], dict):
+        raise TypeError("the number of epochs is missing")
     return progress
 
 

@@ -16,7 +16,7 @@ from huggingface_hub import HfApi, constants, try_to_load_from_cache
 
 from ltzoo.data.files.classes import check_names, label_classes
 from ltzoo.data.files.image_files import LARGEST_FILE, ImageFiles, Names, Place, stamp_of
-from ltzoo.errors import InputError, first_few, first_line, shortened
+from ltzoo.errors import InputError, first_few, first_line, printable, shortened
 from ltzoo.hub_errors import is_broken, reason
 from ltzoo.reading.content import read_content, stays_within
 
@@ -120,7 +120,12 @@ def _load(place: Place) -> "dict[str, Dataset]":
         generating = isinstance(error, datasets.exceptions.DatasetGenerationError)
         said = reason(error.__cause__ if generating and error.__cause__ else error)
         raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy, error)}") from error
-    return dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+    found = dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
+    files = [Path(file["filename"]) for rows in found.values() for file in rows.cache_files]
+    outside = next((file for file in files if not stays_within(file, *_folders(place))), None)
+    if outside is not None:
+        raise InputError(f"{place.data_dir} names {printable(str(outside))}, outside its folder; do not use this copy")
+    return found
 
 
 def _package(place: Place) -> ModuleType:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-import math
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +17,13 @@ from ltzoo.reading.content import read_content
 
 _LARGEST = 2**30
 """Bytes of a cached image: three of each pixel, of the largest that Pillow decodes."""
+
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '\|u1', 'fortran_order': False, "
+    rb"'shape': \(([0-9]{1,9}), ([0-9]{1,9}), 3\), \} *\n",
+    re.DOTALL,
+)
+"""What `np.save` writes before the pixels of an RGB image."""
 
 
 class ResizedImages:
@@ -84,14 +91,16 @@ class ResizedImages:
 def _read(kept: Path) -> Image.Image | None:
     """Read a cached image; None where there is none, or only a part of it, as after a power failure."""
     try:
-        content = io.BytesIO(read_content(kept, _LARGEST))
-        if np.lib.format.read_magic(content) != (1, 0):
-            return None
-        shape, _, dtype = np.lib.format.read_array_header_1_0(content)
-        pixels = content.read()
-        # np.load would take the memory that the header asks for, whatever the length of the file.
-        if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or math.prod(shape) != len(pixels) or not pixels:
-            return None
-        return Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape))
-    except (OSError, ValueError, EOFError, TypeError):
+        content = read_content(kept, _LARGEST)
+    except OSError:
         return None
+    # np.load would take the memory that the header asks for, whatever the length of the file.
+    header = _HEADER.match(content)
+    if (
+        header is None
+        or len(content) - header.end() != 3 * int(header[1]) * int(header[2])
+        or len(content) == header.end()
+    ):
+        return None
+    pixels = np.frombuffer(content, np.uint8, offset=header.end()).reshape(int(header[1]), int(header[2]), 3)
+    return Image.fromarray(pixels)
