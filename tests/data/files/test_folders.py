@@ -208,6 +208,7 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
         (("cat/a.png", "dog/x.txt", "emu/"), r"2 class folders of .* have no image: dog \(but 1 .txt\), emu; remove"),
         (("cat/a.png", "dog/x/y.txt"), r"1 class folders of .* have no image: dog \(but 1 .txt\); remove"),
         (("cat/a.png", "dog/@eaDir/a.png/M.jpg"), r"1 class folders of .* have no image: dog \(but @eaDir/\); remove"),
+        (("cat/a.png", "a\x1bb/"), r"1 class folders of .* have no image: 'a\\x1bb'; remove"),
         (("a.png", "b.png", "cat/a.png"), "^a.png, b.png of .* are in no class folder; move them"),
         (("cat/train/a.png", "cat/test/b.png", "dog/train/a.png"), "holds cat/test/ and cat/train/; splits come first"),
         (
