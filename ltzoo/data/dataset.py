@@ -99,7 +99,7 @@ def create_dataset(
         subset: which training images are kept: `cao` (Rangwani 2022), `first` (Lyu 2025), or a subset file: a `Path`,
             or text with a suffix such as `mine.json`. Images in files are all kept.
         download: download a missing data set.
-        **place: for images in files, `image_root`, `image_column` and `label_column` of `Place`.
+        **place: for images in files, the other fields of `Place`, such as `image_root` and `class_folder`.
 
     Raises:
         InputError: there is no such benchmark, split, subset rule or transform, the data cannot be used, or

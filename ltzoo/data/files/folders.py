@@ -65,7 +65,7 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
     holding = {path.partition("/")[0] for path in found} if level == "first" else set()
     empty = sorted(leaf for leaf in leaves if level != "first" or ("/" not in leaf and leaf not in holding))
     if empty:
-        named = [f"{printable(leaf)} (but {there})" if (there := left_out.below(leaf)) else leaf for leaf in empty]
+        named = [printable(leaf) + (f" (but {there})" if (there := left_out.below(leaf)) else "") for leaf in empty]
         raise InputError(
             f"{len(empty)} class folders of {printable(str(root))} have no image: {first_few(named)}; remove them, or "
             "put their images there"

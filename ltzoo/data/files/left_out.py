@@ -92,8 +92,11 @@ class LeftOut:
         return True
 
     def below(self, folder: str) -> str:
-        """Describe the files that were left out below a folder: `4 .heic, 1 .txt`; empty if there are none."""
-        return _kinds([path for path in self.others if path.startswith(f"{folder}/")])
+        """Describe what was left out below a folder: `4 .heic, 1 .txt, @eaDir/`; empty if there is nothing."""
+        start = f"{folder}/"
+        kinds = _kinds([path for path in [*self.others, *self.hidden] if path.startswith(start)])
+        folders = first_of([f"{path.removeprefix(start)}/" for path in self.folders if path.startswith(start)])
+        return ", ".join(filter(None, (kinds, folders)))
 
     def notes(self, origin: str, opened: Callable[[str], BinaryIO] | None = None) -> list[str]:
         """Say what was left out, in one line for each reason.

@@ -76,7 +76,14 @@ def open_files(
     files = splits[chosen]()
     if place.data_dir.is_dir() and files.origin != str(place.data_dir):
         files = replace(files, notes=(*files.notes, *_note_beside(place.data_dir, splits)))
-    return files if class_names is None else aligned(files, class_names)
+    if class_names is None:
+        return files
+    try:
+        return aligned(files, class_names)
+    except InputError as error:
+        nested = any("--class-folder" in note for note in files.notes)
+        other = "innermost" if place.class_folder == "first" else "first"
+        raise InputError(f"{error}{f'; or try --class-folder {other}' if nested else ''}") from None
 
 
 def hold_out_files(files: ImageFiles, amount: int | float) -> tuple[ImageFiles, ImageFiles]:

@@ -23,6 +23,8 @@ def thumbnail_folders(root: Path, paths: Sequence[str]) -> set[str]:
         root: what the paths are relative to.
         paths: the images.
     """
+    if not any(path.count("/") > 1 for path in paths):
+        return set()
     stems: dict[str, dict[str, str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")

@@ -51,6 +51,13 @@ def test_the_first_folder_is_the_class_as_in_torchvision(tmp_path):
     assert opened(tmp_path, class_folder="innermost").class_names == read_folder(tmp_path, "innermost").class_names
 
 
+def test_classes_of_the_other_reading_are_recognised(tmp_path):
+    plant(tmp_path, *[f"{split}/{name}/a.png" for split in ("train", "val") for name in ("pets/cat", "pets/dog")])
+    assert opened(tmp_path, "val", ("cat", "dog"), class_folder="innermost").class_counts == (1, 1)
+    refused("lacks: 'pets'; .*; or try --class-folder innermost$", opened, tmp_path, "val", ("cat", "dog"))
+    refused("lacks: 'cat', 'dog'; .* first$", opened, tmp_path, "val", ("pets",), class_folder="innermost")
+
+
 def test_sessions_of_one_name_belong_to_their_classes(tmp_path):
     files = read_folder(plant(tmp_path, "cat/2019/a.png", "dog/2019/a.png", "dog/2020/a.png"))
     assert files.class_names == ("cat", "dog") and files.class_counts == (1, 2)
@@ -200,6 +207,8 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
         (("cat/a.png", "dog/"), "1 class folders of .* have no image: dog; remove"),
         (("cat/a.png", "dog/x.txt", "emu/"), r"2 class folders of .* have no image: dog \(but 1 .txt\), emu; remove"),
         (("cat/a.png", "dog/x/y.txt"), r"1 class folders of .* have no image: dog \(but 1 .txt\); remove"),
+        (("cat/a.png", "dog/@eaDir/a.png/M.jpg"), r"1 class folders of .* have no image: dog \(but @eaDir/\); remove"),
+        (("cat/a.png", "a\x1bb/"), r"1 class folders of .* have no image: 'a\\x1bb'; remove"),
         (("a.png", "b.png", "cat/a.png"), "^a.png, b.png of .* are in no class folder; move them"),
         (("cat/train/a.png", "cat/test/b.png", "dog/train/a.png"), "holds cat/test/ and cat/train/; splits come first"),
         (
