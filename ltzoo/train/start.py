@@ -6,24 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from ltzoo import checkpoints
 from ltzoo.checkpoints.config import read_view
 from ltzoo.checkpoints.find import search_path
 from ltzoo.data import HOLD_OUT, DataSet, Subset
-from ltzoo.errors import InputError, first_few, first_line
+from ltzoo.errors import InputError, first_few
 from ltzoo.evaluate import hash_tensors
 from ltzoo.hub_errors import reason
 from ltzoo.models.heads import classifier_names, classifier_of
-from ltzoo.reading.tensors import check_archive
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
 from ltzoo.recipes.model import model_arguments
 from ltzoo.recipes.registry import network
 from ltzoo.registry import find_checkpoint, get_recipe
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.run_folder import RunFolder
+from ltzoo.train.weight_file import difference, read_weights
 
 _OF_FIRST_STAGE = ("seed", "label_names", "subset_layout", "subset_sha256", "overrides")
 """What the `config.json` of a first stage must say."""
@@ -142,7 +141,7 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
         return replace(found, class_names=names, overrides=overrides, first_stage=config)
     if not isinstance(start, Weights):
         return StartWeights(recipe)
-    if not start.of.endswith(_FILES):
+    if not (start.of.endswith(_FILES) or Path(start.of).is_file()):
         return _checkpoint(recipe, start.of, find_checkpoint(start.of))
     if not Path(start.of).is_file():
         raise InputError(f"there is no file {start.of} to start from; check the path")
@@ -229,24 +228,26 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
             "checkpoint of the same classes, with start.head=kept"
         )
     arguments = model_arguments(recipe, data_set)
+    fresh = _added(model) if keep_head else tuple(f"{name}." for name in classifier_names(model))
+    own = model.state_dict()
+    wanted = {key: value for key, value in own.items() if not key.startswith(fresh)}
     if isinstance(recipe.start, Pretrained):
         found = _fetch_timm_weights(recipe, arguments)
     elif start.folder is not None:
         found = checkpoints.load_checkpoint(start.folder).state_dict()
     elif isinstance(recipe.start, Weights):
-        found = _read_file(Path(recipe.start.of))
+        found = read_weights(Path(recipe.start.of), wanted)
     else:
         return None
-    fresh = _added(model) if keep_head else tuple(f"{name}." for name in classifier_names(model))
-    own = model.state_dict()
-    wanted, kept = (
-        {key: value for key, value in weights.items() if not key.startswith(fresh)} for weights in (own, found)
-    )
+    kept = {key: value for key, value in found.items() if not key.startswith(fresh)}
     if wanted.keys() == kept.keys() and _other_shapes(wanted, kept):
         kept = _resized(kept, recipe, arguments, data_set.num_classes if keep_head else 0)
-    wrong = sorted(wanted.keys() ^ kept.keys()) or _other_shapes(wanted, kept)
-    if wrong:
-        raise InputError(f"the weights of {start.origin} do not fit {recipe.architecture}: {wrong[0]} differs")
+    other = difference(wanted, kept)
+    if other:
+        raise InputError(
+            f"the weights of {start.origin} do not fit {recipe.architecture}: {other}; name their architecture with "
+            "--arch, or give weights of this one"
+        )
     model.load_state_dict(own | kept)
     return hash_tensors(kept)
 
@@ -292,15 +293,4 @@ def _fetch_timm_weights(recipe: Recipe, arguments: Mapping[str, Any]) -> dict[st
         raise InputError(
             f"timm's weights of {recipe.architecture} cannot be downloaded or do not fit ({reason(error)}); "
             "check the network, or name a file with --initial-checkpoint"
-        ) from error
-
-
-def _read_file(path: Path) -> dict[str, Tensor]:
-    """Read a file of weights, as timm does; only tensors are unpickled."""
-    try:
-        check_archive(path)
-        return dict(load_state_dict(str(path), weights_only=True))
-    except Exception as error:  # for a damaged file the unpickler can raise anything
-        raise InputError(
-            f"{path} has no weights that can be read ({first_line(error)[:120]}); give a file of weights"
         ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -134,13 +135,44 @@ def pickled(suffix: str, wrap: Callable[[Weights], object]) -> Callable[[Path, W
     return write
 
 
+def behind(prefix: str, weights: Weights) -> Weights:
+    return {f"{prefix}{key}": value for key, value in weights.items()}
+
+
+OTHER = {"a.weight": torch.ones(3), "steps": torch.tensor(3)}
 WRITERS = {
     "safetensors": in_safetensors,
     "weights": pickled(".pth", lambda weights: weights),
-    "of several processes": pickled(".pt", lambda weights: {f"module.{key}": value for key, value in weights.items()}),
+    "of several processes": pickled(".pt", lambda weights: behind("module.", weights)),
     # As timm's train.py leaves it.
     "timm's run": pickled(".pth.tar", lambda weights: {"state_dict": weights, "args": argparse.Namespace()}),
     "average": pickled(".bin", lambda weights: {"state_dict": {"a": torch.ones(1)}, "state_dict_ema": weights}),
+    "PyTorch's tutorial": pickled(
+        ".pth",
+        lambda weights: {"epoch": 3, "model_state_dict": weights, "optimizer_state_dict": {"state": {0: OTHER}}},
+    ),
+    "ImageNet example": pickled(
+        ".pth.tar", lambda weights: {"state_dict": behind("module.", weights), "best_acc1": np.float64(71.5)}
+    ),
+    "model": pickled(".pth", lambda weights: {"model": weights, "optimizer": OTHER, "scores": np.ones((2, 3))}),
+    "model_state": pickled(".pyth", lambda weights: {"model_state": weights, "cfg": "text"}),
+    "within another": pickled(".ckpt", lambda weights: {"state": {"net": {"weights": weights}}, "step": 7}),
+    "compiled": pickled(".pth", lambda weights: {"model": behind("_orig_mod.", weights)}),
+    "compiled in processes": pickled(".pth", lambda weights: behind("module._orig_mod.", weights)),
+    "Lightning": pickled(
+        ".ckpt", lambda weights: {"state_dict": behind("model.", weights) | behind("metric.", OTHER), "epoch": 1}
+    ),
+    "teacher": pickled(".pth", lambda weights: {"teacher": behind("backbone.", weights) | behind("head.", OTHER)}),
+    "torch's average": pickled(".pt", lambda weights: behind("module.", weights) | {"n_averaged": torch.tensor(4)}),
+    "weights and average": pickled(
+        ".pth", lambda weights: {"model": {key: value + 1 for key, value in weights.items()}, "model_ema": weights}
+    ),
+    "the same weights twice": pickled(".pth", lambda weights: {"model": weights, "best": dict(weights)}),
+    "prefixed safetensors": lambda path, weights: in_safetensors(path, behind("model.", weights)),
+    "no classifier": pickled(
+        ".pth", lambda weights: {key: value for key, value in weights.items() if not key.startswith("fc.")}
+    ),
+    "no suffix that is known": pickled(".weights", lambda weights: weights),
 }
 
 
@@ -192,19 +224,74 @@ def test_files_that_hold_no_weights_are_one_line_and_run_nothing(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_weights_from_before_batches_were_counted_have_counts_of_zero(tmp_path):
+    """As torch itself reads them, strictly."""
+    weights = stored()
+    old = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "old.pth")
+    begun = begin(from_(tmp_path / "old.pth", size=32))
+    check(begun.weights, old | {key: torch.tensor(0) for key in weights.keys() - old.keys()}, begun.fresh)
+
+
+def test_several_sets_of_weights_are_not_chosen_from(tmp_path):
+    weights = stored()
+    other = {key: value + 1 for key, value in weights.items()}
+    for content, match in (
+        ({"student": weights, "teacher": other}, r"has 2 sets of weights that fit \(student, teacher\); write the one"),
+        (behind("student.", weights) | behind("teacher.", other), r"fit \(behind 'student.', behind 'teacher.'\)"),
+        ({"ema": weights, "old": {"model_ema": other}}, r"fit \(ema, old/model_ema\)"),
+    ):
+        torch.save(content, tmp_path / "several.pth")
+        one_line(match, begin, from_(tmp_path / "several.pth", size=32))
+
+
+def test_a_moving_average_that_is_taken_is_named(tmp_path, caplog):
+    path = WRITERS["weights and average"](tmp_path / "file", stored())
+    begin(from_(path, size=32))
+    assert f"{path} has weights and their moving average, model_ema: the average is taken" in caplog.text
+
+
+def test_files_of_unexpected_things_say_what_they_have(tmp_path):
+    for content, match in (
+        (
+            {"epoch": 3, "lr": 0.1},
+            r"\(it has epoch, lr, and no tensors by name\); give a file of a state dict: torch.sav",
+        ),
+        ({}, r"\(it has nothing, and no tensors by name\)"),
+        ([torch.ones(2)], r"\(it has a list, and no tensors by name\)"),
+        (torch.ones(2), r"\(it has a Tensor, and no tensors by name\)"),
+        (np.ones(2), r"\(it has a ndarray, and no tensors by name\)"),
+        ({"fc": Path("x")}, r"objects that could run code are beside them: pathlib.*\); write the state dict alone to"),
+        (
+            timm.create_model("test_resnet"),
+            r"objects that could run code .*timm.models.*\); write the state dict alone",
+        ),
+        (
+            behind("a." * 5000, {"b": torch.ones(2)}),
+            r"they lack 186 of 186, first conv1.weight 16x3x3x3; they have 1 th",
+        ),
+        ({"a": {"b": {"c": {"d": {"e": stored()}}}}}, r"\(it has a, and no tensors by name\)"),
+    ):
+        torch.save(content, tmp_path / "file.pth")
+        one_line(match, begin, from_(tmp_path / "file.pth", size=32))
+
+
 def test_weights_that_do_not_fit_are_one_line(tmp_path):
     weights = stored()
     cases = {
-        "conv1.weight": {key: value for key, value in weights.items() if key != "conv1.weight"},
-        "more": weights | {"more": torch.ones(1)},
-        "bn1.weight": weights | {"bn1.weight": torch.ones(17)},
-        "epoch": weights | {"epoch": torch.ones(1)},
+        "they lack 1 of 186, first conv1.weight 16x3x3x3": {
+            key: value for key, value in weights.items() if key != "conv1.weight"
+        },
+        "they have 1 that it has not, first more 1": weights | {"more": torch.ones(1)},
+        "1 of other shapes, first bn1.weight 17 in place of 16": weights | {"bn1.weight": torch.ones(17)},
+        r"they have 1 that it has not, first epoch \(a number\)": weights | {"epoch": torch.tensor(1)},
     }
+    what = "; name their architecture with --arch, or give weights of this one$"
     for wrong, changed in cases.items():
         path = in_safetensors(tmp_path / "file", changed)
-        one_line(rf"^the weights of {path} do not fit resnet32_cifar: {wrong} differs$", begin, from_(path, size=32))
-    path = in_safetensors(tmp_path / "file", weights)
-    one_line("do not fit test_resnet: .* differs$", begin, from_(path, "test_resnet"))
+        one_line(rf"^the weights of {path} do not fit resnet32_cifar: {wrong}{what}", begin, from_(path, size=32))
+    path = in_safetensors(tmp_path / "file", behind("model.", weights))
+    one_line(r"do not fit test_resnet: they lack .* of .*, first conv1.*; they have", begin, from_(path, "test_resnet"))
 
 
 def test_a_checkpoint_of_another_architecture_is_one_line():
