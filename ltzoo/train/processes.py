@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line
 
 _Answer = TypeVar("_Answer")
 
@@ -38,7 +38,7 @@ def on_main_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _An
         ask: called in the main process only.
 
     Raises:
-        InputError: the main process raised it.
+        InputError: the main process raised it, or another error, which only the main process raises as it is.
     """
     if accelerator.num_processes == 1:
         return ask()
@@ -48,10 +48,18 @@ def on_main_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _An
             found = [ask(), None]
         except InputError as error:
             found = [None, str(error)]
+        except Exception as error:
+            broadcast_object_list([None, _failure(accelerator, error)])
+            raise
     answer, refusal = broadcast_object_list(found)
     if refusal is not None:
         raise InputError(refusal)
     return answer
+
+
+def _failure(accelerator: Accelerator, error: Exception) -> str:
+    """Say to the others what ends this process; it prints its own error."""
+    return f"process {accelerator.process_index} has failed: {type(error).__name__}: {first_line(error)}"
 
 
 def on_every_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _Answer:
@@ -64,18 +72,22 @@ def on_every_process(accelerator: Accelerator, ask: Callable[[], _Answer]) -> _A
         ask: called in each process.
 
     Raises:
-        InputError: a process raised it.
+        InputError: a process raised it, or another error, which only that process raises as it is.
     """
     if accelerator.num_processes == 1:
         return ask()
     answers: list[_Answer] = []
-    refusal = None
+    refusal, fault = None, None
     with accelerator.local_main_process_first():
         try:
             answers.append(ask())
         except InputError as error:
             refusal = str(error)
+        except Exception as error:  # the others are at the end of this block, or wait for its beginning
+            refusal, fault = _failure(accelerator, error), error
     refusals = [said for said in gather_object([refusal]) if said is not None]
+    if fault is not None:
+        raise fault
     if refusals:
         raise InputError(refusals[0])
     return answers[0]

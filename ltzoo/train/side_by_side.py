@@ -11,6 +11,7 @@ from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import check_saved_epochs
+from ltzoo.train.companions import ending_together
 from ltzoo.train.cuda_graph import CaptureError
 from ltzoo.train.device_errors import as_input_error
 from ltzoo.train.interrupts import Interrupts
@@ -71,7 +72,8 @@ def train_all(
     if side_by_side and any(options.trackers for _, options in jobs):
         raise InputError("trackers log one run at a time; leave --log-with out, or train one run per command")
     turns = min(places or len(jobs), len(jobs)) if side_by_side else 1
-    return _Turns(jobs, state.device, turns, state.num_processes, report).train()
+    with ending_together(state):
+        return _Turns(jobs, state.device, turns, state.num_processes, report).train()
 
 
 def _checked(jobs: Sequence[Job]) -> list[Job]:

@@ -1,0 +1,81 @@
+"""Processes that train together end together: none waits hours for one that has failed."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from accelerate import PartialState
+from torch.distributed import Store
+from torch.distributed.distributed_c10d import _get_default_store
+
+from ltzoo.errors import first_line
+
+_GRACE = 10.0
+"""Seconds after which a process that another one's failure does not reach by itself is ended."""
+_SAME = 2.0
+"""Seconds in which processes that fail for the same reason fail."""
+_LOOK = 0.5
+"""Seconds between two looks at whether another process has failed."""
+_calls = count()
+"""Each use has keys of its own; all processes make the same uses in the same order."""
+
+
+@contextmanager
+def ending_together(state: PartialState) -> Iterator[None]:
+    """Let an error in one process end the others too, whatever their group's backend notices of it.
+
+    Gloo sees closed connections, NCCL only a timeout, here of hours. A process that fails writes its reason into the
+    store that the launcher gave them. The others end with exit code 2; the main process prints the reason.
+
+    Args:
+        state: this process and their number.
+    """
+    if state.num_processes == 1:
+        yield
+        return
+    store, key = _get_default_store().clone(), f"ltzoo/failed/{next(_calls)}"
+    left = threading.Event()
+    watch = threading.Thread(target=_watch, args=(store, key, state.process_index, left), daemon=True)
+    watch.start()
+    try:
+        yield
+    except Exception as error:
+        left.set()
+        watch.join()
+        _announce(store, key, state.process_index, f"{type(error).__name__}: {first_line(error)}")
+        raise
+    finally:
+        left.set()
+
+
+def _announce(store: Store, key: str, rank: int, reason: str) -> None:
+    """Tell the others why this process fails, and print it if the main process, which prints its own, does not fail."""
+    try:
+        store.set(f"{key}/{rank}", reason)
+        store.set(key, f"process {rank} has failed: {reason}")
+        deadline = time.monotonic() + _SAME
+        while rank and not store.check([f"{key}/0"]):
+            if time.monotonic() > deadline:
+                print(f"error: process {rank} has failed: {reason}", file=sys.stderr, flush=True)
+                return
+            time.sleep(_LOOK / 5)
+    except RuntimeError:
+        return  # the process that keeps the store has ended already
+
+
+def _watch(store: Store, key: str, rank: int, left: threading.Event) -> None:
+    """End this process if another one has failed, unless it fails or finishes by itself."""
+    try:
+        while not left.wait(_LOOK):
+            if store.check([key]):
+                if left.wait(_GRACE):
+                    return
+                if rank == 0:
+                    print(f"error: {store.get(key).decode()}; all end", file=sys.stderr, flush=True)
+                os._exit(2)
+    except RuntimeError:
+        return  # the process that keeps the store has ended: the launcher and the others see that

@@ -1,0 +1,62 @@
+"""A process that fails takes the others with it at once, and its reason is printed."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from accelerate import PartialState
+
+from ltzoo.train.companions import ending_together
+from tests.launch import ROOT
+
+
+def start_two(where: str, output: Path) -> list[subprocess.Popen[str]]:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "PYTHONPATH": str(ROOT)}
+    script = str(Path(__file__).with_name("one_that_fails.py"))
+    return [
+        subprocess.Popen(
+            [sys.executable, script, where, str(output)],
+            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank), "CUDA_VISIBLE_DEVICES": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("alone", "process 1 has failed: InputError: this device has no bfloat16; use float32"),
+        ("agreed", "process 1 has failed: TypeError: a fault of ours"),
+    ],
+)
+def test_one_that_fails_takes_the_other_with_it(where, reason, tmp_path):
+    first, second = start_two(where, tmp_path)
+    try:
+        assert second.stdout is not None
+        assert second.stdout.readline() in ("code 2\n", "code 1\n")  # it has failed, and stays
+        began = time.monotonic()
+        _, error = first.communicate(timeout=120)
+        assert time.monotonic() - began < 60  # the process group would wait for six hours
+    finally:
+        for process in (first, second):
+            process.kill()
+    assert first.returncode == 2
+    assert error.count(reason) == 1
+    assert "Traceback" not in error
+    assert reason.split("failed: ")[1].split(": ")[1] in second.communicate()[1]
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_single_process_is_not_watched():
+    with pytest.raises(KeyError), ending_together(PartialState()):
+        raise KeyError
