@@ -27,8 +27,8 @@ from ltzoo.evaluate import (
 from ltzoo.landscape import Lanczos
 from ltzoo.landscape.progress import SavedSteps
 from ltzoo.report import load_weights
-from ltzoo.train.start import _read_file
 from ltzoo.train.state import load_state, save_state
+from ltzoo.train.weight_file import read_weights
 from tests.hostile.binaries import archives, safetensors_files
 from tests.hostile.documents import copy_checkpoint
 from tests.hostile.outcome import Reader
@@ -150,6 +150,10 @@ READERS = (
         safetensors_files,
     ),
     Reader(
-        "weights to start from (.pth)", _pickled, "weights.pth", lambda f: len(_read_file(f / "weights.pth")), archives
+        "weights to start from (.pth)",
+        _pickled,
+        "weights.pth",
+        lambda f: len(read_weights(f / "weights.pth", _small().state_dict())),
+        archives,
     ),
 )

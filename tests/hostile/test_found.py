@@ -27,8 +27,8 @@ from ltzoo.evaluate import Figures, read_features, read_logits, summarize_runs
 from ltzoo.recipes import read_recipe
 from ltzoo.report import read_results, result_from_checkpoint
 from ltzoo.train.run_folder import RunFolder
-from ltzoo.train.start import _read_file
 from ltzoo.train.state import load_state
+from ltzoo.train.weight_file import read_weights
 from tests.hostile.explore import READERS, prepare
 from tests.hostile.image_data import encoded
 from tests.hostile.outcome import outcome
@@ -243,10 +243,10 @@ def test_groups_nested_too_deeply_and_features_that_are_not_finite(tmp_path):
 
 def test_a_pickle_that_runs_a_program_and_an_archive_that_unpacks_to_more(tmp_path):
     folder, _ = case("weights to start from (.pth)", tmp_path, b"cos\nsystem\n(S'touch /tmp/never'\ntR.")
-    refused(lambda: _read_file(folder / "weights.pth"), "weights.pth has no weights that can be read")
+    refused(lambda: read_weights(folder / "weights.pth", {}), "weights.pth has no weights that can be read")
     (folder / "weights.pth").unlink()
     os.mkfifo(folder / "weights.pth")
-    refused(lambda: _read_file(folder / "weights.pth"), "a pipe or a device")
+    refused(lambda: read_weights(folder / "weights.pth", {}), "a pipe or a device")
 
 
 # Images and lists
