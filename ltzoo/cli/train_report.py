@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from ltzoo import checkpoints
 from ltzoo.data import HOLD_OUT
+from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import Figures, accuracy_table
 from ltzoo.reading.json_text import read_json
 from ltzoo.recipes import Recipe
@@ -17,8 +19,19 @@ def report(recipe: Recipe, folder: RunFolder) -> str:
     Args:
         recipe: the recipe that was trained, with its overrides.
         folder: the run.
+
+    Raises:
+        InputError: its `metrics.json` is damaged.
     """
-    metrics = read_json(folder.metrics)
+    try:
+        return _described(recipe, folder, read_json(folder.metrics))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder.metrics} is damaged ({first_line(error)[:160]}); remove it, and continue the run with --resume"
+        ) from error
+
+
+def _described(recipe: Recipe, folder: RunFolder, metrics: Mapping[str, Any]) -> str:
     selected_on = "held-out images" if HOLD_OUT in metrics["overrides"] else "the test set"
     figures = {metrics["last"]["rule"]: metrics["last"]}
     if metrics["best"]:

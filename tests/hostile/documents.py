@@ -12,6 +12,7 @@ from ltzoo import checkpoints
 from ltzoo.checkpoints.card import read_card_data
 from ltzoo.checkpoints.files import write_manifest
 from ltzoo.checkpoints.verification import verify_checkpoint
+from ltzoo.cli import train_report
 from ltzoo.data import get_benchmark, read_subset
 from ltzoo.data.memory import load_subset
 from ltzoo.evaluate import append_results, summarize_runs
@@ -171,6 +172,13 @@ READERS = (
         "summary.csv, collected", read=result_from_checkpoint, contents=csv_texts, **_checkpoint_file("summary.csv")
     ),
     Reader("metrics.json, summarized", copy_run, "metrics.json", lambda f: summarize_runs([f]), json_texts),
+    Reader(
+        "metrics.json, reported",
+        copy_run,
+        "metrics.json",
+        lambda f: train_report.report(get_recipe(NAME), RunFolder(f)),
+        json_texts,
+    ),
     Reader(
         "recipe YAML", _write("mine.yaml", to_yaml(recipe_to_dict(get_recipe(NAME)))), "mine.yaml", _recipe, yaml_texts
     ),
