@@ -22,7 +22,7 @@ def _perturbations(eta: float) -> dict[str, Perturbation]:
     return {
         "sgd": NoPerturbation(),
         "sam": SAM(rho=0.3),
-        "imbsam": ImbSAM(rho=0.1, eta=eta),
+        "imbsam": ImbSAM(rho=0.3, eta=eta),
         "ssesam": SSESAM(rho_head=0.3, rho_tail=0.3, gamma=0.7, eta=eta),
     }
 
