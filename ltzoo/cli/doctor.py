@@ -5,7 +5,7 @@ import json
 import sys
 
 from ltzoo.atomic_write import atomic_write
-from ltzoo.cli.parser import Parser, run, writable
+from ltzoo.cli.parser import Parser, at_least_one, run, writable
 
 
 def build_parser(prog: str) -> Parser:
@@ -15,9 +15,16 @@ def build_parser(prog: str) -> Parser:
         description="Examine this machine in less than a minute: what it is, how fast each precision is, whether "
         "captured steps, runs side by side and several processes compute what they should, and which settings to use. "
         "Images are random; nothing is downloaded. Exit code 1 if something is wrong.",
-        examples=["ltzoo doctor", "ltzoo doctor --json doctor.json && python hub/build.py --doctor doctor.json"],
+        examples=["ltzoo doctor", "ltzoo doctor --json doctor.json"],
     )
     parser.add_argument("--json", type=writable, metavar="FILE", help="also write what was found")
+    parser.add_argument(
+        "--seconds",
+        type=at_least_one,
+        default=60,
+        metavar="N",
+        help="the time that it may take (%(default)s); more on a machine that has much else to do",
+    )
     return parser
 
 
@@ -25,7 +32,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Print what was found; returns 1 if something is wrong."""
     from ltzoo.doctor import examine
 
-    report = examine(lambda line: print(f"{line} ...", file=sys.stderr, flush=True))
+    report = examine(lambda line: print(f"{line} ...", file=sys.stderr, flush=True), arguments.seconds)
     print(report.text())
     if arguments.json:
         with atomic_write(arguments.json) as fresh:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from ltzoo.doctor.report import Advice, Check, Machine, Speed
+from ltzoo.doctor.report import Advice, Check, Machine, Speed, in_ms
 
 _GAIN = 1.2
 """A precision below float32, or more runs at once, must be this many times as fast."""
@@ -43,10 +43,10 @@ def advise(
         else:
             reasons["jobs"] = "1: more were not measured"
         return Advice(best.precision, None, capture, jobs, None, reasons)
-    others = [speed for speed in speeds if speed.precision == best.precision and speed.step_ms is not None]
-    reasons["threads"] = f"{best.threads}: ms per step by threads: " + ", ".join(
-        f"{speed.threads}: {speed.step_ms:.3g}" for speed in others
-    )
+    by_threads = [
+        f"{one.threads}: {in_ms(one.step_ms)}" for one in speeds if one.precision == "float32" and one.step_ms
+    ]
+    reasons["threads"] = f"{best.threads}: ms per step in float32 by threads: {', '.join(by_threads)}"
     fits = max(1, math.floor(machine.free_gb / _GB_PER_RUN))
     jobs = min(machine.cores, fits)
     reasons["jobs"] = f"{jobs}: a process with one thread on each of {machine.cores} cores"
@@ -72,7 +72,7 @@ def _why_precision(speeds: Sequence[Speed], best: Speed) -> str:
     for speed in speeds:
         if speed.step_ms is not None:
             by_precision[speed.precision] = min(speed.step_ms, by_precision.get(speed.precision, math.inf))
-    measured = ", ".join(f"{precision}: {ms:.3g}" for precision, ms in by_precision.items())
+    measured = ", ".join(f"{precision}: {in_ms(ms)}" for precision, ms in by_precision.items())
     return f"{best.precision}: ms per step by precision: {measured}; another than float32 must be {_GAIN} times as fast"
 
 

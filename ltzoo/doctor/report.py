@@ -140,7 +140,8 @@ class Report:
         blocks += [_advice(self.advice)] if self.advice else []
         count, of = len(self.wrong), len(self.checks)
         verdict = f"{count} of {of} checks {'is' if count == 1 else 'are'} wrong" if count else "nothing is wrong"
-        blocks.append(f"{verdict}; {self.seconds:.0f} s")
+        skipped = sum(check.outcome == "skipped" for check in self.checks)
+        blocks.append(f"{verdict}{f', {skipped} skipped' if skipped else ''}; {self.seconds:.0f} s")
         return "\n\n".join(blocks)
 
 
@@ -197,9 +198,14 @@ def _speed(speed: Speed) -> list[str]:
         speed.precision,
         "" if speed.threads is None else str(speed.threads),
         "-" if speed.gflops is None else f"{speed.gflops:.4g}",
-        "-" if speed.step_ms is None else f"{speed.step_ms:.3g}",
+        "-" if speed.step_ms is None else in_ms(speed.step_ms),
         speed.why or ("as one graph" if speed.captured else ""),
     ]
+
+
+def in_ms(ms: float) -> str:
+    """Format milliseconds: three digits, more before the point."""
+    return f"{ms:.3g}" if ms < 100 else f"{ms:.0f}"
 
 
 def _advice(advice: Advice) -> str:

@@ -31,7 +31,7 @@ def test_another_precision_must_be_faster_by_far(ms, precision):
 def test_a_lone_run_takes_the_fastest_number_of_threads_and_a_build_one_per_process():
     found = on_cpu(speed("float32", 100.0, 1), speed("float32", 60.0, 2), speed("float32", 110.0, 4))
     assert (found.threads, found.build_threads, found.jobs, found.capture) == (2, 1, 4, False)
-    assert found.reasons["threads"] == "2: ms per step by threads: 1: 100, 2: 60, 4: 110"
+    assert found.reasons["threads"] == "2: ms per step in float32 by threads: 1: 100, 2: 60, 4: 110"
 
 
 def test_runs_at_once_fit_into_the_memory():

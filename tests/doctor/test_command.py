@@ -18,16 +18,16 @@ from tests.launch import ROOT
 def test_the_command_examines_this_machine(tmp_path):
     file = tmp_path / "doctor.json"
     done = subprocess.run(
-        [sys.executable, "-m", "ltzoo", "doctor", "--json", str(file)],
+        [sys.executable, "-m", "ltzoo", "doctor", "--seconds", "240", "--json", str(file)],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     report = read_report(file)
     assert done.stdout == report.text() + "\n"
-    # Where other work takes all cores, parts are skipped, which is said.
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    # On a busy machine parts are skipped, which is said.
     outcomes = {check.name: check.outcome for check in report.checks}
     assert set(outcomes) >= {"device", "capture", "side by side", "processes"}
     assert report.machine is not None and report.machine.cores >= 1
@@ -82,13 +82,16 @@ def test_what_breaks_is_wrong_and_the_rest_goes_on_without_it(a_gpu, capsys):
     assert "1 of 4 checks is wrong" in said
 
 
-def test_a_machine_that_cannot_be_described_ends_the_examination(a_gpu, capsys):
+@pytest.mark.parametrize(
+    "error", [FailedError("ImportError: libcudart.so: cannot open"), LateError("it was stopped after 45 s")]
+)
+def test_a_machine_that_cannot_be_described_ends_the_examination(error, a_gpu, capsys):
     def fail():
-        raise FailedError("ImportError: libcudart.so: cannot open shared object file")
+        raise error
 
     a_gpu["ltzoo.doctor.machine:describe_machine"] = fail
     assert doctor.main([]) == 1
-    assert "machine       wrong    ImportError: libcudart.so" in capsys.readouterr().out
+    assert f"machine       wrong    {error}" in capsys.readouterr().out
 
 
 def test_a_float32_that_fails_is_wrong_and_one_that_is_slow_is_not(a_gpu, capsys):
@@ -104,6 +107,21 @@ def test_a_float32_that_fails_is_wrong_and_one_that_is_slow_is_not(a_gpu, capsys
     a_gpu["ltzoo.doctor.speed:measure_precision"] = fail
     assert doctor.main([]) == 1
     assert "training      wrong    no step in float32: OutOfMemoryError" in capsys.readouterr().out
+
+
+def test_all_limits_of_time_grow_with_that_of_the_whole(a_gpu, monkeypatch):
+    given = []
+
+    def call(name, *arguments, seconds):
+        given.append(seconds)
+        return a_gpu[name](*arguments)
+
+    monkeypatch.setattr(examination, "_seconds_of_process", lambda: 1.0)
+    monkeypatch.setattr(examination, "in_own_process", call)
+    assert doctor.main([]) == 0
+    usual, count = list(given), len(given)
+    assert doctor.main(["--seconds", "120"]) == 0
+    assert given[count:] == [2 * seconds for seconds in usual]
 
 
 @pytest.mark.parametrize(("cores", "counts"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])

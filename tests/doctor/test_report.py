@@ -46,7 +46,7 @@ nothing is wrong; 21 s"""
 def test_what_is_wrong_is_counted():
     wrong = replace(REPORT, checks=(*REPORT.checks, Check("capture", "wrong", "no"), Check("jobs", "skipped", "late")))
     assert [check.name for check in wrong.wrong] == ["capture"]
-    assert wrong.text().endswith("1 of 3 checks is wrong; 21 s")
+    assert wrong.text().endswith("1 of 3 checks is wrong, 1 skipped; 21 s")
 
 
 def test_without_a_machine_there_is_still_a_report():
