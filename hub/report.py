@@ -7,7 +7,7 @@ docs/images/, results/results-*.csv.
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from collect import RESULTS, ZOO
@@ -147,7 +147,7 @@ def _filled(text: str, name: str, content: str, path: Path) -> str:
     return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
 
 
-def _read_notes(path: Path, found: Mapping[str, ModelResults]) -> dict[str, str]:
+def _read_notes(path: Path, found: Collection[str]) -> dict[str, str]:
     """Read the remarks on why figures differ."""
     if not path.is_file():
         return {}

@@ -81,7 +81,8 @@ def tars(draw: Draw, content: bytes) -> bytes:
         return draw(damaged(content))
     out = io.BytesIO()
     with tarfile.open(fileobj=io.BytesIO(content)) as source:
-        members = [(entry, source.extractfile(entry).read() if entry.isreg() else b"") for entry in source.getmembers()]
+        opened = [(entry, source.extractfile(entry)) for entry in source.getmembers()]
+        members = [(entry, file.read() if file else b"") for entry, file in opened]
     kind = draw(st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT]))
     begins = []
     with tarfile.open(fileobj=out, mode="w", format=kind) as made:

@@ -198,7 +198,7 @@ READERS = (
         "notes",
         _build_notes,
         "notes.yaml",
-        lambda f: hub_report._read_notes(f / "notes.yaml", {NAME: 1, "other": 1}),
+        lambda f: hub_report._read_notes(f / "notes.yaml", {NAME, "other"}),
         yaml_texts,
     ),
     Reader(

@@ -155,7 +155,8 @@ def _watched(folder: Path, leaves: bool) -> Iterator[list[str]]:
     outside = str(folder.parent.resolve() / "outside")
     _inside = (str(folder.resolve()), tempfile.gettempdir(), "/dev/null")
     _forbidden = ("/etc/passwd", "/etc/shadow", "/dev/zero", *(() if leaves else (outside,)))
-    _seen = seen = []
+    seen: list[str] = []
+    _seen = seen
     try:
         yield seen
     finally:

@@ -102,7 +102,7 @@ def _pickled(folder: Path) -> None:
     torch.save({"state_dict": _small().state_dict(), "epoch": 3}, folder / "weights.pth")
 
 
-_WEIGHTS = {"build": copy_checkpoint, "finish": write_manifest}
+_WEIGHTS: dict[str, Any] = {"build": copy_checkpoint, "finish": write_manifest}
 
 
 def _model_texts(content: bytes) -> Any:

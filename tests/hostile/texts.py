@@ -74,7 +74,7 @@ NUMBERS = [
 ]
 
 
-VALUES = [
+VALUES: list[Any] = [
     None,
     *NUMBERS,
     *TEXTS,
