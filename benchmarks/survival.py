@@ -109,6 +109,7 @@ def start(arguments: list[str], log: Path, processes: int, prepare: Callable[[in
         if child == 0:
             code = 99
             try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
                 with log.open("a") as file:
                     for stream in (1, 2):
                         os.dup2(file.fileno(), stream)
