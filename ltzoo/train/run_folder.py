@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
+from ltzoo.train.resumed import flags
 
 SUMMARY_COLUMNS = (
     "epoch",
@@ -168,7 +169,7 @@ class RunFolder:
         if other:
             raise InputError(
                 f"the run in {self.path} was started with different settings ({', '.join(other)}); "
-                "use the same settings, or name another --output"
+                f"use the same settings{flags(there, other)}, or name another --output"
             )
         if indices != subset["sha256"]:
             raise InputError(
