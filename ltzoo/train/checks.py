@@ -168,4 +168,27 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
                 f"with perturbation.eta {eta}, {which} belongs to the tail; set it between {min(class_counts)} and "
                 f"{max(class_counts)}, or to a share of the classes, as in {{share: 0.65}}"
             )
+    return found + _late_warnings(recipe)
+
+
+def _late_warnings(recipe: Recipe) -> list[str]:
+    """List stages that begin after the last epoch, and drops of the learning rate that fall together."""
+    epochs, schedule = recipe.schedule.epochs, recipe.schedule
+    begins = {"schedule.warmup_epochs": schedule.warmup_epochs}
+    begins["reweighting.start"] = getattr(recipe.reweighting, "start", 0)
+    begins |= {f"schedule.milestones.{k}": milestone for k, milestone in enumerate(schedule.milestones)}
+    if not epochs:  # the head is computed
+        return []
+    found = [
+        f"{key} is {epoch}, but there are {epochs} epochs, from 0 to {epochs - 1}, so what it begins never does; "
+        f"set it below {epochs}"
+        for key, epoch in begins.items()
+        if epoch >= epochs
+    ]
+    together = sorted({milestone for milestone in schedule.milestones if schedule.milestones.count(milestone) > 1})
+    if together:
+        found.append(
+            f"{schedule.milestones.count(together[0])} of schedule.milestones are {together[0]} in a run of {epochs} "
+            "epochs, so that the learning rate drops as often at once; train longer, or set them apart"
+        )
     return found

@@ -32,6 +32,7 @@ from ltzoo.train.images import RunImages, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
 from ltzoo.train.record import FailedCapture, RunRecord, RunSettings, make_record
+from ltzoo.train.resumed import kept_choice
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.start import StartWeights, find_start, load_start
 from ltzoo.train.tune import check_tunable, recorded_choice, tune
@@ -90,6 +91,9 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
+    recorded = on_main_process(accelerator, folder.recorded)
+    device, processes = accelerator.device, accelerator.num_processes
+    options = kept_choice(options, recorded, folder.path, device, processes)
     options, tuned = _tune(recipe, options, images, accelerator, start, folder)
     options = _choose_options(recipe, options, images, accelerator, side_by_side)
     model, start_sha256 = _make_model(recipe, options, images, accelerator, start)

@@ -19,6 +19,7 @@ from ltzoo.reading.json_text import read_json
 from ltzoo.reading.tables import parse_numbers
 from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
+from ltzoo.train.resumed import flags
 
 SUMMARY_COLUMNS = (
     "epoch",
@@ -197,7 +198,7 @@ class RunFolder:
         if other:
             raise InputError(
                 f"the run in {self.path} was started with different settings ({', '.join(other)}); "
-                "use the same settings, or name another --output"
+                f"use the same settings{flags(there, other)}, or name another --output"
             )
         if indices != subset["sha256"]:
             raise InputError(

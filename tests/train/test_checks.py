@@ -8,8 +8,8 @@ import torch
 from ltzoo.errors import InputError
 from ltzoo.recipes import Trainable, override
 from ltzoo.recipes.model import build_model
-from ltzoo.registry import get_recipe
-from ltzoo.train.checks import check_classes_drawn, check_parts, settings_warnings
+from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.train.checks import _late_warnings, check_classes_drawn, check_parts, settings_warnings
 
 SSESAM = get_recipe("resnet50_imagefolder_vs_ssesam")
 COUNTS = (500, 100, 5)
@@ -44,6 +44,26 @@ def test_settings_warnings(settings, found):
     assert said.startswith(found)
 
 
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (
+            {"reweighting.start": 13},
+            ["reweighting.start is 13, but there are 13 epochs, from 0 to 12, so what it begins"],
+        ),
+        ({"schedule.milestones": [8, 40]}, ["schedule.milestones.1 is 40, but there are 13 epochs, from 0 to 12"]),
+        ({"schedule.milestones": [8, 8]}, ["2 of schedule.milestones are 8 in a run of 13 epochs, so that"]),
+        ({"schedule.milestones": [8, 12], "reweighting.start": 12}, []),
+    ],
+)
+def test_what_begins_after_the_last_epoch_or_at_once_is_a_warning(settings, found):
+    recipe = get_recipe("resnet32_cifar100lt_ldam_drw_sgd").with_epochs(13)
+    plain = {"schedule.warmup_epochs": 0, "schedule.milestones": [8, 12]}
+    said = settings_warnings(override(recipe, plain | settings), COUNTS)
+    assert len(said) == len(found)
+    assert all(line.startswith(begun) for line, begun in zip(said, found, strict=True))
+
+
 def test_frozen_pretrained_weights_give_no_warning():
     given = override(
         SSESAM,
@@ -74,3 +94,8 @@ def test_a_class_that_the_sampler_cannot_draw_is_named():
         check_classes_drawn(recipe, labels, names)
     check_classes_drawn(recipe, torch.arange(5).numpy(), names)
     check_classes_drawn(get_recipe("resnet20_digitslt_ce_sgd"), labels, names)
+
+
+def test_no_recipe_has_a_stage_after_its_last_epoch():
+    late = {name: found for name in list_recipes() if (found := _late_warnings(get_recipe(name)))}
+    assert late == {}

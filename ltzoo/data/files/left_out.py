@@ -10,6 +10,7 @@ from PIL import Image, ImageFile
 from timm.data.readers.img_extensions import get_img_extensions
 
 from ltzoo.errors import printable
+from ltzoo.reading.images import open_image
 
 _NO_PIXELS = {"EPS", "FITS", "MPEG"}
 """Programs, measurements without a white, and films; beside formats that Pillow only recognises (HDF5, GRIB, WMF)."""
@@ -141,7 +142,7 @@ def _recognised(paths: Iterable[str], opened: Callable[[str], BinaryIO]) -> tupl
     """Find a file that Pillow recognises, among one of each suffix; not as TIFF, which it takes raw files for."""
     for path in {suffix(path): path for path in paths}.values():
         try:
-            with opened(path) as file, Image.open(file) as image:
+            with opened(path) as file, open_image(file) as image:
                 format = image.format or ""
         except Exception:  # Pillow passes on whatever the formats raise
             continue

@@ -1,10 +1,11 @@
 """From a stored image to upright RGB: what its metadata say of its pixels, and what is worth telling of it."""
 
-import io
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import ExifTags, Image
+
+from ltzoo.reading.images import open_image
 
 DECODING = "upright"
 """Part of the keys of everything that is computed from decoded images and kept: changed when other pixels come out."""
@@ -63,7 +64,7 @@ def peculiarities(content: bytes) -> tuple[str, ...]:
     """
     found: list[str] = []
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(content) as image:
             found += _phrases(image)
     except Exception:  # whether the image can be decoded is decided elsewhere, by `as_rgb`
         return tuple(found)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
+from ltzoo.reading.content import open_regular
+from ltzoo.reading.images import open_image
 
 _LOOKED_AT = 3
 """How many images of a folder are compared with those above it."""
@@ -48,7 +49,7 @@ def _is_smaller(small: Path, large: Path) -> bool:
 def _sides(path: Path) -> list[int]:
     """Return the two sides of an image, the shorter one first; zeros where it cannot be opened."""
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, open_image(file) as image:
             return sorted(image.size)
     except Exception:  # Pillow passes on whatever the formats raise
         return [0, 0]

@@ -1,0 +1,80 @@
+"""Resuming on another machine: what a run chose itself is kept, and what must be given again is named by its flag."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltzoo.errors import InputError
+from ltzoo.train.device import cores
+from ltzoo.train.options import TrainOptions
+
+
+def kept_choice(
+    options: TrainOptions, recorded: Mapping[str, Any], folder: Path, device: torch.device, processes: int
+) -> TrainOptions:
+    """Fill in threads and memory format of the run that is resumed, where the user gives none.
+
+    Both decide how sums are rounded, and both are chosen for the machine: the user of another one has chosen nothing.
+
+    Args:
+        options: of the resuming command.
+        recorded: how the existing run computes, see `RunFolder.recorded`; empty if there is none.
+        folder: the run folder.
+        device: where the run computes now.
+        processes: how many train it now.
+
+    Raises:
+        InputError: the run used more threads than there are cores for it here.
+    """
+    if recorded.get("device") != device.type or recorded.get("processes") != processes:
+        return options  # another run, which is refused
+    threads, channels_last = recorded.get("threads"), recorded.get("channels_last")
+    if options.threads is None and type(threads) is int and threads > 1:
+        here = max(1, cores() // processes)
+        if threads > here:
+            raise InputError(
+                f"the run in {folder} used {threads} threads{' per process' if processes > 1 else ''}, but there "
+                f"{'is 1 core' if here == 1 else f'are {here} cores'} for it here, and another number rounds apart: "
+                f"add --threads {threads} to go on, only slower, or name another --output"
+            )
+    if options.threads is None and type(threads) is int and threads > 0:
+        options = replace(options, threads=threads)
+    if options.channels_last is None and isinstance(channels_last, bool):
+        options = replace(options, channels_last=channels_last)
+    return options
+
+
+def flags(there: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Name the flags by which a command would have the settings of an existing run, in parentheses; empty if none has.
+
+    Args:
+        there: the run's `recipe.yaml`.
+        keys: the settings that differ: `batch_size`, `run.threads`.
+    """
+    run = there.get("run")
+    recorded = {f"run.{key}": value for key, value in run.items()} if isinstance(run, Mapping) else {}
+    found = [_flag(key, (recorded | dict(there)).get(key)) for key in keys]
+    return f" ({', '.join(filter(None, found))})" if any(found) else ""
+
+
+def _flag(key: str, value: Any) -> str:
+    switches = {
+        "run.channels_last": ("--channels-last", "--no-channels-last"),
+        "run.capture": ("no --eager", "--eager"),
+        "run.sync_bn": ("--sync-bn", "no --sync-bn"),
+    }
+    if key in switches:
+        return switches[key][0 if value else 1]
+    if key == "run.torchcompile":
+        return f"--torchcompile {value}" if value else "no --torchcompile"
+    if key == "run.processes":
+        return f"{value} process{'es' if value != 1 else ''}"
+    if key == "run.device":
+        return f"the device {value}"
+    flag = {"run.threads": "--threads ", "run.val_interval": "--val-interval ", "batch_size": "--batch-size "}.get(key)
+    flag = "--set precision=" if key == "precision" else flag
+    return f"{flag}{shlex.quote(str(value))}" if flag and value is not None else ""
