@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import TypeVar
 
@@ -112,3 +112,18 @@ def check_shares(smallest: int, processes: int) -> int:
             "choose another --batch-size, or launch fewer"
         )
     return smallest // processes
+
+
+def reported(accelerator: Accelerator, batches: Iterable[_Answer]) -> Iterator[_Answer]:
+    """Yield batches; a process that cannot read an image prints the error itself, since the others have none.
+
+    Args:
+        accelerator: gives this process.
+        batches: the batches.
+    """
+    try:
+        yield from batches
+    except InputError as error:
+        if not accelerator.is_main_process:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        raise

@@ -2,7 +2,6 @@
 
 import math
 import shlex
-import sys
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
@@ -21,25 +20,23 @@ from ltzoo.data.batches import (
     FeatureBatches,
     TrainBatches,
     TrainLoader,
-    epoch_sizes,
     make_eval_batches,
     make_train_batches,
     mix,
-    share_of_features,
 )
 from ltzoo.errors import InputError, Interrupted
-from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes, weights_key
+from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_not_missed, save_epoch, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError
 from ltzoo.train.device import make_forward
-from ltzoo.train.feature_cache import PLAIN, FeatureSource
+from ltzoo.train.feature_batches import feature_batches, feature_source
 from ltzoo.train.head import compute_head
 from ltzoo.train.interrupts import Agreement, Interrupts
 from ltzoo.train.lane import Lane
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
-from ltzoo.train.processes import on_main_process
+from ltzoo.train.processes import on_main_process, reported
 from ltzoo.train.progress import Progress
 from ltzoo.train.record import FailedCapture
 from ltzoo.train.run_folder import Row, RunFolder
@@ -161,7 +158,7 @@ class Run:
         epochs = self.recipe.schedule.epochs
         self.display = Progress(epochs, len(self.batches), self.label, silent=not self.accelerator.is_main_process)
         if self.on_features:
-            self._use_features()
+            self.batches, self.eval_batches = feature_batches(self.prepared, self.delivery, self.display.say)
         self._make_step()
         self._resume()
         if self.options.trackers:
@@ -202,36 +199,9 @@ class Run:
 
     def _training_features(self) -> tuple[Tensor, Tensor]:
         """Return the features of the un-augmented training images, and their labels."""
-        stored = self._features().get(self.prepared.images.train, "train")
+        source = feature_source(self.prepared, self.delivery, self.display.say)
+        stored = source.get(self.prepared.images.train, "train")
         return stored.features, stored.labels
-
-    def _features(self) -> FeatureSource:
-        return FeatureSource(
-            self.model,
-            weights_key(self.model),
-            self.prepared.images.benchmark.data_set,
-            self.options.hold_out,
-            self.delivery,
-            self.accelerator,
-            self.options.cache_features,
-            self.display.say,
-        )
-
-    def _use_features(self) -> None:
-        """Compute the features of all images once, and train and measure on them."""
-        source, recipe, options = self._features(), self.recipe, self.options
-        train = source.get(self.prepared.images.train, "train")
-        measured = source.get(self.prepared.images.measured, "measured")
-        data_set = self.prepared.images.benchmark.data_set
-        settings = BatchSettings(data_set, PLAIN, recipe.batch_size, options.seed, recipe.sampler)
-        sizes = epoch_sizes(self.prepared.images.train, settings)
-        self.batches = FeatureBatches(train.features, train.labels, settings, self.delivery, sizes)
-        self.eval_batches = share_of_features(measured.features, measured.labels, self.delivery)
-        epochs = recipe.schedule.epochs
-        self.display.say(
-            f"augmented images would need their features anew in each of {epochs} epochs, about "
-            f"{epochs * train.seconds:.0f} s instead of {train.seconds:.1f} s once"
-        )
 
     def _resume(self) -> None:
         """Restore the last saved state, if there is one."""
@@ -270,7 +240,7 @@ class Run:
         first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
         seed, process = self.options.seed, self.accelerator.process_index
         augmentation = recipe.augmentation.in_epoch(epoch)
-        for number, (images, targets) in enumerate(self._reported(self.batches.epoch(epoch, first)), first):
+        for number, (images, targets) in enumerate(reported(self.accelerator, self.batches.epoch(epoch, first)), first):
             mixed = mix(images, targets, augmentation, seed, epoch, 3, process, number)
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
@@ -311,7 +281,7 @@ class Run:
         trained = model is self.model and not self.recipe.loss.asks
         forward = self.step.forward if trained else make_forward(model, self.accelerator, None, (), self.on_features)
         # Predicted classes only: an overflow in reduced precision reduces this accuracy, but does not end the run.
-        predicted, labels = map(gather, predict_classes(model, self._reported(batches), forward=forward))
+        predicted, labels = map(gather, predict_classes(model, reported(self.accelerator, batches), forward=forward))
         overall = 100 * float((predicted == labels).double().mean())
         per_class = class_accuracy(predicted, labels, len(self.prepared.record.benchmark.class_counts))
         last = epoch + 1 == self.recipe.schedule.epochs
@@ -345,15 +315,6 @@ class Run:
             progress = {"epochs": self.done, **self.selections.progress()}
             save_state(self.folder.last_state, self.step, progress, replace(within, processes=processes))
         self.within = within
-
-    def _reported(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches; a process that cannot read an image prints the error itself, since the others have none."""
-        try:
-            yield from batches
-        except InputError as error:
-            if not self.accelerator.is_main_process:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-            raise
 
     def _rates(self, row: Row) -> str:
         """Describe the throughput of training and of the loader; empty for images that are gathered in memory."""
