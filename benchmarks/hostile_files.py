@@ -34,7 +34,7 @@ def command(arguments: argparse.Namespace) -> int:
     names = arguments.reader or list(READERS)
     found = {name: Counter[str]() for name in names}
     faults: dict[tuple[str, str], Path] = {}
-    logging.disable()  # what the Hub's client says of damaged cards
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it warns of damaged cards
     datasets.disable_progress_bars()
     ends, number = time.monotonic() + 60 * arguments.minutes, arguments.seed
     while time.monotonic() < ends:

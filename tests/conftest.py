@@ -1,6 +1,7 @@
 """Fixtures for all rooms: one thread, a fresh Accelerate, one short run of the digits."""
 
 import os
+import signal
 from pathlib import Path
 
 from tests.checkpoints.hub_session import ENVIRONMENT
@@ -14,6 +15,10 @@ from accelerate.state import AcceleratorState
 
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell lets its background jobs ignore SIGINT; tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -170,7 +170,7 @@ def test_bad_checkpoints_are_one_line_and_exit_code_2(finished_run, tmp_path, ca
     no_recipe = json.dumps({key: value for key, value in config.items() if key != "recipe"})
     other_classes = json.dumps(config | {"recipe": config["recipe"] | {"benchmark": "cifar100lt"}})
     cases = [
-        ("config.json", "{", "is damaged; it holds no JSON"),
+        ("config.json", "{", "is damaged: it is no JSON"),
         ("config.json", other_network, "does not fit resnet32_cifar"),
         ("config.json", no_recipe, "names no recipe"),
         ("config.json", other_classes, "the data folder data does not exist"),

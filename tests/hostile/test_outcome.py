@@ -1,6 +1,7 @@
 """The judge sees each kind of fault, and lets right values and clear refusals pass."""
 
 import math
+import re
 import subprocess
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def test_the_command_counts_and_keeps_what_came_to_a_fault(tmp_path, capsys, mon
     arguments = ["--minutes", "0.001", "--output", str(tmp_path / "kept")]
     assert hostile_files.main([*arguments, "--reader", "made"]) == 1
     said = capsys.readouterr()
-    assert "| made | 1 | 0 | 0 | 1 |" in said.out
+    (tried,) = re.findall(r"\| made \| (\d+) \| 0 \| 0 \| (\d+) \|", said.out)
+    assert tried[0] == tried[1] != "0"
     assert "made: a figure is nan" in said.err
     assert [path.read_bytes() for path in (tmp_path / "kept").iterdir()] == [b"2"]
     assert hostile_files.main([*arguments, "--reader", "saved Lanczos steps"]) == 0

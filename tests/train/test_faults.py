@@ -124,7 +124,11 @@ for use in (lambda path: RunFolder(path / "x" / "seed0").claim({}, {}, False), l
 """
     command = [sys.executable, "-c", script, str(tmp_path / "o")]
     for parent in (tmp_path, *tmp_path.parents):
-        if os.getuid() == 0 and parent.stat().st_mode & 0o005 != 0o005 and parent.name.startswith(("pytest", "test")):
+        if (
+            os.getuid() == 0
+            and parent.stat().st_mode & 0o005 != 0o005
+            and parent.name.startswith(("pytest", "popen", "test"))
+        ):
             parent.chmod(parent.stat().st_mode | 0o055)
     done = subprocess.run(
         command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=300
