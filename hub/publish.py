@@ -8,10 +8,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from ltzoo.checkpoints import PACKAGED, add_to_collection, list_folder, push_checkpoint, read_config, verify_checkpoint
+from ltzoo.checkpoints import (
+    PACKAGED,
+    add_to_collection,
+    list_folder,
+    push_checkpoint,
+    read_config,
+    read_recipe,
+    verify_checkpoint,
+)
 from ltzoo.cli.parser import Parser, add_device_option, run
 from ltzoo.errors import InputError
-from ltzoo.recipes import differences, recipe_from_dict
+from ltzoo.recipes import differences
 from ltzoo.registry import get_recipe
 
 COLLECTION = "ltzoo: long-tailed image classification"
@@ -71,7 +79,7 @@ def check(folder: Path, name: str, arguments: argparse.Namespace) -> None:
     if config.get("overrides"):
         changed = ", ".join(config["overrides"])
         raise InputError(f"{folder} was trained with overrides ({changed}); publish it with ltzoo.push_to_hub")
-    other = differences(recipe_from_dict(config["recipe"]), recipe)
+    other = differences(read_recipe(folder), recipe)
     if other:
         raise InputError(f"{folder} was not trained by the recipe {name}: it differs in {', '.join(other)}")
     verdict = verify_checkpoint(folder, arguments.data_dir or Path("data"), arguments.device)

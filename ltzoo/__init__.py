@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ltzoo.register_with_timm import register_with_timm
+from ltzoo.versions import VERSION as __version__
 
 if TYPE_CHECKING:
     from ltzoo.checkpoints import push_to_hub
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from ltzoo.recipes import Recipe, get_recipe, list_recipes, register_recipe
     from ltzoo.registry import create_model, list_models, list_pretrained
     from ltzoo.sharpness import register_perturbation
-
-__version__ = "0.2.0"
 
 __all__ = [
     "InputError",

@@ -9,6 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ltzoo"
 FLOORS = {
     "errors": -1,  # what all others raise
+    "versions": -0.5,  # whether a newer version wrote a file
     "atomic_write": 0,
     "hub_errors": 0,
     "reading": 0.5,  # it imports the errors, and data imports it

@@ -15,6 +15,7 @@ from ltzoo.errors import InputError
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import parse_json
 from ltzoo.recipes import Recipe, recipe_from_dict
+from ltzoo.versions import NewerError, named_if_newer
 
 RECIPE = "recipe"
 """Key of the recipe that the weights were trained by."""
@@ -36,6 +37,14 @@ _NOT_FOR_MODELS = {
 } | {"features_only", "out_indices", "feature_cls"}
 """Arguments that timm uses itself and does not pass to the model; some of them name files and repositories."""
 
+_KNOWN = {
+    *("architecture", "num_classes", "num_features", "global_pool", "model_args", "pretrained_cfg"),  # timm's
+    *("label_names", "label_descriptions", "library_name"),
+    *(RECIPE, EPOCH, "class_counts", "groups", "metrics", "seed", "subset_layout", "subset_sha256"),
+    *("overrides", "run", "versions"),
+}
+"""Keys of a `config.json` that this version writes or reads."""
+
 _TYPES = {"num_classes": int, "model_args": dict, "pretrained_cfg": dict}
 _LAYERS = ("classifier", "first_conv")
 _MOST_CLASSES = 2**24
@@ -49,6 +58,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     Raises:
         InputError: the folder or the file is missing, it does not describe a model, or it points outside the folder.
+        NewerError: a newer version of ltzoo wrote it, and it has what this one does not know.
     """
     if not folder.is_dir():
         raise InputError(f"there is no checkpoint folder {folder}; check the path")
@@ -59,7 +69,19 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = parse_json(read_file(folder, CONFIG, megabytes=1))
     except ContentError as error:
         raise InputError(f"{path} is damaged: {error}; fetch it again") from error
-    if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
+    if not isinstance(config, dict):
+        raise InputError(f"{path} names no architecture; it is no checkpoint of timm or ltzoo")
+    with named_if_newer(path, config.get("versions"), unknown=sorted(set(config) - _KNOWN)):
+        _check(path, config)
+    if WRITER.items() <= config.items() and read_manifest(folder) is None:
+        raise InputError(f"{folder / MANIFEST} is missing; a checkpoint of ltzoo has it")
+    _refuse_other_files(path, config)
+    return config
+
+
+def _check(path: Path, config: dict[str, Any]) -> None:
+    """Check the keys that describe the model."""
+    if not isinstance(config.get("architecture"), str):
         raise InputError(f"{path} names no architecture; it is no checkpoint of timm or ltzoo")
     if not timm.is_model(config["architecture"]):
         raise InputError(f"{path} names an architecture unknown to timm: {config['architecture'][:80]!r}")
@@ -78,10 +100,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     # Without a recipe the file is not from ltzoo, and `epoch` may mean anything.
     if RECIPE in config and not isinstance(config.get(EPOCH, 0), int):
         raise InputError(f"{path} is damaged: {EPOCH} is {str(config[EPOCH])[:80]!r}; fetch it again")
-    if WRITER.items() <= config.items() and read_manifest(folder) is None:
-        raise InputError(f"{folder / MANIFEST} is missing; a checkpoint of ltzoo has it")
-    _refuse_other_files(path, config)
-    return config
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -90,11 +108,15 @@ def read_recipe(folder: Path) -> Recipe:
     Raises:
         InputError: `config.json` cannot be read, has no recipe, or one with unknown parts.
     """
-    recorded = read_config(folder).get(RECIPE)
+    config = read_config(folder)
+    recorded = config.get(RECIPE)
     if not isinstance(recorded, dict):
         raise InputError(f"{folder / CONFIG} names no recipe, so its benchmark is unknown; train it with ltzoo")
     try:
-        return recipe_from_dict(recorded)
+        with named_if_newer(folder / CONFIG, config.get("versions")):
+            return recipe_from_dict(recorded)
+    except NewerError:
+        raise
     except InputError as error:
         raise InputError(
             f"{folder / CONFIG}: {error}; if the recipe holds a loss or perturbation of yours, add --import MODULE"

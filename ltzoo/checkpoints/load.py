@@ -17,6 +17,7 @@ from ltzoo.checkpoints.files import CONFIG, WEIGHTS, read_file
 from ltzoo.errors import InputError, first_line
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.tensors import parse_tensors
+from ltzoo.versions import named_if_newer
 
 _WHILE_BUILDING = (
     TypeError,
@@ -54,7 +55,8 @@ def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | No
     """
     config = read_config(folder)
     architecture, own = config["architecture"], {"num_classes": config["num_classes"]}
-    described = _weights_of_model(folder, own)
+    with named_if_newer(folder / CONFIG, config.get("versions")):
+        described = _weights_of_model(folder, own)
     if num_classes is not None and num_classes < 0:
         raise InputError(f"num_classes must be 0 or more, not {num_classes}")
     asked = {key: value for key, value in {"num_classes": num_classes, **kwargs}.items() if value is not None}
@@ -62,7 +64,8 @@ def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | No
         _check_memory(folder, described)
         return timm.create_model(f"local-dir:{folder}", pretrained=False, **(own | asked))
     stored = _read_weights(folder, described)
-    _check_fit(folder / WEIGHTS, architecture, stored, described, free=())
+    with named_if_newer(folder / WEIGHTS, config.get("versions")):
+        _check_fit(folder / WEIGHTS, architecture, stored, described, free=())
     plain = {key: value for key, value in asked.items() if key not in _FEATURES}
     if plain:
         free = _adapted_by_timm(folder / WEIGHTS, config, stored, plain)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ltzoo.checkpoints.card import card_data, figures_table, read_card, read_card_data
-from ltzoo.checkpoints.config import RECIPE, benchmark_of, read_config
+from ltzoo.checkpoints.config import RECIPE, benchmark_of, read_config, read_recipe
 from ltzoo.checkpoints.files import CARD, CONFIG, EXAMPLE, MANIFEST, METRICS, damaged_files, read_file, read_manifest
 from ltzoo.checkpoints.load import load_checkpoint
 from ltzoo.checkpoints.save import read_example, run_on_cpu, same_output
@@ -18,7 +18,7 @@ from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import EvalOptions, Figures, evaluate_model
 from ltzoo.reading.json_text import parse_json
-from ltzoo.recipes import Recipe, recipe_from_dict
+from ltzoo.recipes import Recipe
 
 ACCURACY_TOLERANCE = 0.05
 """Percentage points allowed for overall and group accuracies: no difference at one decimal."""
@@ -60,7 +60,7 @@ def verify_checkpoint(folder: Path, data_dir: Path, device: torch.device) -> Ver
         if RECIPE not in config:
             return Verdict((f"{CONFIG} names no recipe, so there is nothing to measure it by",))
         metrics = parse_json(read_file(folder, METRICS))
-        recorded, recipe = Figures.from_dict(metrics["last"]), recipe_from_dict(config[RECIPE])
+        recorded, recipe = Figures.from_dict(metrics["last"]), read_recipe(folder)
         differences = [
             *_config(config, metrics, recorded, recipe),
             *_card(folder, config, metrics),

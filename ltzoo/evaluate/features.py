@@ -20,8 +20,12 @@ from ltzoo.models.heads import classifier_names
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import parse_json
 from ltzoo.reading.tensors import read_tensors
+from ltzoo.versions import NAME, VERSION, named_if_newer
 
 _KIND = "ltzoo features, version 2"
+_AGAIN = "remove it, and train with --cache-features again"
+_KNOWN = {"kind", "split", "seconds", "weights", "images", "transform", "origin", NAME, "features", "labels"}
+"""Names of tensors and metadata."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 def write_features(path: Path, stored: StoredFeatures) -> None:
     """Write features; an existing file is replaced atomically."""
     metadata = {
+        NAME: VERSION,
         "kind": _KIND,
         "split": stored.split,
         "seconds": f"{stored.seconds:.3f}",
@@ -141,14 +146,19 @@ def read_features(path: Path) -> StoredFeatures:
 
     Raises:
         InputError: the file is missing, damaged, or not a file of features.
+        NewerError: a newer version of ltzoo wrote it, and it has what this one does not know.
     """
-    again = "remove it, and train with --cache-features again"
     try:
         tensors, metadata = read_tensors(path)
     except ContentError as error:
-        raise InputError(f"{path} is missing or damaged ({error}); {again}") from error
+        raise InputError(f"{path} is missing or damaged ({error}); {_AGAIN}") from error
+    with named_if_newer(path, metadata, sorted({*tensors, *metadata} - _KNOWN)):
+        return _read(path, tensors, metadata)
+
+
+def _read(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StoredFeatures:
     if metadata.get("kind") != _KIND:
-        raise InputError(f"{path} holds no {_KIND}; {again}")
+        raise InputError(f"{path} holds no {_KIND}; {_AGAIN}")
     try:
         features, labels = tensors["features"], tensors["labels"]
         key = FeatureKey(*(metadata[name] for name in ("weights", "images", "transform")))
@@ -156,13 +166,13 @@ def read_features(path: Path) -> StoredFeatures:
         origin = FeatureOrigin(_texts(origin["class_names"]), _amount(origin["held_out"]), origin["layout"])
         stored = StoredFeatures(key, metadata["split"], features, labels, _seconds(metadata["seconds"]), origin)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {error} is missing or wrong; {again}") from error
+        raise InputError(f"{path} is damaged: {error} is missing or wrong; {_AGAIN}") from error
     if features.ndim != 2 or labels.shape != features.shape[:1] or labels.dtype != torch.int64:
-        raise InputError(f"{path} is damaged: {tuple(features.shape)} features, {tuple(labels.shape)} labels; {again}")
+        raise InputError(f"{path} is damaged: {tuple(features.shape)} features, {tuple(labels.shape)} labels; {_AGAIN}")
     if not features.is_floating_point() or not features.isfinite().all():
-        raise InputError(f"{path} is damaged: its features are no finite numbers; {again}")
+        raise InputError(f"{path} is damaged: its features are no finite numbers; {_AGAIN}")
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(origin.class_names):
-        raise InputError(f"{path} is damaged: its labels are not those of {len(origin.class_names)} classes; {again}")
+        raise InputError(f"{path} is damaged: its labels are not those of {len(origin.class_names)} classes; {_AGAIN}")
     return stored
 
 

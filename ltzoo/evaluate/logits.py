@@ -18,6 +18,7 @@ from ltzoo.evaluate.predict import Predictions
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import parse_json
 from ltzoo.reading.tensors import read_tensors
+from ltzoo.versions import NAME, VERSION, named_if_newer
 
 _KIND = "ltzoo test logits, version 1"
 HELD_OUT_RULE = " on held-out images"
@@ -26,6 +27,9 @@ HELD_OUT_RULE = " on held-out images"
 _NORMS, _BIAS = "classifier.weight_norms", "classifier.bias"
 _TEXTS = ("model", "benchmark", "recipe", "rule")
 """Attributes of `StoredLogits` that are stored as text metadata under their own names."""
+
+_KNOWN = {*_TEXTS, "kind", "groups", "groupings", NAME, "logits", "labels", "class_counts", _NORMS, _BIAS}
+"""Names of tensors and metadata."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def write_logits(path: Path, stored: StoredLogits) -> None:
 
     Tensors: `logits` (N, C) float32, `labels` (N,) int64, `class_counts` (C,) int64, and for a linear classifier
     `classifier.weight_norms` and `classifier.bias`, (C,) float32. Metadata (text): `kind`, `model`, `benchmark`,
-    `recipe`, `rule`, `groups` (the grouping rule) and `groupings` (JSON: for each rule, the classes of each group).
+    `recipe`, `rule`, `ltzoo` (the version), `groups` (the grouping rule) and `groupings` (JSON: for each rule, the
+    classes of each group).
 
     Args:
         path: the file.
@@ -97,7 +102,7 @@ def write_logits(path: Path, stored: StoredLogits) -> None:
         tensors |= {_NORMS: stored.classifier.weight_norms, _BIAS: stored.classifier.bias}
     groupings = {groups.rule: {name: list(js) for name, js in groups.classes.items()} for groups in stored.groupings}
     metadata = {key: getattr(stored, key) for key in _TEXTS}
-    metadata |= {"kind": _KIND, "groups": stored.groupings[0].rule, "groupings": json.dumps(groupings)}
+    metadata |= {NAME: VERSION, "kind": _KIND, "groups": stored.groupings[0].rule, "groupings": json.dumps(groupings)}
     with atomic_write(path) as fresh:
         fresh.write_bytes(save({key: value.contiguous() for key, value in tensors.items()}, metadata))
 
@@ -107,11 +112,17 @@ def read_logits(path: Path) -> StoredLogits:
 
     Raises:
         InputError: the file is missing, damaged, or not a file of logits.
+        NewerError: a newer version of ltzoo wrote it, and it has what this one does not know.
     """
     try:
         tensors, metadata = read_tensors(path)
     except ContentError as error:
         raise InputError(f"{path} is missing or damaged ({error}); write it with ltzoo validate --logits") from error
+    with named_if_newer(path, metadata, sorted({*tensors, *metadata} - _KNOWN)):
+        return _read(path, tensors, metadata)
+
+
+def _read(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> StoredLogits:
     if metadata.get("kind") != _KIND:
         raise InputError(f"{path} has no {_KIND}; write such a file with ltzoo validate --logits")
     fault = _fault(tensors, metadata)

@@ -1,8 +1,9 @@
 """The loss landscape of each class: Hessian spectra of trained models, escape from saddle points, and plots."""
 
-from ltzoo.landscape.analysis import DOCUMENT, Analysis, read_document
+from ltzoo.landscape.analysis import Analysis
 from ltzoo.landscape.checkpoints import RunCheckpoint, read_checkpoint, read_checkpoints
 from ltzoo.landscape.curvature import Curvature
+from ltzoo.landscape.document import DOCUMENT, read_document
 from ltzoo.landscape.escape import Escape, escape_tables, measure_escape
 from ltzoo.landscape.lanczos import Eigenpair, Lanczos
 from ltzoo.landscape.plane import Plane, loss_plane

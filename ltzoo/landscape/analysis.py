@@ -13,7 +13,6 @@ import timm
 import torch
 from filelock import FileLock, Timeout
 
-import ltzoo
 from ltzoo import checkpoints
 from ltzoo.atomic_write import write_text
 from ltzoo.data import Augmentation, Groups, Subset
@@ -23,6 +22,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.landscape.checkpoints import RunCheckpoint
 from ltzoo.landscape.curvature import Curvature
+from ltzoo.landscape.document import CHOICES, DOCUMENT, read_document
 from ltzoo.landscape.escape import escape_tables, measure_escape
 from ltzoo.landscape.lanczos import Lanczos, check_memory, free_memory
 from ltzoo.landscape.loss import make_batches, make_criterion, of_classes
@@ -30,25 +30,16 @@ from ltzoo.landscape.plane import loss_plane
 from ltzoo.landscape.progress import Progress, SavedSteps
 from ltzoo.landscape.settings import ClassSet, Settings
 from ltzoo.landscape.spectrum import Spectrum, measure_spectrum
-from ltzoo.reading.errors import ContentError
-from ltzoo.reading.json_text import read_json
 from ltzoo.recipes import Recipe, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import NoPerturbation, Perturbation
-
-DOCUMENT = "landscape.json"
-"""Name of the file that stores an analysis."""
+from ltzoo.versions import VERSION
 
 _PERTURBATIONS = ("sgd", "sam", "imbsam", "ssesam")
 """Perturbations whose gradients are compared at the same weights."""
 
-_CHOICES = ("benchmark", "class_counts", "subset_sha256", "groups")
-"""Entries, apart from the settings, that a resumed analysis must share with the stored one."""
-
 _MEMORY_DIVISOR = 4
 """Gradient graphs may use the free memory divided by this."""
-
-_ROW = {"model", "epoch", "set", "weights_sha256", "lambda_min", "lambda_max", "converged", "density"}
 
 
 class Analysis:
@@ -86,7 +77,7 @@ class Analysis:
             "subset_sha256": subset.sha256,
             "groups": {"rule": groups.rule, "classes": {name: list(found) for name, found in groups.classes.items()}},
             "settings": asdict(settings),
-            "versions": {"ltzoo": ltzoo.__version__, "torch": str(torch.__version__), "timm": timm.__version__},
+            "versions": {"ltzoo": VERSION, "torch": str(torch.__version__), "timm": timm.__version__},
             "spectra": [],
         }
         path = output / DOCUMENT
@@ -94,7 +85,7 @@ class Analysis:
             if not resume:
                 raise InputError(f"{path} exists; add --resume to continue it, or choose another --output")
             before = read_document(path)
-            differing = [key for key in _CHOICES if before.get(key) != self.document[key]]
+            differing = [key for key in CHOICES if before.get(key) != self.document[key]]
             was, now = before.get("settings", {}), asdict(settings)
             # The chunk size only affects rounding; a smaller one is needed if memory runs out.
             differing += [key for key in now if was.get(key) != now[key] and key != "chunk"]
@@ -283,19 +274,3 @@ def _siblings(recipe: Recipe) -> dict[str, Perturbation]:
     epochs = recipe.schedule.epochs
     siblings = {word: get_recipe(f"{family}_{word}").with_epochs(epochs).perturbation for word in known}
     return {"sgd": NoPerturbation()} | siblings | {own: recipe.perturbation}
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """Read `landscape.json`.
-
-    Raises:
-        InputError: the file is missing or is not an analysis.
-    """
-    try:
-        document = read_json(path, megabytes=256)
-    except ContentError as error:
-        raise InputError(f"{path} is missing or damaged; analyse again with another --output") from error
-    rows = document.get("spectra") if isinstance(document, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and row.keys() >= _ROW for row in rows):
-        raise InputError(f"{path} holds no analysis; choose another --output")
-    return document

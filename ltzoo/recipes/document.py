@@ -20,6 +20,7 @@ from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes.parts import HEADS, STARTS, Head, Start
 from ltzoo.recipes.recipe import Recipe
 from ltzoo.sharpness import PERTURBATIONS, RADIUS_SCHEDULES, Perturbation, RadiusSchedule
+from ltzoo.versions import NewerError, named_if_newer
 
 _KINDS: dict[type, Mapping[str, type]] = {
     Start: STARTS,
@@ -178,6 +179,7 @@ def read_recipe(path: Path) -> Recipe:
 
     Raises:
         InputError: the file is missing, is not YAML, or is not a recipe.
+        NewerError: it is a run's, of a newer version of ltzoo, and has what this one does not know.
     """
     try:
         document = read_yaml(path)
@@ -187,8 +189,12 @@ def read_recipe(path: Path) -> Recipe:
         raise InputError(f"{path} is not a recipe: it must be a mapping, as `ltzoo show NAME` prints it")
     # A run adds these keys to its recipe.yaml; they describe the run, not the recipe.
     recipe_part = {key: value for key, value in document.items() if key not in ("overrides", "run")}
+    run = document.get("run")
     try:
-        return recipe_from_dict(recipe_part)
+        with named_if_newer(path, run.get("versions") if isinstance(run, Mapping) else None):
+            return recipe_from_dict(recipe_part)
+    except NewerError:
+        raise
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

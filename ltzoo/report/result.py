@@ -145,6 +145,15 @@ class Result:
         return result
 
 
+def unknown_fields(document: Mapping[str, Any]) -> list[str]:
+    """List the fields of a stored result, and of its figures, that `Result.from_dict` passes over."""
+    found = sorted(set(document) - set(Result.__dataclass_fields__))
+    known = {*Figures.__dataclass_fields__, "epoch"}
+    for rule, figures in document["figures"].items():
+        found += [f"figures.{rule}.{key}" for key in sorted(set(figures) - known)]
+    return found
+
+
 def file_name(model: str) -> str:
     """Return a model's name in characters that a file name can have."""
     return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in model).strip("-.")

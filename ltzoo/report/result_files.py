@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ltzoo.atomic_write import write_text
-from ltzoo.checkpoints import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest
+from ltzoo.checkpoints import METRICS, SUMMARY, WEIGHTS, read_config, read_file, read_manifest, read_recipe
 from ltzoo.errors import InputError, first_line
 from ltzoo.evaluate import Figures
 from ltzoo.reading.json_text import parse_json, read_json
 from ltzoo.reading.tables import parse_numbers
-from ltzoo.recipes import differences, recipe_from_dict
+from ltzoo.recipes import differences
 from ltzoo.registry import get_recipe
-from ltzoo.report.result import CURVE, RULES, Result, check_result
+from ltzoo.report.result import CURVE, RULES, Result, check_result, unknown_fields
+from ltzoo.versions import NewerError, named_if_newer
 
 _SECONDS = ("seconds", "eval_seconds")
 """Columns of `summary.csv` of which a result has the sums."""
@@ -39,7 +40,7 @@ def result_from_checkpoint(checkpoint: Path) -> Result:
         rows = parse_numbers(read_file(checkpoint, SUMMARY), (*CURVE, *_SECONDS))
         curve = {key: [row[key] for row in rows] for key in CURVE}
         seconds = {key: round(sum(row[key] or 0.0 for row in rows), 1) for key in _SECONDS}
-        recipe = recipe_from_dict(config["recipe"])
+        recipe = read_recipe(checkpoint)
         measured = {key: metrics[key] for key in RULES if metrics.get(key) is not None}
         result = Result(
             model=recipe.name,
@@ -93,11 +94,16 @@ def read_results(folder: Path, pattern: str = "*") -> list[Result]:
 
     Raises:
         InputError: a file is not a result, has the wrong path for its result, or its recipe has changed.
+        NewerError: a newer version of ltzoo wrote a file, and it has what this one does not know.
     """
     results = []
     for path in sorted(folder.glob(f"{pattern}/*.json")):
         try:
-            result = Result.from_dict(read_json(path))
+            document = read_json(path)
+            with named_if_newer(path, document.get("versions"), unknown_fields(document)):
+                result = Result.from_dict(document)
+        except NewerError:
+            raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"{path} is not a result ({type(error).__name__}: {first_line(error)[:300]}); collect the run again"

@@ -10,10 +10,10 @@ import numpy as np
 import timm
 import torch
 
-import ltzoo
 from ltzoo.data import HOLD_OUT, Benchmark, Subset
 from ltzoo.recipes import Recipe, differences, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.versions import NAME, VERSION
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def make_record(recipe: Recipe, benchmark: Benchmark, subset: Subset, run: RunSe
     """
     registered = recipe.name in list_recipes()
     versions = {
-        "ltzoo": ltzoo.__version__,
+        NAME: VERSION,
         "torch": str(torch.__version__),
         "timm": timm.__version__,
         "accelerate": accelerate.__version__,

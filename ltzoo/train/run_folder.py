@@ -20,6 +20,7 @@ from ltzoo.reading.tables import parse_numbers
 from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
 from ltzoo.train.resumed import flags
+from ltzoo.versions import NewerError, named_if_newer
 
 SUMMARY_COLUMNS = (
     "epoch",
@@ -47,6 +48,9 @@ _OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
 
 _MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features"}
 """Recorded keys that may change when a run is resumed."""
+
+_OPTIONAL = {"capture_failed", "measured_layout", "features_of", "measured_features"}
+"""Recorded keys that not every run has."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,13 @@ class RunFolder:
         try:
             there = read_yaml(self.recipe)
             indices = read_json(self.subset, megabytes=256)["sha256"]
-            other = _differing(there, document)
+            run = there["run"]
+            with named_if_newer(
+                self.recipe, run.get("versions"), unknown=sorted({*run} - {*document["run"]} - _OPTIONAL)
+            ):
+                other = _differing(there, document)
+        except NewerError:
+            raise
         except InputError as error:
             raise InputError(
                 f"the run in {self.path} cannot be read ({error}); name another --output, or remove it"

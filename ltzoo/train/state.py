@@ -6,6 +6,7 @@ epoch ends.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,17 @@ from ltzoo.reading import tensors as reading
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import parse_json
 from ltzoo.train.step import Step
+from ltzoo.versions import NAME, VERSION, named_if_newer
 
 _KEY, _KEY_WITHIN = "state", "state_within_epoch"
 """Where the metadata has a state after an epoch, and one within an epoch: version 0.2 must refuse the latter."""
+
+_TENSORS = {"model", "ema", "loss", "optimizer", "within"}
+"""Prefixes of a state's tensors, beside one for each process."""
+
+_VERSIONS = "versions"
+_PLAIN = {"progress", "optimizer", "scaler", _VERSIONS}
+"""Keys of what a state has beside tensors; one entry of metadata, since safetensors orders several as it likes."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -130,6 +139,7 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any], within: With
             else:
                 numbers.setdefault(str(index), {})[key] = value
     plain: dict[str, Any] = {
+        _VERSIONS: {NAME: VERSION},
         "progress": dict(progress),
         "optimizer": numbers,
         "scaler": step.scaler.state_dict() if step.scaler is not None else None,
@@ -156,14 +166,23 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
     if stored is None:
         raise InputError(f"{path} has tensors, but not the state of a run; start the run again in another --output")
     try:
-        progress = _restore(parse_json(stored), tensors, step, path)
-        if _KEY_WITHIN in metadata:
-            _begin_within(progress, tensors, step)
+        plain = parse_json(stored)
+        with named_if_newer(path, plain.get(_VERSIONS), _unknown_fields(plain, tensors, metadata)):
+            progress = _restore(plain, tensors, step, path)
+            if _KEY_WITHIN in metadata:
+                _begin_within(progress, tensors, step)
     except InputError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} is damaged ({first_line(error)}); start the run again in another --output") from error
     return progress
+
+
+def _unknown_fields(plain: Mapping[str, Any], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> list[str]:
+    """List what `save_state` does not write: keys, kinds of tensors, metadata."""
+    kinds = {key.partition(".")[0] for key in tensors} - _TENSORS
+    kinds = {kind for kind in kinds if not re.fullmatch(r"process\d+", kind)}
+    return sorted(kinds | set(plain) - _PLAIN | set(metadata) - {_KEY, _KEY_WITHIN})
 
 
 def _restore(plain: dict[str, Any], tensors: Mapping[str, Tensor], step: Step, path: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def change_example(folder, images):
         (lambda folder: change_metrics(folder, better), "config.json: its metrics is not what it should be"),
         (lambda folder: change_metrics(folder, better_in_one_group), "measured again differs by 0.10 points"),
         (lambda folder: change_metrics(folder, other_class), "the accuracy of a class differs by more than 3 points"),
-        (lambda folder: change_config(folder, recipe=None), "lacks what a run writes|must be a mapping"),
+        (lambda folder: change_config(folder, recipe=None), "config.json names no recipe"),
         (lambda folder: change_config(folder, seed=7), "config.json: its seed is not what it should be"),
         (lambda folder: change_config(folder, subset_sha256="0"), "its subset_sha256 is not what it should be"),
         (lambda folder: change_config(folder, class_counts=[1]), "its class_counts is not what it should be"),

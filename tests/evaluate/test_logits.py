@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import ltzoo
 from ltzoo.errors import InputError
 from ltzoo.evaluate import LinearClassifier, StoredLogits, measure, read_logits, write_logits
 from tests.evaluate.conftest import COUNTS, GROUPINGS
@@ -71,6 +72,7 @@ def test_the_file_is_plain_safetensors_under_clear_keys(stored, tmp_path):
         "recipe": "a_name",
         "rule": "last epoch",
         "groups": "own",
+        "ltzoo": ltzoo.__version__,
     }
 
 

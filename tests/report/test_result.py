@@ -145,7 +145,7 @@ def test_files_that_hold_something_else_are_named(text, tmp_path):
     [
         (lambda folder: change_config(folder, overrides={"batch_size": [32, 64]}), "with overrides .batch_size"),
         (lambda folder: change_config(folder, run="gone"), "is not a complete checkpoint of a run .KeyError: 'run'"),
-        (lambda folder: change_config(folder, recipe="gone"), "is not a complete checkpoint of a run"),
+        (lambda folder: change_config(folder, recipe="gone"), "names no recipe"),
         (lambda folder: flip_bit(folder / "summary.csv"), "summary.csv is damaged"),
         (lambda folder: (folder / "metrics.json").unlink(), "metrics.json is missing"),
         (
