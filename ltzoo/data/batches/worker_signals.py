@@ -5,8 +5,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch.utils.data
+from torch.utils.data import Dataset
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CAN_WAIT = hasattr(signal, "sigwaitinfo")
@@ -20,8 +22,8 @@ class DataLoader(torch.utils.data.DataLoader):
     which it needs the workers; torch would raise at once that a worker has exited unexpectedly.
     """
 
-    def __init__(self, *arguments: object, **keywords: object) -> None:
-        super().__init__(*arguments, **keywords, worker_init_fn=_outlive_signals)  # type: ignore[arg-type]
+    def __init__(self, dataset: Dataset, **keywords: Any) -> None:
+        super().__init__(dataset, worker_init_fn=_outlive_signals, **keywords)
 
     def __iter__(self) -> Iterator:  # type: ignore[override]  # torch's own iterator
         """Start the workers, if they do not persist, with blocked signals: what they inherit leaves no gap."""
