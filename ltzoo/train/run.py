@@ -250,7 +250,7 @@ class Run:
             try:
                 yield
             except GeneratorExit:  # another run beside this one was asked to stop, and saved first
-                if self.interrupts.number is not None:
+                if self.interrupts.saving:
                     self._save_within(self.reached)
                 raise
         finite = step.end()

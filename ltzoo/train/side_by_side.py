@@ -129,20 +129,36 @@ class _Turns:
 
     def train(self) -> list[RunFolder]:
         """Train all runs; returns their folders, or raises what failed."""
-        try:
-            with self.interrupts, tf32(self.jobs[0][0].precision == "tf32"):
+        with self.interrupts, tf32(self.jobs[0][0].precision == "tf32"):
+            try:
                 while self.waiting or self.running:
                     while self.waiting and len(self.running) < self.places:
                         self._begin(self.waiting.pop(0))
                     for k in list(self.running):
                         self._turn(k)
-        finally:
-            for lane, run in self.running.values():
-                with lane.entered():  # a run that was asked to stop saves its random states
-                    run.close()
+            except CaptureError:
+                self.interrupts.at_once = True  # nothing that this process computes can be trusted
+                self._close()
+                raise
+            except BaseException as error:
+                if failed := self._close():
+                    raise failed[0] from error
+                raise
         if self.failed:
             raise InputError("; ".join(dict.fromkeys(self.failed)))
         return [self.finished[k] for k in range(len(self.jobs))]
+
+    def _close(self) -> list[BaseException]:
+        """End all runs within their epochs; those that were asked to stop save their steps. Returns what they raise."""
+        failed: list[BaseException] = []
+        with self.interrupts.deferred():
+            for lane, run in self.running.values():
+                try:
+                    with lane.entered():  # the saved random states are the run's own
+                        run.close()
+                except BaseException as error:  # the others must be closed nevertheless
+                    failed.append(error)
+        return failed
 
     def _begin(self, k: int) -> None:
         recipe, options = self.jobs[k]
