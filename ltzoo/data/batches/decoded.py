@@ -93,7 +93,7 @@ class _Loader:
         self.order, self.workers, self.data_set = _Order(), delivery.workers, data_set
         loader = DataLoader(
             _Transformed(images, transform, seed, mirrored_first),
-            batch_sampler=self.order,  # type: ignore[arg-type]  # any iterable of lists
+            batch_sampler=self.order,
             num_workers=delivery.workers,
             collate_fn=fast_collate,
             pin_memory=delivery.device.type == "cuda",
