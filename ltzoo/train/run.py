@@ -302,11 +302,10 @@ class Run:
         """Save the epoch's steps, unless it is saved as a whole, and raise `Interrupted` if a signal was received."""
         number = self.agreement(self.interrupts.number)
         if number is not None:
+            self.interrupts.number = number  # so that runs beside this one are saved, for which each process is needed
             if within is not None:
                 self._save_within(within)
-            # A launcher ends all processes as soon as one of them has left.
-            self.accelerator.wait_for_everyone()
-            raise Interrupted(number)
+            raise Interrupted(number, agreed=True)
 
     def _save_within(self, within: Within) -> None:
         """Write the state after some steps of an epoch."""
@@ -314,6 +313,8 @@ class Run:
         if self.accelerator.is_main_process:
             progress = {"epochs": self.done, **self.selections.progress()}
             save_state(self.folder.last_state, self.step, progress, replace(within, processes=processes))
+        # A launcher ends all processes as soon as one of them has left.
+        self.accelerator.wait_for_everyone()
         self.within = within
 
     def _rates(self, row: Row) -> str:

@@ -17,6 +17,7 @@ from ltzoo.train import CaptureError, RunFolder, TrainOptions, train, train_all
 from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.run import Run
 from ltzoo.train.step import Step
+from tests.launch import launch_two
 from tests.train.test_interrupts import TINY, same_files, signal_in_step
 from tests.train.test_side_by_side import drop
 
@@ -112,3 +113,7 @@ def test_a_failed_capture_saves_nothing_even_if_a_signal_has_come(tmp_path, turn
     with pytest.raises(CaptureError, match="a fault"):
         train_all(jobs(tmp_path))
     assert not saved(tmp_path, 0)
+
+
+def test_a_signal_to_one_of_two_processes_saves_every_run(tmp_path):
+    launch_two(Path(__file__).with_name("two_interrupted_beside.py"), str(tmp_path))
