@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ltzoo.errors import InputError, first_line
+from ltzoo.errors import InputError, Interrupted, first_line
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import check_saved_epochs
@@ -52,7 +52,7 @@ def train_all(
 
     Args:
         jobs: recipes with their options; each has its own run folder, and all have the same precision.
-        report: called with recipe and run folder as soon as a run is finished.
+        report: called with recipe and run folder as soon as a run is finished; an error of it is one of this run.
         places: runs that are trained side by side on a GPU at a time; None for all.
 
     Returns:
@@ -167,9 +167,10 @@ class _Turns:
         self.running[k] = lane, Run(recipe, options, lane, self.places, alone, self.interrupts).train()
 
     def _turn(self, k: int) -> None:
-        """Let a run take a step; what it raises ends this run alone."""
+        """Let a run take a step; what it raises, or the report of it, ends this run alone."""
+        if self.interrupts.number is not None and self.processes == 1:  # several agree on it after a step
+            raise Interrupted(self.interrupts.number, agreed=True)
         lane, run = self.running[k]
-        recipe, _ = self.jobs[k]
         out_of_memory = False
         try:
             with lane.entered():
@@ -177,8 +178,6 @@ class _Turns:
             return
         except StopIteration as done:
             self.finished[k] = done.value
-            if self.report is not None:
-                self.report(recipe, done.value)
         except CaptureError:
             raise  # the others cannot go on in this process either
         except Exception as error:  # whatever a model, a loss or the device raises
@@ -189,6 +188,17 @@ class _Turns:
         gc.collect()
         if out_of_memory:
             torch.accelerator.empty_cache()
+        if k in self.finished:
+            self._report(k)
+
+    def _report(self, k: int) -> None:
+        """Report a finished run; an error counts as one of this run."""
+        if self.report is None:
+            return
+        try:
+            self.report(self.jobs[k][0], self.finished[k])
+        except Exception as error:  # whatever a caller's function raises
+            self.failed.append(self._why(k, error))
 
     def _why(self, k: int, error: Exception) -> str:
         """Return why a run ended; raises the error if no other run may go on."""

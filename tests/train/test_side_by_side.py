@@ -100,6 +100,17 @@ def test_an_error_ends_its_run_alone_and_its_place_is_taken(error, match, tmp_pa
     assert ("Traceback" in capsys.readouterr().err) == isinstance(error, TypeError)
 
 
+def test_an_error_of_the_report_ends_none_of_the_others(tmp_path, turns):
+    def report(recipe: Recipe, folder: RunFolder) -> None:
+        if folder.path.name == "seed0":
+            raise OSError(28, "No space left on device", "standard output")
+
+    jobs = [(DROPPING, TrainOptions(Path("data"), tmp_path, seed=seed)) for seed in range(3)]
+    with pytest.raises(InputError, match="seed0: standard output cannot be used: No space left on device"):
+        train_all(jobs, report, places=2)
+    assert all(RunFolder(tmp_path / RECIPE.name / f"seed{seed}").metrics.exists() for seed in range(3))
+
+
 def test_a_run_alone_raises_what_no_user_can_mend_and_explains_the_rest(tmp_path, monkeypatch):
     options = TrainOptions(Path("data"), tmp_path)
     with monkeypatch.context() as patch:

@@ -66,6 +66,24 @@ def test_signals_are_received_until_the_last_run_is_saved(tmp_path, turns, monke
     assert [saved(tmp_path, seed) for seed in range(3)] == [True, True, False]
 
 
+def test_no_other_run_takes_its_turn_after_a_signal(tmp_path, turns, monkeypatch):
+    """While one of them is measured for the last time, the signal is kept for the other, whose last step is saved."""
+    finish, step, taken = Run.finish, Step.run, []
+
+    def signal_then_finish(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(self)
+
+    first, second = jobs(tmp_path)
+    longer = override(RECIPE, {"batch_size": 64})
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Run, "finish", signal_then_finish)
+        patch.setattr(Step, "run", lambda self, *batch: (taken.append(self.seed), step(self, *batch))[1])
+        train_all([first, (longer, second[1])])
+    assert taken == [0, 1] * 4
+    assert RunFolder(tmp_path / RECIPE.name / "seed0").metrics.exists() and saved(tmp_path, 1)
+
+
 def test_a_run_that_cannot_be_saved_keeps_none_of_the_others_from_it(tmp_path, turns, monkeypatch):
     save = Run._save_within
 
