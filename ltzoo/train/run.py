@@ -121,8 +121,8 @@ class Run:
         return self.folder
 
     def _record_failed_capture(self, reason: str) -> None:
-        """Record in the run folder that steps are eager from the current epoch on; nothing is computed."""
-        failed = FailedCapture(len(self.history) + 1, reason)
+        """Record in the run folder that steps are eager after the last saved one; nothing is computed."""
+        failed = FailedCapture(len(self.history) + 1, reason, self.within.step + 1 if self.within else 1)
         how = {**self.prepared.record.how, **failed.recorded()}
         self.folder.write_recipe(
             replace(self.prepared.record, run=replace(self.prepared.record.run, how=how)).document()
