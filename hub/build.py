@@ -32,7 +32,7 @@ from worker import Worker
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
 _CLOSING = 20.0
-"""Seconds before the end of the budget at which runs are stopped; an unfinished epoch is lost."""
+"""Seconds before the end of the budget at which runs are stopped: each finishes its step and saves it."""
 _STOPPING = 0.75
 """The part of these seconds after which a run that does not stop is killed; the rest is for collecting."""
 

@@ -20,15 +20,16 @@ def interrupts() -> Iterator[None]:
 
 
 def stop(processes: Sequence[subprocess.Popen], within: float) -> None:
-    """Interrupt workers until they stop; terminate and then kill those that do not.
+    """Interrupt workers once, so that they can save their last step; terminate and then kill those that do not stop.
 
-    One interrupt is not enough, because a module that is being imported can swallow it.
+    To a training process a second signal means that it shall save nothing more, so most of the time is given to the
+    first. A module that is being imported can swallow an interrupt; the second signal ends such a process.
 
     Args:
         processes: the workers.
         within: seconds after which all have ended.
     """
-    for number, share in (*[(signal.SIGINT, 0.2)] * 3, (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.2)):
+    for number, share in ((signal.SIGINT, 0.6), (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.2)):
         running = [process for process in processes if process.poll() is None]
         for process in running:
             process.send_signal(number)

@@ -16,11 +16,12 @@ class Interrupted(KeyboardInterrupt):
 
     Args:
         number: the signal.
+        agreed: whether all processes that train together stop, after the same step.
     """
 
-    def __init__(self, number: int = signal.SIGINT) -> None:
+    def __init__(self, number: int = signal.SIGINT, agreed: bool = False) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
+        self.number, self.agreed = number, agreed
 
 
 def first_line(error: BaseException) -> str:

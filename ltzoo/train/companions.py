@@ -12,7 +12,7 @@ from accelerate import PartialState
 from torch.distributed import Store
 from torch.distributed.distributed_c10d import _get_default_store
 
-from ltzoo.errors import first_line
+from ltzoo.errors import Interrupted, first_line
 
 _GRACE = 10.0
 """Seconds after which a process that another one's failure does not reach by itself is ended."""
@@ -26,7 +26,7 @@ _calls = count()
 
 @contextmanager
 def ending_together(state: PartialState) -> Iterator[None]:
-    """Let an error in one process end the others too, whatever their group's backend notices of it.
+    """Let an error or a signal in one process end the others too, whatever their group's backend notices of it.
 
     Gloo sees closed connections, NCCL only a timeout, here of hours. A process that fails writes its reason into the
     store that the launcher gave them. The others end with exit code 2; the main process prints the reason.
@@ -43,7 +43,9 @@ def ending_together(state: PartialState) -> Iterator[None]:
     watch.start()
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, Interrupted) and error.agreed:
+            raise
         left.set()
         watch.join()
         _announce(store, key, state.process_index, f"{type(error).__name__}: {first_line(error)}")

@@ -27,14 +27,15 @@ class Interrupts:
     one raises.
 
     Attributes:
-        number: the signal that was kept; None if there was none.
+        number: the signal that was kept, by this process or another one of the run; None if there was none.
+        at_once: whether nothing more may be saved: a second signal came, or this process cannot compute any more.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.at_once = False
         self.deferring, self.received = 0, 0.0
         self.before: dict[int, Any] = {}
-        self.process = os.getpid()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # others cannot receive signals
@@ -48,11 +49,6 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self.process:  # a worker that decodes images: its parent will end it
-            if number != signal.SIGINT:
-                signal.signal(number, signal.SIG_DFL)
-                os.kill(os.getpid(), number)
-            return
         if not self.deferring:
             raise Interrupted(number)
         if self.number is None:
@@ -62,7 +58,13 @@ class Interrupts:
                 with suppress(OSError):
                     os.write(2, text.encode())  # print may be at work already
         elif time.monotonic() > self.received + _SAME:
+            self.at_once = True
             raise Interrupted(number)
+
+    @property
+    def saving(self) -> bool:
+        """Whether a run that is closed within an epoch saves its steps."""
+        return self.number is not None and not self.at_once
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

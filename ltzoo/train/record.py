@@ -41,12 +41,14 @@ class FailedCapture:
     """A capture that failed, after which a run goes on eagerly.
 
     Attributes:
-        epoch: the first eager epoch, from 1; the steps before it were captured.
+        epoch: the first epoch with eager steps, from 1; earlier ones were captured.
         reason: torch's error.
+        step: its first eager step, from 1; the steps before it, of a state within the epoch, were captured.
     """
 
     epoch: int
     reason: str
+    step: int = 1
 
     @classmethod
     def of(cls, recorded: Mapping[str, Any]) -> "FailedCapture | None":
@@ -54,11 +56,13 @@ class FailedCapture:
         found = recorded.get("capture_failed")
         if not (isinstance(found, Mapping) and isinstance(found.get("epoch"), int)):
             return None
-        return cls(found["epoch"], str(found.get("reason")))
+        step = found.get("step", 1)
+        return cls(found["epoch"], str(found.get("reason")), step if isinstance(step, int) else 1)
 
     def recorded(self) -> dict[str, Any]:
         """Return what `RunSettings.how` has of it."""
-        return {"capture": False, "capture_failed": {"epoch": self.epoch, "reason": self.reason}}
+        step = {"step": self.step} if self.step > 1 else {}
+        return {"capture": False, "capture_failed": {"epoch": self.epoch, "reason": self.reason} | step}
 
     def __str__(self) -> str:
         return f"a capture failed in epoch {self.epoch}: {self.reason}"

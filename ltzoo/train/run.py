@@ -121,8 +121,8 @@ class Run:
         return self.folder
 
     def _record_failed_capture(self, reason: str) -> None:
-        """Record in the run folder that steps are eager from the current epoch on; nothing is computed."""
-        failed = FailedCapture(len(self.history) + 1, reason)
+        """Record in the run folder that steps are eager after the last saved one; nothing is computed."""
+        failed = FailedCapture(len(self.history) + 1, reason, self.within.step + 1 if self.within else 1)
         how = {**self.prepared.record.how, **failed.recorded()}
         self.folder.write_recipe(
             replace(self.prepared.record, run=replace(self.prepared.record.run, how=how)).document()
@@ -250,7 +250,7 @@ class Run:
             try:
                 yield
             except GeneratorExit:  # another run beside this one was asked to stop, and saved first
-                if self.interrupts.number is not None:
+                if self.interrupts.saving:
                     self._save_within(self.reached)
                 raise
         finite = step.end()
@@ -302,11 +302,10 @@ class Run:
         """Save the epoch's steps, unless it is saved as a whole, and raise `Interrupted` if a signal was received."""
         number = self.agreement(self.interrupts.number)
         if number is not None:
+            self.interrupts.number = number  # so that runs beside this one are saved, for which each process is needed
             if within is not None:
                 self._save_within(within)
-            # A launcher ends all processes as soon as one of them has left.
-            self.accelerator.wait_for_everyone()
-            raise Interrupted(number)
+            raise Interrupted(number, agreed=True)
 
     def _save_within(self, within: Within) -> None:
         """Write the state after some steps of an epoch."""
@@ -314,6 +313,8 @@ class Run:
         if self.accelerator.is_main_process:
             progress = {"epochs": self.done, **self.selections.progress()}
             save_state(self.folder.last_state, self.step, progress, replace(within, processes=processes))
+        # A launcher ends all processes as soon as one of them has left.
+        self.accelerator.wait_for_everyone()
         self.within = within
 
     def _rates(self, row: Row) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ltzoo.errors import InputError, first_line
+from ltzoo.errors import InputError, Interrupted, first_line
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import check_saved_epochs
@@ -52,7 +52,7 @@ def train_all(
 
     Args:
         jobs: recipes with their options; each has its own run folder, and all have the same precision.
-        report: called with recipe and run folder as soon as a run is finished.
+        report: called with recipe and run folder as soon as a run is finished; an error of it is one of this run.
         places: runs that are trained side by side on a GPU at a time; None for all.
 
     Returns:
@@ -129,20 +129,36 @@ class _Turns:
 
     def train(self) -> list[RunFolder]:
         """Train all runs; returns their folders, or raises what failed."""
-        try:
-            with self.interrupts, tf32(self.jobs[0][0].precision == "tf32"):
+        with self.interrupts, tf32(self.jobs[0][0].precision == "tf32"):
+            try:
                 while self.waiting or self.running:
                     while self.waiting and len(self.running) < self.places:
                         self._begin(self.waiting.pop(0))
                     for k in list(self.running):
                         self._turn(k)
-        finally:
-            for lane, run in self.running.values():
-                with lane.entered():  # a run that was asked to stop saves its random states
-                    run.close()
+            except CaptureError:
+                self.interrupts.at_once = True  # nothing that this process computes can be trusted
+                self._close()
+                raise
+            except BaseException as error:
+                if failed := self._close():
+                    raise failed[0] from error
+                raise
         if self.failed:
             raise InputError("; ".join(dict.fromkeys(self.failed)))
         return [self.finished[k] for k in range(len(self.jobs))]
+
+    def _close(self) -> list[BaseException]:
+        """End all runs within their epochs; those that were asked to stop save their steps. Returns what they raise."""
+        failed: list[BaseException] = []
+        with self.interrupts.deferred():
+            for lane, run in self.running.values():
+                try:
+                    with lane.entered():  # the saved random states are the run's own
+                        run.close()
+                except BaseException as error:  # the others must be closed nevertheless
+                    failed.append(error)
+        return failed
 
     def _begin(self, k: int) -> None:
         recipe, options = self.jobs[k]
@@ -151,9 +167,10 @@ class _Turns:
         self.running[k] = lane, Run(recipe, options, lane, self.places, alone, self.interrupts).train()
 
     def _turn(self, k: int) -> None:
-        """Let a run take a step; what it raises ends this run alone."""
+        """Let a run take a step; what it raises, or the report of it, ends this run alone."""
+        if self.interrupts.number is not None and self.processes == 1:  # several agree on it after a step
+            raise Interrupted(self.interrupts.number, agreed=True)
         lane, run = self.running[k]
-        recipe, _ = self.jobs[k]
         out_of_memory = False
         try:
             with lane.entered():
@@ -161,8 +178,6 @@ class _Turns:
             return
         except StopIteration as done:
             self.finished[k] = done.value
-            if self.report is not None:
-                self.report(recipe, done.value)
         except CaptureError:
             raise  # the others cannot go on in this process either
         except Exception as error:  # whatever a model, a loss or the device raises
@@ -173,6 +188,17 @@ class _Turns:
         gc.collect()
         if out_of_memory:
             torch.accelerator.empty_cache()
+        if k in self.finished:
+            self._report(k)
+
+    def _report(self, k: int) -> None:
+        """Report a finished run; an error counts as one of this run."""
+        if self.report is None:
+            return
+        try:
+            self.report(self.jobs[k][0], self.finished[k])
+        except Exception as error:  # whatever a caller's function raises
+            self.failed.append(self._why(k, error))
 
     def _why(self, k: int, error: Exception) -> str:
         """Return why a run ended; raises the error if no other run may go on."""

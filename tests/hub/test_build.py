@@ -194,6 +194,23 @@ def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypat
     assert [process.wait(10) for process in processes] == [-signal.SIGINT, -signal.SIGKILL]
 
 
+def test_a_worker_that_saves_its_step_gets_one_signal_in_most_of_the_time(monkeypatch):
+    """A second one, more than a second after the first, would end it without saving."""
+    now, sent = [0.0], []
+
+    class Saving:
+        def poll(self):
+            return None
+
+        def send_signal(self, number):
+            sent.append((round(now[0]), number))
+
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(interrupts.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    interrupts.stop([Saving()], within=15)
+    assert sent == [(0, signal.SIGINT), (9, signal.SIGTERM), (12, signal.SIGKILL)]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_request_to_end_interrupts_a_build_also_if_it_was_ignored(number):
     before = signal.signal(number, signal.SIG_IGN)

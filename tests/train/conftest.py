@@ -1,11 +1,15 @@
-"""Runs without painted pictures."""
+"""Runs without painted pictures, and runs that take turns."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from accelerate import PartialState
 from matplotlib.figure import Figure
 
 from ltzoo.evaluate import plots
+from ltzoo.train import side_by_side
+from ltzoo.train.lane import Lane
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +24,17 @@ def unpainted(finished_run, monkeypatch):
         path.touch()
 
     monkeypatch.setattr(plots, "save_figure", save)
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    """Let runs take turns on the CPU, as they do on a GPU."""
+    state = PartialState()
+    monkeypatch.setattr(side_by_side, "join_processes", lambda: SimpleNamespace(device=OnGPU(), num_processes=1))
+    monkeypatch.setattr(side_by_side, "Lane", lambda device: Lane(state.device))
+
+
+class OnGPU:
+    """A device that is said to be a GPU."""
+
+    type = "cuda"

@@ -4,6 +4,7 @@ It must not be seen to end, as NCCL does not see it.
 """
 
 import os
+import signal
 import sys
 import time
 
@@ -25,10 +26,16 @@ def main() -> None:
         if os.environ["RANK"] == "1":
             raise TypeError("a fault of ours")
 
+    def be_stopped(*arguments: object) -> None:
+        if os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+
     if where == "alone":
         preparation.check_classes_drawn = refuse
-    else:
+    elif where == "agreed":
         preparation.find_start = fail
+    else:
+        preparation.find_start = be_stopped
     try:
         recipe = ["--recipe", "resnet20_digitslt_ce_sgd", "--arch", "test_resnet", "--epochs", "1"]
         code = train.main([*recipe, "--output", output])

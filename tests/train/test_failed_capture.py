@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, Interrupted
 from ltzoo.recipes import override
 from ltzoo.registry import get_recipe
 from ltzoo.train import CaptureError, RunFolder, TrainOptions, cuda_graph, preparation, train, train_all
+from ltzoo.train.record import FailedCapture
 from tests.launch import ROOT
+from tests.train.test_interrupts import signal_in_step
 
 NAME = "resnet20_digitslt_ce_ssesam"
 # One epoch per stage; in float32 the learning rate is the same number.
@@ -85,3 +88,27 @@ def test_within_python_it_is_an_error_after_which_another_process_goes_on(tmp_pa
         (folder,) = train_all([(recipe, options)])
     assert yaml.safe_load(folder.recipe.read_text())["run"]["capture_failed"]["epoch"] == 1
     assert folder.metrics.exists()
+
+
+def test_the_record_says_which_steps_of_a_resumed_epoch_were_captured(tmp_path, monkeypatch):
+    """A signal has stopped the run within its epoch; the process that resumes it cannot capture."""
+    recipe = override(get_recipe(NAME).with_epochs(2), SETTINGS)
+
+    def replayed(step, warm_up, lane):
+        loss = torch.zeros(())
+        return loss, lambda: loss.copy_(step())
+
+    def failed(step, warm_up, lane):
+        raise CaptureError(REASON)
+
+    monkeypatch.setattr(preparation, "why_not_captured", lambda *arguments: None)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(cuda_graph, "record", replayed)
+        signal_in_step(patch, 2)
+        train(recipe, TrainOptions(Path("data"), tmp_path))
+    monkeypatch.setattr(cuda_graph, "record", failed)
+    with pytest.raises(CaptureError, match=REASON):
+        train(recipe, TrainOptions(Path("data"), tmp_path, resume=True))
+    folder = RunFolder(tmp_path / NAME / "seed0")
+    assert folder.recorded()["capture_failed"] == {"epoch": 1, "reason": REASON, "step": 3}
+    assert FailedCapture.of(folder.recorded()) == FailedCapture(1, REASON, 3)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from ltzoo.train import RunFolder, TrainOptions, ValInterval, preparation, train
 from ltzoo.train import run as run_module
 from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.step import Step
-from tests.launch import launch_two
+from tests.launch import ROOT, launch_two
+from tests.train.folders import NAME, code_of, plant_splits
+from tests.train.folders import TINY as FILES_TINY
 from tests.train.test_loss_with_state import RECIPE as WITH_STATE
 from tests.train.test_loss_with_state import registered  # noqa: F401  the loss with state
 
@@ -171,18 +175,38 @@ def test_handlers_are_put_back_and_what_is_ignored_stays_ignored():
 
 
 def test_a_loader_of_files_begins_with_the_step_that_is_asked_for(tmp_path, monkeypatch):
-    from tests.train.folders import TINY as FILES_TINY
-    from tests.train.folders import code_of, plant_splits
-
     data = plant_splits(tmp_path / "data")
     assert code_of(data, tmp_path / "whole", "-b", "5") == 0
     with monkeypatch.context() as patch:
         signal_in_step(patch, 2)
         assert code_of(data, tmp_path / "parts", "-b", "5") == 128 + signal.SIGTERM
     assert code_of(data, tmp_path / "parts", "-b", "5", "--resume") == 0
-    assert "-b" in FILES_TINY
-    name = "resnet50_imagefolder_vs_ssesam"
-    same_files(*(RunFolder(tmp_path / where / name / "seed0") for where in ("whole", "parts")))
+    same_files(*(RunFolder(tmp_path / where / NAME / "seed0") for where in ("whole", "parts")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a signal to the group ends the workers")
+def test_a_signal_to_the_whole_process_group_saves_the_step_though_workers_decode(tmp_path):
+    data = plant_splits(tmp_path / "data")
+    words = ["--recipe", NAME, *FILES_TINY, "-b", "5", "-j", "2", "--data-dir", str(data)]
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).with_name("group_signalled.py")),
+            *words,
+            "--output",
+            str(tmp_path / "parts"),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr[-3000:]
+    assert "2 step(s) of epoch 1, and 0 of 2 epochs are saved" in done.stderr
+    assert code_of(data, tmp_path / "parts", "-b", "5", "--resume") == 0
+    assert code_of(data, tmp_path / "whole", "-b", "5") == 0
+    same_files(*(RunFolder(tmp_path / where / NAME / "seed0") for where in ("whole", "parts")))
 
 
 def test_both_processes_stop_after_the_same_step_and_go_on_bit_for_bit(tmp_path):

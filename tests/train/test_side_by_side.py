@@ -4,19 +4,16 @@ import weakref
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
-from accelerate import PartialState
 from timm.layers import DropPath
 from torch import Tensor, nn
 
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, override
 from ltzoo.registry import get_recipe
-from ltzoo.train import RunFolder, TrainOptions, preparation, side_by_side, train, train_all
-from ltzoo.train.lane import Lane
+from ltzoo.train import RunFolder, TrainOptions, preparation, train, train_all
 from ltzoo.train.run import Run
 from ltzoo.train.step import Step
 
@@ -24,20 +21,6 @@ RECIPE = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
 
 
 DROPPING = override(RECIPE, {"architecture": "test_resnet", "batch_size": 128})
-
-
-@pytest.fixture
-def turns(monkeypatch):
-    """Let runs take turns on the CPU, as they do on a GPU."""
-    state = PartialState()
-    monkeypatch.setattr(side_by_side, "join_processes", lambda: SimpleNamespace(device=OnGPU(), num_processes=1))
-    monkeypatch.setattr(side_by_side, "Lane", lambda device: Lane(state.device))
-
-
-class OnGPU:
-    """A device that is said to be a GPU."""
-
-    type = "cuda"
 
 
 def test_each_result_of_runs_that_take_turns_is_that_of_the_run_alone(tmp_path, turns, monkeypatch, capsys):
@@ -115,6 +98,17 @@ def test_an_error_ends_its_run_alone_and_its_place_is_taken(error, match, tmp_pa
     assert taken[4:8] == [0, 2, 0, 2]  # two at a time, and the next one took the place at once
     assert len(kept) == 0  # nothing holds the memory of a run that ended
     assert ("Traceback" in capsys.readouterr().err) == isinstance(error, TypeError)
+
+
+def test_an_error_of_the_report_ends_none_of_the_others(tmp_path, turns):
+    def report(recipe: Recipe, folder: RunFolder) -> None:
+        if folder.path.name == "seed0":
+            raise OSError(28, "No space left on device", "standard output")
+
+    jobs = [(DROPPING, TrainOptions(Path("data"), tmp_path, seed=seed)) for seed in range(3)]
+    with pytest.raises(InputError, match="seed0: standard output cannot be used: No space left on device"):
+        train_all(jobs, report, places=2)
+    assert all(RunFolder(tmp_path / RECIPE.name / f"seed{seed}").metrics.exists() for seed in range(3))
 
 
 def test_a_run_alone_raises_what_no_user_can_mend_and_explains_the_rest(tmp_path, monkeypatch):

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from timm.data.loader import PrefetchLoader, fast_collate
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ltzoo.data.batches.in_memory import draw_alternating
 from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
 from ltzoo.data.batches.transforms import Transform, crop_to_size, train_transform
+from ltzoo.data.batches.worker_signals import DataLoader
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.seeding import seeded_generator, temporary_seed
 from ltzoo.errors import InputError, first_line
@@ -92,7 +93,7 @@ class _Loader:
         self.order, self.workers, self.data_set = _Order(), delivery.workers, data_set
         loader = DataLoader(
             _Transformed(images, transform, seed, mirrored_first),
-            batch_sampler=self.order,  # type: ignore[arg-type]  # any iterable of lists
+            batch_sampler=self.order,
             num_workers=delivery.workers,
             collate_fn=fast_collate,
             pin_memory=delivery.device.type == "cuda",
