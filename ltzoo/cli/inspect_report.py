@@ -76,9 +76,9 @@ def list_notes(contents: Contents | None, splits: Sequence[ImageFiles]) -> list[
         splits: the splits, as opened.
     """
     found = list(dict.fromkeys(note for files in splits for note in files.notes))
-    for what, images in (contents.peculiar if contents else {}).items():
-        named = _first([f"{split} {name}" for split, name in images])
-        found.append(f"{count(len(images), 'image')} {what}: {named}")
+    for what, peculiar in (contents.peculiar if contents else {}).items():
+        named = _first([f"{split} {name}" for split, name in peculiar.first])
+        found.append(f"{count(peculiar.images, 'image')} {what}: {named}")
     return found
 
 
