@@ -48,9 +48,14 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
-def first_few(items: Sequence[str]) -> str:
-    """Join up to five items; an ellipsis stands for the others."""
-    return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
+def first_few(names: Sequence[str], most: int = 5, joint: str = ", ") -> str:
+    """Join the first few names, made `printable`; an ellipsis stands for the others."""
+    return joint.join([*map(printable, names[:most]), *(["..."] if len(names) > most else [])])
+
+
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Format a number with its noun: `1 image`, `2,000 images`; a plural in other ways than by s is given."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def escaped(text: str) -> str:
