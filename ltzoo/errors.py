@@ -38,14 +38,13 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def printable(text: str) -> str:
-    """Escape a text with line ends, control characters or undecodable bytes, so that it fits into one line."""
-    return text if text.isprintable() else repr(text)
+    """Escape each character that a terminal would not show but obey, or that cannot be encoded; leave all others."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def shown(value: object) -> str:
     """Quote a value from a file in a message: on one line, and not at full length."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return shortened(repr(value), _LONGEST)
 
 
 def first_few(names: Sequence[str], most: int = 5, joint: str = ", ") -> str:
@@ -56,11 +55,6 @@ def first_few(names: Sequence[str], most: int = 5, joint: str = ", ") -> str:
 def counted(number: int, one: str, several: str | None = None) -> str:
     """Format a number with its noun: `1 image`, `2,000 images`; a plural in other ways than by s is given."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
-
-
-def escaped(text: str) -> str:
-    """Escape each character that a terminal would not show but obey, or that cannot be encoded; leave all others."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def shortened(text: str, most: int = 400) -> str:

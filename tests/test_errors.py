@@ -2,11 +2,11 @@
 
 import pytest
 
-from ltzoo.errors import counted, escaped, first_few, first_line, printable, shortened
+from ltzoo.errors import counted, first_few, first_line, printable, shortened, shown
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "escaped"),
     [
         ("a cat, 猫 and é", "a cat, 猫 and é"),
         ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
@@ -14,10 +14,15 @@ from ltzoo.errors import counted, escaped, first_few, first_line, printable, sho
         ("it's \\", "it's \\"),
     ],
 )
-def test_what_a_terminal_would_obey_is_escaped(text, shown):
-    assert escaped(text) == shown
-    assert escaped(text).isprintable() and printable(text).isprintable()
-    escaped(text).encode()
+def test_what_a_terminal_would_obey_is_escaped(text, escaped):
+    assert printable(text) == escaped
+    assert printable(text).isprintable()
+    printable(text).encode()
+
+
+def test_a_value_is_quoted_and_not_at_full_length():
+    assert shown("a\n") == r"'a\n'"
+    assert len(shown(["x" * 1000])) == 205 and shown(["x" * 1000]).endswith("xx']")
 
 
 def test_beginning_and_end_of_a_long_text_are_kept():
@@ -35,7 +40,7 @@ def test_the_first_line_is_the_first_with_a_text():
 
 
 def test_of_many_names_the_first_few_are_joined_each_on_one_line():
-    assert first_few(["a", "b\n", "c"]) == "a, 'b\\n', c"
+    assert first_few(["a", "b\n", "c"]) == r"a, b\n, c"
     assert first_few(["a"] * 6) == "a, a, a, a, a, ..."
     assert first_few(["a", "b", "c"], 2, " = ") == "a = b = ..."
     assert first_few([]) == ""
