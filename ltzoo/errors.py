@@ -39,24 +39,23 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def printable(text: str) -> str:
-    """Escape a text with line ends, control characters or undecodable bytes, so that it fits into one line."""
-    return text if text.isprintable() else repr(text)
+    """Escape each character that a terminal would not show but obey, or that cannot be encoded; leave all others."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def shown(value: object) -> str:
     """Quote a value from a file in a message: on one line, and not at full length."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return shortened(repr(value), _LONGEST)
 
 
-def first_few(items: Sequence[str]) -> str:
-    """Join up to five items; an ellipsis stands for the others."""
-    return ", ".join(items[:5]) + (", ..." if len(items) > 5 else "")
+def first_few(names: Sequence[str], most: int = 5, joint: str = ", ") -> str:
+    """Join the first few names, made `printable`; an ellipsis stands for the others."""
+    return joint.join([*map(printable, names[:most]), *(["..."] if len(names) > most else [])])
 
 
-def escaped(text: str) -> str:
-    """Escape each character that a terminal would not show but obey, or that cannot be encoded; leave all others."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Format a number with its noun: `1 image`, `2,000 images`; a plural in other ways than by s is given."""
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def shortened(text: str, most: int = 400) -> str:

@@ -66,7 +66,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} is a run folder; its checkpoint is {folder / 'checkpoint'}")
     path = folder / CONFIG
     try:
-        config = parse_json(read_file(folder, CONFIG, megabytes=1))
+        config = parse_json(read_file(folder, CONFIG))
     except ContentError as error:
         raise InputError(f"{path} is damaged: {error}; fetch it again") from error
     if not isinstance(config, dict):

@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
 
 from ltzoo.checkpoints.files import CONFIG, MANIFEST, WEIGHTS, DamagedError, damaged_files, read_manifest
 from ltzoo.errors import InputError
@@ -86,7 +85,8 @@ def _download(repository: str, revision: str | None, whole: bool, force: bool = 
     except Exception as error:  # see hub_errors
         if not is_answer(error) and not force:
             # The client uses its cache only if there was no connection at all, not if it broke or could not be made.
-            with contextlib.suppress(LocalEntryNotFoundError):
+            # Where the cache cannot help either, the first error is the one to report.
+            with contextlib.suppress(Exception):
                 return snapshot(cached=True)
         raise explain(error, repository, revision) from error
 

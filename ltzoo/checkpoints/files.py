@@ -1,16 +1,15 @@
 """The files of a checkpoint: their names, and the manifest with their SHA-256 hashes."""
 
+import errno
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from ltzoo.atomic_write import write_text
 from ltzoo.errors import InputError
-from ltzoo.reading.content import open_regular, stays_within
+from ltzoo.reading.content import MEGABYTE, open_regular, read_content, stays_within
 
 CONFIG = "config.json"
 """What timm needs to build the model, with recipe, class names and counts, groups, metrics, subset and versions.
@@ -41,7 +40,6 @@ FILES = (CONFIG, WEIGHTS, METRICS, SUMMARY, CLASSES_PICTURE, CURVES_PICTURE, EXA
 """The files that the manifest covers. Other files beside them, such as a licence on the Hub, are ignored."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
-_MEGABYTE = 2**20
 
 
 class DamagedError(InputError):
@@ -67,7 +65,7 @@ def read_manifest(folder: Path) -> dict[str, str] | None:
     """
     if not (folder / MANIFEST).is_file():
         return None
-    lines = _read(folder, MANIFEST, _MEGABYTE).decode("utf-8", "replace").splitlines()
+    lines = _read(folder, MANIFEST, MEGABYTE).decode("utf-8", "replace").splitlines()
     listed = {match[2]: match[1] for match in map(_LINE.fullmatch, lines) if match}
     if not listed or len(listed) != len(lines):
         raise DamagedError(f"{folder / MANIFEST} is damaged; fetch the checkpoint again")
@@ -90,7 +88,7 @@ def read_file(folder: Path, name: str, megabytes: int = 16) -> bytes:
         DamagedError: the file is missing, unreadable, or not the one in the manifest.
         InputError: it is too long, or a link that leads outside.
     """
-    content = _read(folder, name, megabytes * _MEGABYTE)
+    content = _read(folder, name, megabytes * MEGABYTE)
     manifest = read_manifest(folder)
     if manifest is not None and manifest.get(name) != hashlib.sha256(content).hexdigest():
         raise DamagedError(f"{folder / name} is damaged: it is not the file that {MANIFEST} lists; fetch it again")
@@ -117,35 +115,34 @@ def _matches(folder: Path, name: str, expected: str | None) -> bool:
 
 
 def _read(folder: Path, name: str, at_most: int) -> bytes:
-    with _opened(folder, name) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > at_most:
-            path = folder / name
-            raise InputError(f"{path} has {size / _MEGABYTE:.1f} MiB, too many for a checkpoint of timm or ltzoo")
-        return file.read(size)
+    with _explained(folder, name) as path:
+        return read_content(path, at_most)
 
 
 def _hash_file(folder: Path, name: str) -> str:
     """Return the SHA-256 of a file of any size."""
-    with _opened(folder, name) as file:
+    with _explained(folder, name) as path, open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def _opened(folder: Path, name: str) -> Iterator[BufferedReader]:
-    """Open a file of a checkpoint. A link in it may lead to the checkpoint itself, or to the files of the Hub's cache.
+def _explained(folder: Path, name: str) -> Iterator[Path]:
+    """Read a file of a checkpoint within; it gives the path.
+
+    A link may lead to a file of the checkpoint itself, or to the files of the Hub's cache.
 
     Raises:
         DamagedError: the file is missing or cannot be read.
-        InputError: it is a link that leads outside.
+        InputError: it is too long, or a link that leads outside.
     """
-    path, inside = folder / name, [folder]
-    if folder.resolve().parent.name == "snapshots":
-        inside.append(folder.resolve().parents[1] / "blobs")
+    path, inside = folder / name, [folder.resolve()]
+    if inside[0].parent.name == "snapshots":
+        inside.append(inside[0].parents[1] / "blobs")
     try:
-        if path.is_symlink() and not stays_within(path, *inside):
+        if path.is_symlink() and not stays_within(path, inside):
             raise InputError(f"{path} is a link that leads outside the checkpoint; copy the file itself there")
-        with open_regular(path) as file:
-            yield file
+        yield path
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise InputError(f"{path} is too long for a checkpoint of timm or ltzoo: {error.strerror}") from error
         raise DamagedError(f"{path} is missing or cannot be read ({error.strerror}); a checkpoint has it") from error

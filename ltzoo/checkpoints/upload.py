@@ -15,6 +15,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from torch import nn
 
+from ltzoo.atomic_write import WriteError, write_errors
 from ltzoo.checkpoints.card import write_card
 from ltzoo.checkpoints.config import read_config
 from ltzoo.checkpoints.files import CONFIG, FILES, MANIFEST, METRICS, damaged_files, read_manifest, write_manifest
@@ -83,7 +84,7 @@ def push_checkpoint(folder: Path, repository: str, *, private: bool = False, dry
         raise InputError(f"{repository!r} is not a valid name of a Hub repository; write user/name")
     _check_intact(folder)
     api = HfApi()
-    with explained(repository), _copy_with_card(folder, f"hf-hub:{repository}") as copy:
+    with _copy_with_card(folder, f"hf-hub:{repository}") as copy, explained(repository):
         if dry_run:
             changed = with_retries(lambda: _compare(api, copy, repository))[0]
             return Publication(repository, tuple(changed), None)
@@ -135,9 +136,13 @@ def _check_intact(folder: Path) -> None:
 def _copy_with_card(folder: Path, address: str) -> Iterator[Path]:
     """Make a temporary copy of a checkpoint whose card names an address."""
     with tempfile.TemporaryDirectory() as temporary:
-        copied = Path(shutil.copytree(folder, Path(temporary) / "checkpoint"))
+        copied = Path(temporary) / "checkpoint"
+        with write_errors(copied):
+            shutil.copytree(folder, copied)
         try:
             write_card(copied, address)
+        except WriteError:
+            raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             reason = f"{CONFIG} or {METRICS} lacks what a run writes ({first_line(error)})"
             raise InputError(f"{folder}: {reason}") from error

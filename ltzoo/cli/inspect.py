@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.inspect_report import count, describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
+from ltzoo.cli.inspect_report import describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
 from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
 from ltzoo.cli.place import place_of
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
@@ -23,7 +23,7 @@ from ltzoo.data.files import (
     where_test_is,
 )
 from ltzoo.data.files.profile import Profile
-from ltzoo.errors import InputError, printable
+from ltzoo.errors import InputError, counted, printable
 from ltzoo.evaluate import draw_class_counts
 
 _SHARE = 0.1
@@ -79,7 +79,7 @@ def command(arguments: argparse.Namespace) -> None:
     warnings += warn_of_shared(train, test) if arguments.quick and test is not None else []
     warnings += warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
     notes = list_notes(profile.contents, [train] if test is None else [train, test])
-    print(f"{printable(str(arguments.data_dir))}: {count(len(train.class_names), 'class', 'classes')}")
+    print(f"{printable(str(arguments.data_dir))}: {counted(len(train.class_names), 'class', 'classes')}")
     print(describe(profile, label))
     lines = [f"warning: {warning}\n" for warning in warnings] + [f"note: {note}\n" for note in notes]
     print("".join(lines))

@@ -1,12 +1,15 @@
 """What `ltzoo inspect` prints of an image folder: class counts, groups and warnings."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from ltzoo.data import NaturalBenchmark
 from ltzoo.data.files import ImageFiles, shared_files
 from ltzoo.data.files.profile import FEW, Contents, Copy, Profile
 from ltzoo.data.files.splits import unread_lists
-from ltzoo.errors import printable
+from ltzoo.errors import counted, first_few, printable
+
+_first = partial(first_few, most=3)
 
 
 def describe(profile: Profile, test: str = "test") -> str:
@@ -64,7 +67,7 @@ def list_warnings(profile: Profile, test: str = "test", test_is: str | None = No
         (profile.without_test, f"without a {test.replace(' ', '-')} image, which training refuses"),
     ):
         if names:
-            found.append(f"{count(len(names), 'class', 'classes')} {what}: {_first(names)}")
+            found.append(f"{counted(len(names), 'class', 'classes')} {what}: {_first(names)}")
     return found
 
 
@@ -76,9 +79,9 @@ def list_notes(contents: Contents | None, splits: Sequence[ImageFiles]) -> list[
         splits: the splits, as opened.
     """
     found = list(dict.fromkeys(note for files in splits for note in files.notes))
-    for what, images in (contents.peculiar if contents else {}).items():
-        named = _first([f"{split} {name}" for split, name in images])
-        found.append(f"{count(len(images), 'image')} {what}: {named}")
+    for what, peculiar in (contents.peculiar if contents else {}).items():
+        named = _first([f"{split} {name}" for split, name in peculiar.first])
+        found.append(f"{counted(peculiar.images, 'image')} {what}: {named}")
     return found
 
 
@@ -109,7 +112,7 @@ def warn_of_shared(train: ImageFiles, test: ImageFiles) -> list[str]:
     shared = shared_files(train, test)
     named = _first([f"train {train.name(one)} = test {test.name(two)}" for one, two in shared])
     what = "both in train and in test, which training refuses"
-    return [f"{count(len(shared), 'image')} {what}: {named}"] if shared else []
+    return [f"{counted(len(shared), 'image')} {what}: {named}"] if shared else []
 
 
 def _warn_of_contents(contents: Contents, test: str) -> list[str]:
@@ -120,9 +123,10 @@ def _warn_of_contents(contents: Contents, test: str) -> list[str]:
     def warn(images: Sequence[tuple[Copy, ...]], what: str) -> None:
         if images:
             named = [
-                _first([f"{copy.split} {copy.name} ({copy.class_name})" for copy in same], " = ") for same in images
+                _first([f"{copy.split} {copy.name} ({copy.class_name})" for copy in same], joint=" = ")
+                for same in images
             ]
-            found.append(f"{count(len(images), 'image')} {what}: {_first(named)}")
+            found.append(f"{counted(len(images), 'image')} {what}: {_first(named)}")
 
     warn(contents.leaked, f"both in train and in {measured}, which makes accuracies worthless; keep each in one")
     warn(contents.contradictory, "with more than one label")
@@ -131,23 +135,13 @@ def _warn_of_contents(contents: Contents, test: str) -> list[str]:
     ]
     if unreadable:
         found.append(
-            f"{count(len(unreadable), 'image')} that cannot be read; mend or remove them: {_first(unreadable)}"
+            f"{counted(len(unreadable), 'image')} that cannot be read; mend or remove them: {_first(unreadable)}"
         )
     if contents.emptied:
         found.append(f"no training image can be read of {_first(contents.emptied)}, which training refuses")
     warn(contents.repeated_in("train"), "more than once in train")
     warn(contents.repeated_in("test"), f"more than once in {measured}")
     return found
-
-
-def _first(names: Sequence[str], joint: str = ", ") -> str:
-    """Join the first three names."""
-    return joint.join([*map(printable, names[:3]), *(["..."] if len(names) > 3 else [])])
-
-
-def count(n: int, one: str, several: str | None = None) -> str:
-    """Format a number with its noun, in the singular or the plural."""
-    return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -23,6 +23,7 @@ from ltzoo.data.files import (
     open_files,
     without_unreadable,
 )
+from ltzoo.data.files.pixels import DECODING
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (
@@ -62,6 +63,7 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
     if recipe.natural:
         _check_held_out(arguments.hold_out, config)
+        _note_decoding(arguments.model, config)
     test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
@@ -86,6 +88,17 @@ def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> No
     if amount is not None and amount != trained:
         found = "none" if trained is None else trained
         raise InputError(f"--hold-out {amount} would measure images that were trained on: training held out {found}")
+
+
+def _note_decoding(name: str, config: Mapping[str, Any]) -> None:
+    """Say so if the checkpoint was trained on other pixels than image files are decoded to now."""
+    run = config.get("run")
+    if not isinstance(run, Mapping) or run.get("decoding") != DECODING:
+        print(
+            f"note: {name} does not record that it was trained on photos turned upright by EXIF and on scaled 16-bit "
+            "grey, as they are measured here; with such images, figures can differ from its own",
+            file=sys.stderr,
+        )
 
 
 def _test_images(

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from ltzoo.errors import InputError, Interrupted, escaped, first_line
+from ltzoo.errors import InputError, Interrupted, first_line, printable
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Report bad arguments."""
-        sys.stderr.write(f"{self.prog}: error: {escaped(message)}; {self.prog} --help lists the options\n")
+        sys.stderr.write(f"{self.prog}: error: {printable(message)}; {self.prog} --help lists the options\n")
         sys.exit(2)
 
 
@@ -85,7 +85,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         sys.stdout.flush()
     except InputError as error:
         if is_main_process():
-            sys.stderr.write(f"{parser.prog}: error: {escaped(' '.join(str(error).split()))}\n")
+            sys.stderr.write(f"{parser.prog}: error: {printable(' '.join(str(error).split()))}\n")
         return 2
     except RuntimeError as error:
         if not (int(os.environ.get("WORLD_SIZE", "1")) > 1 and "by peer" in str(error)):

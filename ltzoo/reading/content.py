@@ -3,10 +3,11 @@
 import errno
 import os
 import stat
+from collections.abc import Collection
 from io import BufferedReader
 from pathlib import Path
 
-_MEGABYTE = 2**20
+MEGABYTE = 2**20
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 """Without O_NONBLOCK, opening a named pipe would wait for a writer."""
 
@@ -45,7 +46,7 @@ def read_content(path: Path | str, at_most: int) -> bytes:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > at_most:
-            found, allowed = size / _MEGABYTE, at_most / _MEGABYTE
+            found, allowed = size / MEGABYTE, at_most / MEGABYTE
             raise OSError(errno.EFBIG, f"it has {found:.1f} MiB, more than the {allowed:.1f} allowed", str(path))
         content = file.read(size + 1)
     if len(content) > size:  # a file of /proc says that it is empty, and may never end
@@ -53,10 +54,15 @@ def read_content(path: Path | str, at_most: int) -> bytes:
     return content
 
 
-def stays_within(path: Path, *folders: Path) -> bool:
-    """Return whether a path, with all links followed, lies below one of the folders."""
+def stays_within(path: Path, folders: Collection[Path]) -> bool:
+    """Return whether a path, with all links followed, lies below one of the folders.
+
+    Args:
+        path: the path.
+        folders: resolved folders: following their links again for each of many files would take as long as reading.
+    """
     try:
         found = path.resolve()
-        return any(found.is_relative_to(folder.resolve()) for folder in folders)
     except (OSError, ValueError, RuntimeError):  # a NUL in the name; links in a circle
         return False
+    return any(map(found.is_relative_to, folders))

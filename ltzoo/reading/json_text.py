@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ltzoo.reading.content import read_content
+from ltzoo.reading.content import MEGABYTE, read_content
 from ltzoo.reading.errors import ContentError, why
 
-MEGABYTE = 2**20
 DEEPEST = 64
 """Levels of nesting; what ltzoo and timm write has fewer than ten."""
 

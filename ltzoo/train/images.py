@@ -113,7 +113,7 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
         train, measured = hold_out_files(whole, options.hold_out)
         rule = f"{WHOLE}, {options.hold_out} held out"
     for files in (train, measured):
-        _check_apart(files, options)
+        _check_outputs(files, options)
         check_present(files)
     for note in dict.fromkeys([*train.notes, *measured.notes]):
         say(note)
@@ -139,7 +139,7 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     return RunImages(benchmark, small, small_measured, subset, overrides, measured.layout)
 
 
-def _check_apart(files: ImageFiles, options: TrainOptions) -> None:
+def _check_outputs(files: ImageFiles, options: TrainOptions) -> None:
     """Check that outputs are not written among the images, where they would be read as classes later."""
     root = Path(files.origin)
     for flag, path in (("--output", options.output), ("--image-cache", options.image_cache)):

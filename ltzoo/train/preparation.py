@@ -11,6 +11,7 @@ from torch import nn
 
 from ltzoo.data import IMPORTED, read_subset
 from ltzoo.data.batches import BatchSettings, epoch_sizes
+from ltzoo.data.files.pixels import DECODING
 from ltzoo.errors import InputError
 from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
@@ -92,6 +93,8 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
     recorded = on_main_process(accelerator, folder.recorded)
+    if images.measured_layout:
+        _check_decoding(recorded, folder)
     device, processes = accelerator.device, accelerator.num_processes
     options = kept_choice(options, recorded, folder.path, device, processes)
     options, tuned = _tune(recipe, options, images, accelerator, start, folder)
@@ -187,7 +190,16 @@ def _how(options: TrainOptions, images: RunImages, accelerator: Accelerator, cap
         "val_interval": options.val_interval.recorded,
     }
     how |= {"sync_bn": True} if options.sync_bn else {}
-    return how | ({"measured_layout": images.measured_layout} if images.measured_layout else {})
+    return how | ({"measured_layout": images.measured_layout, "decoding": DECODING} if images.measured_layout else {})
+
+
+def _check_decoding(recorded: Mapping[str, Any], folder: RunFolder) -> None:
+    """Check that an existing run on image files saw the pixels that these files are decoded to now."""
+    if recorded and recorded.get("decoding") != DECODING:
+        raise InputError(
+            f"the run in {folder.path} was begun by a version of ltzoo that decodes images to other pixels (photos "
+            "turned by EXIF, 16-bit grey); resume it with that version, or name another --output"
+        )
 
 
 def _features(

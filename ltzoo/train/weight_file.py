@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ltzoo.errors import InputError, first_few, first_line
-from ltzoo.reading.tensors import check_archive
+from ltzoo.reading.tensors import check_archive, read_tensors
 
 _logger = logging.getLogger(__name__)
 
@@ -135,7 +134,7 @@ def difference(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str
 def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return read_tensors(path)[0]
         check_archive(path)
         with torch.serialization.safe_globals(_INERT):
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -75,7 +75,7 @@ def test_a_private_repository_is_shown_to_its_token_alone(published, monkeypatch
             "has no model.safetensors; .*only safetensors",
         ),
         ({"config.json": b"{}", "model.safetensors": b""}, "names no architecture"),
-        ({"config.json": b"[" * 2**21, "model.safetensors": b""}, "config.json has 2.0 MiB, too many"),
+        ({"config.json": b"[" * 2**25, "model.safetensors": b""}, "config.json is too long for .*: it has 32.0 MiB"),
     ],
 )
 def test_a_repository_that_is_no_checkpoint_is_refused(files, match, published, monkeypatch):

@@ -11,7 +11,7 @@ from huggingface_hub.errors import HTTPError
 
 import ltzoo
 from ltzoo import hub_errors
-from ltzoo.checkpoints import find, find_checkpoint, push_checkpoint
+from ltzoo.checkpoints import download, find, find_checkpoint, push_checkpoint
 from ltzoo.checkpoints.download import fetch
 from ltzoo.errors import InputError
 from ltzoo.recipes import get_recipe
@@ -94,6 +94,17 @@ def test_what_is_cached_is_loaded_where_no_client_can_be_made(proxy, checkpoint,
     assert fetch(f"ltzoo/{NAME}") == kept
     assert ltzoo.list_pretrained() == {NAME: f"hf-hub:ltzoo/{NAME}"}
     shutil.rmtree(huggingface_hub.constants.HF_HUB_CACHE)
+    assert SAID[proxy] in one_line(lambda: fetch(f"ltzoo/{NAME}"))
+
+
+@pytest.mark.parametrize("proxy", [SOCKS], indirect=True)
+def test_where_the_cache_cannot_be_read_either_the_first_error_is_reported(proxy, monkeypatch):
+    def snapshot(*args, local_files_only, **kwargs):
+        if local_files_only:
+            raise PermissionError(13, "Permission denied", "refs/main")
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed")
+
+    monkeypatch.setattr(download, "snapshot_download", snapshot)
     assert SAID[proxy] in one_line(lambda: fetch(f"ltzoo/{NAME}"))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 
 import huggingface_hub.constants
 import pytest
@@ -20,6 +21,7 @@ from ltzoo.checkpoints import (
 )
 from ltzoo.checkpoints.files import read_manifest, write_manifest
 from tests.checkpoints.changes import NAME, change_config, refused
+from tests.checkpoints.denied_writes import full_disk
 
 HERE = "me/model"
 
@@ -129,6 +131,14 @@ def test_what_the_hub_refuses_is_one_line(repository, token, match, as_recipe, s
 def test_offline_nothing_is_published(as_recipe, small_hub, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     refused(lambda: push_checkpoint(as_recipe, HERE), "me/model: HF_HUB_OFFLINE is set, so the Hub is not asked")
+
+
+@pytest.mark.parametrize("room", [0, 100_000])
+def test_a_full_temporary_folder_is_not_the_hubs_fault(room, as_recipe, small_hub, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with full_disk(room):
+        refused(lambda: push_checkpoint(as_recipe, HERE), rf"^{tmp_path}/.* cannot be written: it is larger than")
+    assert list(tmp_path.iterdir()) == [] and small_hub.store.repositories == {}
 
 
 def test_the_zoo_is_gathered_in_one_collection(as_recipe, small_hub):

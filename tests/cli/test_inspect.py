@@ -248,7 +248,7 @@ def test_names_that_no_terminal_shows(tmp_path, capsys):
     (folder / "a/b\nc\udcfe.png").write_bytes(b"")
     text = inspect(folder, "--picture", tmp_path / "odd.png", "--json", tmp_path / "odd.json", capsys=capsys)
     text.encode()
-    assert r"cannot be read; mend or remove them: 'train a/b\nc\udcfe.png (" in text
+    assert r"cannot be read; mend or remove them: train a/b\nc\udcfe.png (" in text
     assert json.loads((tmp_path / "odd.json").read_text())["data_dir"] == str(folder)
 
 

@@ -168,6 +168,18 @@ def test_a_damaged_description_is_one_line(changes, found, trained, data, tmp_pa
     assert "config.json is damaged: " in said and found in said
 
 
+def test_a_checkpoint_that_may_have_seen_other_pixels_is_measured_with_a_note(trained, data, tmp_path, capsys):
+    folder = shutil.copytree(trained[""].checkpoint, tmp_path / "checkpoint")
+    figures(folder, data, tmp_path / "now.json")
+    assert "note: " not in capsys.readouterr().err
+    run = json.loads((folder / "config.json").read_text())["run"]
+    change_config(folder, run={key: value for key, value in run.items() if key != "decoding"})
+    figures(folder, data, tmp_path / "then.json")
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: local-dir:{folder} does not record") and said.count("\n") == 1
+    assert (tmp_path / "now.json").read_bytes() == (tmp_path / "then.json").read_bytes()
+
+
 def test_names_that_are_no_images_are_passed_over(trained, own, tmp_path):
     plant_names(own / "val", "ant/notes.txt", "readme.txt")
     assert figures(trained[""].checkpoint, own, tmp_path / "f.json") == last_of(trained[""])

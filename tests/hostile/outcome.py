@@ -88,7 +88,7 @@ def outcome(reader: Reader, folder: Path, content: bytes) -> str:
         if wrong:
             raise FaultError(f"a figure is {wrong}")
         return "right"
-    if path.name not in message and folder.name not in message:
+    if path.name not in message and str(folder) not in message:
         raise FaultError(f"the message names no file: {message[:200]}")
     if "\n" in message or len(message) > _LONGEST_LINE:
         raise FaultError(f"the message is not one line: {message[:200]!r}")

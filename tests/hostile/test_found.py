@@ -101,7 +101,7 @@ def test_a_terabyte_of_weights_is_refused_and_hashed_in_parts(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"library_name": "timm"}))
     os.truncate(folder / "model.safetensors", 2**40)
-    refused(lambda: load_checkpoint(folder), "model.safetensors has 1048576.0 MiB, too many")
+    refused(lambda: load_checkpoint(folder), r"model.safetensors is too long for .*: it has 1048576\.0 MiB")
 
 
 def test_a_model_of_more_memory_than_there_is_is_not_built(tmp_path, monkeypatch):

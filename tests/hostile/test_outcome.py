@@ -34,6 +34,7 @@ def raises(error):
         (raises(RecursionError()), "RecursionError"),
         (raises(SystemExit(1)), "SystemExit"),
         (raises(InputError("something is wrong")), "names no file"),
+        (raises(InputError("in this case something is wrong")), "names no file"),  # the folder is called case
         (raises(InputError("a.json is\nwrong")), "is not one line"),
         (raises(InputError("a.json: " + "x" * 3000)), "is not one line"),
         (raises(InputError("a.json: cannot allocate memory")), "memory was asked for"),

@@ -52,6 +52,8 @@ def test_settings_warnings(settings, found):
             ["reweighting.start is 13, but there are 13 epochs, from 0 to 12, so what it begins"],
         ),
         ({"schedule.milestones": [8, 40]}, ["schedule.milestones.1 is 40, but there are 13 epochs, from 0 to 12"]),
+        ({"views.0.mixup": 0.2, "views.0.mixup_off_epoch": 13}, ["views.0.mixup_off_epoch is 13, but there are 13"]),
+        ({"views.0.mixup": 0.2, "views.0.mixup_off_epoch": 12}, []),
         ({"schedule.milestones": [8, 8]}, ["2 of schedule.milestones are 8 in a run of 13 epochs, so that"]),
         ({"schedule.milestones": [8, 12], "reweighting.start": 12}, []),
     ],

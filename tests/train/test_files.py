@@ -16,6 +16,7 @@ import ltzoo
 from ltzoo import checkpoints
 from ltzoo.cli import train as train_command
 from ltzoo.data import ModelInput
+from ltzoo.data.files.pixels import DECODING
 from ltzoo.evaluate import plots
 from ltzoo.recipes import override
 from ltzoo.recipes.model import build_model
@@ -221,6 +222,22 @@ def test_a_run_cannot_be_resumed_on_other_images(change, own, tmp_path, monkeypa
         first.rename(first.with_name("a.png") if change == "renamed" else own / "train" / "cat" / "9.png")
     said = refused(capsys, own, tmp_path / "output", "--resume")
     assert "was started on different images (were files added, removed or renamed?)" in said
+    assert files_of(folder) == before
+
+
+@pytest.mark.parametrize("decoding", [None, "as stored"])
+def test_a_run_of_other_pixels_is_not_resumed(decoding, data, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 1)
+        assert code_of(data, tmp_path / "output") == 130
+    folder = RunFolder(tmp_path / "output" / NAME / "seed0")
+    document = yaml.safe_load(folder.recipe.read_text())
+    assert document["run"].pop("decoding") == DECODING
+    document["run"] |= {} if decoding is None else {"decoding": decoding}
+    folder.recipe.write_text(yaml.safe_dump(document))
+    before = files_of(folder)
+    said = refused(capsys, data, tmp_path / "output", "--resume")
+    assert str(folder.path) in said and "decodes images to other pixels" in said and "name another --output" in said
     assert files_of(folder) == before
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from ltzoo.recipes.model import build_model, view_of
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions
 from ltzoo.train.start import find_start, load_start
+from ltzoo.train.weight_file import read_weights
 from tests.checkpoints.changes import change_config
 from tests.each import check_each
 from tests.train.folders import files_of, plant_splits, refused, run
@@ -222,6 +224,12 @@ def test_files_that_hold_no_weights_are_one_line_and_run_nothing(tmp_path):
     torch.save([torch.ones(2)], tmp_path / "list.pt")
     one_line("has no weights that can be read", begin, from_(tmp_path / "list.pt", size=32))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_pipe_that_is_called_like_a_file_of_weights_is_refused_at_once(tmp_path):
+    for name in ("x.safetensors", "x.pth"):
+        os.mkfifo(tmp_path / name)
+        one_line("x.* has no weights that can be read .*pipe", read_weights, tmp_path / name, {})
 
 
 def test_weights_from_before_batches_were_counted_have_counts_of_zero(tmp_path):

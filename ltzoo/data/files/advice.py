@@ -4,9 +4,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ltzoo.data.files.left_out import LeftOut, first_of, image_suffixes, suffix
+from ltzoo.data.files.left_out import LeftOut, image_suffixes, suffix
 from ltzoo.data.files.levels import SPELLINGS
-from ltzoo.errors import printable
+from ltzoo.errors import counted, first_few, printable
 
 _SPLITS = {spelling for spellings in SPELLINGS.values() for spelling in spellings}
 _LISTS = (".csv", ".txt")
@@ -22,12 +22,13 @@ def where_classes_are(folder: Path) -> str:
         return f"{_shown(folder / lists[0])} is there: name the list of images with --data-dir"
     if images and any(_images(above / name) for name in _folders(above, besides=own)):
         return (
-            f"it holds {_count(images)}, as the folders beside it do: if each is a class, name {_shown(above)} with "
-            "--data-dir"
+            f"it holds {counted(images, 'image')}, as the folders beside it do: if each is a class, name "
+            f"{_shown(above)} with --data-dir"
         )
     if images:
-        return f"it holds {_count(images)}: make a folder for each class, or name a list of images with --data-dir"
-    return f"{f'it holds {first_of(names)}' if names else 'it is empty'}; name another with --data-dir"
+        there = counted(images, "image")
+        return f"it holds {there}: make a folder for each class, or name a list of images with --data-dir"
+    return f"{f'it holds {first_few(names)}' if names else 'it is empty'}; name another with --data-dir"
 
 
 def where_splits_are(folder: Path) -> str | None:
@@ -39,12 +40,12 @@ def where_splits_are(folder: Path) -> str | None:
     single = folder / below[0]
     inside = _folders(single)
     if any(name in _SPLITS for name in inside):
-        return f"it holds {first_of([f'{name}/' for name in inside])}: name {_shown(single)} with --data-dir"
+        return f"it holds {first_few([f'{name}/' for name in inside])}: name {_shown(single)} with --data-dir"
     if len(inside) > 1 and folder.name in _SPLITS:
-        return f"it holds the folders {first_of(inside)}: if these are the classes, add --class-folder innermost"
+        return f"it holds the folders {first_few(inside)}: if these are the classes, add --class-folder innermost"
     if len(inside) > 1:
         return (
-            f"it holds the folders {first_of(inside)}: if these are the classes, name {_shown(single)} with --data-dir"
+            f"it holds the folders {first_few(inside)}: if these are the classes, name {_shown(single)} with --data-dir"
         )
     return None
 
@@ -56,7 +57,7 @@ def where_test_is(folder: Path) -> str | None:
         return None
     beside = [name for name in _folders(above, besides=folder.resolve().name) if name in _SPLITS]
     return (
-        f"{first_of([f'{name}/' for name in beside])} lies beside it: name {_shown(above)} with --data-dir"
+        f"{first_few([f'{name}/' for name in beside])} lies beside it: name {_shown(above)} with --data-dir"
         if beside
         else None
     )
@@ -137,10 +138,6 @@ def _folders(folder: Path, besides: str = "") -> list[str]:
     return [
         name for name in _names(folder) if name != besides and (folder / name).is_dir() and left_out.is_walked(name)
     ]
-
-
-def _count(images: int) -> str:
-    return f"{images:,} image{'' if images == 1 else 's'}"
 
 
 def _shown(path: Path) -> str:

@@ -117,6 +117,11 @@ def _check_apart(train: ImageFiles, test: ImageFiles) -> None:
     twice = shared_files(train, test)
     if twice:
         one, two = (printable(files.name(index)) for files, index in zip((train, test), twice[0], strict=True))
+        if test.reader is train.reader and test.origin == train.origin:  # one was held out of the other
+            raise InputError(
+                f"{len(twice)} of the {len(test)} images held out of {test.origin} would be trained on too: {one} and "
+                f"{two} are one file; remove the second link or entry, so that each image is there once"
+            )
         same = one if one == two else f"{one}, which is {two} there"
         raise InputError(
             f"{len(twice)} of the {len(test)} images of {test.origin} are also in {train.origin}, the first is "

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import by_folder, note_levels
 from ltzoo.data.files.thumbnails import thumbnail_folders
 from ltzoo.errors import InputError, first_few, printable
+from ltzoo.reading.content import open_regular
 
 
 def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
@@ -31,11 +31,6 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
     def refuse(error: OSError) -> None:
         reason = error.strerror or "unreadable"
         raise InputError(f"{printable(str(error.filename))} cannot be listed ({reason}); make it readable") from error
-
-    def opened(path: str) -> BinaryIO:
-        if not (root / path).is_file():
-            raise FileNotFoundError(path)  # a pipe, which would wait for a writer
-        return (root / path).open("rb")
 
     left_out = LeftOut()
     found: list[str] = []
@@ -58,7 +53,7 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
     if thumbnails:
         left_out.folders |= dict.fromkeys(thumbnails)
         found = [path for path in found if path.rpartition("/")[0] not in thumbnails]
-    notes = left_out.notes(str(root), opened)
+    notes = left_out.notes(str(root), lambda path: open_regular(root / path))
     if not found:
         there = f" ({notes[-1].partition(': ')[2]})" if notes else ""
         raise InputError(f"{printable(str(root))} has no image{there}; name another folder with --data-dir")

@@ -39,7 +39,7 @@ class HubImages:
         column: that column.
         split: the name of the split on the Hub.
         names: (N,) the original file name of each image, empty where it is unknown.
-        folders: where files that a row names may lie: the copy of the data set, or the caches.
+        folders: where files that a row names may lie: the copy of the data set, or the caches, with all links followed.
     """
 
     rows: "Dataset"
@@ -60,7 +60,7 @@ class HubImages:
 
     def _file(self, path: Path) -> bytes:
         """Read an image that a row names by its path; a row may not name any other file of this machine."""
-        if not stays_within(path, *self.folders):
+        if not stays_within(path, self.folders):
             raise OSError(errno.EACCES, "it lies outside the data set")
         return read_content(path, LARGEST_FILE)
 
@@ -122,7 +122,8 @@ def _load(place: Place) -> "dict[str, Dataset]":
         raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy, error)}") from error
     found = dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
     files = [Path(file["filename"]) for rows in found.values() for file in rows.cache_files]
-    outside = next((file for file in files if not stays_within(file, *_folders(place))), None)
+    folders = _folders(place)
+    outside = next((file for file in files if not stays_within(file, folders)), None)
     if outside is not None:
         raise InputError(f"{place.data_dir} names {printable(str(outside))}, outside its folder; do not use this copy")
     return found
@@ -235,12 +236,12 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
 
 
 def _folders(place: Place) -> tuple[Path, ...]:
-    """List the folders that the files of a data set may lie in."""
+    """List the folders that the files of a data set may lie in, with all links followed."""
     import datasets
 
     copy = _copy(place)
     caches = (datasets.config.HF_DATASETS_CACHE, constants.HF_HUB_CACHE)
-    return (*(Path(cache) for cache in caches), *([copy] if copy else []))
+    return tuple(folder.resolve() for folder in (*(Path(cache) for cache in caches), *([copy] if copy else [])))
 
 
 def _copy(place: Place) -> Path | None:

@@ -2,14 +2,14 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from PIL import Image, ImageFile
 from timm.data.readers.img_extensions import get_img_extensions
 
-from ltzoo.errors import printable
+from ltzoo.errors import counted, first_few, printable
 from ltzoo.reading.images import open_image
 
 _NO_PIXELS = {"EPS", "FITS", "MPEG"}
@@ -22,8 +22,8 @@ classes."""
 _UNMARKED = {"lost+found", "system volume information", "recycler"}
 """Folders that file systems make in their root, and that bear no mark."""
 
-_SHOWN = 3
-"""How many of the files or folders of a kind are named."""
+_KINDS = 6
+"""How many kinds of files are named."""
 
 
 def image_suffixes() -> set[str]:
@@ -96,7 +96,7 @@ class LeftOut:
         """Describe what was left out below a folder: `4 .heic, 1 .txt, @eaDir/`; empty if there is nothing."""
         start = f"{folder}/"
         kinds = _kinds([path for path in [*self.others, *self.hidden] if path.startswith(start)])
-        folders = first_of([f"{path.removeprefix(start)}/" for path in self.folders if path.startswith(start)])
+        folders = first_few([f"{path.removeprefix(start)}/" for path in self.folders if path.startswith(start)])
         return ", ".join(filter(None, (kinds, folders)))
 
     def notes(self, origin: str, opened: Callable[[str], BinaryIO] | None = None) -> list[str]:
@@ -113,18 +113,13 @@ class LeftOut:
             (self.others, "file", "files", f"without the suffix of an image ({_kinds(self.others)})"),
         ):
             if paths:
-                counted = f"{len(paths):,} {one if len(paths) == 1 else several}"
-                found.append(f"{printable(origin)}: left out {counted} {why}".rstrip() + f": {first_of(sorted(paths))}")
+                number = counted(len(paths), one, several)
+                found.append(f"{printable(origin)}: left out {number} {why}".rstrip() + f": {first_few(sorted(paths))}")
         recognised = _recognised(self.others, opened) if opened else None
         if recognised:
             path, format = recognised
             found[-1] += f"; {printable(path)} is {format}: rename such files, so that they end in {_usual(format)}"
         return found
-
-
-def first_of(names: Sequence[str]) -> str:
-    """Join the first few names."""
-    return ", ".join([*map(printable, names[:_SHOWN]), *(["..."] if len(names) > _SHOWN else [])])
 
 
 def _kinds(paths: Iterable[str]) -> str:
@@ -134,7 +129,7 @@ def _kinds(paths: Iterable[str]) -> str:
         kind = printable(suffix(path)) or "without any"
         counts[kind] = counts.get(kind, 0) + 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{count:,} {kind}" for kind, count in ordered[: 2 * _SHOWN]]
+    shown = [f"{count:,} {kind}" for kind, count in ordered[:_KINDS]]
     return ", ".join([*shown, *(["..."] if len(ordered) > len(shown) else [])])
 
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from ltzoo.data.files.classes import check_folders, check_names, natural_key
 from ltzoo.data.files.image_files import ClassFolder
-from ltzoo.data.files.left_out import first_of
-from ltzoo.errors import InputError, printable
+from ltzoo.errors import InputError, first_few, printable
 
 SPELLINGS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
 """How the splits are called."""
@@ -38,7 +37,7 @@ def by_folder(
     if loose:
         them = "it into one, or remove it" if len(loose) == 1 else "them into one, or remove them"
         verb = "is not in a class folder" if len(loose) == 1 else "are in no class folder"
-        raise InputError(f"{first_of(loose)} of {printable(origin)} {verb}; move {them}")
+        raise InputError(f"{first_few(loose)} of {printable(origin)} {verb}; move {them}")
     if level == "first":
         _check_levels(paths, origin)
         classes = [paths[k].partition("/")[0] for k in order]
@@ -97,7 +96,7 @@ def note_levels(paths: Iterable[str], origin: str, level: ClassFolder, classes: 
     other = {folder.rpartition("/")[2] if level == "first" else folder.partition("/")[0] for folder in folders}
     here, there = ("first", "innermost") if level == "first" else ("innermost", "first")
     return [
-        f"{printable(origin)}: images lie in folders below class folders ({first_of(deeper)}); the {here} folder is "
+        f"{printable(origin)}: images lie in folders below class folders ({first_few(deeper)}); the {here} folder is "
         f"the class, so there are {classes:,}; --class-folder {there} takes the {there}, of which there are "
         f"{len(other):,}"
     ]

@@ -22,6 +22,9 @@ RULES = ("count", "thirds")
 FEW = 20
 """Classes with fewer training images are few-shot in Lyu 2025."""
 
+_NAMED = 10
+"""How many of the images that something unusual holds for are named."""
+
 _ANY_INPUT = ModelInput(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
 """Grouping needs a benchmark, and a benchmark a model input, which does not matter here."""
 
@@ -42,6 +45,19 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Peculiar:
+    """Images that something unusual holds for: often all of a data set, so only the first are named.
+
+    Attributes:
+        images: how many.
+        first: split and name of the first ten.
+    """
+
+    images: int
+    first: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Contents:
     """What was found by opening every image.
 
@@ -51,7 +67,7 @@ class Contents:
         shorter_side: median of the shorter sides in pixels, over all splits; None where no image can be read.
         smallest: split, name, width and height of the image with the shortest side; None where no image can be read.
         emptied: names of the classes without a readable training image.
-        peculiar: from a phrase of `peculiarities` to split and name of the images that it holds for.
+        peculiar: from a phrase of `peculiarities` to the images that it holds for.
     """
 
     unreadable: Mapping[str, tuple[Unreadable, ...]]
@@ -59,7 +75,7 @@ class Contents:
     shorter_side: float | None
     smallest: tuple[str, str, int, int] | None
     emptied: tuple[str, ...]
-    peculiar: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    peculiar: Mapping[str, Peculiar] = field(default_factory=dict)
 
     @property
     def leaked(self) -> tuple[tuple[Copy, ...], ...]:
@@ -95,8 +111,11 @@ class Contents:
             ],
             "emptied": list(self.emptied),
             "peculiar": {
-                what: [{"split": split, "name": name} for split, name in images]
-                for what, images in self.peculiar.items()
+                what: {
+                    "images": found.images,
+                    "first": [{"split": split, "name": name} for split, name in found.first],
+                }
+                for what, found in self.peculiar.items()
             },
         }
 
@@ -229,7 +248,7 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
     images = sum(map(len, splits.values()))
     digests, sizes = np.zeros(images, "S32"), np.zeros((images, 2), np.int64)
     unreadable: dict[str, tuple[Unreadable, ...]] = {}
-    peculiar: dict[str, list[tuple[str, str]]] = {}
+    peculiar: dict[str, Peculiar] = {}
     for split, files in splits.items():
         damaged = []
         for index, found in enumerate(each_image(files, partial(_look, files), threads, progress)):
@@ -239,7 +258,7 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
                 place = begins[split] + index
                 digests[place], sizes[place] = found[0], found[1:3]
                 for what in found[3]:
-                    peculiar.setdefault(what, []).append((split, files.name(index)))
+                    peculiar[what] = _one_more(peculiar.get(what), split, files, index)
         unreadable[split] = tuple(damaged)
 
     def copy(place: int) -> Copy:
@@ -261,8 +280,13 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
         shorter_side=float(np.median(shorter)) if len(whole) else None,
         smallest=smallest,
         emptied=tuple(itertools.compress(train.class_names, read == 0)),
-        peculiar={what: tuple(images) for what, images in sorted(peculiar.items())},
+        peculiar=dict(sorted(peculiar.items())),
     )
+
+
+def _one_more(before: Peculiar | None, split: str, files: ImageFiles, index: int) -> Peculiar:
+    images, first = (before.images, before.first) if before else (0, ())
+    return Peculiar(images + 1, (*first, (split, files.name(index))) if images < _NAMED else first)
 
 
 def _same(digests: np.ndarray, whole: np.ndarray) -> list[list[int]]:

@@ -17,7 +17,7 @@ from ltzoo.data.files.classes import aligned
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.hub_dataset import is_hub, splits_of_hub
 from ltzoo.data.files.image_files import ImageFiles, Place
-from ltzoo.data.files.left_out import LeftOut, first_of
+from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import MISSPELT, SPELLINGS
 from ltzoo.data.files.lists import read_list, read_table
 from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
@@ -203,7 +203,7 @@ def _note_beside(folder: Path, splits: Splits) -> list[str]:
                 continue
             if (is_folder or path.suffix.lower() in (*_LISTS, ".tar")) and split not in sum(SPELLINGS.values(), ()):
                 beside.append(f"{path.name}/" if is_folder else path.name)
-    return [f"{printable(str(folder))}: not read, since called like no split: {first_of(beside)}"] if beside else []
+    return [f"{printable(str(folder))}: not read, since called like no split: {first_few(beside)}"] if beside else []
 
 
 def unread_lists(files: ImageFiles) -> list[Path]:

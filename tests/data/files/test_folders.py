@@ -190,8 +190,8 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
     files = read_folder(plant(tmp_path, f"cat/{name}"))
     check_reader(files, [f"cat/{name}"])
     (tmp_path / "cat" / name).unlink()
-    refused(r"'cat/caf\\udce9\\n.png' of .* cannot be read", files.content, 0)
-    refused(r"'.*caf\\udce9\\n.png'; add", check_present, files)
+    refused(r"^cat/caf\\udce9\\n.png of .* cannot be read", files.content, 0)
+    refused(r"caf\\udce9\\n.png; add", check_present, files)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
         (("cat/a.png", "dog/x.txt", "emu/"), r"2 class folders of .* have no image: dog \(but 1 .txt\), emu; remove"),
         (("cat/a.png", "dog/x/y.txt"), r"1 class folders of .* have no image: dog \(but 1 .txt\); remove"),
         (("cat/a.png", "dog/@eaDir/a.png/M.jpg"), r"1 class folders of .* have no image: dog \(but @eaDir/\); remove"),
-        (("cat/a.png", "a\x1bb/"), r"1 class folders of .* have no image: 'a\\x1bb'; remove"),
+        (("cat/a.png", "a\x1bb/"), r"1 class folders of .* have no image: a\\x1bb; remove"),
         (("a.png", "b.png", "cat/a.png"), "^a.png, b.png of .* are in no class folder; move them"),
         (("cat/train/a.png", "cat/test/b.png", "dog/train/a.png"), "holds cat/test/ and cat/train/; splits come first"),
         (

@@ -88,6 +88,19 @@ def test_every_form_of_a_copy_is_read(tmp_path, kind):
     )
 
 
+def test_images_behind_a_link_are_read_and_only_their_own_links_are_followed(tmp_path, monkeypatch):
+    plant(tmp_path / "copy" / "train", "cat/b.jpg", "dog/a.png", "dog/é.png")
+    (tmp_path / "link").symlink_to("copy")
+    train = opened(hub(tmp_path / "link"))
+    followed, resolve = [], Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda path: followed.append(path.name) or resolve(path))
+    check_reader(train, ["cat/b.jpg", "dog/a.png", "dog/é.png"])
+    followed.clear()
+    for index in range(3):
+        train.content(index)
+    assert followed == ["b.jpg", "a.png", "é.png"]
+
+
 @pytest.mark.parametrize("kind", ["parquet", "saved", "folder"])
 def test_a_rewritten_copy_has_another_stamp(tmp_path, kind):
     folder = tmp_path / "copy"

@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, features
 import ltzoo
 from ltzoo.data.files import ResizedImages, profile_files
 from ltzoo.data.files.pixels import as_rgb, peculiarities
+from ltzoo.data.files.profile import Peculiar
 from tests.data.files.test_image_files import holding, stored
 
 UPRIGHT = np.kron(np.random.RandomState(0).randint(0, 256, (3, 2, 3)), np.ones((16, 16, 1), int)).astype(np.uint8)
@@ -132,10 +133,13 @@ def test_of_several_frames_the_first_is_read():
 def test_a_profile_names_the_images(tmp_path):
     files = holding(tmp_path, turned(1), turned(6), turned(3))
     contents = profile_files(files, None).contents
-    assert contents.peculiar == {"turned upright by EXIF orientation": (("train", "cat/1"), ("train", "cat/2"))}
-    assert contents.to_dict()["peculiar"] == {
-        "turned upright by EXIF orientation": [
-            {"split": "train", "name": "cat/1"},
-            {"split": "train", "name": "cat/2"},
-        ]
-    }
+    turns = "turned upright by EXIF orientation"
+    assert contents.peculiar == {turns: Peculiar(2, (("train", "cat/1"), ("train", "cat/2")))}
+    named = [{"split": "train", "name": "cat/1"}, {"split": "train", "name": "cat/2"}]
+    assert contents.to_dict()["peculiar"] == {turns: {"images": 2, "first": named}}
+
+
+def test_of_many_peculiar_images_the_first_ten_are_named_and_all_counted(tmp_path):
+    files = holding(tmp_path, *[turned(6)] * 12)
+    (found,) = profile_files(files, None).contents.peculiar.values()
+    assert (found.images, found.first) == (12, tuple(("train", f"cat/{k}") for k in range(10)))

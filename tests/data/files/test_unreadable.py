@@ -93,7 +93,7 @@ def test_more_than_may_be_left_out_is_an_error(damaged):
 def test_a_name_with_a_line_end_stays_one_line(tmp_path):
     with pytest.raises(InputError) as error:
         without_unreadable(split(tmp_path, ("cat/a\nb.png",)), 0, pytest.fail)
-    assert r"'cat/a\nb.png' (No such file or directory); repair" in str(error.value)
+    assert r": cat/a\nb.png (No such file or directory); repair" in str(error.value)
 
 
 def test_a_split_without_images_has_nothing_unreadable(tmp_path):
