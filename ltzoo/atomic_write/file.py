@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ltzoo.atomic_write.descriptor import descriptor_path, write_to_descriptor
 from ltzoo.atomic_write.failure import write_errors
 from ltzoo.atomic_write.left_over import temporary_for
 
@@ -18,8 +19,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     writer of the path removes it. The new file's mode follows the umask, whichever library writes it.
 
     Args:
-        path: the file to write or to replace. A link stays, and the file that it points to is replaced; a device such
-            as /dev/stdout is written to.
+        path: the file to write or to replace. A link stays, and the file that it points to is replaced. A device is
+            written to, and so is /dev/stdout, also where the shell redirects it to a file.
 
     Yields:
         The path of the temporary file, which is empty.
@@ -27,6 +28,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the file cannot be written.
     """
+    if (descriptor := descriptor_path(path)) is not None:
+        with write_errors(path), write_to_descriptor(descriptor) as fresh:
+            yield fresh
+        return
     if path.exists() and not path.is_file() and not path.is_dir():
         with write_errors(path):
             yield path
