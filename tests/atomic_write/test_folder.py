@@ -42,6 +42,19 @@ def test_a_folder_is_written_and_replaced_as_a_whole(way, tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_its_folder_is_replaced(way, exists, tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "f"
+    link.symlink_to("disk/f")
+    if exists:
+        write(tmp_path / "disk" / "f", "1")
+    write(link, "2")
+    assert link.is_symlink()
+    assert texts(tmp_path / "disk" / "f") == ("2", "2")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "deep", "disk", "f", "f"]
+
+
 def test_two_folders_exchange_their_names_in_one_call(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
