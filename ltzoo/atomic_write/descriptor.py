@@ -45,5 +45,5 @@ def write_to_descriptor(path: Path) -> Iterator[Path]:
         sys.stderr.flush()
         # Opening the entry would begin at the start of the file; the descriptor itself knows how far it is.
         own = path.name.isdigit() and path.parent in (Path("/dev/fd"), Path("/proc/self/fd").resolve())
-        with open(os.dup(int(path.name)) if own else path, "ab" if not own else "wb") as file:
+        with os.fdopen(os.dup(int(path.name)), "wb") if own else path.open("ab") as file:
             file.write(fresh.read_bytes())
