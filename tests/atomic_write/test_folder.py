@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ltzoo.atomic_write import WriteError, atomic_folder, folder
+from ltzoo.atomic_write import WriteError, atomic_folder, folder, remove_left_over
 from tests.limits import files_of_at_most, killed_before_call
 
 
@@ -173,6 +173,21 @@ def test_a_file_in_the_place_of_the_folder_stays(tmp_path):
     with pytest.raises(WriteError, match="/f cannot be written: a file is in the place of its folder"):
         write(tmp_path / "f", "new")
     assert (tmp_path / "f").read_text() == "a file"
+
+
+def test_a_temporary_folder_that_another_writer_removes_at_once_is_made_again(tmp_path, monkeypatch):
+    opened, removed = os.open, []
+
+    def remove_first(name, *arguments, **named):
+        if str(name).endswith(".tmp") and not removed:
+            removed.append(name)
+            remove_left_over(tmp_path / "f")
+        return opened(name, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", remove_first)
+    write(tmp_path / "f", "1")
+    assert removed
+    assert texts(tmp_path / "f") == ("1", "1")
 
 
 def test_two_writers_at_once_leave_one_whole_folder(way, tmp_path):
