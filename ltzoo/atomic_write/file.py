@@ -11,8 +11,8 @@ from ltzoo.atomic_write.left_over import temporary_for
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """Write a file under a temporary name and rename it once it is complete and on disk.
+def atomic_write(path: Path, durable: bool = True) -> Iterator[Path]:
+    """Write a file under a temporary name and rename it once it is complete.
 
     The temporary file lies in the same folder and has a unique name, so several processes can write one path at once:
     the last rename wins. After an error or an interrupt it is removed, and the old file stays; after a kill the next
@@ -21,6 +21,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Args:
         path: the file to write or to replace. A link stays, and the file that it points to is replaced. A device is
             written to, and so is /dev/stdout, also where the shell redirects it to a file.
+        durable: flush the file to the disk before it is renamed, so that it is whole even after a power failure.
 
     Yields:
         The path of the temporary file, which is empty.
@@ -41,9 +42,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield temporary
         if temporary.stat().st_mode & 0o7777 != mode:  # safetensors makes files that their owner alone can read
             temporary.chmod(mode)
-        sync(temporary)
+        if durable:
+            sync(temporary)
         temporary.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

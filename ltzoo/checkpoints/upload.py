@@ -15,6 +15,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 from torch import nn
 
+from ltzoo.atomic_write import WriteError
 from ltzoo.checkpoints.card import write_card
 from ltzoo.checkpoints.config import read_config
 from ltzoo.checkpoints.files import CONFIG, FILES, MANIFEST, METRICS, damaged_files, read_manifest, write_manifest
@@ -138,6 +139,8 @@ def _copy_with_card(folder: Path, address: str) -> Iterator[Path]:
         copied = Path(shutil.copytree(folder, Path(temporary) / "checkpoint"))
         try:
             write_card(copied, address)
+        except WriteError:
+            raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             reason = f"{CONFIG} or {METRICS} lacks what a run writes ({first_line(error)})"
             raise InputError(f"{folder}: {reason}") from error

@@ -58,6 +58,13 @@ def test_the_file_is_on_disk_before_the_rename_and_the_folder_after_it(tmp_path,
     assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
+def test_a_file_that_need_not_be_durable_is_not_flushed(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("it was flushed"))
+    with atomic_write(tmp_path / "a.txt", durable=False) as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
 def test_modes_follow_the_umask_whichever_library_writes(umask, tmp_path):
     before = os.umask(umask)
