@@ -130,9 +130,7 @@ def _warn_of_contents(contents: Contents, test: str) -> list[str]:
         f"{split} {image.name} ({image.reason})" for split, images in contents.unreadable.items() for image in images
     ]
     if unreadable:
-        found.append(
-            f"{count(len(unreadable), 'image')} that cannot be read; mend or remove them: {_first(unreadable)}"
-        )
+        found.append(f"{count(len(unreadable), 'image')} that cannot be read; fix or remove them: {_first(unreadable)}")
     if contents.emptied:
         found.append(f"no training image can be read of {_first(contents.emptied)}, which training refuses")
     warn(contents.repeated_in("train"), "more than once in train")
