@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo.atomic_write import write_text
+from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import (
     Parser,
     add_data_options,
@@ -30,7 +31,7 @@ from ltzoo.cli.train import add_field_options, add_precision_options, features_f
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import override, parse_setting
-from ltzoo.train import TrainOptions, ValInterval, train_all
+from ltzoo.train import CaptureError, TrainOptions, ValInterval, train_all
 
 _ACCURACIES = ("overall", "head", "mid", "tail")
 
@@ -129,7 +130,11 @@ def command(arguments: argparse.Namespace) -> None:
         for number in arguments.seeds
     ]
     alike = [list(group) for _, group in itertools.groupby(jobs, lambda job: job[0].precision)]
-    runs = [folder.path for group in alike for folder in train_all(group, places=arguments.jobs)]
+    try:
+        runs = [folder.path for group in alike for folder in train_all(group, places=arguments.jobs)]
+    except CaptureError as error:
+        print(f"the step cannot be captured: {error}; going on eagerly in a new process", file=sys.stderr)
+        resume_in_new_process([str(Path(__file__).resolve()), *arguments.argv])
     seeds = len(arguments.seeds)
     if not is_main_process():
         return
@@ -174,7 +179,9 @@ def _set(key: str, value: Any) -> tuple[str, str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    return run(build_parser(), command, argv)
+    parser = build_parser()
+    parser.set_defaults(argv=sys.argv[1:] if argv is None else argv)
+    return run(parser, command, argv)
 
 
 if __name__ == "__main__":

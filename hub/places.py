@@ -79,7 +79,7 @@ def _sound(report: Report, path: Path, cuda: bool) -> Report:
         raise InputError(f"{path} is of another machine ({there}; this is {this}); run ltzoo doctor --json {path} here")
     wrong = [f"{check.name}: {check.found}" for check in report.wrong if check.name not in _AVOIDED]
     if wrong:
-        raise InputError(f"{path} says what is wrong here: {'; '.join(wrong)}; mend it, or leave --doctor out")
+        raise InputError(f"{path} says what is wrong here: {'; '.join(wrong)}; correct it, or leave --doctor out")
     if report.advice is None:
         raise InputError(f"{path} recommends nothing, since nothing was measured; run ltzoo doctor again")
     return report

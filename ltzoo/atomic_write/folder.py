@@ -29,7 +29,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     `atomic_write`, several processes can write one folder at once, and modes follow the umask.
 
     Args:
-        path: the folder to write or to replace.
+        path: the folder to write or to replace. A link stays, and the folder that it points to is replaced.
 
     Yields:
         An empty folder to write to.
@@ -37,6 +37,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: a file cannot be written. The old folder stays, and no new parent folder.
     """
+    path = path.resolve() if path.is_symlink() else path
     missing = [parent for parent in path.parents if not parent.exists()]
     try:
         with write_errors(path):

@@ -60,9 +60,10 @@ def remove_left_over(path: Path) -> None:
 
 
 def _make(temporary: Path, folder: bool) -> int:
-    if folder:
+    while folder:
         temporary.mkdir()
-        return _open(temporary)
+        with suppress(FileNotFoundError):  # another writer took it for a left-over one before it was opened
+            return os.open(temporary, os.O_RDONLY)
     return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
 
 

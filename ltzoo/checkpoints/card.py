@@ -7,6 +7,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from yaml import YAMLError
 
+from ltzoo.atomic_write import write_text
 from ltzoo.checkpoints.config import EPOCH
 from ltzoo.checkpoints.files import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, read_file
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, get_benchmark
@@ -39,7 +40,7 @@ def write_card(folder: Path, address: str = IN_THIS_FOLDER) -> None:
     config = read_json(folder / CONFIG)
     metrics = read_json(folder / METRICS) if (folder / METRICS).is_file() else None
     header = f"---\n{card_data(config, metrics).to_yaml()}\n---\n"
-    (folder / CARD).write_text(header + "\n" + "\n".join(_body(config, metrics, address)), encoding="utf-8")
+    write_text(folder / CARD, header + "\n" + "\n".join(_body(config, metrics, address)))
 
 
 def read_card_data(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from timm.models import save_for_hf
 from torch import Tensor, nn
 
-from ltzoo.atomic_write import atomic_folder
+from ltzoo.atomic_write import atomic_folder, write_text
 from ltzoo.checkpoints.card import write_card
 from ltzoo.checkpoints.config import WRITER
 from ltzoo.checkpoints.files import CONFIG, EXAMPLE, read_file, write_manifest
@@ -137,4 +137,4 @@ def read_example(folder: Path) -> tuple[Tensor, Tensor]:
 def update_config(folder: Path, values: Mapping[str, Any]) -> None:
     """Set top-level keys of a checkpoint's `config.json`."""
     config = read_json(folder / CONFIG) | values
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")

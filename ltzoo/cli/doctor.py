@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from ltzoo.atomic_write import atomic_write
+from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, at_least_one, run, writable
 
 
@@ -35,8 +35,7 @@ def command(arguments: argparse.Namespace) -> int:
     report = examine(lambda line: print(f"{line} ...", file=sys.stderr, flush=True), arguments.seconds)
     print(report.text())
     if arguments.json:
-        with atomic_write(arguments.json) as fresh:
-            fresh.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_text(arguments.json, json.dumps(report.to_dict(), indent=1) + "\n")
     return int(bool(report.wrong))
 
 

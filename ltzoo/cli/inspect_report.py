@@ -135,7 +135,7 @@ def _warn_of_contents(contents: Contents, test: str) -> list[str]:
     ]
     if unreadable:
         found.append(
-            f"{counted(len(unreadable), 'image')} that cannot be read; mend or remove them: {_first(unreadable)}"
+            f"{counted(len(unreadable), 'image')} that cannot be read; fix or remove them: {_first(unreadable)}"
         )
     if contents.emptied:
         found.append(f"no training image can be read of {_first(contents.emptied)}, which training refuses")

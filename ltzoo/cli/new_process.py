@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NoReturn
 
 
-def resume_in_new_process(argv: Sequence[str]) -> NoReturn:
-    """Replace this process by one that resumes what it was asked to train; process id, output and folder stay.
+def resume_in_new_process(command: Sequence[str]) -> NoReturn:
+    """Replace this process by one that goes on with what it was asked to do; process id, output and folder stay.
 
     Nothing of Python or CUDA is cleaned up: the system does that. `atexit` functions are not called.
 
     Args:
-        argv: the arguments of `ltzoo train`.
+        command: what follows `python` on the command line; it must resume what this process has begun.
     """
     for worker in multiprocessing.active_children():
         worker.terminate()
@@ -28,5 +28,4 @@ def resume_in_new_process(argv: Sequence[str]) -> NoReturn:
             os.set_inheritable(int(descriptor.name), int(descriptor.name) <= 2)
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    line = [sys.executable, "-m", "ltzoo", "train", *argv, *([] if "--resume" in argv else ["--resume"])]
-    os.execve(sys.executable, line, os.environ | {"PYTHONPATH": path})
+    os.execve(sys.executable, [sys.executable, *command], os.environ | {"PYTHONPATH": path})

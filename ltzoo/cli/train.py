@@ -295,7 +295,8 @@ def command(arguments: argparse.Namespace) -> None:
         )
     except CaptureError as error:
         print(f"the step cannot be captured: {error}; going on eagerly in a new process", file=sys.stderr)
-        resume_in_new_process(arguments.argv)
+        resume = [] if arguments.resume else ["--resume"]
+        resume_in_new_process(["-m", "ltzoo", "train", *arguments.argv, *resume])
 
 
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:

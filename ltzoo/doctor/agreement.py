@@ -1,6 +1,6 @@
 """Whether every way to compute a step gives the same weights: as a graph, beside other runs, in two processes.
 
-Differences are given as a share of the way that the weights have moved: rounding gives about 1e-6, another batch or
+Differences are given as a share of the distance that the weights moved: rounding gives about 1e-6, another batch or
 other dropout about 1. All functions use the device, so each belongs into a process of its own.
 """
 
@@ -26,7 +26,7 @@ _STEPS = 3
 """Steps per stage."""
 _RUNS = 4
 _ROUNDING = 1e-3
-"""The largest share of the way that rounding may explain."""
+"""The largest share of the distance that rounding may explain."""
 
 Weights = Tensor
 """All weights of a model, one after the other, on the CPU."""
@@ -41,12 +41,12 @@ def check_capture() -> Check:
     if reason is not None:
         return Check(name, "skipped", reason)
     eager, captured = (_trained(recipe, device, seed=0, captured=flag) for flag in (False, True))
-    way = _way(eager)
+    distance = _distance(eager)
 
     def twice() -> float:
-        return float((eager - _trained(recipe, device, seed=0, captured=False)).norm()) / way
+        return float((eager - _trained(recipe, device, seed=0, captured=False)).norm()) / distance
 
-    return _judge(name, "captured steps and eager ones", [(captured, eager)], way, twice)
+    return _judge(name, "captured steps and eager ones", [(captured, eager)], distance, twice)
 
 
 def check_side_by_side(captured: bool) -> Check:
@@ -62,12 +62,12 @@ def check_side_by_side(captured: bool) -> Check:
         for run in together:
             run.step()
     alone = [_trained(recipe, device, seed, captured) for seed in range(_RUNS)]
-    pairs, way = [(run.weights(), other) for run, other in zip(together, alone, strict=True)], _way(alone[0])
+    pairs, distance = [(run.weights(), other) for run, other in zip(together, alone, strict=True)], _distance(alone[0])
 
     def twice() -> float:
-        return float((alone[0] - _trained(recipe, device, 0, captured)).norm()) / way
+        return float((alone[0] - _trained(recipe, device, 0, captured)).norm()) / distance
 
-    return _judge("side by side", "four runs side by side and each alone", pairs, way, twice)
+    return _judge("side by side", "four runs side by side and each alone", pairs, distance, twice)
 
 
 def train_share(rank: int, processes: int, port: int, on_gpu: bool) -> tuple[bytes, bytes]:
@@ -118,8 +118,8 @@ def compare_shares(first: bytes, second: bytes, one: bytes, start: bytes, on_gpu
     if first != second:
         return Check("processes", "wrong", f"two processes {where} end with different weights")
     weights = [torch.frombuffer(bytearray(one), dtype=torch.float32) for one in (first, one, start)]
-    way = float((weights[1] - weights[2]).norm())
-    return _judge("processes", f"two processes {where} and one", [(weights[0], weights[1])], way, lambda: 0.0)
+    distance = float((weights[1] - weights[2]).norm())
+    return _judge("processes", f"two processes {where} and one", [(weights[0], weights[1])], distance, lambda: 0.0)
 
 
 def flat(model: nn.Module) -> Weights:
@@ -179,14 +179,14 @@ def _trained(recipe: Recipe, device: torch.device, seed: int, captured: bool) ->
     return run.weights()
 
 
-def _way(end: Weights) -> float:
+def _distance(end: Weights) -> float:
     """Return how far the run with seed 0 has moved."""
     torch.manual_seed(0)
     return float((end - flat(_dropping_model(torch.device("cpu")))).norm())
 
 
 def _judge(
-    name: str, what: str, pairs: Sequence[tuple[Weights, Weights]], way: float, twice: Callable[[], float]
+    name: str, what: str, pairs: Sequence[tuple[Weights, Weights]], distance: float, twice: Callable[[], float]
 ) -> Check:
     """Say whether pairs of weights are equal, and if not, whether rounding explains that.
 
@@ -194,15 +194,15 @@ def _judge(
         name: of the check.
         what: what is compared.
         pairs: weights that should be equal.
-        way: how far they have moved.
-        twice: computes by which share of the way the same run differs from itself: on some devices it does.
+        distance: how far they have moved.
+        twice: computes by which share of that distance the same run differs from itself: on some devices it does.
     """
-    if not (way > 0 and all(weights.isfinite().all() for pair in pairs for weights in pair)):
+    if not (distance > 0 and all(weights.isfinite().all() for pair in pairs for weights in pair)):
         return Check(name, "wrong", f"{what}: the weights have not moved, or are not finite")
     if all(torch.equal(a, b) for a, b in pairs):
         return Check(name, "ok", f"{what} have the same weights, bit for bit")
-    largest = max(float((a - b).norm()) for a, b in pairs) / way
-    found = f"{what} differ by {largest:.1g} of the way that the weights have moved"
+    largest = max(float((a - b).norm()) for a, b in pairs) / distance
+    found = f"{what} differ by {largest:.1g} of the distance that the weights moved"
     if largest <= _ROUNDING:
         return Check(name, "ok", f"{found}, which is rounding")
     itself = twice()

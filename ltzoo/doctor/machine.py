@@ -1,4 +1,4 @@
-"""What the machine is, and what keeps torch from its GPU."""
+"""What the machine is, and whether torch can use its GPU."""
 
 import os
 import platform

@@ -1,13 +1,15 @@
 """The report of an examination: its records, its text, and the JSON file that `hub/build.py --doctor` reads."""
 
-import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_line, shown
+from ltzoo.reading.errors import ContentError
+from ltzoo.reading.json_text import read_json
 
 Outcome = Literal["ok", "skipped", "wrong"]
 
@@ -152,33 +154,61 @@ def read_report(path: Path) -> Report:
         InputError: it is missing, damaged or something else.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = _mapping(read_json(path))
         machine, advice = document["machine"], document["advice"]
         report = Report(
             None if machine is None else _record(Machine, machine),
-            document["copy_gbs"],
-            tuple(_record(Speed, one) for one in document["speeds"]),
-            tuple(_record(Check, one) for one in document["checks"]),
+            _checked("copy_gbs", document["copy_gbs"], float | None),
+            tuple(_record(Speed, one) for one in _checked("speeds", document["speeds"], list)),
+            tuple(_record(Check, one) for one in _checked("checks", document["checks"], list)),
             None if advice is None else _record(Advice, advice),
-            float(document["seconds"]),
+            _checked("seconds", document["seconds"], float),
         )
-        if any(check.outcome not in get_args(Outcome) for check in report.checks):
-            raise ValueError("an outcome is unknown")
-        if report.advice and not (isinstance(report.advice.jobs, int) and report.advice.jobs >= 1):
-            raise ValueError("jobs must be a whole number from 1 on")
-        if report.advice and report.advice.precision not in PRECISIONS:
-            raise ValueError(f"the precision {report.advice.precision} is unknown")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}; write it by ltzoo doctor --json {path}") from error
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is no report of ltzoo doctor ({error}); write it by ltzoo doctor --json") from error
+        if report.advice:
+            for name in ("jobs", "threads", "build_threads"):
+                count = getattr(report.advice, name)
+                if count is not None and count < 1:
+                    raise ContentError(f"{name} cannot be {count}, only a whole number from 1 on")
+            if report.advice.precision not in PRECISIONS:
+                raise ContentError(f"the precision {shown(report.advice.precision)} is unknown")
+    except (ContentError, KeyError, TypeError) as error:
+        if isinstance(error.__cause__, OSError):
+            raise InputError(f"{path} cannot be read: {error}; write it by ltzoo doctor --json {path}") from error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else first_line(error)
+        raise InputError(f"{path} is no report of ltzoo doctor ({reason}); write it by ltzoo doctor --json") from error
     return report
 
 
-def _record(kind: type, document: Mapping[str, Any]) -> Any:
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ContentError(f"{shown(value)} is no object with named values")
+    return value
+
+
+def _record(kind: type, value: object) -> Any:
     """Make a record; fields of later versions are left out."""
-    known = {one.name for one in fields(kind)}
-    return kind(**{key: value for key, value in document.items() if key in known})
+    document, hints = _mapping(value), get_type_hints(kind)
+    return kind(**{name: _checked(name, document[name], hint) for name, hint in hints.items() if name in document})
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """Return a value of a field if its type is that of the field."""
+    if not _fits(value, hint):
+        raise ContentError(f"{name} cannot be {shown(value)}")
+    return value
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether a value, as JSON has it, is of a type that the records use."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, one) for one in get_args(hint))
+    if get_origin(hint) is Mapping:
+        return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
 def _machine(machine: Machine) -> str:

@@ -77,7 +77,7 @@ class SavedSteps:
         self.written = self.clock()
 
     def delete(self) -> None:
-        """Remove what was file: the spectrum is done."""
+        """Delete the saved steps once the spectrum is finished."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
             if not any(self.folder.parent.iterdir()):

@@ -1,10 +1,10 @@
 """The checkpoints of a run: the final one, with figures, and those of intermediate epochs, without figures."""
 
+import copy
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -134,10 +134,12 @@ def write_final_checkpoint(
     record = evaluation.record
     recipe, origin = record.recipe, record.origin() | {"overrides": dict(record.overrides)}
     model = _stored_model(record, weights)
+    # All is measured before the checkpoint is begun, whose errors are those of writing it.
+    last, half = _measured(model, evaluation)
+    metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
+    metrics |= _selected(folder, evaluation)
     with checkpoints.new_checkpoint(folder.checkpoint) as fresh:
-        last = _write_weights(fresh, model, evaluation)
-        metrics = {"recipe": recipe.name, "precision": recipe.precision, **origin, "last": last.to_dict()}
-        metrics |= _selected(folder, evaluation)
+        checkpoints.write_model(fresh, model, model_arguments(recipe, record.benchmark.data_set), half)
         summary = {"rule": last.rule, "overall": last.overall, "groups": last.groups}
         checkpoints.update_config(fresh, _description(record, metrics=summary))
         text = json.dumps(metrics, indent=1) + "\n"
@@ -179,22 +181,23 @@ def _description(record: RunRecord, **more: Any) -> dict[str, Any]:
     }
 
 
-def _write_weights(fresh: Path, model: nn.Module, evaluation: Evaluation) -> Figures:
-    """Write the last epoch's weights in float16 if that changes the accuracy of no class, else in float32."""
+def _measured(model: nn.Module, evaluation: Evaluation) -> tuple[Figures, bool]:
+    """Measure the last epoch's weights as they are written: in float16 if that changes the accuracy of no class.
+
+    Returns:
+        Their figures, and whether they are to be written in float16 instead of float32.
+    """
     record = evaluation.record
     epoch = record.recipe.schedule.epochs - 1
-    arguments = model_arguments(record.recipe, record.benchmark.data_set)
     rule = "computed, not trained" if record.recipe.head.computed else "last epoch"
     rule += " on held-out images" if record.held_out else ""
     full = evaluation.figures(model, epoch, rule)
-    checkpoints.write_model(fresh, model, arguments, half=True)
     evaluation.measured.clear()
-    half = evaluation.figures(checkpoints.load_checkpoint(fresh), epoch, rule)
+    half = evaluation.figures(copy.deepcopy(model).half().float(), epoch, rule)
     if half.per_class == full.per_class:
-        return half
-    checkpoints.write_model(fresh, model, arguments)
+        return half, True
     evaluation.measured[epoch, False] = full
-    return full
+    return full, False
 
 
 def _selected(folder: RunFolder, evaluation: Evaluation) -> dict[str, Any]:

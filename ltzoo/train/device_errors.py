@@ -1,4 +1,4 @@
-"""Errors of the device that a user can meet, in one line that says what to do."""
+"""Errors of the device and of files that a user can meet, in one line that says what to do."""
 
 import torch
 
@@ -6,7 +6,7 @@ from ltzoo.errors import InputError, first_line
 
 
 def as_input_error(error: Exception, run: str) -> InputError | None:
-    """Explain an error of the device, such as too little memory.
+    """Explain an error of the device, such as too little memory, or of a file that the error names.
 
     Args:
         error: what a run raised.
@@ -27,6 +27,7 @@ def as_input_error(error: Exception, run: str) -> InputError | None:
         return InputError(
             f"{run} failed on the device ({text}); its last state is kept; ltzoo doctor examines the device"
         )
-    if isinstance(error, OSError):
-        return InputError(f"{run}: {error.filename or 'a file'} cannot be used: {error.strerror}")
+    # Without a file it is an error of a library, a socket or this program, whose traceback says where.
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return InputError(f"{run}: {error.filename} cannot be used: {error.strerror}")
     return None

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from ltzoo.atomic_write import WriteError, atomic_write, write_text
+from tests.launch import ROOT
 from tests.limits import files_of_at_most, killed_before_call
 
 
@@ -57,6 +58,13 @@ def test_the_file_is_on_disk_before_the_rename_and_the_folder_after_it(tmp_path,
     assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
 
 
+def test_a_file_that_need_not_be_durable_is_not_flushed(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: pytest.fail("it was flushed"))
+    with atomic_write(tmp_path / "a.txt", durable=False) as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
 def test_modes_follow_the_umask_whichever_library_writes(umask, tmp_path):
     before = os.umask(umask)
@@ -77,6 +85,26 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path):
     assert link.is_symlink()
     assert (tmp_path / "there" / "a.txt").read_text() == "new"
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
+@pytest.mark.parametrize(
+    ("name", "into"),
+    [("/dev/stdout", "> log"), ("/dev/stdout", ">> log"), ("/dev/stdout", "| cat > log"), ("link", ">> log")],
+)
+def test_standard_output_is_written_to_where_the_shell_redirects_it(name, into, tmp_path):
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    (tmp_path / "log").write_text("earlier\n")
+    inode = (tmp_path / "log").stat().st_ino
+    code = "from ltzoo.atomic_write import *; from pathlib import Path; print('before'); "
+    code += f"write_text(Path('{name}'), 'new\\n'); print('after')"
+    line = f'{{ echo shell; "{sys.executable}" -c "{code}"; }} {into}'
+    done = subprocess.run(line, shell=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0
+    earlier = "earlier\n" if into == ">> log" else ""
+    assert (tmp_path / "log").read_text() == f"{earlier}shell\nbefore\nnew\nafter\n"
+    assert (tmp_path / "log").stat().st_ino == inode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "log"]
 
 
 def test_a_device_is_written_to_and_not_replaced(tmp_path):

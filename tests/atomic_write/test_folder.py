@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ltzoo.atomic_write import WriteError, atomic_folder, folder
+from ltzoo.atomic_write import WriteError, atomic_folder, folder, remove_left_over
 from tests.limits import files_of_at_most, killed_before_call
 
 
@@ -40,6 +40,19 @@ def test_a_folder_is_written_and_replaced_as_a_whole(way, tmp_path):
     assert texts(path) == ("2", "2")
     assert not (path / "more").exists()
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_and_its_folder_is_replaced(way, exists, tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "f"
+    link.symlink_to("disk/f")
+    if exists:
+        write(tmp_path / "disk" / "f", "1")
+    write(link, "2")
+    assert link.is_symlink()
+    assert texts(tmp_path / "disk" / "f") == ("2", "2")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "deep", "disk", "f", "f"]
 
 
 def test_two_folders_exchange_their_names_in_one_call(tmp_path):
@@ -160,6 +173,21 @@ def test_a_file_in_the_place_of_the_folder_stays(tmp_path):
     with pytest.raises(WriteError, match="/f cannot be written: a file is in the place of its folder"):
         write(tmp_path / "f", "new")
     assert (tmp_path / "f").read_text() == "a file"
+
+
+def test_a_temporary_folder_that_another_writer_removes_at_once_is_made_again(tmp_path, monkeypatch):
+    opened, removed = os.open, []
+
+    def remove_first(name, *arguments, **named):
+        if str(name).endswith(".tmp") and not removed:
+            removed.append(name)
+            remove_left_over(tmp_path / "f")
+        return opened(name, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", remove_first)
+    write(tmp_path / "f", "1")
+    assert removed
+    assert texts(tmp_path / "f") == ("1", "1")
 
 
 def test_two_writers_at_once_leave_one_whole_folder(way, tmp_path):

@@ -10,7 +10,7 @@ import torch
 import ltzoo
 from ltzoo import checkpoints
 from ltzoo.atomic_write import WriteError
-from ltzoo.checkpoints import load
+from ltzoo.checkpoints import load, update_config, write_card
 from ltzoo.checkpoints.files import write_manifest
 from ltzoo.checkpoints.save import read_example
 from ltzoo.recipes.model import model_arguments
@@ -184,6 +184,14 @@ def test_features_only_gives_the_stages_with_their_trained_weights(model, writte
     with torch.no_grad():
         for found, expected in zip(features.eval()(IMAGES), wanted, strict=True):
             torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("write", [lambda folder: update_config(folder, {"a": "b"}), write_card])
+def test_a_description_that_cannot_be_written_leaves_the_one_that_was_there(write, checkpoint):
+    before = {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()}
+    with files_of_at_most(100), pytest.raises(WriteError, match="cannot be written"):
+        write(checkpoint)
+    assert {path: path.read_bytes() for path in checkpoint.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("change", [{"num_classes": 3}, {"in_chans": 3}, {"features_only": True}])

@@ -125,7 +125,7 @@ def test_each_fault_is_a_line(spoilt, capsys):
         "train ant/7.png (ant) = test ant/leak.png (ant)"
     )
     assert found[1] == "1 image with more than one label: train ant/9.png (ant) = train bee/also.png (bee)"
-    assert found[2].startswith("4 images that cannot be read; mend or remove them: train ant/5.png (")
+    assert found[2].startswith("4 images that cannot be read; fix or remove them: train ant/5.png (")
     assert found[2].endswith(", train cat/1.png (not an image format that Pillow knows), ...")
     assert found[3:] == [
         "no training image can be read of cat, which training refuses",
@@ -248,7 +248,7 @@ def test_names_that_no_terminal_shows(tmp_path, capsys):
     (folder / "a/b\nc\udcfe.png").write_bytes(b"")
     text = inspect(folder, "--picture", tmp_path / "odd.png", "--json", tmp_path / "odd.json", capsys=capsys)
     text.encode()
-    assert r"cannot be read; mend or remove them: train a/b\nc\udcfe.png (" in text
+    assert r"cannot be read; fix or remove them: train a/b\nc\udcfe.png (" in text
     assert json.loads((tmp_path / "odd.json").read_text())["data_dir"] == str(folder)
 
 

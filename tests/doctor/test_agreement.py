@@ -43,7 +43,7 @@ def test_runs_that_share_their_random_numbers_are_found(monkeypatch):
     monkeypatch.setattr(Lane, "entered", shared)
     found = check_side_by_side(False)
     assert found.outcome == "wrong"
-    assert "of the way that the weights have moved; the same run twice differs by 0" in found.found
+    assert "of the distance that the weights moved; the same run twice differs by 0" in found.found
 
 
 def judged(moved: torch.Tensor, other: torch.Tensor, itself: float = 0.0):
@@ -54,7 +54,7 @@ def test_rounding_is_not_wrong_and_a_difference_is():
     moved = torch.ones(100)
     assert judged(moved, moved).found == "they have the same weights, bit for bit"
     rounded = judged(moved, moved + 1e-6)
-    assert (rounded.outcome, "1e-06 of the way" in rounded.found) == ("ok", True)
+    assert (rounded.outcome, "1e-06 of the distance" in rounded.found) == ("ok", True)
     assert judged(moved, moved + 0.01).outcome == "wrong"
     assert judged(moved, moved + 0.01, itself=0.005).outcome == "ok"
     assert judged(moved, moved * float("nan")).outcome == "wrong"

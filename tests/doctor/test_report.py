@@ -75,11 +75,23 @@ def test_the_file_is_read_back_also_with_fields_of_later_versions(tmp_path):
         (None, r"doctor.json cannot be read: No such file or directory; write it by ltzoo doctor --json"),
         ("", "is no report of ltzoo doctor"),
         ("[1]", "is no report of ltzoo doctor"),
-        ("{}", r"is no report of ltzoo doctor \('machine'\)"),
+        ("{}", r"is no report of ltzoo doctor \(it has no 'machine'\)"),
         (json.dumps(REPORT.to_dict() | {"machine": {}}), "is no report of ltzoo doctor"),
-        (json.dumps(REPORT.to_dict() | {"checks": [{"name": "a", "outcome": "fine", "found": ""}]}), "is unknown"),
-        (json.dumps(REPORT.to_dict() | {"advice": {**vars(ADVICE), "jobs": "many"}}), "whole number from 1 on"),
-        (json.dumps(REPORT.to_dict() | {"advice": {**vars(ADVICE), "precision": "int4"}}), "precision int4 is unknown"),
+        (json.dumps(REPORT.to_dict() | {"machine": [1]}), r"\[1\] is no object with named values"),
+        (json.dumps(REPORT.to_dict() | {"speeds": ["x"]}), "'x' is no object"),
+        (json.dumps(REPORT.to_dict() | {"speeds": {"a": 1}}), "speeds cannot be {'a': 1}"),
+        (json.dumps(REPORT.to_dict() | {"checks": None}), "checks cannot be None"),
+        (json.dumps(REPORT.to_dict() | {"copy_gbs": "fast"}), "copy_gbs cannot be 'fast'"),
+        (json.dumps(REPORT.to_dict() | {"seconds": [1]}), r"seconds cannot be \[1\]"),
+        (json.dumps(REPORT.to_dict() | {"checks": [{"name": "a", "outcome": "fine", "found": ""}]}), "be 'fine'"),
+        (json.dumps(REPORT.to_dict() | {"checks": [{"name": ["a"], "outcome": "ok", "found": ""}]}), "be \\['a'\\]"),
+        (json.dumps(REPORT.to_dict() | {"machine": {**vars(MACHINE), "versions": {"a": 1}}}), "versions cannot be"),
+        *(
+            (json.dumps(REPORT.to_dict() | {"advice": {**vars(ADVICE), name: value}}), f"{name} cannot be {value!r}")
+            for name in ("jobs", "threads", "build_threads")
+            for value in ("many", 0, -1, True, 1.5)
+        ),
+        (json.dumps(REPORT.to_dict() | {"advice": {**vars(ADVICE), "precision": "int4"}}), "precision 'int4' is"),
         ('{"machine": ' + "[" * 100_000, "is no report of ltzoo doctor"),
     ],
 )

@@ -15,6 +15,7 @@ from ltzoo.checkpoints.verification import verify_checkpoint
 from ltzoo.cli import train_report
 from ltzoo.data import get_benchmark, read_subset
 from ltzoo.data.memory import load_subset
+from ltzoo.doctor import read_report
 from ltzoo.evaluate import append_results, summarize_runs
 from ltzoo.evaluate.tables import RESULT_COLUMNS
 from ltzoo.landscape import read_document
@@ -22,6 +23,7 @@ from ltzoo.recipes import override, read_recipe, recipe_to_dict, to_yaml
 from ltzoo.registry import get_recipe
 from ltzoo.report import read_results, result_from_checkpoint
 from ltzoo.train.run_folder import SUMMARY_COLUMNS, RunFolder
+from tests.doctor.test_report import REPORT as DOCTOR_REPORT
 from tests.hostile.outcome import Reader
 from tests.hostile.texts import cards, csv_texts, json_texts, manifests, yaml_texts
 
@@ -206,6 +208,13 @@ READERS = (
         _write("landscape.json", _landscape()),
         "landscape.json",
         lambda f: read_document(f / "landscape.json"),
+        json_texts,
+    ),
+    Reader(
+        "report of ltzoo doctor",
+        _write("doctor.json", json.dumps(DOCTOR_REPORT.to_dict())),
+        "doctor.json",
+        lambda f: read_report(f / "doctor.json"),
         json_texts,
     ),
     Reader(

@@ -554,7 +554,10 @@ def test_on_a_gpu_a_build_follows_the_doctor(folders, tmp_path, monkeypatch):
     ("changes", "match"),
     [
         ({"machine": replace(MACHINE, name="another")}, r"is of another machine \(cpu: another, .* run ltzoo doctor"),
-        ({"checks": (Check("device", "wrong", "no driver"),)}, "says what is wrong here: device: no driver; mend it"),
+        (
+            {"checks": (Check("device", "wrong", "no driver"),)},
+            "says what is wrong here: device: no driver; correct it",
+        ),
         ({"advice": None}, "recommends nothing, since nothing was measured; run ltzoo doctor again"),
     ],
 )

@@ -1,7 +1,9 @@
 """Settings chosen on held-out images: every combination is trained once, tabled, and the best is named."""
 
 import json
+import os
 import statistics
+import sys
 
 import pytest
 import yaml
@@ -9,6 +11,8 @@ import yaml
 import choose
 from ltzoo.errors import InputError
 from ltzoo.evaluate import plots
+from ltzoo.train import CaptureError
+from tests.launch import ROOT
 
 NAME = "resnet20_digitslt_ce_sgd"
 
@@ -111,6 +115,27 @@ def test_all_combinations_are_tried_and_keys_that_share_a_value_move_together(ru
     ]
     assert all(recipe.precision == "bfloat16" and options.hold_out == 5 for recipe, options in asked)
     assert all(options.resume and options.output.parent == tmp_path / "chosen" for _, options in asked)
+
+
+def test_after_a_failed_capture_the_same_command_goes_on_in_a_new_process(run_choose, tmp_path, monkeypatch, capsys):
+    """Its runs resume, and the one whose capture failed is recorded as eager."""
+
+    def train_all(jobs, places):
+        raise CaptureError("CUDA error: operation not permitted when stream is capturing")
+
+    class Replaced(Exception):
+        pass
+
+    def execve(program, line, environment):
+        raise Replaced(line)
+
+    monkeypatch.setattr(choose, "train_all", train_all)
+    monkeypatch.setattr(os, "execve", execve)
+    with pytest.raises(Replaced) as caught:
+        run_choose("--vary", "optimizer.lr=0.1,0.2")
+    given = ["--hold-out", "5", "--epochs", "1", "--output", str(tmp_path / "chosen"), "--vary", "optimizer.lr=0.1,0.2"]
+    assert caught.value.args[0] == [sys.executable, str(ROOT / "hub" / "choose.py"), NAME, *given]
+    assert "stream is capturing; going on eagerly in a new process" in capsys.readouterr().err
 
 
 def test_a_record_is_a_value_and_names_a_folder():

@@ -1,5 +1,6 @@
 """Checkpoints that are kept on the way: the weights of their epoch, and nothing else of the run changes."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from ltzoo.recipes import override
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train, train_all
 from ltzoo.train import run as run_module
+from ltzoo.train.checkpoints import Evaluation
 from ltzoo.train.progress import Progress
 from tests.limits import files_of_at_most
 
@@ -210,3 +212,26 @@ def test_epochs_that_cannot_be_kept_are_refused_before_any_run_begins(epochs, me
     with pytest.raises(InputError, match=message):
         train_all([(longer, options(tmp_path, 1)), (QUICK, options(tmp_path, *epochs))])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_while_it_is_measured_is_not_an_error_of_writing(tmp_path, monkeypatch):
+    """A full /dev/shm, say, which the workers that decode images use."""
+
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Evaluation, "figures", fail)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        train(QUICK, options(tmp_path))
+    assert not isinstance(caught.value, InputError)
+    assert not (tmp_path / NAME / "seed0" / "checkpoint").exists()
+
+
+def test_figures_are_those_of_the_weights_as_written(run):
+    test, last = load_test(get_recipe(NAME).data, Path("data")), json.loads(run.metrics.read_text())["last"]
+    predictions = predict(
+        checkpoints.load_checkpoint(run.checkpoint), EvalBatches(test, get_recipe(NAME).data.data_set)
+    )
+    right = (predictions.predicted == predictions.labels).double()
+    assert last["overall"] == pytest.approx(100 * float(right.mean()), abs=1e-6)
+    assert load_file(run.checkpoint / "model.safetensors")["conv1.weight"].dtype == torch.float16

@@ -3,17 +3,17 @@
 import hashlib
 import io
 import re
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ltzoo.atomic_write import WriteError, atomic_write
 from ltzoo.data.files.image_files import ImageFiles
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.errors import InputError
 from ltzoo.reading.content import read_content
+from ltzoo.reading.errors import why
 
 _LARGEST = 2**30
 """Bytes of a cached image: three of each pixel, of the largest that Pillow decodes."""
@@ -65,20 +65,17 @@ class ResizedImages:
     def _store(self, image: Image.Image, kept: Path) -> None:
         content = io.BytesIO()
         np.save(content, np.asarray(image))
-        # Several workers, or runs on other machines, may store one image at the same time: each writes its own file,
-        # and the last rename wins.
-        fresh = kept.with_name(f".{kept.stem}.{secrets.token_hex(8)}")
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(content.getvalue())
-            fresh.replace(kept)
-        except OSError as error:
+            # Several workers, or runs on other machines, may store one image at the same time: the last one wins. What
+            # a power failure damages is noticed when it is read.
+            with atomic_write(kept, durable=False) as fresh:
+                fresh.write_bytes(content.getvalue())
+        except (OSError, WriteError) as error:
             raise InputError(
-                f"the image cache {self.cache} cannot be written ({error.strerror}); make room, or name another folder"
+                f"the image cache {self.cache} cannot be written ({why(error.__cause__ or error)}); make room, or name "
+                "another folder"
             ) from error
-        finally:
-            with suppress(OSError):
-                fresh.unlink()
 
     def _resize(self, image: Image.Image) -> Image.Image:
         shorter = min(image.size)

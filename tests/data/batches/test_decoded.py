@@ -160,7 +160,7 @@ def impatient(monkeypatch):
     gc.collect()  # while it is
 
 
-UNREADABLE = "cat/5.png of here is damaged or not an image (image file is truncated); mend it"
+UNREADABLE = "cat/5.png of here is damaged or not an image (image file is truncated); fix it"
 
 
 class Broken(Made):
