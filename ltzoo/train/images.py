@@ -106,8 +106,10 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     if options.hold_out is None:
         measured = open_files(natural, "test", place, whole.class_names)
         if measured is None:
-            mend = where_test_is(place.data_dir) or "add val/ or test/"
-            raise InputError(f"{place.data_dir} has only training images; {mend}, or hold some out with --hold-out 0.1")
+            advice = where_test_is(place.data_dir) or "add val/ or test/"
+            raise InputError(
+                f"{place.data_dir} has only training images; {advice}, or hold some out with --hold-out 0.1"
+            )
         train, rule = whole, WHOLE
     else:
         train, measured = hold_out_files(whole, options.hold_out)

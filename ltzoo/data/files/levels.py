@@ -79,12 +79,12 @@ def _check_levels(paths: Sequence[str], origin: str) -> None:
     first, splits = min(below.items(), key=lambda item: natural_key(item[0]))
     shown = " and ".join(printable(f"{first}/{split}/") for split in sorted(splits))
     if deeper:
-        mend = f"name {printable(f'{origin}/{first}')} with --data-dir, if that is the data set"
+        advice = f"name {printable(f'{origin}/{first}')} with --data-dir, if that is the data set"
     else:
-        mend = (
+        advice = (
             "splits come first, as in train/CLASS/ and test/CLASS/; or list the images in a table with a column split"
         )
-    raise InputError(f"{printable(origin)} holds {shown}; {mend}")
+    raise InputError(f"{printable(origin)} holds {shown}; {advice}")
 
 
 def note_levels(paths: Iterable[str], origin: str, level: ClassFolder, classes: int) -> list[str]:

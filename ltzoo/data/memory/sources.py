@@ -77,9 +77,9 @@ def _torchvision(name: str, split: str, data_dir: Path, download: bool) -> Image
         data = kind(data_dir, train=split == "train", download=download)
     except (RuntimeError, OSError) as error:
         folder = data_dir / _FOLDERS[name]
-        mend = "check the network" if download else "remove it and add --download"
+        advice = "check the network" if download else "remove it and add --download"
         raise InputError(
-            f"{folder} cannot be {'fetched' if download else 'read'} ({first_line(error)[:160]}); {mend}"
+            f"{folder} cannot be {'fetched' if download else 'read'} ({first_line(error)[:160]}); {advice}"
         ) from error
 
     def decode(indices: np.ndarray) -> Tensor:
