@@ -6,16 +6,9 @@ from dataclasses import replace
 import pytest
 
 from ltzoo.doctor import Report, read_report
-from ltzoo.doctor.report import Advice, Check, Machine, Speed
+from ltzoo.doctor.report import Advice, Check
 from ltzoo.errors import InputError
-
-MACHINE = Machine("cpu", "AMD EPYC", 1, 25.3, 17.5, "AVX512", None, 2, {"torch": "2.14.1", "CUDA": "none"})
-SPEEDS = (
-    Speed("float32", 91.26, 431.2, 1, False),
-    Speed("float16", 1.2, None, 1, False, "float16 cannot be used on cpu"),
-)
-ADVICE = Advice("float32", 1, False, 2, 1, {"precision": "float32: it is the fastest"})
-REPORT = Report(MACHINE, 19.04, SPEEDS, (Check("device", "ok", "a sum of 2000"),), ADVICE, 21.4)
+from tests.doctor.example import ADVICE, MACHINE, REPORT
 
 
 def test_the_text_has_what_was_found():

@@ -23,7 +23,7 @@ from ltzoo.recipes import override, read_recipe, recipe_to_dict, to_yaml
 from ltzoo.registry import get_recipe
 from ltzoo.report import read_results, result_from_checkpoint
 from ltzoo.train.run_folder import SUMMARY_COLUMNS, RunFolder
-from tests.doctor.test_report import REPORT as DOCTOR_REPORT
+from tests.doctor.example import REPORT as DOCTOR_REPORT
 from tests.hostile.outcome import Reader
 from tests.hostile.texts import cards, csv_texts, json_texts, manifests, yaml_texts
 
