@@ -23,8 +23,6 @@ from ltzoo.report import Result, has_result, read_results, result_from_checkpoin
 ZOO, RESULTS = Path(__file__).parent / "zoo", Path(__file__).parents[1] / "results"
 PACKAGE = 48_000_000
 """Most bytes that the checkpoints of the package may take."""
-_PATIENCE = 300
-"""Seconds that a collector waits for another one."""
 LARGEST = 8_000_000
 """Largest size of weights in the package, in bytes; a ResNet-34 has five times as much in float16."""
 DIGITS = (
@@ -36,6 +34,9 @@ DIGITS = (
     "resnet20_digitslt_ce_drw_ssesam",
 )
 """The recipes on the digits whose weights come with the package, for documents and tests; real images need the room."""
+
+_PATIENCE = 300
+"""Seconds that a collector waits for another one."""
 
 
 def build_parser() -> Parser:
@@ -195,7 +196,7 @@ def _no_room(result: Result, checkpoint: Path, zoo: Path) -> str:
     if recipe is not None and recipe.protocol == "digits" and result.model not in DIGITS:
         return "left out of the package, which has those of few recipes on the digits"
     if recipe is not None and recipe.protocol == "fast_cifar" and isinstance(recipe.start, FirstStage):
-        return "left out of the package, which has those of the first stage, from which they take a minute"
+        return "left out of the package, which has those of their first stage"
     if (checkpoint / WEIGHTS).stat().st_size > LARGEST:
         return "too large for the package"
     others = sum(_size(zoo / name) for name in list_folder(zoo) if name != result.model)

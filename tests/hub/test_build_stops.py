@@ -1,0 +1,166 @@
+"""hub/build.py: interrupted or out of time, it stops its workers, and the same command goes on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+import build
+import interrupts
+import worker
+from ltzoo.report import read_results
+from ltzoo.train import RunFolder
+from tests.hub.builds import MANY, ONE, ROOT
+
+STUBBORN = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print(flush=True); time.sleep(60)"
+
+
+# A shell in the background leaves SIGINT ignored.
+OBEDIENT = "import signal, time; signal.signal(2, signal.default_int_handler); print(flush=True); time.sleep(60)"
+
+
+def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypatch):
+    lines = [[sys.executable, "-c", code] for code in (OBEDIENT, STUBBORN)]
+    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for line in lines]
+    for process in processes:
+        process.stdout.readline()  # it sleeps from now on
+    clock = iter(range(0, 10_000, 5))
+    # No time passes before the first has stopped, and then five seconds with each look at the clock.
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: 0 if processes[0].poll() is None else next(clock))
+    interrupts.stop(processes, within=20)
+    assert [process.wait(10) for process in processes] == [-signal.SIGINT, -signal.SIGKILL]
+
+
+def test_a_worker_that_saves_its_step_gets_one_signal_in_most_of_the_time(monkeypatch):
+    """A second one, more than a second after the first, would end it without saving."""
+    now, sent = [0.0], []
+
+    class Saving:
+        def poll(self):
+            return None
+
+        def send_signal(self, number):
+            sent.append((round(now[0]), number))
+
+    monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(interrupts.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    interrupts.stop([Saving()], within=15)
+    assert sent == [(0, signal.SIGINT), (9, signal.SIGTERM), (12, signal.SIGKILL)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_request_to_end_interrupts_a_build_also_if_it_was_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts.interrupts():
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, tmp_path, monkeypatch, capsys):
+    def start(self, jobs, alone=False):
+        idle = subprocess.Popen([sys.executable, "-c", OBEDIENT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        idle.stdout.readline()
+        return worker.Worker(idle, jobs, tmp_path / "log", 0)
+
+    monkeypatch.setattr(build._Build, "start", start)
+    looks = iter([lambda: False, lambda: os.kill(os.getpid(), signal.SIGTERM)])
+    monkeypatch.setattr(build._Build, "is_over", lambda self: next(looks)())
+    assert build.main([MANY, *folders]) == 130
+    shown = capsys.readouterr()
+    assert f"stopped: {MANY}, seed 0: 0 of 2000 epochs are kept in" in shown.out
+    assert shown.err == "build.py: interrupted\n"
+
+
+def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, capsys):
+    def start(self, jobs, alone=False):
+        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        return worker.Worker(idle, jobs, tmp_path / "log", 0)
+
+    monkeypatch.setattr(build._Build, "start", start)
+    assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
+    error = capsys.readouterr().err
+    assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
+
+
+@pytest.mark.slow
+def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is_up(
+    folders, tmp_path, monkeypatch, capsys
+):
+    line = [sys.executable, str(ROOT / "hub" / "build.py"), MANY, *folders]
+    run, log = RunFolder(tmp_path / "output" / MANY / "seed0"), tmp_path / "output" / "logs" / f"{MANY}.seed0.log"
+
+    def wait_for(what):
+        deadline = time.monotonic() + 120
+        while not what():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    # As a shell does to what it starts in the background, where nobody can interrupt it by a key.
+    ignored = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *line]
+    process = subprocess.Popen(ignored, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: len(run.read_history(2000)) > 1 or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        said, error = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
+    assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs are kept in", said)
+    assert "of 2000 epochs are saved; continue with --resume" in log.read_text()
+    before = run.read_history(2000)
+    monkeypatch.setattr(build._Build, "is_over", lambda self: len(run.read_history(2000)) > len(before) + 1)
+    assert build.main([MANY, "--time-budget", "10", *folders]) == 0
+    after, said = run.read_history(2000), capsys.readouterr().out
+    assert f"stopped: {MANY}, seed 0: {len(after)} of 2000 epochs are kept in {run.path}" in said
+    assert "0 runs finished, 0 failed, 0 not begun" in said
+    losses = [[row["train_loss"] for row in rows] for rows in (before, after)]
+    assert losses[1][: len(before)] == losses[0]
+    assert read_results(tmp_path / "results") == []
+
+
+IDLE = """
+import sys, time
+sys.path[:0] = {path!r}
+from pathlib import Path
+from worker import Worker
+worker = Worker.start([sys.executable, "-c", "import time; time.sleep(600)"], [], Path({log!r}), False)
+print(worker.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_worker_ends_with_its_builder_also_when_that_is_killed(number, tmp_path):
+    code = IDLE.format(path=[str(ROOT), str(ROOT / "hub")], log=str(tmp_path / "log"))
+    builder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = psutil.Process(int(builder.stdout.readline()))
+    assert process.is_running()
+    builder.send_signal(number)
+    builder.wait(10)
+    gone, _ = psutil.wait_procs([process], timeout=10)
+    assert gone or process.status() == psutil.STATUS_ZOMBIE  # a container may have nobody who reaps it
+
+
+def test_a_build_stops_within_its_budget_also_if_a_run_does_not(folders, tmp_path, monkeypatch, capsys):
+    def start(self, jobs, alone=False):
+        stubborn = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE)
+        stubborn.stdout.readline()
+        self.end = (began := time.monotonic()) + 6
+        starts.append(began)
+        return worker.Worker(stubborn, jobs, tmp_path / "log", 0)
+
+    starts = []
+    monkeypatch.setattr(build._Build, "start", start)
+    assert build.main([MANY, "--time-budget", "0.1", *folders]) == 2  # 6 s, of which it closes in 0.6 s
+    assert time.monotonic() - starts[0] < 6 + 1
+    assert "too small for one epoch" in capsys.readouterr().err
