@@ -60,6 +60,9 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet9", f"{data_set}lt", loss, rule, perturbation, FAST_CIFAR)
     for data_set, method, perturbation in product(cifars, _TWO_STAGE, _RANGWANI_PERTURBATIONS):
         yield compose_second_stage("resnet9", f"{data_set}lt", method, perturbation, FAST_CIFAR)
+    for data_set, perturbation in product(cifars, _MISLAS_PERTURBATIONS):
+        yield compose("resnet9", f"{data_set}lt", "ce_mixup", "none", perturbation, FAST_CIFAR)
+        yield compose_second_stage("resnet9", f"{data_set}lt", "mislas", perturbation, FAST_CIFAR)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
     for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):

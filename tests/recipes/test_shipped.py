@@ -42,6 +42,12 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in [*plain, "ce_drw"] for method in [*four, "focalsam"]}
     two_stage = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
     expected |= {f"resnet9_cifar{n}lt_{stage}_{method}" for n in (10, 100) for stage in two_stage for method in four}
+    expected |= {
+        f"resnet9_cifar{n}lt_{stage}_{method}"
+        for n in (10, 100)
+        for stage in ("ce_mixup", "mislas")
+        for method in ("sgd", "sam", "ssesam")
+    }
     networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
     networks = (*networks, "resnet50_imagenetlt", "resnet50_imagefolder")
     expected |= {f"resnet50_inat18_{stage}_sgd" for stage in (*two_stage, "ce_mixup", "mislas")}
@@ -60,10 +66,10 @@ def test_names_are_the_product_of_their_parts():
     tuned = ("ce", "la", "bs", "ldam_drw", "vs")
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 732
+    assert len(RECIPES) == len(list(shipped_recipes())) == 744
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 63, "rangwani2022_large": 43, "fine_tuning": 50,
-        "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 88,
+        "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
     }  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
 from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Protocol
-from ltzoo.recipes.protocols.second_stage import two_stage_methods
+from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation
 
-_SHARED_LOSSES = {"ce": CE(), "ldam": LDAM(max_margin=0.5, scale=30.0), "la": LA(tau=1.0)}
+_SHARED_LOSSES = {"ce": CE(), "ce_mixup": CE(), "ldam": LDAM(max_margin=0.5, scale=30.0), "la": LA(tau=1.0)}
 
 
 def _perturbations(eta: float) -> dict[str, Perturbation]:
@@ -27,8 +27,16 @@ def _perturbations(eta: float) -> dict[str, Perturbation]:
     }
 
 
+_AUGMENTATION = Augmentation(crop_padding=4, horizontal_flip=False, alternate_flip=True, cutout=8)
+
 _HEAD_OPTIMIZER = Optimizer(lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=False)
 """That of second stages, which train no convolution, so that Muon has nothing to do."""
+
+_SECOND_STAGES = two_stage_methods() | {
+    # As in Zhong 2021's code, whose first stage has mixup too.
+    "cifar10lt_mislas": mislas(most=0.3, least=0.0, lr_factor=0.5, shifted_batchnorm=False),
+    "cifar100lt_mislas": mislas(most=0.4, least=0.1, lr_factor=0.2, shifted_batchnorm=True),
+}
 
 FAST_CIFAR = Protocol(
     name="fast_cifar",
@@ -42,7 +50,8 @@ FAST_CIFAR = Protocol(
     ),
     schedule=Schedule(epochs=27, warmup_epochs=5, milestones=(), factors=(), decay="linear"),
     batch_size=128,
-    augmentation=Augmentation(crop_padding=4, horizontal_flip=False, alternate_flip=True, cutout=8),
+    augmentation=_AUGMENTATION,
+    augmentations={"ce_mixup": replace(_AUGMENTATION, mixup=1.0)},
     # As in Rangwani 2022's code, whose 160 of 200 epochs are 21 of 27, rounded down.
     rules={"drw": DRW(start=21, beta=0.9999)},
     losses={
@@ -52,9 +61,9 @@ FAST_CIFAR = Protocol(
     },
     heads={"ldam": CosineHead()},
     perturbations={
-        benchmark: dict.fromkeys(("ce", "ce_drw", "ldam_drw", "la", "vs"), _perturbations(ETA[benchmark]))
+        benchmark: dict.fromkeys(("ce", "ce_mixup", "ce_drw", "ldam_drw", "la", "vs"), _perturbations(ETA[benchmark]))
         for benchmark in ("cifar10lt", "cifar100lt")
     },
     ours=(),
-    second_stages={method: replace(stage, optimizer=_HEAD_OPTIMIZER) for method, stage in two_stage_methods().items()},
+    second_stages={method: replace(stage, optimizer=_HEAD_OPTIMIZER) for method, stage in _SECOND_STAGES.items()},
 )
