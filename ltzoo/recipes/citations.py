@@ -101,6 +101,13 @@ CITATIONS: dict[str, str] = {
   booktitle = {International Conference on Machine Learning},
   year      = {2025}
 }""",
+    "yun2019": """@inproceedings{yun2019cutmix,
+  title     = {{CutMix}: Regularization Strategy to Train Strong Classifiers with Localizable Features},
+  author    = {Yun, Sangdoo and Han, Dongyoon and Oh, Seong Joon and Chun, Sanghyuk and Choe, Junsuk and
+               Yoo, Youngjoon},
+  booktitle = {IEEE/CVF International Conference on Computer Vision},
+  year      = {2019}
+}""",
     "cui2019": """@inproceedings{cui2019classbalanced,
   title     = {Class-Balanced Loss Based on Effective Number of Samples},
   author    = {Cui, Yin and Jia, Menglin and Lin, Tsung-Yi and Song, Yang and Belongie, Serge},
@@ -139,6 +146,7 @@ METHOD_CITATIONS: dict[str, str] = {
     "cb": "cui2019",
     "crt": "kang2020",
     "ce_mixup": "zhang2018",
+    "la_cutmix": "yun2019",
     "mislas": "zhong2021",
     "lws": "kang2020",
     "taunorm": "kang2020",

@@ -7,6 +7,7 @@ from ltzoo.recipes.compose import compose, compose_second_stage
 from ltzoo.recipes.protocols import (
     DIGITS,
     FAST_CIFAR,
+    FAST_CIFAR_CUTMIX,
     FINE_TUNING,
     LYU2025_CIFAR,
     RANGWANI2022_CIFAR,
@@ -63,6 +64,8 @@ def shipped_recipes() -> Iterator[Recipe]:
     for data_set, perturbation in product(cifars, _MISLAS_PERTURBATIONS):
         yield compose("resnet9", f"{data_set}lt", "ce_mixup", "none", perturbation, FAST_CIFAR)
         yield compose_second_stage("resnet9", f"{data_set}lt", "mislas", perturbation, FAST_CIFAR)
+    for data_set in cifars:
+        yield compose("resnet9", f"{data_set}lt", "la_cutmix", "none", "sgd", FAST_CIFAR_CUTMIX)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
     for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):

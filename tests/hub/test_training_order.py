@@ -15,14 +15,14 @@ def test_the_order_is_that_of_what_readers_look_for():
         recipe.name for recipe, seed in in_order([get_recipe(name) for name in list_recipes()], [0, 1]) if seed == 0
     ]
     assert sorted(names) == sorted(list_recipes())
-    fast, names = names[:88], names[88:]
+    fast, names = names[:102], names[102:]
     perturbations = ("ssesam", "sam", "imbsam", "sgd")
     for first, benchmark in ((0, "cifar100lt"), (12, "cifar10lt")):
         wanted = [f"resnet9_{benchmark}_{loss}_{word}" for loss in ("vs", "la", "ce") for word in perturbations]
         assert fast[first : first + 12] == wanted
-    assert all(name.startswith("resnet9_") and "_drw_" in name for name in fast[24:40])
+    assert all(name.startswith("resnet9_") and ("_drw_" in name or "mix" in name) for name in fast[24:48])
     assert all(
-        name.startswith("resnet9_") and get_recipe(name).start != get_recipe(fast[0]).start for name in fast[40:]
+        name.startswith("resnet9_") and get_recipe(name).start != get_recipe(fast[0]).start for name in fast[48:]
     )
     assert names[:4] == [f"resnet32_cifar100lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]
     assert names[4:8] == [f"resnet32_cifar10lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]

@@ -48,6 +48,7 @@ def test_names_are_the_product_of_their_parts():
         for stage in ("ce_mixup", "mislas")
         for method in ("sgd", "sam", "ssesam")
     }
+    expected |= {f"resnet9_cifar{n}lt_la_cutmix_sgd" for n in (10, 100)}
     networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
     networks = (*networks, "resnet50_imagenetlt", "resnet50_imagefolder")
     expected |= {f"resnet50_inat18_{stage}_sgd" for stage in (*two_stage, "ce_mixup", "mislas")}
@@ -66,10 +67,11 @@ def test_names_are_the_product_of_their_parts():
     tuned = ("ce", "la", "bs", "ldam_drw", "vs")
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 744
+    assert len(RECIPES) == len(list(shipped_recipes())) == 746
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 63, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
+        "fast_cifar_cutmix": 2,
     }  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def test_a_recipes_fields_are_what_its_name_says():
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
         assert type(recipe.perturbation) is methods[word]
-        rest = [word for word in rest if word != "mixup"]
+        rest = [word for word in rest if word not in ("mixup", "cutmix")]
         rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
         assert type(recipe.reweighting) is rule
         assert recipe.head.name == ("cosine" if type(recipe.loss) is LDAM else "linear")

@@ -1,7 +1,7 @@
 """Protocols: the settings that the recipes of a paper share, one file per protocol."""
 
 from ltzoo.recipes.protocols.digits import DIGITS
-from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR
+from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
@@ -20,6 +20,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ZHONG2021_IMAGENETLT,
         ZHONG2021_INAT18,
         FAST_CIFAR,
+        FAST_CIFAR_CUTMIX,
         DIGITS,
         FINE_TUNING,
     )
@@ -28,6 +29,7 @@ PROTOCOLS: dict[str, Protocol] = {
 __all__ = [
     "DIGITS",
     "FAST_CIFAR",
+    "FAST_CIFAR_CUTMIX",
     "FINE_TUNING",
     "LYU2025_CIFAR",
     "PROTOCOLS",
