@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS, Spread, save_figure, spread
 from ltzoo.recipes import FirstStage, Recipe
 from ltzoo.report.cost import total_passes
-from ltzoo.report.model_results import ModelResults
+from ltzoo.report.model_results import COLUMNS, ModelResults
 from ltzoo.sharpness import SAM
 
 _LINES = {
@@ -117,16 +117,18 @@ def draw_epochs(path: Path, family: str, models: Sequence[ModelResults]) -> None
 
 
 def draw_cost(path: Path, title: str, by_loss: Mapping[str, Sequence[ModelResults]]) -> None:
-    """Draw accuracy, overall and of the tail classes, over the cost of the training; one line per loss.
+    """Draw accuracy, overall and of each group, over the cost of the training; one line per loss.
 
     Args:
         path: PNG to write.
         title: what the recipes share.
         by_loss: for each loss, with its re-weighting, its recipes with different perturbations.
     """
-    columns = ["overall", "tail"]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    for axes, column in zip(figure.subplots(1, len(columns)), columns, strict=True):
+    measured = {column for group in by_loss.values() for model in group for column in model.spreads()}
+    columns = [column for column in COLUMNS if column in measured]
+    rows = 2 if len(columns) == 4 else 1
+    figure = Figure(figsize=(10, 3.5 * rows), layout="constrained")
+    for axes, column in zip(figure.subplots(rows, len(columns) // rows).flat, columns, strict=True):
         for colour, (loss, members) in zip(cycle(_LOSS_COLOURS), sorted(by_loss.items()), strict=False):
             points = sorted(_cost_points(members, column))
             axes.plot([x for x, _, _ in points], [y.mean for _, _, y in points], color=colour, lw=1, label=loss)

@@ -69,8 +69,9 @@ def test_accuracy_is_drawn_over_the_cost_a_line_per_loss(drawn, tmp_path):
     runs += [result("resnet20_digitslt_ce_drw_sgd", accuracy=55.0), result("resnet20_digitslt_ce_drw_sam", accuracy=58)]
     runs += [result("resnet20_digitslt_ce_drw_sam", seed=1, accuracy=62.0)]
     draw([*runs, second_stage, entry()], tmp_path)
-    overall, tail = drawn["cost_resnet20_digitslt.png"].axes
-    assert (overall.get_ylabel(), tail.get_ylabel()) == ("overall accuracy (%)", "tail accuracy (%)")
+    overall, *groups = drawn["cost_resnet20_digitslt.png"].axes
+    titles = [f"{column} accuracy (%)" for column in ("overall", "head", "mid", "tail")]
+    assert [axes.get_ylabel() for axes in (overall, *groups)] == titles
     lines = {line.get_label(): line for line in overall.lines if not line.get_label().startswith("_")}
     assert list(lines) == ["ce", "ce_drw"]
     # 40 epochs of 3, 6 and 10.1 forward passes per image (docs/sharpness.md).
