@@ -15,11 +15,11 @@ from ltzoo.train.companions import ending_together
 from ltzoo.train.cuda_graph import CaptureError
 from ltzoo.train.device_errors import as_input_error
 from ltzoo.train.interrupts import Interrupts
-from ltzoo.train.lane import Lane
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import join_processes
 from ltzoo.train.run import Run
 from ltzoo.train.run_folder import RunFolder
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.val_interval import check_val_interval
 
 Job = tuple[Recipe, TrainOptions]
@@ -123,7 +123,7 @@ class _Turns:
         self.jobs, self.device, self.places, self.processes, self.report = jobs, device, places, processes, report
         self.interrupts = Interrupts()
         self.waiting = list(range(len(jobs)))
-        self.running: dict[int, tuple[Lane, Generator[None, None, RunFolder]]] = {}
+        self.running: dict[int, tuple[RunResources, Generator[None, None, RunFolder]]] = {}
         self.finished: dict[int, RunFolder] = {}
         self.failed: list[str] = []
 
@@ -152,9 +152,9 @@ class _Turns:
         """End all runs within their epochs; those that were asked to stop save their steps. Returns what they raise."""
         failed: list[BaseException] = []
         with self.interrupts.deferred():
-            for lane, run in self.running.values():
+            for resources, run in self.running.values():
                 try:
-                    with lane.entered():  # the saved random states are the run's own
+                    with resources.in_use():  # the saved random states are the run's own
                         run.close()
                 except BaseException as error:  # the others must be closed nevertheless
                     failed.append(error)
@@ -162,18 +162,18 @@ class _Turns:
 
     def _begin(self, k: int) -> None:
         recipe, options = self.jobs[k]
-        lane = Lane(self.device)
+        resources = RunResources(self.device)
         alone = len(self.jobs) == 1
-        self.running[k] = lane, Run(recipe, options, lane, self.places, alone, self.interrupts).train()
+        self.running[k] = resources, Run(recipe, options, resources, self.places, alone, self.interrupts).train()
 
     def _turn(self, k: int) -> None:
         """Let a run take a step; what it raises, or the report of it, ends this run alone."""
         if self.interrupts.number is not None and self.processes == 1:  # several agree on it after a step
             raise Interrupted(self.interrupts.number, agreed=True)
-        lane, run = self.running[k]
+        resources, run = self.running[k]
         out_of_memory = False
         try:
-            with lane.entered():
+            with resources.in_use():
                 next(run)
             return
         except StopIteration as done:
@@ -184,7 +184,7 @@ class _Turns:
             self.failed.append(self._why(k, error))
             out_of_memory = isinstance(error, torch.OutOfMemoryError)
         # Only now nobody holds the frames of the error, which hold the run's tensors.
-        del self.running[k], lane, run
+        del self.running[k], resources, run
         gc.collect()
         if out_of_memory:
             torch.accelerator.empty_cache()
