@@ -131,7 +131,7 @@ def command(arguments: argparse.Namespace) -> None:
     ]
     alike = [list(group) for _, group in itertools.groupby(jobs, lambda job: job[0].precision)]
     try:
-        runs = [folder.path for group in alike for folder in train_all(group, places=arguments.jobs)]
+        runs = [folder.path for group in alike for folder in train_all(group, side_by_side=arguments.jobs)]
     except CaptureError as error:
         print(f"the step cannot be captured: {error}; going on eagerly in a new process", file=sys.stderr)
         resume_in_new_process([str(Path(__file__).resolve()), *arguments.argv])

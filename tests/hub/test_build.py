@@ -8,6 +8,7 @@ import pytest
 
 import build
 import packing
+import run_queue
 import worker
 from ltzoo.evaluate import plots
 from ltzoo.report import read_results, write_result
@@ -95,7 +96,7 @@ def test_what_was_finished_before_is_collected_and_not_trained_again(
     runs = [Path(run) for run in runs_of(checkpoint, tmp_path / "output", [70.0, 80.0, 90.0])]
     shutil.rmtree(checkpoint)  # it lies where the zoo is to be
     change_config(runs[1] / "checkpoint", overrides={"optimizer.lr": [0.1, 0.05]})
-    monkeypatch.setattr(build._Build, "start", None)
+    monkeypatch.setattr(run_queue.RunQueue, "start", None)
     assert build.main([NAME, *folders, "--seeds", "0", "1", "2", "0"]) == 1
     said = capsys.readouterr().out
     assert re.search(rf"failed: {NAME}, seed 1: .* was trained with overrides .optimizer.lr.", said)
@@ -107,7 +108,7 @@ def test_another_run_of_a_seed_does_not_stop_the_others(folders, checkpoint, tmp
     runs_of(checkpoint, tmp_path / "output", [70.0, 80.0])
     shutil.rmtree(checkpoint)
     write_result(tmp_path / "results", result(NAME, seed=0))
-    monkeypatch.setattr(build._Build, "start", None)
+    monkeypatch.setattr(run_queue.RunQueue, "start", None)
     assert build.main([NAME, *folders, "--seeds", "0", "1"]) == 0
     assert f"finished: {NAME}, seed 1;" in capsys.readouterr().out
     assert [found.seed for found in read_results(tmp_path / "results")] == [0, 1]
