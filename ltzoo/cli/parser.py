@@ -84,7 +84,7 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
         code = command(arguments)
         sys.stdout.flush()
     except InputError as error:
-        if is_main_process():
+        if is_main_process() or _speaks_for_its_machine():
             sys.stderr.write(f"{parser.prog}: error: {printable(' '.join(str(error).split()))}\n")
         return 2
     except RuntimeError as error:
@@ -135,6 +135,17 @@ def _escape_what_cannot_be_encoded() -> None:
 def is_main_process() -> bool:
     """Return whether this process reports: the first of several launched processes, or the only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _speaks_for_its_machine() -> bool:
+    """Return whether this is the first process of another machine and has not met the others: they cannot speak for it.
+
+    A file can be missing on one machine alone. Processes that have met report such an error themselves.
+    """
+    if os.environ.get("LOCAL_RANK") != "0":
+        return False
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is None or not (distributed.is_available() and distributed.is_initialized())
 
 
 def _import(module: str) -> None:

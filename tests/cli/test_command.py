@@ -24,6 +24,15 @@ def test_a_command_is_handed_its_arguments(capsys):
     assert capsys.readouterr().err.startswith("ltzoo show: error: no recipe is called 'resnet20_digitslt_ce_sgm'")
 
 
+@pytest.mark.parametrize(("rank", "local_rank", "lines"), [(0, 0, 1), (1, 1, 0), (8, 0, 1), (9, 1, 0)])
+def test_the_first_process_of_each_machine_says_what_it_refuses(rank, local_rank, lines, monkeypatch, capsys):
+    """Before they have met: a file can be missing on one machine alone."""
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("LOCAL_RANK", str(local_rank))
+    assert main(["show", "no_such_recipe"]) == 2
+    assert capsys.readouterr().err.count("no recipe is called") == lines
+
+
 def test_help_and_version(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import build
 import packing
@@ -35,6 +36,30 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert (tmp_path / "output" / ONE / "seed0" / "epochs" / "epoch1" / "model.safetensors").is_file()
     assert build.main([ONE, *folders]) == 0
     assert capsys.readouterr().out == "0 runs are missing\n"
+
+
+class BesideAnother(InProcess):
+    """A worker whose log another build's worker writes to as well."""
+
+    def poll(self):
+        code = super().poll()
+        with self.log.open("a") as log:
+            log.write("epoch 7/2000  loss 1.2\n")
+        return code
+
+
+def test_a_run_that_another_build_trains_is_left_to_it(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(worker.subprocess, "Popen", BesideAnother)
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
+    lock = tmp_path / "output" / ONE / "seed0" / "state" / "lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        assert build.main([ONE, *folders]) == 1
+    said = capsys.readouterr().out
+    assert re.search(rf"failed: {ONE}, seed 0: ltzoo train: error: .*{ONE}/seed0 is in use by another process", said)
+    assert list(lock.parent.iterdir()) == [lock]
+    assert build.main([ONE, *folders]) == 0
+    assert [found.model for found in read_results(tmp_path / "results")] == [ONE]
 
 
 def test_a_second_stage_is_trained_after_its_first(folders, tmp_path, monkeypatch, capsys):
