@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from collect import add_zoo_options
+from collect import add_zoo_options, check_folders
 from interrupts import interrupts
 from ltzoo.cli import parser as options
 from ltzoo.cli.parser import Parser, run
@@ -76,6 +76,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Train or pack; return 1 if a run failed."""
     if arguments.hold_out and not arguments.pack:
         raise InputError("--hold-out belongs to --pack; hub/choose.py trains with held-out images")
+    check_folders(arguments.output, arguments.zoo, arguments.results)
     recipes = [get_recipe(name) for pattern in arguments.patterns for name in _matching(pattern)]
     finished = {(result.model, result.seed) for result in read_results(arguments.results)}
     seeds = list(dict.fromkeys(arguments.seeds))

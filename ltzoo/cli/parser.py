@@ -88,6 +88,9 @@ def run(parser: Parser, command: Command, argv: list[str] | None) -> int:
             sys.stderr.write(f"{parser.prog}: error: {printable(' '.join(str(error).split()))}\n")
         return 2
     except RuntimeError as error:
+        if str(error).startswith("Symlink loop from "):  # Path.resolve, before Python 3.13
+            sys.stderr.write(f"{parser.prog}: error: a link leads to itself: {printable(str(error)[18:])}\n")
+            return 2
         if not (int(os.environ.get("WORLD_SIZE", "1")) > 1 and "by peer" in str(error)):
             raise
         sys.stderr.write(f"{parser.prog}: another process has stopped; it says why\n")
@@ -200,7 +203,11 @@ def seed(text: str) -> int:
 def writable(text: str) -> Path:
     """Parse the path of a file to write, whose folder must exist; checked before any work is done."""
     path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
+    try:
+        missing = path.is_dir() or not path.resolve().parent.is_dir()
+    except (OSError, RuntimeError) as error:  # a name that is too long; a link to itself
+        raise argparse.ArgumentTypeError(f"{text[:80]} cannot be written: {first_line(error)[:80]}") from error
+    if missing:
         raise argparse.ArgumentTypeError(f"{text} cannot be written: it is a folder, or its folder does not exist")
     return path
 

@@ -115,6 +115,13 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, match, folders,
     assert set(tmp_path.iterdir()) <= before | {tmp_path / "__pycache__"}
 
 
+@pytest.mark.parametrize("name", ["output", "zoo", "results"])
+def test_a_file_in_the_place_of_a_folder_is_refused_before_anything_is_trained(name, folders, tmp_path, capsys):
+    (tmp_path / name).touch()
+    assert build.main([ONE, *folders]) == 2
+    assert capsys.readouterr().err == f"build.py: error: {tmp_path / name} is not a folder; give another one\n"
+
+
 def test_what_was_finished_before_is_collected_and_not_trained_again(
     folders, checkpoint, tmp_path, monkeypatch, capsys
 ):
