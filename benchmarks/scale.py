@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.cli.arguments import at_least_one
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, all_groups, make_groups
 from ltzoo.data.files import DataLocation, open_files
 from ltzoo.evaluate import markdown_table, measure

@@ -12,7 +12,7 @@ from typing import get_args, get_type_hints
 
 from collect import add_zoo_options, check_folders
 from interrupts import interrupts
-from ltzoo.cli import parser as options
+from ltzoo.cli import arguments as options
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import Subset
 from ltzoo.data.memory import load_subset

@@ -16,18 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo.atomic_write import write_text
+from ltzoo.cli.arguments import add_data_options, add_val_interval, at_least_one, seed, writable
 from ltzoo.cli.new_process import resume_in_new_process
-from ltzoo.cli.parser import (
-    Parser,
-    add_data_options,
-    add_val_interval,
-    at_least_one,
-    is_main_process,
-    run,
-    seed,
-    writable,
-)
-from ltzoo.cli.train import add_field_options, add_precision_options, features_folder, requested_recipe
+from ltzoo.cli.parser import Parser, is_main_process, run
+from ltzoo.cli.recipe_options import add_field_options, add_precision_options, features_folder, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import override, parse_setting

@@ -8,9 +8,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltzoo.atomic_write import write_text
+from ltzoo.cli.arguments import add_files_options, held_out, writable
 from ltzoo.cli.data_location import location_of
 from ltzoo.cli.inspect_report import describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
-from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
+from ltzoo.cli.parser import Parser, run
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS
 from ltzoo.data.files import (

@@ -13,7 +13,8 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main as front_door
-from ltzoo.cli.train import build_parser, main, requested_recipe
+from ltzoo.cli.recipe_options import requested_recipe
+from ltzoo.cli.train import build_parser, main
 from ltzoo.cli.train_report import report
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_to_dict
