@@ -21,7 +21,7 @@ from ltzoo.recipes import Recipe
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Quantile, tail_partition
 from ltzoo.train.cuda_graph import CapturedStep, why_not_captured
 from ltzoo.train.device import make_accelerator
-from ltzoo.train.lane import Lane
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.step import Step
 from machine import synchronize
 from reference import PREFETCH, PlainLoader, ReferenceStep, plain_transform
@@ -188,8 +188,8 @@ class LtzooSide(Side):
         model = setting.make_model().to(memory_format=memory_format)
         counts = recipe.data.class_counts
         if why_not_captured(recipe, counts, accelerator) is None and not setting.eager:
-            lane = Lane(accelerator.device)
-            self.step_on: Step = CapturedStep(recipe, counts, model, accelerator, 0, setting.compile_backend, lane)
+            resources = RunResources(accelerator.device)
+            self.step_on: Step = CapturedStep(recipe, counts, model, accelerator, 0, setting.compile_backend, resources)
         else:
             self.step_on = Step(recipe, counts, model, accelerator, 0, setting.compile_backend)
         augmentation, data_set = recipe.augmentation, recipe.data.data_set

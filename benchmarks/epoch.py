@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from comparison import NETWORKS, Batches, LtzooSide, Setting, Side
-from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.cli.arguments import at_least_one
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data.batches import BatchSettings, Delivery, EvalBatches, TrainBatches, make_eval_batches
 from ltzoo.data.memory import LabelledImages, load_test, load_train
 from ltzoo.errors import InputError

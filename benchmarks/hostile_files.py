@@ -18,7 +18,8 @@ import datasets
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "hub")]
 
-from ltzoo.cli.parser import Parser, at_least_one, run  # noqa: E402
+from ltzoo.cli.arguments import at_least_one  # noqa: E402
+from ltzoo.cli.parser import Parser, run  # noqa: E402
 from ltzoo.errors import InputError  # noqa: E402
 from ltzoo.evaluate import markdown_table  # noqa: E402
 from tests.hostile.explore import READERS, explore  # noqa: E402

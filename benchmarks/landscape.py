@@ -18,7 +18,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ltzoo import checkpoints
-from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.cli.arguments import at_least_one
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data import all_groups
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError

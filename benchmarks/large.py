@@ -18,8 +18,9 @@ from statistics import median
 
 import torch
 
-from ltzoo.cli.parser import Parser, at_least_one, run
-from ltzoo.cli.train import add_precision_options
+from ltzoo.cli.arguments import at_least_one
+from ltzoo.cli.parser import Parser, run
+from ltzoo.cli.recipe_options import add_precision_options
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, exponential_counts
 from ltzoo.data.batches import batch_sizes
 from ltzoo.errors import InputError

@@ -16,8 +16,9 @@ from statistics import median
 import psutil
 import torch
 
-from ltzoo.cli.parser import Parser, add_data_options, add_files_options, at_least_one, held_out, not_below_zero, run
-from ltzoo.cli.train import add_field_options, add_precision_options, requested_recipe
+from ltzoo.cli.arguments import add_data_options, add_files_options, at_least_one, held_out, not_below_zero
+from ltzoo.cli.parser import Parser, run
+from ltzoo.cli.recipe_options import add_field_options, add_precision_options, requested_recipe
 from ltzoo.data.batches import BatchSettings, Delivery, TrainLoader, make_train_batches, mix
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table

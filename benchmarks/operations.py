@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ltzoo.cli.parser import Parser, run
-from ltzoo.cli.train import add_field_options, add_precision_options, requested_recipe
+from ltzoo.cli.recipe_options import add_field_options, add_precision_options, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import Recipe

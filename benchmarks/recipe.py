@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.cli.arguments import at_least_one
+from ltzoo.cli.parser import Parser, run
 from ltzoo.recipes import Recipe, override
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train

@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.cli.arguments import at_least_one
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, all_groups, make_groups
-from ltzoo.data.files import Place, open_files
+from ltzoo.data.files import DataLocation, open_files
 from ltzoo.evaluate import markdown_table, measure
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.sharpness import SSESAM
@@ -55,9 +56,9 @@ class Row:
 def measure_lists(simulation: Simulation) -> list[Row]:
     """Measure reading a list file: paths, labels and classes of every image."""
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Path(folder) / "train.txt")
-        write_list(place.data_dir, simulation)
-        opened = partial(open_files, NATURAL_BENCHMARKS["imagefolder"], "train", place)
+        location = DataLocation(Path(folder) / "train.txt")
+        write_list(location.data_dir, simulation)
+        opened = partial(open_files, NATURAL_BENCHMARKS["imagefolder"], "train", location)
         seconds, extra = _with_peak(opened, simulation.repeats)
     return [Row("list of images", f"{sum(simulation.counts):,} lines", seconds, extra_bytes=extra)]
 

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from ltzoo.cli.parser import Parser, at_least_one, run
+from ltzoo.cli.arguments import at_least_one
+from ltzoo.cli.parser import Parser, run
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, train_all

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from comparison import NETWORKS, LtzooSide, ReferenceSide, Setting, Side
-from ltzoo.cli.parser import Parser, at_least_one, run, writable
+from ltzoo.cli.arguments import at_least_one, writable
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe

@@ -16,18 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo.atomic_write import write_text
+from ltzoo.cli.arguments import add_data_options, add_val_interval, at_least_one, seed, writable
 from ltzoo.cli.new_process import resume_in_new_process
-from ltzoo.cli.parser import (
-    Parser,
-    add_data_options,
-    add_val_interval,
-    at_least_one,
-    is_main_process,
-    run,
-    seed,
-    writable,
-)
-from ltzoo.cli.train import add_field_options, add_precision_options, features_folder, requested_recipe
+from ltzoo.cli.parser import Parser, is_main_process, run
+from ltzoo.cli.recipe_options import add_field_options, add_precision_options, features_folder, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import override, parse_setting
@@ -131,7 +123,7 @@ def command(arguments: argparse.Namespace) -> None:
     ]
     alike = [list(group) for _, group in itertools.groupby(jobs, lambda job: job[0].precision)]
     try:
-        runs = [folder.path for group in alike for folder in train_all(group, places=arguments.jobs)]
+        runs = [folder.path for group in alike for folder in train_all(group, side_by_side=arguments.jobs)]
     except CaptureError as error:
         print(f"the step cannot be captured: {error}; going on eagerly in a new process", file=sys.stderr)
         resume_in_new_process([str(Path(__file__).resolve()), *arguments.argv])

@@ -77,9 +77,7 @@ def collect(runs: Sequence[Path], zoo: Path, results: Path) -> list[str]:
         InputError: a run is not finished, is damaged, was trained with overrides, or differs from the result of its
             recipe and seed; or the zoo has a checkpoint without a result. Nothing is written then.
     """
-    for folder in (zoo, results):
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is not a folder; give another one")
+    check_folders(zoo, results)
     found: dict[str, dict[int, tuple[Path, Result]]] = {}
     for run_folder in runs:
         result = read_run(run_folder)
@@ -97,6 +95,17 @@ def collect(runs: Sequence[Path], zoo: Path, results: Path) -> list[str]:
         # Read once more: another collector may have written in the meantime.
         known = {name: _known(name, found[name], zoo, results) for name in names}
         return [_keep(name, of_all, found[name], zoo, results) for name, of_all in known.items()]
+
+
+def check_folders(*folders: Path) -> None:
+    """Check that folders can be written to: each is one, or does not exist yet.
+
+    Raises:
+        InputError: a file is in the place of one.
+    """
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is not a folder; give another one")
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from ltzoo.checkpoints import (
     read_recipe,
     verify_checkpoint,
 )
-from ltzoo.cli.parser import Parser, add_device_option, run
+from ltzoo.cli.arguments import add_device_option
+from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
 from ltzoo.recipes import differences
 from ltzoo.registry import get_recipe

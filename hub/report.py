@@ -61,6 +61,8 @@ def build_parser() -> Parser:
 
 def command(arguments: argparse.Namespace) -> int:
     """Write everything, or with `--check` compare every text with the file."""
+    if not arguments.zoo.is_dir():
+        raise InputError(f"{arguments.zoo} is not a folder; name that of the checkpoints with --zoo")
     results = read_results(arguments.results)
     if not results:
         raise InputError(f"{arguments.results} holds no result; hub/build.py or hub/collect.py writes some")

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from collect import RESULTS
-from ltzoo.cli.parser import Parser, add_data_options, add_device_option, run
+from ltzoo.cli.arguments import add_data_options, add_device_option
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data import get_benchmark, make_groups
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from collect import RESULTS
 from ltzoo.checkpoints import PACKAGED, list_folder, verify_checkpoint
-from ltzoo.cli.parser import Parser, add_device_option, run
+from ltzoo.cli.arguments import add_device_option
+from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
 from ltzoo.registry import find_checkpoint
 from ltzoo.report import contradictions, read_results, zoo_path

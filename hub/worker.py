@@ -72,8 +72,10 @@ class Worker:
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
         lines = [line for line in self.said().splitlines() if line.strip()]
-        of_run = [line for line in lines if f"{job[0].name}.seed{job[1]} " in line and line.startswith("ltzoo train:")]
-        return (of_run or lines or ["it printed nothing"])[-1]
+        # A worker of another build can write to the same file.
+        errors = [line for line in lines if line.startswith("ltzoo train:")] if code == 2 else []
+        of_run = [line for line in errors if f"{job[0].name}.seed{job[1]} " in line]
+        return (of_run or errors or lines or ["it printed nothing"])[-1]
 
 
 def _end_with_parent() -> Callable[[], None] | None:

@@ -30,7 +30,7 @@ def test_the_page_has_commands_for_the_digits_and_both_cifars():
 def test_each_command_of_the_page_can_be_run(command, monkeypatch, capsys):
     asked = []
 
-    def train_all(jobs, places):
+    def train_all(jobs, side_by_side):
         asked.extend(jobs)
         raise InputError("enough")
 

@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main
 from ltzoo.cli import train, validate
-from ltzoo.cli.train import requested_recipe
+from ltzoo.cli.recipe_options import requested_recipe
 from ltzoo.evaluate import read_logits
 from tests.train.folders import plant_splits, run
 

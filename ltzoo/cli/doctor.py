@@ -5,7 +5,8 @@ import json
 import sys
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.parser import Parser, at_least_one, run, writable
+from ltzoo.cli.arguments import at_least_one, writable
+from ltzoo.cli.parser import Parser, run
 
 
 def build_parser(prog: str) -> Parser:

@@ -8,14 +8,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltzoo.atomic_write import write_text
+from ltzoo.cli.arguments import add_files_options, held_out, writable
+from ltzoo.cli.data_location import location_of
 from ltzoo.cli.inspect_report import describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
-from ltzoo.cli.parser import Parser, add_files_options, held_out, run, writable
-from ltzoo.cli.place import place_of
+from ltzoo.cli.parser import Parser, run
 from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS
 from ltzoo.data.files import (
+    DataLocation,
     ImageFiles,
-    Place,
     check_present,
     hold_out_files,
     open_files,
@@ -106,14 +107,14 @@ def command(arguments: argparse.Namespace) -> None:
 def _open_splits(arguments: argparse.Namespace) -> tuple[ImageFiles, ImageFiles | None]:
     """Open the training images, and those that accuracy would be measured on."""
     benchmark = NATURAL_BENCHMARKS[arguments.benchmark]
-    place = place_of(arguments)
-    train = open_files(benchmark, "train", place)
+    location = location_of(arguments)
+    train = open_files(benchmark, "train", location)
     if train is None:
         raise InputError(f"there are no training images in {arguments.data_dir}; name another folder")
     check_present(train)
     if arguments.hold_out is not None:
         return hold_out_files(train, arguments.hold_out)
-    test = open_files(benchmark, "test", place, train.class_names)
+    test = open_files(benchmark, "test", location, train.class_names)
     if test is not None:
         check_present(test)
     return train, test
@@ -124,13 +125,13 @@ def _options(arguments: argparse.Namespace, profile: Profile, suggestion: Sugges
     options = [(["--data-dir", str(arguments.data_dir)], "")]
     if arguments.image_root is not None:
         options.append((["--image-root", str(arguments.image_root)], ""))
-    if arguments.image_column != Place.image_column:
+    if arguments.image_column != DataLocation.image_column:
         options.append((["--image-column", arguments.image_column], ""))
-    if arguments.label_column != Place.label_column:
+    if arguments.label_column != DataLocation.label_column:
         options.append((["--label-column", arguments.label_column], ""))
     if arguments.image_suffix:
         options.append((["--image-suffix", arguments.image_suffix], ""))
-    if arguments.class_folder != Place.class_folder:
+    if arguments.class_folder != DataLocation.class_folder:
         options.append((["--class-folder", arguments.class_folder], ""))
     if arguments.hold_out is not None:
         options.append((["--hold-out", str(arguments.hold_out)], ""))

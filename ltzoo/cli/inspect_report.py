@@ -79,9 +79,9 @@ def list_notes(contents: Contents | None, splits: Sequence[ImageFiles]) -> list[
         splits: the splits, as opened.
     """
     found = list(dict.fromkeys(note for files in splits for note in files.notes))
-    for what, peculiar in (contents.peculiar if contents else {}).items():
-        named = _first([f"{split} {name}" for split, name in peculiar.first])
-        found.append(f"{counted(peculiar.images, 'image')} {what}: {named}")
+    for what, unusual in (contents.unusual if contents else {}).items():
+        named = _first([f"{split} {name}" for split, name in unusual.first])
+        found.append(f"{counted(unusual.images, 'image')} {what}: {named}")
     return found
 
 

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ltzoo.cli.parser import Parser, add_data_options, add_device_option, at_least_one, run, seed
+from ltzoo.cli.arguments import add_data_options, add_device_option, at_least_one, seed
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data import GROUP_RULES, make_groups, read_subset
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError

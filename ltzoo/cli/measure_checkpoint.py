@@ -12,7 +12,7 @@ from torch import nn
 
 from ltzoo import checkpoints
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.place import place_of
+from ltzoo.cli.data_location import location_of
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, Benchmark, Groups, all_groups, make_groups
 from ltzoo.data.batches import Images
 from ltzoo.data.files import (
@@ -111,20 +111,20 @@ def _test_images(
                 raise InputError(f"{flag} is for images in files; {benchmark.name} has a test set")
         return load_test(benchmark, arguments.data_dir, arguments.download)
     natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names
-    place = place_of(arguments)
+    location = location_of(arguments)
     if arguments.hold_out is None:
-        test = open_files(natural, "test", place, names)
+        test = open_files(natural, "test", location, names)
     else:
-        whole = open_files(natural, "train", place, names)
+        whole = open_files(natural, "train", location, names)
         if whole is not None and whole.layout != trained_layout:
             raise InputError(
-                f"the images of {place.data_dir} are not those that training held some out of (files added, removed or "
-                "renamed?); measure a folder of test images, or the images as they were"
+                f"the images of {location.data_dir} are not those that training held some out of (files added, removed "
+                "or renamed?); measure a folder of test images, or the images as they were"
             )
         test = None if whole is None else hold_out_files(whole, arguments.hold_out)[1]
     if test is None:
         raise InputError(
-            f"there are no test images in {place.data_dir}; add val/ or test/, or --hold-out as in training"
+            f"there are no test images in {location.data_dir}; add val/ or test/, or --hold-out as in training"
         )
     check_present(test)
     for note in test.notes:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.parser import Parser, run, writable
+from ltzoo.cli.arguments import writable
+from ltzoo.cli.parser import Parser, run
 from ltzoo.cli.stored_features import logits_of_features
 from ltzoo.errors import InputError
 from ltzoo.evaluate import (

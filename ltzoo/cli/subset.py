@@ -4,7 +4,8 @@ import argparse
 import json
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.parser import Parser, add_data_options, run, writable
+from ltzoo.cli.arguments import add_data_options, writable
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data import SUBSET_RULES, get_benchmark
 from ltzoo.data.memory import load_subset
 

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.parser import Parser, run, writable
+from ltzoo.cli.arguments import writable
+from ltzoo.cli.parser import Parser, run
 from ltzoo.evaluate import seeds_table, summarize_runs
 
 

@@ -6,17 +6,16 @@ What measures is imported once the checkpoint is found, so that help and a wrong
 import argparse
 from pathlib import Path
 
-from ltzoo.cli.parser import (
-    Parser,
+from ltzoo.cli.arguments import (
     add_data_options,
     add_device_option,
     add_files_options,
     add_skip_option,
     held_out,
     not_below_zero,
-    run,
     writable,
 )
+from ltzoo.cli.parser import Parser, run
 from ltzoo.data import GROUP_RULES
 from ltzoo.errors import InputError
 from ltzoo.registry import find_checkpoint

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from ltzoo.data.batches import EvalTransform
 from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, Benchmark, ModelInput, NaturalBenchmark, get_benchmark
-from ltzoo.data.files import ImageFiles, Place, check_coverage, open_files
+from ltzoo.data.files import DataLocation, ImageFiles, check_coverage, open_files
 from ltzoo.data.memory import LabelledImages, load_test, load_train
 from ltzoo.data.subset import Subset, read_subset
 from ltzoo.errors import InputError
@@ -82,14 +82,14 @@ def create_dataset(
     pretrained_cfg: Mapping[str, Any] | None = None,
     subset: str | Path = "cao",
     download: bool = False,
-    **place: Any,
+    **location: Any,
 ) -> BenchmarkImages | FileImages:
     """Make the long-tailed training set, or the test set, of a benchmark.
 
     Args:
         name: the benchmark, such as `cifar100lt`; `imagefolder` for a custom data set.
         root: has one folder per data set, torchvision's or the Hub's parquet files; the digits need none. For images in
-            files, see `ltzoo.data.files.Place`.
+            files, see `ltzoo.data.files.DataLocation`.
         split: `train` or `test`.
         transform: `eval` for the benchmark's evaluation transform: each image is a normalised float32 tensor (channels,
             H, W), exactly the pixels that `validate` measures on. None for PIL images. A callable is applied to each
@@ -99,7 +99,7 @@ def create_dataset(
         subset: which training images are kept: `cao` (Rangwani 2022), `first` (Lyu 2025), or a subset file: a `Path`,
             or text with a suffix such as `mine.json`. Images in files are all kept.
         download: download a missing data set.
-        **place: for images in files, the other fields of `Place`, such as `image_root` and `class_folder`.
+        **location: for images in files, the other fields of `DataLocation`, such as `image_root` and `class_folder`.
 
     Raises:
         InputError: there is no such benchmark, split, subset rule or transform, the data cannot be used, or
@@ -110,11 +110,11 @@ def create_dataset(
     if isinstance(transform, str) and transform != "eval":
         raise InputError(f"no transform is called {transform!r}; choose 'eval', None for PIL images, or a callable")
     if name in NATURAL_BENCHMARKS:
-        where = Place(Path(root), download=download, **place)
+        where = DataLocation(Path(root), download=download, **location)
         return _in_files(NATURAL_BENCHMARKS[name], where, split, transform, pretrained_cfg)
     benchmark = get_benchmark(name)
-    if place:
-        raise InputError(f"{', '.join(place)} is for image files, and {name} has none; leave it out")
+    if location:
+        raise InputError(f"{', '.join(location)} is for image files, and {name} has none; leave it out")
     if pretrained_cfg is not None:
         raise InputError(f"{name} has its own image size and normalisation; leave pretrained_cfg out")
     chosen = EvalTransform(benchmark.data_set, in_memory=True) if isinstance(transform, str) else transform
@@ -127,16 +127,18 @@ def create_dataset(
 
 def _in_files(
     natural: NaturalBenchmark,
-    place: Place,
+    location: DataLocation,
     split: str,
     transform: Transform | Literal["eval"] | None,
     pretrained_cfg: Mapping[str, Any] | None,
 ) -> FileImages:
     model_input = _model_input(natural, pretrained_cfg) if isinstance(transform, str) else None
-    train = open_files(natural, "train", place)
-    files = train if train is None or split == "train" else open_files(natural, "test", place, train.class_names)
+    train = open_files(natural, "train", location)
+    files = train if train is None or split == "train" else open_files(natural, "test", location, train.class_names)
     if train is None or files is None:
-        raise InputError(f"{place.data_dir} has no {split} images; see ltzoo.data.files.Place for what it can be")
+        raise InputError(
+            f"{location.data_dir} has no {split} images; see ltzoo.data.files.DataLocation for what it can be"
+        )
     check_coverage(train)
     if model_input is not None:
         data_set = natural.with_counts(train.class_counts, train.class_names, model_input).data_set

@@ -18,8 +18,8 @@ from ltzoo.recipes import Recipe, override
 from ltzoo.registry import get_recipe
 from ltzoo.train.cuda_graph import CapturedStep, why_not_captured
 from ltzoo.train.device import make_accelerator
-from ltzoo.train.lane import Lane
 from ltzoo.train.processes import join_processes
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.step import Step
 
 _STEPS = 3
@@ -132,23 +132,23 @@ class _Training:
 
     Args:
         make: makes the step.
-        lane: the run's own.
+        resources: the run's own.
         epochs: number of epochs.
         device: where.
     """
 
-    def __init__(self, make: Callable[[], Step], lane: Lane, epochs: int, device: torch.device) -> None:
-        self.make, self.lane, self.epochs, self.device, self.done = make, lane, epochs, device, 0
+    def __init__(self, make: Callable[[], Step], resources: RunResources, epochs: int, device: torch.device) -> None:
+        self.make, self.resources, self.epochs, self.device, self.done = make, resources, epochs, device, 0
 
     def start(self) -> "_Training":
         """Make model and step."""
-        with self.lane.entered():
+        with self.resources.in_use():
             self.taken = self.make()
         return self
 
     def step(self) -> None:
         """Take the next step."""
-        with self.lane.entered():
+        with self.resources.in_use():
             if self.done % _STEPS == 0:
                 self.taken.begin(self.done // _STEPS)
             self.taken(*_batch(self.device, self.done))
@@ -156,20 +156,20 @@ class _Training:
 
     def weights(self) -> Weights:
         """Return the weights."""
-        with self.lane.entered():
+        with self.resources.in_use():
             return flat(self.taken.model)
 
 
 def _training(recipe: Recipe, device: torch.device, seed: int, captured: bool) -> _Training:
-    lane = Lane(device)
+    resources = RunResources(device)
 
     def make() -> Step:
         accelerator = make_accelerator("float32", (), Path())
         torch.manual_seed(seed)
         arguments = (recipe, recipe.data.class_counts, _dropping_model(device), accelerator, seed, None)
-        return CapturedStep(*arguments, lane=lane) if captured else Step(*arguments)
+        return CapturedStep(*arguments, resources=resources) if captured else Step(*arguments)
 
-    return _Training(make, lane, recipe.schedule.epochs, device)
+    return _Training(make, resources, recipe.schedule.epochs, device)
 
 
 def _trained(recipe: Recipe, device: torch.device, seed: int, captured: bool) -> Weights:

@@ -20,7 +20,7 @@ from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train.cuda_graph import CapturedStep, why_not_captured
 from ltzoo.train.device import choose_channels_last, make_accelerator
-from ltzoo.train.lane import Lane
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.step import Step
 
 RECIPE = "resnet32_cifar100lt_ce_sgd"
@@ -55,7 +55,7 @@ def measure_precision(precision: str, threads: int | None, capture: bool) -> Spe
         except RuntimeError as error:
             gflops, why = None, f"matrix products fail: {first_line(error)}"
         try:
-            step = training_step(precision, capture, Lane(device))
+            step = training_step(precision, capture, RunResources(device))
         except InputError as error:
             return Speed(precision, gflops, None, threads, False, str(error).split("; ")[0])
         images, targets = batch(device)
@@ -99,33 +99,33 @@ def steps_at_once(precision: str, capture: bool, counts: Sequence[int], seconds:
     began, found, device = time.perf_counter(), dict[int, float](), usual_device()
     images, targets = batch(device)
     with tf32(precision == "tf32"):
-        runs = list[tuple[Lane, Step]]()
+        runs = list[tuple[RunResources, Step]]()
 
         def turn() -> None:
-            for lane, step in runs:
-                with lane.entered():
+            for resources, step in runs:
+                with resources.in_use():
                     step(images, targets)
 
         for count in counts:
             if found and time.perf_counter() - began > seconds:
                 break
             while len(runs) < count:
-                lane = Lane(device)
-                with lane.entered():
-                    step = training_step(precision, capture, lane)
+                resources = RunResources(device)
+                with resources.in_use():
+                    step = training_step(precision, capture, resources)
                     step(images, targets)
-                runs.append((lane, step))
+                runs.append((resources, step))
             found[count] = count / seconds_of(turn, device, 1.0)
     return found
 
 
-def training_step(precision: str, capture: bool, lane: Lane) -> Step:
+def training_step(precision: str, capture: bool, resources: RunResources) -> Step:
     """Make the step of the timed recipe, for random images.
 
     Args:
         precision: as recipes name it.
         capture: whether it is a CUDA graph where that is possible.
-        lane: for a step that is one.
+        resources: for a step that is one.
 
     Raises:
         InputError: the device does not support the precision.
@@ -137,7 +137,7 @@ def training_step(precision: str, capture: bool, lane: Lane) -> Step:
     model = build_model(recipe).to(accelerator.device).to(memory_format=layout)
     arguments = (recipe, counts, model, accelerator, 0, None)
     if capture and why_not_captured(recipe, counts, accelerator) is None:
-        return CapturedStep(*arguments, lane=lane)
+        return CapturedStep(*arguments, resources=resources)
     return Step(*arguments)
 
 

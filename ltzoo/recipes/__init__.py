@@ -14,6 +14,7 @@ from ltzoo.recipes.document import (
     recipe_to_dict,
     to_yaml,
 )
+from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import (
     CosineHead,
     DisAlignHead,
@@ -23,10 +24,8 @@ from ltzoo.recipes.parts import (
     Input,
     LinearHead,
     NearestMeanHead,
-    Optimizer,
     Pretrained,
     ScaledHead,
-    Schedule,
     Start,
     TauNormHead,
     Trainable,

@@ -19,7 +19,8 @@ from ltzoo.data import (
 )
 from ltzoo.errors import InputError, shown
 from ltzoo.losses import Loss, Reweighting
-from ltzoo.recipes.parts import Head, Input, Optimizer, Schedule, Start, Trainable
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import Head, Input, Start, Trainable
 from ltzoo.sharpness import Ascent, Perturbation
 
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")

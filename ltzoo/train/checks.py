@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from ltzoo.evaluate import predict
 from ltzoo.losses import Loss, LossModule
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
+from ltzoo.sharpness.schedules import in_first_stage
 from ltzoo.train.device import feature_size, model_outputs
 
 _LARGEST_USUAL_ADAMW_LR = 1e-3
@@ -172,12 +175,14 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
 
 
 def _late_warnings(recipe: Recipe) -> list[str]:
-    """List stages that begin after the last epoch, and drops of the learning rate that fall together."""
+    """List what begins after the last epoch or has no epoch, and drops of the learning rate that fall together."""
     epochs, schedule = recipe.schedule.epochs, recipe.schedule
     begins = {"schedule.warmup_epochs": schedule.warmup_epochs}
     begins["reweighting.start"] = getattr(recipe.reweighting, "start", 0)
     begins |= {f"schedule.milestones.{k}": milestone for k, milestone in enumerate(schedule.milestones)}
     begins |= {f"views.{k}.mixup_off_epoch": view.mixup_off_epoch or 0 for k, view in enumerate(recipe.views)}
+    for name, radius in _fields(recipe.perturbation).items():
+        begins |= {f"perturbation.{name}.milestones.{k}": at for k, at in enumerate(getattr(radius, "milestones", ()))}
     if not epochs:  # the head is computed
         return []
     found = [
@@ -186,6 +191,11 @@ def _late_warnings(recipe: Recipe) -> list[str]:
         for key, epoch in begins.items()
         if epoch >= epochs
     ]
+    for key, gamma in _gammas(recipe).items():
+        if gamma > 0 and not in_first_stage(gamma, 0, epochs):
+            found.append(
+                f"{key} is {gamma}, which of {epochs} epochs is less than one, so there is no first stage; train longer"
+            )
     together = sorted({milestone for milestone in schedule.milestones if schedule.milestones.count(milestone) > 1})
     if together:
         found.append(
@@ -193,3 +203,15 @@ def _late_warnings(recipe: Recipe) -> list[str]:
             "epochs, so that the learning rate drops as often at once; train longer, or set them apart"
         )
     return found
+
+
+def _gammas(recipe: Recipe) -> dict[str, float]:
+    """Return the shares of the epochs that a first stage has, of the perturbation or of its radii, by their keys."""
+    perturbation = _fields(recipe.perturbation)
+    found = {"perturbation.gamma": perturbation.get("gamma")}
+    found |= {f"perturbation.{name}.gamma": getattr(radius, "gamma", None) for name, radius in perturbation.items()}
+    return {key: gamma for key, gamma in found.items() if gamma is not None}
+
+
+def _fields(record: object) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)} if is_dataclass(record) else {}

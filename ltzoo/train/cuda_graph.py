@@ -11,7 +11,7 @@ from ltzoo.errors import InputError, first_line, root_cause
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe, ScaledHead
 from ltzoo.sharpness import Table
-from ltzoo.train.lane import Lane
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.step import Step
 
 _WARM_UP_STEPS = 3
@@ -77,7 +77,7 @@ class CapturedStep(Step):
         accelerator: see `Step`.
         seed: see `Step`.
         compile_backend: see `Step`.
-        lane: the run's stream, on which its graphs are captured, and the memory pool that they share.
+        resources: the run's stream, on which its graphs are captured, and the memory pool that they share.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class CapturedStep(Step):
         accelerator: Accelerator,
         seed: int,
         compile_backend: str | None,
-        lane: Lane,
+        resources: RunResources,
     ) -> None:
         device = accelerator.device
-        self.lane = lane
+        self.resources = resources
         self.lr_on_device = torch.zeros((), device=device)
         self.weights_on_device = torch.zeros(len(class_counts), device=device)
         self.radii_on_device: dict[tuple, Tensor] = {}
@@ -149,7 +149,7 @@ class CapturedStep(Step):
         # Dropout must draw the same numbers afterwards with and without a capture.
         drawn = torch.get_rng_state(), torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         # After an error nothing is restored: that would need the device, and the run ends anyway.
-        loss, replay = record(step, _WARM_UP_STEPS, self.lane)
+        loss, replay = record(step, _WARM_UP_STEPS, self.resources)
         for value, was in zip(state, before, strict=True):
             value.copy_(was)
         self.optimizer.zero_grad()
@@ -165,13 +165,13 @@ class CapturedStep(Step):
         return [value for model in models for value in model.state_dict().values()] + momentum
 
 
-def record(step: Callable[[], Tensor], warm_up: int, lane: Lane) -> tuple[Tensor, Callable[[], object]]:
+def record(step: Callable[[], Tensor], warm_up: int, resources: RunResources) -> tuple[Tensor, Callable[[], object]]:
     """Capture a function as a CUDA graph.
 
     Args:
         step: the function; it reads and writes tensors at fixed addresses.
         warm_up: number of eager calls before the capture.
-        lane: the stream and the pool of the graph's memory.
+        resources: the stream and the pool of the graph's memory.
 
     Returns:
         The tensor that `step` returned, which each replay overwrites, and the function that replays the graph.
@@ -179,7 +179,7 @@ def record(step: Callable[[], Tensor], warm_up: int, lane: Lane) -> tuple[Tensor
     Raises:
         CaptureError: the capture failed.
     """
-    stream, current = lane.stream, torch.cuda.current_stream(lane.device)
+    stream, current = resources.stream, torch.cuda.current_stream(resources.device)
     assert stream is not None  # what is captured is on CUDA, see `why_not_captured`
     stream.wait_stream(current)
     with torch.cuda.stream(stream):
@@ -188,7 +188,7 @@ def record(step: Callable[[], Tensor], warm_up: int, lane: Lane) -> tuple[Tensor
     graph = torch.cuda.CUDAGraph()
     try:
         # Other threads, such as the one that pins a loader's batches, may call CUDA during the capture.
-        with torch.cuda.graph(graph, pool=lane.pool, stream=stream, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=resources.pool, stream=stream, capture_error_mode="thread_local"):
             loss = step()
     except Exception as error:  # whatever the model or torch raises: the capture has not ended well
         raise CaptureError(first_line(root_cause(error))) from error

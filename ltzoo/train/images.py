@@ -80,11 +80,11 @@ def is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:
 
 
 def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
-    place = options.place
+    location = options.location
     asked = {
-        "--image-root": place.image_root,
-        "--image-suffix": place.image_suffix or None,
-        "--class-folder": None if place.class_folder == "first" else place.class_folder,
+        "--image-root": location.image_root,
+        "--image-suffix": location.image_suffix or None,
+        "--class-folder": None if location.class_folder == "first" else location.class_folder,
         "--skip-unreadable": options.skip_unreadable,
         "--image-cache": options.image_cache,
         "--hold-out with a share": isinstance(options.hold_out, float) or None,
@@ -95,20 +95,20 @@ def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
 
 
 def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
-    natural, place = NATURAL_BENCHMARKS[recipe.benchmark], options.place
+    natural, location = NATURAL_BENCHMARKS[recipe.benchmark], options.location
     if options.subset is not None:
         raise InputError(
             f"--subset needs a balanced data set to choose from, but {recipe.benchmark} uses all images; leave it out"
         )
-    whole = open_files(natural, "train", place)
+    whole = open_files(natural, "train", location)
     if whole is None:
-        raise InputError(f"there are no training images in {place.data_dir}; name another --data-dir")
+        raise InputError(f"there are no training images in {location.data_dir}; name another --data-dir")
     if options.hold_out is None:
-        measured = open_files(natural, "test", place, whole.class_names)
+        measured = open_files(natural, "test", location, whole.class_names)
         if measured is None:
-            advice = where_test_is(place.data_dir) or "add val/ or test/"
+            advice = where_test_is(location.data_dir) or "add val/ or test/"
             raise InputError(
-                f"{place.data_dir} has only training images; {advice}, or hold some out with --hold-out 0.1"
+                f"{location.data_dir} has only training images; {advice}, or hold some out with --hold-out 0.1"
             )
         train, rule = whole, WHOLE
     else:
@@ -151,5 +151,5 @@ def _check_outputs(files: ImageFiles, options: TrainOptions) -> None:
 
 def _positions(part: ImageFiles, whole: ImageFiles) -> np.ndarray:
     """Find the images of a part in the whole split."""
-    order = np.argsort(whole.places)
-    return order[np.searchsorted(whole.places[order], part.places)].astype(np.int64)
+    order = np.argsort(whole.positions)
+    return order[np.searchsorted(whole.positions[order], part.positions)].astype(np.int64)

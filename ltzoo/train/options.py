@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltzoo.data.files import ClassFolder, Place
+from ltzoo.data.files import ClassFolder, DataLocation
 from ltzoo.train.val_interval import EVERY_EPOCH, ValInterval
 
 
@@ -43,8 +43,8 @@ class TrainOptions:
         cache_features: the folder that keeps the features of un-augmented images; the head is then trained on them.
             None: each epoch computes the features of augmented images.
         trackers: names of Accelerate's trackers that log each epoch's row.
-        class_folder: which of several nested folders is the class, see `Place`.
-        image_suffix: what the names in lists and tables lack, see `Place`.
+        class_folder: which of several nested folders is the class, see `DataLocation`.
+        image_suffix: what the names in lists and tables lack, see `DataLocation`.
     """
 
     data_dir: Path
@@ -75,9 +75,9 @@ class TrainOptions:
     image_suffix: str = ""
 
     @property
-    def place(self) -> Place:
+    def location(self) -> DataLocation:
         """Where the images in files are."""
-        return Place(
+        return DataLocation(
             self.data_dir,
             self.image_root,
             self.image_column,

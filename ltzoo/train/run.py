@@ -33,13 +33,13 @@ from ltzoo.train.device import make_forward
 from ltzoo.train.feature_batches import feature_batches, feature_source
 from ltzoo.train.head import compute_head
 from ltzoo.train.interrupts import Agreement, Interrupts
-from ltzoo.train.lane import Lane
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process, reported
 from ltzoo.train.progress import Progress
 from ltzoo.train.record import FailedCapture
 from ltzoo.train.run_folder import Row, RunFolder
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.selection import Selections
 from ltzoo.train.state import Within, load_state, own_state, save_state
 from ltzoo.train.step import Step
@@ -54,7 +54,7 @@ class Run:
     Args:
         recipe: the recipe to train.
         options: data, output and seed.
-        lane: the run's own stream, memory pool and random states, in which all of it is computed.
+        resources: the run's own stream, memory pool and random states, in which all of it is computed.
         side_by_side: number of runs that take turns on the device, including this one.
         alone: whether the command trains no other run.
         interrupts: receives signals; a run that is asked to stop saves its last step first.
@@ -70,12 +70,12 @@ class Run:
         self,
         recipe: Recipe,
         options: TrainOptions,
-        lane: Lane,
+        resources: RunResources,
         side_by_side: int = 1,
         alone: bool = True,
         interrupts: Interrupts | None = None,
     ) -> None:
-        self.recipe, self.options, self.lane, self.side_by_side = recipe, options, lane, side_by_side
+        self.recipe, self.options, self.resources, self.side_by_side = recipe, options, resources, side_by_side
         self.interrupts = interrupts or Interrupts()
         self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
         self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
@@ -193,7 +193,7 @@ class Run:
         counts, options = self.prepared.record.benchmark.class_counts, self.options
         arguments = (self.recipe, counts, self.model, self.accelerator, options.seed, options.compile_backend)
         if self.prepared.not_captured is None:
-            self.step: Step = CapturedStep(*arguments, lane=self.lane)
+            self.step: Step = CapturedStep(*arguments, resources=self.resources)
         else:
             self.step = Step(*arguments, on_features=self.on_features)
 

@@ -11,15 +11,15 @@ from ltzoo.errors import InputError, Interrupted, first_line
 from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import check_saved_epochs
-from ltzoo.train.companions import ending_together
 from ltzoo.train.cuda_graph import CaptureError
 from ltzoo.train.device_errors import as_input_error
 from ltzoo.train.interrupts import Interrupts
-from ltzoo.train.lane import Lane
 from ltzoo.train.options import TrainOptions
+from ltzoo.train.process_failure import fail_together
 from ltzoo.train.processes import join_processes
 from ltzoo.train.run import Run
 from ltzoo.train.run_folder import RunFolder
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.val_interval import check_val_interval
 
 Job = tuple[Recipe, TrainOptions]
@@ -43,7 +43,7 @@ def train(recipe: Recipe, options: TrainOptions) -> RunFolder:
 
 
 def train_all(
-    jobs: Sequence[Job], report: Callable[[Recipe, RunFolder], None] | None = None, places: int | None = None
+    jobs: Sequence[Job], report: Callable[[Recipe, RunFolder], None] | None = None, side_by_side: int | None = None
 ) -> list[RunFolder]:
     """Train several recipes or seeds; each run gives the same result as if it were trained alone.
 
@@ -53,7 +53,7 @@ def train_all(
     Args:
         jobs: recipes with their options; each has its own run folder, and all have the same precision.
         report: called with recipe and run folder as soon as a run is finished; an error of it is one of this run.
-        places: runs that are trained side by side on a GPU at a time; None for all.
+        side_by_side: how many runs are trained at a time on a GPU; None for all. On a CPU it is always one.
 
     Returns:
         The run folders of the finished runs, in the order of the jobs.
@@ -68,12 +68,12 @@ def train_all(
     """
     jobs = _checked(jobs)
     state = join_processes()
-    side_by_side = state.device.type == "cuda" and len(jobs) > 1
-    if side_by_side and any(options.trackers for _, options in jobs):
+    several = state.device.type == "cuda" and len(jobs) > 1
+    if several and any(options.trackers for _, options in jobs):
         raise InputError("trackers log one run at a time; leave --log-with out, or train one run per command")
-    turns = min(places or len(jobs), len(jobs)) if side_by_side else 1
-    with ending_together(state):
-        return _Turns(jobs, state.device, turns, state.num_processes, report).train()
+    at_once = min(side_by_side or len(jobs), len(jobs)) if several else 1
+    with fail_together(state):
+        return _RoundRobin(jobs, state.device, at_once, state.num_processes, report).train()
 
 
 def _checked(jobs: Sequence[Job]) -> list[Job]:
@@ -101,13 +101,13 @@ def _checked(jobs: Sequence[Job]) -> list[Job]:
     ]
 
 
-class _Turns:
-    """Lets runs take turns, step by step, in a number of places; a place that becomes free is taken by the next run.
+class _RoundRobin:
+    """Trains several runs at once, a step of each in turn; when one ends, the next waiting run begins.
 
     Args:
         jobs: see `train_all`.
         device: the device of all runs.
-        places: number of runs that take turns.
+        at_once: number of runs that are trained at once.
         processes: number of processes that train each run together.
         report: see `train_all`.
     """
@@ -116,14 +116,14 @@ class _Turns:
         self,
         jobs: Sequence[Job],
         device: torch.device,
-        places: int,
+        at_once: int,
         processes: int,
         report: Callable[[Recipe, RunFolder], None] | None,
     ) -> None:
-        self.jobs, self.device, self.places, self.processes, self.report = jobs, device, places, processes, report
+        self.jobs, self.device, self.at_once, self.processes, self.report = jobs, device, at_once, processes, report
         self.interrupts = Interrupts()
         self.waiting = list(range(len(jobs)))
-        self.running: dict[int, tuple[Lane, Generator[None, None, RunFolder]]] = {}
+        self.running: dict[int, tuple[RunResources, Generator[None, None, RunFolder]]] = {}
         self.finished: dict[int, RunFolder] = {}
         self.failed: list[str] = []
 
@@ -132,10 +132,10 @@ class _Turns:
         with self.interrupts, tf32(self.jobs[0][0].precision == "tf32"):
             try:
                 while self.waiting or self.running:
-                    while self.waiting and len(self.running) < self.places:
+                    while self.waiting and len(self.running) < self.at_once:
                         self._begin(self.waiting.pop(0))
                     for k in list(self.running):
-                        self._turn(k)
+                        self._step(k)
             except CaptureError:
                 self.interrupts.at_once = True  # nothing that this process computes can be trusted
                 self._close()
@@ -152,9 +152,9 @@ class _Turns:
         """End all runs within their epochs; those that were asked to stop save their steps. Returns what they raise."""
         failed: list[BaseException] = []
         with self.interrupts.deferred():
-            for lane, run in self.running.values():
+            for resources, run in self.running.values():
                 try:
-                    with lane.entered():  # the saved random states are the run's own
+                    with resources.in_use():  # the saved random states are the run's own
                         run.close()
                 except BaseException as error:  # the others must be closed nevertheless
                     failed.append(error)
@@ -162,18 +162,18 @@ class _Turns:
 
     def _begin(self, k: int) -> None:
         recipe, options = self.jobs[k]
-        lane = Lane(self.device)
+        resources = RunResources(self.device)
         alone = len(self.jobs) == 1
-        self.running[k] = lane, Run(recipe, options, lane, self.places, alone, self.interrupts).train()
+        self.running[k] = resources, Run(recipe, options, resources, self.at_once, alone, self.interrupts).train()
 
-    def _turn(self, k: int) -> None:
-        """Let a run take a step; what it raises, or the report of it, ends this run alone."""
+    def _step(self, k: int) -> None:
+        """Take a step of a run; what it raises, or the report of it, ends this run alone."""
         if self.interrupts.number is not None and self.processes == 1:  # several agree on it after a step
             raise Interrupted(self.interrupts.number, agreed=True)
-        lane, run = self.running[k]
+        resources, run = self.running[k]
         out_of_memory = False
         try:
-            with lane.entered():
+            with resources.in_use():
                 next(run)
             return
         except StopIteration as done:
@@ -184,7 +184,7 @@ class _Turns:
             self.failed.append(self._why(k, error))
             out_of_memory = isinstance(error, torch.OutOfMemoryError)
         # Only now nobody holds the frames of the error, which hold the run's tensors.
-        del self.running[k], lane, run
+        del self.running[k], resources, run
         gc.collect()
         if out_of_memory:
             torch.accelerator.empty_cache()

@@ -2,6 +2,7 @@
 
 import importlib
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,37 @@ def test_a_command_is_handed_its_arguments(capsys):
     assert "name: resnet20_digitslt_ce_sgd" in capsys.readouterr().out
     assert main(["show", "resnet20_digitslt_ce_sgm"]) == 2
     assert capsys.readouterr().err.startswith("ltzoo show: error: no recipe is called 'resnet20_digitslt_ce_sgm'")
+
+
+@pytest.mark.parametrize(("rank", "local_rank", "lines"), [(0, 0, 1), (1, 1, 0), (8, 0, 1), (9, 1, 0)])
+def test_the_first_process_of_each_machine_says_what_it_refuses(rank, local_rank, lines, monkeypatch, capsys):
+    """Before they have met: a file can be missing on one machine alone."""
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("LOCAL_RANK", str(local_rank))
+    assert main(["show", "no_such_recipe"]) == 2
+    assert capsys.readouterr().err.count("no recipe is called") == lines
+
+
+@pytest.mark.parametrize("name", ["loop", "x" * 300, "missing/x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "validate --model resnet20_digitslt_ce_sgd --json FILE",
+        "validate --model resnet20_digitslt_ce_sgd --results-file FILE",
+        "subset resnet20_digitslt_ce_sgd --output FILE",
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line_that_names_it(line, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    try:
+        code = main(line.replace("FILE", name).split())
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and name[:20] in error
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
 
 
 def test_help_and_version(capsys):

@@ -13,7 +13,8 @@ import yaml
 from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main as front_door
-from ltzoo.cli.train import build_parser, main, requested_recipe
+from ltzoo.cli.recipe_options import requested_recipe
+from ltzoo.cli.train import build_parser, main
 from ltzoo.cli.train_report import report
 from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_to_dict
@@ -138,7 +139,7 @@ def test_precision_is_the_flags_then_accelerates_then_the_recipes(argv, launched
 )
 def test_options_of_a_run_reach_the_trainer(argv, hold_out, epochs, val_interval, monkeypatch):
     jobs = []
-    monkeypatch.setattr("ltzoo.train.train_all", lambda given, report, places: jobs.extend(given))
+    monkeypatch.setattr("ltzoo.train.train_all", lambda given, report, side_by_side: jobs.extend(given))
     assert main(["--recipe", NAME, *argv]) == 0
     (recipe, options) = jobs[0]
     assert (recipe, options.hold_out, options.save_epochs) == (get_recipe(NAME), hold_out, epochs)
@@ -167,7 +168,7 @@ def test_an_output_that_is_a_file_is_one_line(tmp_path, capsys):
 
 def test_a_recipe_file_is_trained_and_one_of_version_0_1_is_refused(tmp_path, monkeypatch, capsys):
     jobs = []
-    monkeypatch.setattr("ltzoo.train.train_all", lambda given, report, places: jobs.extend(given))
+    monkeypatch.setattr("ltzoo.train.train_all", lambda given, report, side_by_side: jobs.extend(given))
     assert front_door(["show", NAME]) == 0
     file = tmp_path / "recipe.yaml"
     file.write_text(capsys.readouterr().out)

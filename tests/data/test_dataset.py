@@ -12,7 +12,7 @@ from torchvision.transforms import PILToTensor
 from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, get_benchmark
 from ltzoo.data.batches import Delivery, make_eval_batches
 from ltzoo.data.dataset import create_dataset
-from ltzoo.data.files import Place, open_files
+from ltzoo.data.files import DataLocation, open_files
 from ltzoo.data.memory import load_test, load_train
 from ltzoo.errors import InputError
 from tests.data.conftest import TINY, pixels, png
@@ -136,7 +136,7 @@ def test_images_in_files_are_the_pixels_that_are_measured_on_bit_for_bit(photos)
     natural = NATURAL_BENCHMARKS["imagefolder"]
     model_input = ModelInput(24, CFG["mean"], CFG["std"], CFG["crop_pct"], CFG["interpolation"])
     benchmark = natural.with_counts((3, 1), ("ape", "bee"), model_input)
-    files = open_files(natural, "test", Place(photos), ("ape", "bee"))
+    files = open_files(natural, "test", DataLocation(photos), ("ape", "bee"))
     expected, labels = of_batches(make_eval_batches(files, benchmark.data_set, Delivery(CPU)))
     found, targets = pixels_of(create_dataset("imagefolder", photos, "test", pretrained_cfg=CFG))
     assert found.shape == (3, 3, 24, 24)

@@ -7,7 +7,7 @@ import torch
 
 from ltzoo.doctor import agreement
 from ltzoo.doctor.agreement import check_capture, check_side_by_side, compare_shares
-from ltzoo.train.lane import Lane
+from ltzoo.train.run_resources import RunResources
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -40,7 +40,7 @@ def test_runs_that_share_their_random_numbers_are_found(monkeypatch):
     def shared(self):
         yield
 
-    monkeypatch.setattr(Lane, "entered", shared)
+    monkeypatch.setattr(RunResources, "in_use", shared)
     found = check_side_by_side(False)
     assert found.outcome == "wrong"
     assert "of the distance that the weights moved; the same run twice differs by 0" in found.found

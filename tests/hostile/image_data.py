@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import Place, ResizedImages, open_files
+from ltzoo.data.files import DataLocation, ResizedImages, open_files
 from ltzoo.data.files.archives import read_shards, read_tar
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.image_files import ImageFiles
@@ -71,10 +71,10 @@ def _table(folder: Path) -> None:
 
 def _read_all(folder: Path) -> Any:
     read_table(folder / "all.csv", "image", "label")
-    place = Place(folder / "all.csv")
-    train = open_files(NATURAL_BENCHMARKS["imagefolder"], "train", place)
+    location = DataLocation(folder / "all.csv")
+    train = open_files(NATURAL_BENCHMARKS["imagefolder"], "train", location)
     assert train is not None
-    test = open_files(NATURAL_BENCHMARKS["imagefolder"], "test", place, train.class_names)
+    test = open_files(NATURAL_BENCHMARKS["imagefolder"], "test", location, train.class_names)
     return opened(train), None if test is None else opened(test)
 
 
@@ -177,9 +177,9 @@ def _hub(folder: Path) -> None:
 
 
 def _read_hub(folder: Path) -> Any:
-    place = Place(Path("hfds") / str(folder / "copy").lstrip(os.sep))
+    location = DataLocation(Path("hfds") / str(folder / "copy").lstrip(os.sep))
     with patch.object(datasets.config, "HF_DATASETS_CACHE", folder / "cache"):
-        files = open_files(NATURAL_BENCHMARKS["imagefolder"], "train", place)
+        files = open_files(NATURAL_BENCHMARKS["imagefolder"], "train", location)
         assert files is not None
         return opened(files)
 

@@ -16,7 +16,7 @@ from ltzoo.checkpoints.card import read_card_data
 from ltzoo.checkpoints.files import read_file, write_manifest
 from ltzoo.checkpoints.save import read_example
 from ltzoo.data import NATURAL_BENCHMARKS, read_subset
-from ltzoo.data.files import Place, ResizedImages, open_files
+from ltzoo.data.files import DataLocation, ResizedImages, open_files
 from ltzoo.data.files.archives import read_shards, read_tar
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.lists import read_list
@@ -361,8 +361,8 @@ def test_rows_of_a_hub_data_set_name_no_other_file_of_this_machine(tmp_path, mon
     folder, _ = case("Hub data set", tmp_path)
     rows = [{"bytes": None, "path": str(tmp_path / "outside.png")}, {"bytes": encoded(1), "path": "/etc/passwd"}]
     pq.write_table(pa.table({"image": rows, "label": ["a", "b"]}), folder / "copy" / "train.parquet")
-    place = Place(folder.__class__("hfds") / str(folder / "copy").lstrip("/"))
-    files = open_files(NATURAL_BENCHMARKS["imagefolder"], "train", place)
+    location = DataLocation(folder.__class__("hfds") / str(folder / "copy").lstrip("/"))
+    files = open_files(NATURAL_BENCHMARKS["imagefolder"], "train", location)
     refused(lambda: files.image(0), "it lies outside the data set|outside")
     assert files.image(1).size == (12, 9)
 
@@ -380,8 +380,10 @@ def test_a_saved_data_set_that_names_a_table_outside_its_folder(tmp_path, monkey
     state = json.loads((tmp_path / "copy" / "state.json").read_text())
     state["_data_files"] = [{"filename": "../outside.arrow"}]
     (tmp_path / "copy" / "state.json").write_text(json.dumps(state))
-    place = Place(tmp_path.__class__("hfds") / str(tmp_path / "copy").lstrip("/"))
-    refused(lambda: open_files(NATURAL_BENCHMARKS["imagefolder"], "train", place), "outside.arrow, outside its folder")
+    location = DataLocation(tmp_path.__class__("hfds") / str(tmp_path / "copy").lstrip("/"))
+    refused(
+        lambda: open_files(NATURAL_BENCHMARKS["imagefolder"], "train", location), "outside.arrow, outside its folder"
+    )
 
 
 def test_a_result_of_another_name_cannot_be_written_elsewhere(tmp_path):

@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import build
 import packing
+import run_queue
 import worker
 from ltzoo.evaluate import plots
 from ltzoo.report import read_results, write_result
@@ -34,6 +36,30 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert (tmp_path / "output" / ONE / "seed0" / "epochs" / "epoch1" / "model.safetensors").is_file()
     assert build.main([ONE, *folders]) == 0
     assert capsys.readouterr().out == "0 runs are missing\n"
+
+
+class BesideAnother(InProcess):
+    """A worker whose log another build's worker writes to as well."""
+
+    def poll(self):
+        code = super().poll()
+        with self.log.open("a") as log:
+            log.write("epoch 7/2000  loss 1.2\n")
+        return code
+
+
+def test_a_run_that_another_build_trains_is_left_to_it(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(worker.subprocess, "Popen", BesideAnother)
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
+    lock = tmp_path / "output" / ONE / "seed0" / "state" / "lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        assert build.main([ONE, *folders]) == 1
+    said = capsys.readouterr().out
+    assert re.search(rf"failed: {ONE}, seed 0: ltzoo train: error: .*{ONE}/seed0 is in use by another process", said)
+    assert list(lock.parent.iterdir()) == [lock]
+    assert build.main([ONE, *folders]) == 0
+    assert [found.model for found in read_results(tmp_path / "results")] == [ONE]
 
 
 def test_a_second_stage_is_trained_after_its_first(folders, tmp_path, monkeypatch, capsys):
@@ -89,13 +115,20 @@ def test_bad_input_is_one_line_and_nothing_is_written(arguments, match, folders,
     assert set(tmp_path.iterdir()) <= before | {tmp_path / "__pycache__"}
 
 
+@pytest.mark.parametrize("name", ["output", "zoo", "results"])
+def test_a_file_in_the_place_of_a_folder_is_refused_before_anything_is_trained(name, folders, tmp_path, capsys):
+    (tmp_path / name).touch()
+    assert build.main([ONE, *folders]) == 2
+    assert capsys.readouterr().err == f"build.py: error: {tmp_path / name} is not a folder; give another one\n"
+
+
 def test_what_was_finished_before_is_collected_and_not_trained_again(
     folders, checkpoint, tmp_path, monkeypatch, capsys
 ):
     runs = [Path(run) for run in runs_of(checkpoint, tmp_path / "output", [70.0, 80.0, 90.0])]
     shutil.rmtree(checkpoint)  # it lies where the zoo is to be
     change_config(runs[1] / "checkpoint", overrides={"optimizer.lr": [0.1, 0.05]})
-    monkeypatch.setattr(build._Build, "start", None)
+    monkeypatch.setattr(run_queue.RunQueue, "start", None)
     assert build.main([NAME, *folders, "--seeds", "0", "1", "2", "0"]) == 1
     said = capsys.readouterr().out
     assert re.search(rf"failed: {NAME}, seed 1: .* was trained with overrides .optimizer.lr.", said)
@@ -107,7 +140,7 @@ def test_another_run_of_a_seed_does_not_stop_the_others(folders, checkpoint, tmp
     runs_of(checkpoint, tmp_path / "output", [70.0, 80.0])
     shutil.rmtree(checkpoint)
     write_result(tmp_path / "results", result(NAME, seed=0))
-    monkeypatch.setattr(build._Build, "start", None)
+    monkeypatch.setattr(run_queue.RunQueue, "start", None)
     assert build.main([NAME, *folders, "--seeds", "0", "1"]) == 0
     assert f"finished: {NAME}, seed 1;" in capsys.readouterr().out
     assert [found.seed for found in read_results(tmp_path / "results")] == [0, 1]

@@ -12,6 +12,7 @@ import pytest
 
 import build
 import interrupts
+import run_queue
 import worker
 from ltzoo.report import read_results
 from ltzoo.train import RunFolder
@@ -71,9 +72,9 @@ def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, t
         idle.stdout.readline()
         return worker.Worker(idle, jobs, tmp_path / "log", 0)
 
-    monkeypatch.setattr(build._Build, "start", start)
+    monkeypatch.setattr(run_queue.RunQueue, "start", start)
     looks = iter([lambda: False, lambda: os.kill(os.getpid(), signal.SIGTERM)])
-    monkeypatch.setattr(build._Build, "is_over", lambda self: next(looks)())
+    monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: next(looks)())
     assert build.main([MANY, *folders]) == 130
     shown = capsys.readouterr()
     assert f"stopped: {MANY}, seed 0: 0 of 2000 epochs are kept in" in shown.out
@@ -85,7 +86,7 @@ def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, ca
         idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         return worker.Worker(idle, jobs, tmp_path / "log", 0)
 
-    monkeypatch.setattr(build._Build, "start", start)
+    monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
     error = capsys.readouterr().err
     assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
@@ -117,7 +118,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
     assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs are kept in", said)
     assert "of 2000 epochs are saved; continue with --resume" in log.read_text()
     before = run.read_history(2000)
-    monkeypatch.setattr(build._Build, "is_over", lambda self: len(run.read_history(2000)) > len(before) + 1)
+    monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: len(run.read_history(2000)) > len(before) + 1)
     assert build.main([MANY, "--time-budget", "10", *folders]) == 0
     after, said = run.read_history(2000), capsys.readouterr().out
     assert f"stopped: {MANY}, seed 0: {len(after)} of 2000 epochs are kept in {run.path}" in said
@@ -160,7 +161,7 @@ def test_a_build_stops_within_its_budget_also_if_a_run_does_not(folders, tmp_pat
         return worker.Worker(stubborn, jobs, tmp_path / "log", 0)
 
     starts = []
-    monkeypatch.setattr(build._Build, "start", start)
+    monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([MANY, "--time-budget", "0.1", *folders]) == 2  # 6 s, of which it closes in 0.6 s
     assert time.monotonic() - starts[0] < 6 + 1
     assert "too small for one epoch" in capsys.readouterr().err

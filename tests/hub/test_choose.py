@@ -84,8 +84,8 @@ def test_of_equal_ones_the_first_is_named(run_choose, capsys):
 def test_all_combinations_are_tried_and_keys_that_share_a_value_move_together(run_choose, tmp_path, monkeypatch):
     asked = []
 
-    def train_all(jobs, places):
-        assert places == 8
+    def train_all(jobs, side_by_side):
+        assert side_by_side == 8
         asked.extend(jobs)
         raise InputError("enough")
 
@@ -120,7 +120,7 @@ def test_all_combinations_are_tried_and_keys_that_share_a_value_move_together(ru
 def test_after_a_failed_capture_the_same_command_goes_on_in_a_new_process(run_choose, tmp_path, monkeypatch, capsys):
     """Its runs resume, and the one whose capture failed is recorded as eager."""
 
-    def train_all(jobs, places):
+    def train_all(jobs, side_by_side):
         raise CaptureError("CUDA error: operation not permitted when stream is capturing")
 
     class Replaced(Exception):

@@ -133,6 +133,10 @@ def test_notes_stand_below_their_table(root, capsys):
     [
         (lambda root: shutil.rmtree(root / "results"), "results holds no result; hub/build.py or hub/collect.py"),
         (
+            lambda root: shutil.rmtree(root / "zoo-of-the-package"),
+            "zoo-of-the-package is not a folder; name that of the checkpoints with --zoo",
+        ),
+        (
             lambda root: shutil.rmtree(root / "zoo-of-the-package" / "resnet20_digitslt_ce_sgd"),
             "names a checkpoint in zoo-of-the-package, but there is none",
         ),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ltzoo.evaluate import plots
 from ltzoo.train import side_by_side
-from ltzoo.train.lane import Lane
+from ltzoo.train.run_resources import RunResources
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def turns(monkeypatch):
     """Let runs take turns on the CPU, as they do on a GPU."""
     state = PartialState()
     monkeypatch.setattr(side_by_side, "join_processes", lambda: SimpleNamespace(device=OnGPU(), num_processes=1))
-    monkeypatch.setattr(side_by_side, "Lane", lambda device: Lane(state.device))
+    monkeypatch.setattr(side_by_side, "RunResources", lambda device: RunResources(state.device))
 
 
 class OnGPU:

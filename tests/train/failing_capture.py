@@ -16,7 +16,7 @@ from ltzoo.train.cuda_graph import CaptureError
 def main() -> None:
     fails_at, calls = int(sys.argv[1]), []
 
-    def record(step, warm_up, lane):
+    def record(step, warm_up, resources):
         calls.append(step)
         if len(calls) == fails_at:
             error = torch.AcceleratorError("CUDA error: operation failed due to a previous error during capture")

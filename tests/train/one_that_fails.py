@@ -1,4 +1,4 @@
-"""One of two processes that test_companions.py starts: the second fails, and stays as a process that does not end.
+"""One of two processes that test_process_failure.py starts: the second fails, and stays as a process that does not end.
 
 It must not be seen to end, as NCCL does not see it.
 """

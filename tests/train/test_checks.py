@@ -66,6 +66,37 @@ def test_what_begins_after_the_last_epoch_or_at_once_is_a_warning(settings, foun
     assert all(line.startswith(begun) for line, begun in zip(said, found, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("epochs", "settings", "found"),
+    [
+        (
+            13,
+            {"perturbation.rho_tail": {"name": "steps", "radii": [0.05, 0.1, 0.5], "milestones": [5, 13]}},
+            ["perturbation.rho_tail.milestones.1 is 13, but there are 13 epochs, from 0 to 12, so what it"],
+        ),
+        (13, {"perturbation.rho_tail": {"name": "steps", "radii": [0.05, 0.1], "milestones": [12]}}, []),
+        (
+            2,
+            {"perturbation.gamma": 0.4},
+            ["perturbation.gamma is 0.4, which of 2 epochs is less than one, so there is no first stage; train longer"],
+        ),
+        (2, {"perturbation.gamma": 0.5}, []),
+        (2, {"perturbation.gamma": 0}, []),
+        (
+            2,
+            {"perturbation.rho_tail": {"name": "stages", "first": 0.1, "second": 0.2, "gamma": 0.4}},
+            ["perturbation.rho_tail.gamma is 0.4, which of 2 epochs is less than one"],
+        ),
+    ],
+)
+def test_a_stage_of_the_perturbation_without_an_epoch_is_a_warning(epochs, settings, found):
+    plain = {"schedule.warmup_epochs": 0, "schedule.milestones": [], "schedule.factors": [], "perturbation.gamma": 0.5}
+    recipe = override(get_recipe("resnet20_digitslt_ce_ssesam").with_epochs(epochs), plain | settings)
+    said = settings_warnings(recipe, recipe.data.class_counts)
+    assert len(said) == len(found)
+    assert all(line.startswith(begun) for line, begun in zip(said, found, strict=True))
+
+
 def test_frozen_pretrained_weights_give_no_warning():
     given = override(
         SSESAM,

@@ -73,7 +73,7 @@ def test_the_record_of_a_run_whose_captures_succeed_says_so(tmp_path):
 def test_within_python_it_is_an_error_after_which_another_process_goes_on(tmp_path, monkeypatch):
     """The neighbours are interrupted; nothing is computed after the failure."""
 
-    def record(step, warm_up, lane):
+    def record(step, warm_up, resources):
         raise CaptureError(REASON)
 
     recipe = override(get_recipe(NAME).with_epochs(2), SETTINGS)
@@ -94,11 +94,11 @@ def test_the_record_says_which_steps_of_a_resumed_epoch_were_captured(tmp_path, 
     """A signal has stopped the run within its epoch; the process that resumes it cannot capture."""
     recipe = override(get_recipe(NAME).with_epochs(2), SETTINGS)
 
-    def replayed(step, warm_up, lane):
+    def replayed(step, warm_up, resources):
         loss = torch.zeros(())
         return loss, lambda: loss.copy_(step())
 
-    def failed(step, warm_up, lane):
+    def failed(step, warm_up, resources):
         raise CaptureError(REASON)
 
     monkeypatch.setattr(preparation, "why_not_captured", lambda *arguments: None)

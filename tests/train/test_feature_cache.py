@@ -12,7 +12,8 @@ import yaml
 from safetensors.torch import load_file
 
 from ltzoo.cli import posthoc, validate
-from ltzoo.cli.train import build_parser, requested_recipe
+from ltzoo.cli.recipe_options import requested_recipe
+from ltzoo.cli.train import build_parser
 from ltzoo.data import Augmentation
 from ltzoo.data.batches import BatchSettings, Delivery, FeatureBatches, TrainBatches, TrainLoader, epoch_sizes
 from ltzoo.data.files.folders import read_folder

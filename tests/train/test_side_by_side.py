@@ -90,7 +90,7 @@ def test_an_error_ends_its_run_alone_and_its_place_is_taken(error, match, tmp_pa
     jobs = [(DROPPING, TrainOptions(Path("data"), tmp_path, seed=seed)) for seed in range(4)]
     reported: list = []
     with pytest.raises(InputError, match=match):
-        train_all(jobs, lambda recipe, folder: reported.append(folder.path.name), places=2)
+        train_all(jobs, lambda recipe, folder: reported.append(folder.path.name), side_by_side=2)
     assert sorted(reported) == ["seed0", "seed2", "seed3"]
     steps = len(taken) // 3 if taken.count(1) != 2 else (len(taken) - 2) // 3
     assert [taken.count(seed) for seed in range(4)] == [steps, 2, steps, steps]
@@ -107,7 +107,7 @@ def test_an_error_of_the_report_ends_none_of_the_others(tmp_path, turns):
 
     jobs = [(DROPPING, TrainOptions(Path("data"), tmp_path, seed=seed)) for seed in range(3)]
     with pytest.raises(InputError, match="seed0: standard output cannot be used: No space left on device"):
-        train_all(jobs, report, places=2)
+        train_all(jobs, report, side_by_side=2)
     assert all(RunFolder(tmp_path / RECIPE.name / f"seed{seed}").metrics.exists() for seed in range(3))
 
 

@@ -18,7 +18,7 @@ from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import cuda_graph
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError, why_not_captured
-from ltzoo.train.lane import Lane
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.step import Step
 
 SGD = get_recipe("resnet20_digitslt_ce_sgd")
@@ -160,7 +160,7 @@ def train_both(name: str, device: str) -> tuple[Step, CapturedStep]:
     }
     recipe = override(RECIPES[name], exact)
     eager = make(recipe, device=device)
-    captured = make(recipe, CapturedStep, device=device, lane=Lane(torch.device(device)))
+    captured = make(recipe, CapturedStep, device=device, resources=RunResources(torch.device(device)))
     for step in (eager, captured):
         for epoch in range(3):
             step.begin(epoch)
@@ -173,7 +173,7 @@ def train_both(name: str, device: str) -> tuple[Step, CapturedStep]:
 def test_memory_that_is_written_in_place_gives_the_eager_weights(monkeypatch, name):
     """All of the captured step but the device's recording, whose place the function itself takes here."""
 
-    def record(step, warm_up, lane):
+    def record(step, warm_up, resources):
         for _ in range(warm_up):
             step()
         loss = torch.zeros(())
@@ -188,7 +188,9 @@ def test_memory_that_is_written_in_place_gives_the_eager_weights(monkeypatch, na
 @pytest.mark.skipif(CUDA is None, reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", [Step, CapturedStep])
 def test_an_epoch_never_waits_for_the_device(kind):
-    step = make(RECIPES["ssesam"], kind, device="cuda", **({"lane": Lane(CUDA)} if kind is CapturedStep else {}))
+    step = make(
+        RECIPES["ssesam"], kind, device="cuda", **({"resources": RunResources(CUDA)} if kind is CapturedStep else {})
+    )
     made = batches(8, device="cuda")
     for batch in made:  # recordings are made here
         step(*batch)
@@ -234,20 +236,20 @@ class NoStream:
 
 @pytest.fixture
 def failing_capture(monkeypatch):
-    """CUDA as far as `record` uses it; the lane that it records on."""
+    """CUDA as far as `record` uses it; the resources that it records on."""
     monkeypatch.setattr(torch.cuda, "graph", FailingEnd)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: NoStream())
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
-    lane = Lane(CPU)
-    lane.stream = NoStream()
-    return lane
+    resources = RunResources(CPU)
+    resources.stream = NoStream()
+    return resources
 
 
 def test_a_capture_that_fails_is_named_by_what_came_first_and_nothing_is_computed_after_it(
     failing_capture, monkeypatch
 ):
-    captured, calls = make(SGD, CapturedStep, lane=failing_capture), []
+    captured, calls = make(SGD, CapturedStep, resources=failing_capture), []
 
     def run(*arguments):
         calls.append(arguments)
@@ -265,7 +267,7 @@ def test_a_capture_that_fails_is_named_by_what_came_first_and_nothing_is_compute
 
 def test_a_warm_up_that_fails_is_no_failed_capture(failing_capture, monkeypatch):
     """The allocator is sound after it: the run ends alone."""
-    captured = make(SGD, CapturedStep, lane=failing_capture)
+    captured = make(SGD, CapturedStep, resources=failing_capture)
 
     def run(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -277,7 +279,7 @@ def test_a_warm_up_that_fails_is_no_failed_capture(failing_capture, monkeypatch)
 
 @pytest.mark.skipif(CUDA is None, reason="needs a CUDA device")
 def test_a_step_that_waits_for_the_device_cannot_be_captured_and_says_so():
-    captured = make(SGD, CapturedStep, device="cuda", lane=Lane(CUDA))
+    captured = make(SGD, CapturedStep, device="cuda", resources=RunResources(CUDA))
     sound = captured.forward
 
     def reads(images):
@@ -294,12 +296,12 @@ def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(mon
     """The device reads memory by its address; whether a tensor still has it, it does not ask."""
     read: list[weakref.ref] = []
 
-    def record(step, warm_up, lane):
+    def record(step, warm_up, resources):
         read.append(weakref.ref(captured.table.rows[0].descent))
         return torch.zeros(()), lambda: None
 
     monkeypatch.setattr(cuda_graph, "record", record)
-    captured = make(RECIPES["ssesam"], CapturedStep, lane=Lane(CPU))
+    captured = make(RECIPES["ssesam"], CapturedStep, resources=RunResources(CPU))
     for epoch in (0, 1):
         captured.begin(epoch)
         captured(*batches(2)[1])
@@ -316,8 +318,8 @@ def test_a_recording_keeps_alive_what_it_reads_and_is_dropped_with_its_stage(mon
 
 
 def test_too_many_batch_shapes_are_not_captured(monkeypatch):
-    monkeypatch.setattr(cuda_graph, "record", lambda step, warm_up, lane: (step(), lambda: None))
-    captured = make(SGD, CapturedStep, lane=Lane(CPU))
+    monkeypatch.setattr(cuda_graph, "record", lambda step, warm_up, resources: (step(), lambda: None))
+    captured = make(SGD, CapturedStep, resources=RunResources(CPU))
     with pytest.raises(InputError, match=r"\(6, 1, 16, 16\) is one more; use batches of one size"):
         for size in (2, 3, 4, 5, 6):
             captured(torch.randn(size, 1, 16, 16), torch.zeros(size, dtype=torch.int64))

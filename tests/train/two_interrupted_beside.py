@@ -13,7 +13,7 @@ from ltzoo.evaluate import plots
 from ltzoo.recipes import override
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, processes, side_by_side, train_all
-from ltzoo.train.lane import Lane
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.step import Step
 
 RECIPE = override(
@@ -28,7 +28,7 @@ def main() -> None:
     # Runs take turns as on a GPU.
     told = {"device": SimpleNamespace(type="cuda"), "num_processes": 2, "process_index": rank}
     side_by_side.join_processes = lambda: SimpleNamespace(**told)
-    side_by_side.Lane = lambda device: Lane(state.device)
+    side_by_side.RunResources = lambda device: RunResources(state.device)
     run, count = Step.run, []
 
     def run_then_signal(self: Step, *arguments):

@@ -43,23 +43,23 @@ class TarImages:
     sizes: np.ndarray
     names: Names
 
-    def read(self, place: int) -> bytes:
+    def read(self, position: int) -> bytes:
         """Read a member, see `Reader`."""
-        with open_regular(self.tars[self.tar[place]]) as file:
-            file.seek(self.offsets[place])
-            content = file.read(self.sizes[place])
-        if len(content) < self.sizes[place]:
+        with open_regular(self.tars[self.tar[position]]) as file:
+            file.seek(self.offsets[position])
+            content = file.read(self.sizes[position])
+        if len(content) < self.sizes[position]:
             raise OSError("the tar file ends before it does")
         return content
 
-    def name(self, place: int) -> str:
+    def name(self, position: int) -> str:
         """Return a member's name, see `Reader`."""
-        return self.names[place]
+        return self.names[position]
 
-    def stamp(self, places: np.ndarray) -> bytes:
+    def stamp(self, positions: np.ndarray) -> bytes:
         """Return size and modification time of the tar files, and where in them the images are, see `Reader`."""
-        tars = stamp_of(self.tars[number] for number in np.unique(self.tar[places]).tolist())
-        return tars + self.offsets[places].tobytes() + self.sizes[places].tobytes()
+        tars = stamp_of(self.tars[number] for number in np.unique(self.tar[positions]).tolist())
+        return tars + self.offsets[positions].tobytes() + self.sizes[positions].tobytes()
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,13 @@ def check_present(files: ImageFiles) -> None:
         return
     listed: defaultdict[str, set[str]] = defaultdict(set)
     missing = []
-    for place in files.places.tolist():
-        folder, _, name = reader.path(place).rpartition("/")
+    for position in files.positions.tolist():
+        folder, _, name = reader.path(position).rpartition("/")
         if folder not in listed:
             listed[folder] = _files_in(folder)
         # Checked separately: some file systems list a name in another Unicode form, but still open it by this one.
-        if name not in listed[folder] and not os.path.isfile(reader.path(place)):  # noqa: PTH113  as above
-            missing.append(place)
+        if name not in listed[folder] and not os.path.isfile(reader.path(position)):  # noqa: PTH113  as above
+            missing.append(position)
     if missing:
         raise InputError(
             f"{len(missing)} of the {len(files)} images of {files.origin} do not exist, the first is "

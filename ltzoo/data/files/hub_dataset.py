@@ -15,7 +15,7 @@ import pyarrow as pa
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 
 from ltzoo.data.files.classes import check_names, label_classes
-from ltzoo.data.files.image_files import LARGEST_FILE, ImageFiles, Names, Place, stamp_of
+from ltzoo.data.files.image_files import LARGEST_FILE, DataLocation, ImageFiles, Names, stamp_of
 from ltzoo.errors import InputError, first_few, first_line, printable, shortened
 from ltzoo.hub_errors import is_broken, reason
 from ltzoo.reading.content import read_content, stays_within
@@ -48,10 +48,10 @@ class HubImages:
     names: Names
     folders: tuple[Path, ...]
 
-    def read(self, place: int) -> bytes:
+    def read(self, position: int) -> bytes:
         """Read an image, see `Reader`."""
         try:
-            image = self.rows[place][self.column]
+            image = self.rows[position][self.column]
             if image is None or not (image["bytes"] or image["path"]):
                 raise OSError("the row has no image")
             return image["bytes"] or self._file(Path(image["path"]))
@@ -64,11 +64,11 @@ class HubImages:
             raise OSError(errno.EACCES, "it lies outside the data set")
         return read_content(path, LARGEST_FILE)
 
-    def name(self, place: int) -> str:
+    def name(self, position: int) -> str:
         """Name an image by its row, and by its file where that is known, see `Reader`."""
-        return f"{self.split}/{place}" + (f"/{self.names[place]}" if self.names[place] else "")
+        return f"{self.split}/{position}" + (f"/{self.names[position]}" if self.names[position] else "")
 
-    def stamp(self, places: np.ndarray) -> bytes:
+    def stamp(self, positions: np.ndarray) -> bytes:
         """Return size and modification time of the files that hold all rows, see `Reader`."""
         return stamp_of(file["filename"] for file in self.rows.cache_files)
 
@@ -78,40 +78,42 @@ def is_hub(path: Path) -> bool:
     return path.parts[:1] == (_PREFIX,) and len(path.parts) > 1 and not path.exists()
 
 
-def splits_of_hub(place: Place) -> dict[str, Callable[[], ImageFiles]]:
+def splits_of_hub(location: DataLocation) -> dict[str, Callable[[], ImageFiles]]:
     """Load a data set, and find its splits.
 
     timm's own reader is not used: it returns text labels as texts and hidden labels as -1 (see its test), and downloads
     without being asked.
 
     Args:
-        place: `data_dir` is `hfds/USER/NAME`, optionally with `@REVISION`; or `hfds//path/to/a/copy`, which a `Path`
+        location: `data_dir` is `hfds/USER/NAME`, optionally with `@REVISION`; or `hfds//path/to/a/copy`, which a `Path`
             writes with one slash: an existing folder takes precedence over a name on the Hub.
 
     Raises:
         InputError: `datasets` is not installed, or the data set is missing, unreadable or without a known split.
     """
-    loaded = _load(place)
+    loaded = _load(location)
     splits: dict[str, Callable[[], ImageFiles]] = {}
     for written, rows in loaded.items():
         split = _SPLITS.get(written)
         if split in splits:
-            raise InputError(f"{place.data_dir} has both splits validation and val; use a copy with one of them")
+            raise InputError(f"{location.data_dir} has both splits validation and val; use a copy with one of them")
         if split:
-            splits[split] = partial(_files, rows, written, place)
+            splits[split] = partial(_files, rows, written, location)
     if not splits:
-        raise InputError(f"{place.data_dir} has the splits {first_few([*loaded])}, not train, validation, val or test")
+        raise InputError(
+            f"{location.data_dir} has the splits {first_few([*loaded])}, not train, validation, val or test"
+        )
     return splits
 
 
-def _load(place: Place) -> "dict[str, Dataset]":
+def _load(location: DataLocation) -> "dict[str, Dataset]":
     """Load all splits of a data set."""
-    datasets = _package(place)
-    written = Path(*place.data_dir.parts[1:])
-    copy = _copy(place)
+    datasets = _package(location)
+    written = Path(*location.data_dir.parts[1:])
+    copy = _copy(location)
     try:
         if copy is None:
-            loaded = _from_hub(*written.as_posix().partition("@")[::2], place.download)
+            loaded = _from_hub(*written.as_posix().partition("@")[::2], location.download)
         elif any((copy / file).is_file() for file in ("dataset_dict.json", "state.json")):
             loaded = datasets.load_from_disk(str(copy))
         else:
@@ -119,17 +121,19 @@ def _load(place: Place) -> "dict[str, Dataset]":
     except Exception as error:  # of the Hub's client (see hub_errors), of arrow, or of files that are no data set
         generating = isinstance(error, datasets.exceptions.DatasetGenerationError)
         said = reason(error.__cause__ if generating and error.__cause__ else error)
-        raise InputError(f"{place.data_dir} cannot be loaded ({said}); {_mend(place, copy, error)}") from error
+        raise InputError(f"{location.data_dir} cannot be loaded ({said}); {_mend(location, copy, error)}") from error
     found = dict(loaded) if isinstance(loaded, dict) else {str(loaded.split or "train"): loaded}
     files = [Path(file["filename"]) for rows in found.values() for file in rows.cache_files]
-    folders = _folders(place)
+    folders = _folders(location)
     outside = next((file for file in files if not stays_within(file, folders)), None)
     if outside is not None:
-        raise InputError(f"{place.data_dir} names {printable(str(outside))}, outside its folder; do not use this copy")
+        raise InputError(
+            f"{location.data_dir} names {printable(str(outside))}, outside its folder; do not use this copy"
+        )
     return found
 
 
-def _package(place: Place) -> ModuleType:
+def _package(location: DataLocation) -> ModuleType:
     """Import the package `datasets`.
 
     Raises:
@@ -142,25 +146,25 @@ def _package(place: Place) -> ModuleType:
     except ImportError as error:
         if error.name not in ("datasets", None):
             raise InputError(
-                f"{place.data_dir} needs the package datasets, which cannot be imported ({error}); install it again"
+                f"{location.data_dir} needs the package datasets, which cannot be imported ({error}); install it again"
             ) from error
-        raise InputError(f"{place.data_dir} needs the package datasets; {install}") from error
+        raise InputError(f"{location.data_dir} needs the package datasets; {install}") from error
     if hasattr(datasets, "load_dataset"):
         return datasets
     if getattr(datasets, "__file__", None) is None:  # a folder without code, which an installed package would go before
-        raise InputError(f"{place.data_dir} needs the package datasets; {install}")
+        raise InputError(f"{location.data_dir} needs the package datasets; {install}")
     raise InputError(
-        f"{place.data_dir} needs the package datasets, but Python takes {datasets.__file__} for it; rename that, or "
+        f"{location.data_dir} needs the package datasets, but Python takes {datasets.__file__} for it; rename that, or "
         "start the command in another folder"
     )
 
 
-def _mend(place: Place, copy: Path | None, error: Exception) -> str:
+def _mend(location: DataLocation, copy: Path | None, error: Exception) -> str:
     if copy:
         return "check that it is a data set"
     if is_broken(error):
         return "check the network, or leave --download out if the data set was fetched before"
-    return "check its name" + ("" if place.download else ", and add --download to fetch it")
+    return "check its name" + ("" if location.download else ", and add --download to fetch it")
 
 
 def _from_hub(name: str, revision: str, download: bool) -> "dict[str, Dataset]":
@@ -197,12 +201,12 @@ def _commit_before(name: str, revision: str) -> str:
     return Path(card).parent.name
 
 
-def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
+def _files(rows: "Dataset", written: str, location: DataLocation) -> ImageFiles:
     """Make the split from the rows of one."""
     import datasets
 
-    origin = f"{place.data_dir}, split {written}"
-    for column, option in ((place.image_column, "--image-column"), (place.label_column, "--label-column")):
+    origin = f"{location.data_dir}, split {written}"
+    for column, option in ((location.image_column, "--image-column"), (location.label_column, "--label-column")):
         if column not in rows.column_names:
             raise InputError(
                 f"{origin} has no column {column!r}, its columns are {', '.join(map(repr, rows.column_names))}; "
@@ -210,24 +214,26 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
             )
     if not len(rows):
         raise InputError(f"{origin} has no image; check that it is the right data set")
-    labels, class_names = _labels(rows.select_columns([place.label_column]), place.label_column, origin)
-    feature = rows.features[place.image_column]
+    labels, class_names = _labels(rows.select_columns([location.label_column]), location.label_column, origin)
+    feature = rows.features[location.image_column]
     try:
         if (
             getattr(feature, "dtype", "") in _TEXTS
         ):  # `datasets` takes texts for paths relative to the working directory
             raise TypeError("text")
-        images = rows.select_columns([place.image_column]).cast_column(place.image_column, datasets.Image(decode=False))
-        paths = images.flatten().select_columns([f"{place.image_column}.path"])
+        images = rows.select_columns([location.image_column]).cast_column(
+            location.image_column, datasets.Image(decode=False)
+        )
+        paths = images.flatten().select_columns([f"{location.image_column}.path"])
     except (TypeError, ValueError, KeyError, pa.ArrowException) as error:
         raise InputError(
-            f"the column {place.image_column!r} of {origin} has no images but "
+            f"the column {location.image_column!r} of {origin} has no images but "
             f"{shortened(str(feature))}; name another with --image-column"
         ) from error
-    called = _values(paths, f"{place.image_column}.path", origin)
+    called = _values(paths, f"{location.image_column}.path", origin)
     names = Names.of_texts(os.path.basename(path or "") for path in called)  # noqa: PTH119  ten times as fast as a Path
     return ImageFiles(
-        HubImages(images, place.image_column, written, names, _folders(place)),
+        HubImages(images, location.image_column, written, names, _folders(location)),
         np.arange(len(rows)),
         labels,
         class_names,
@@ -235,18 +241,18 @@ def _files(rows: "Dataset", written: str, place: Place) -> ImageFiles:
     )
 
 
-def _folders(place: Place) -> tuple[Path, ...]:
+def _folders(location: DataLocation) -> tuple[Path, ...]:
     """List the folders that the files of a data set may lie in, with all links followed."""
     import datasets
 
-    copy = _copy(place)
+    copy = _copy(location)
     caches = (datasets.config.HF_DATASETS_CACHE, constants.HF_HUB_CACHE)
     return tuple(folder.resolve() for folder in (*(Path(cache) for cache in caches), *([copy] if copy else [])))
 
 
-def _copy(place: Place) -> Path | None:
+def _copy(location: DataLocation) -> Path | None:
     """Return the folder of a copy; None for a data set of the Hub."""
-    written = Path(*place.data_dir.parts[1:])
+    written = Path(*location.data_dir.parts[1:])
     return next((folder for folder in (Path("/") / written, written.absolute()) if folder.is_dir()), None)
 
 

@@ -24,22 +24,24 @@ def shared_files(one: ImageFiles, two: ImageFiles) -> list[tuple[int, int]]:
         The indices of each shared file in the first and in the second split, in the order of the first.
     """
     if isinstance(one.reader, TarImages) and isinstance(two.reader, TarImages):
-        places = {key: index for index, key in enumerate(_in_tars(one, one.reader))}
-        return sorted((places[key], index) for index, key in enumerate(_in_tars(two, two.reader)) if key in places)
+        positions = {key: index for index, key in enumerate(_in_tars(one, one.reader))}
+        return sorted(
+            (positions[key], index) for index, key in enumerate(_in_tars(two, two.reader)) if key in positions
+        )
     if not (isinstance(one.reader, PathImages) and isinstance(two.reader, PathImages)):
         return []
     listings = _Listings()
     by_path: dict[str, int] = {}
     by_number: dict[tuple[int, int], list[int]] = {}
-    paths = [listings.resolved(one.reader.path(place)) for place in one.places.tolist()]
+    paths = [listings.resolved(one.reader.path(position)) for position in one.positions.tolist()]
     for index, path in enumerate(paths):
         by_path.setdefault(path, index)
         number = listings.number(path)
         if number is not None:
             by_number.setdefault(number, []).append(index)
     found = []
-    for index, place in enumerate(two.places.tolist()):
-        path = listings.resolved(two.reader.path(place))
+    for index, position in enumerate(two.positions.tolist()):
+        path = listings.resolved(two.reader.path(position))
         same = by_path.get(path)
         if same is None:
             candidates = by_number.get(listings.number(path) or (0, 0), [])
@@ -51,8 +53,8 @@ def shared_files(one: ImageFiles, two: ImageFiles) -> list[tuple[int, int]]:
 
 def _in_tars(files: ImageFiles, reader: TarImages) -> list[Hashable]:
     """Return for each image which tar file it is in, and where in it."""
-    tars = {number: _identity(reader.tars[number]) for number in np.unique(reader.tar[files.places]).tolist()}
-    numbers, offsets = reader.tar[files.places].tolist(), reader.offsets[files.places].tolist()
+    tars = {number: _identity(reader.tars[number]) for number in np.unique(reader.tar[files.positions]).tolist()}
+    numbers, offsets = reader.tar[files.positions].tolist(), reader.offsets[files.positions].tolist()
     return [(tars[number], offset) for number, offset in zip(numbers, offsets, strict=True)]
 
 

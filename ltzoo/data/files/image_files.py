@@ -24,7 +24,7 @@ ClassFolder = Literal["first", "innermost"]
 
 
 @dataclass(frozen=True)
-class Place:
+class DataLocation:
     """Where the images of a data set are.
 
     Attributes:
@@ -90,17 +90,17 @@ class Names:
 class Reader(Protocol):
     """Reads one image of many. It is pickled to the workers of the loader, so it opens files only when it reads."""
 
-    def read(self, place: int) -> bytes:
+    def read(self, position: int) -> bytes:
         """Read an image as it is stored, encoded.
 
         Raises:
             OSError: it is missing or cannot be read.
         """
 
-    def name(self, place: int) -> str:
+    def name(self, position: int) -> str:
         """Return the name of an image, relative to the data set: the same on every machine."""
 
-    def stamp(self, places: np.ndarray) -> bytes:
+    def stamp(self, positions: np.ndarray) -> bytes:
         """Return size and modification time of the files that these images are in: other bytes once one is written.
 
         Raises:
@@ -126,21 +126,21 @@ class PathImages:
     root: str
     names: Names
 
-    def path(self, place: int) -> str:
+    def path(self, position: int) -> str:
         """Return the path of a file."""
-        return os.path.join(self.root, self.names[place])  # noqa: PTH118  six times as fast as a Path
+        return os.path.join(self.root, self.names[position])  # noqa: PTH118  six times as fast as a Path
 
-    def read(self, place: int) -> bytes:
+    def read(self, position: int) -> bytes:
         """Read a file, see `Reader`."""
-        return read_content(self.path(place), LARGEST_FILE)
+        return read_content(self.path(position), LARGEST_FILE)
 
-    def name(self, place: int) -> str:
+    def name(self, position: int) -> str:
         """Return a file's name, see `Reader`."""
-        return self.names[place]
+        return self.names[position]
 
-    def stamp(self, places: np.ndarray) -> bytes:
+    def stamp(self, positions: np.ndarray) -> bytes:
         """Return size and modification time of each file, see `Reader`."""
-        return stamp_of(self.path(place) for place in places.tolist())
+        return stamp_of(self.path(position) for position in positions.tolist())
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class ImageFiles:
 
     Attributes:
         reader: reads the images.
-        places: (N,) int64, the position of each image in the reader.
+        positions: (N,) int64, the position of each image in the reader.
         labels: (N,) int64, from 0 to C - 1.
         class_names: C names, what the labels mean.
         origin: where the split was found, for messages.
@@ -158,14 +158,14 @@ class ImageFiles:
     """
 
     reader: Reader
-    places: np.ndarray
+    positions: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
     origin: str
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     @property
     def class_counts(self) -> tuple[int, ...]:
@@ -176,8 +176,10 @@ class ImageFiles:
     def layout(self) -> str:
         """SHA-256 over names, classes and order: copies of a data set with the same hash are interchangeable."""
         digest = hashlib.sha256()
-        for place, label in zip(self.places.tolist(), self.labels.tolist(), strict=True):
-            digest.update(f"{self.reader.name(place)}\0{self.class_names[label]}\n".encode("utf-8", "surrogateescape"))
+        for position, label in zip(self.positions.tolist(), self.labels.tolist(), strict=True):
+            digest.update(
+                f"{self.reader.name(position)}\0{self.class_names[label]}\n".encode("utf-8", "surrogateescape")
+            )
         return f"files:{digest.hexdigest()}"
 
     def stamped_layout(self) -> str:
@@ -187,18 +189,18 @@ class ImageFiles:
             InputError: a file is missing; the message names it.
         """
         try:
-            stamp = self.reader.stamp(self.places)
+            stamp = self.reader.stamp(self.positions)
         except OSError as error:
             raise InputError(f"{self.origin} has changed: {first_line(error)}; check that all files exist") from error
         return f"stamped:{hashlib.sha256(f'{DECODING} {self.layout}'.encode() + stamp).hexdigest()}"
 
     def name(self, index: int) -> str:
         """Return the name of the image at an index."""
-        return self.reader.name(int(self.places[index]))
+        return self.reader.name(int(self.positions[index]))
 
     def chosen(self, indices: np.ndarray) -> "ImageFiles":
         """Return the split with the images at these indices, in this order."""
-        return replace(self, places=self.places[indices], labels=self.labels[indices])
+        return replace(self, positions=self.positions[indices], labels=self.labels[indices])
 
     def content(self, index: int) -> bytes:
         """Read an image as it is stored.
@@ -207,7 +209,7 @@ class ImageFiles:
             InputError: it cannot be read; the message names it.
         """
         try:
-            return self.reader.read(int(self.places[index]))
+            return self.reader.read(int(self.positions[index]))
         except OSError as error:
             raise InputError(
                 f"{printable(self.name(index))} of {self.origin} cannot be read ({_reason(error)}); check that "

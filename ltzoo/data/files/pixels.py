@@ -53,7 +53,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def peculiarities(content: bytes) -> tuple[str, ...]:
+def unusual_properties(content: bytes) -> tuple[str, ...]:
     """List what is unusual about a stored image that can be decoded, and what `as_rgb` makes of it.
 
     Args:

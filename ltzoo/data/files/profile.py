@@ -12,7 +12,7 @@ import numpy as np
 from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, ModelInput, NaturalBenchmark
 from ltzoo.data.files.checks import Tick, Unreadable, check_each_class, each_image
 from ltzoo.data.files.image_files import ImageFiles, reason
-from ltzoo.data.files.pixels import peculiarities
+from ltzoo.data.files.pixels import unusual_properties
 from ltzoo.data.groups import Groups, make_groups
 from ltzoo.errors import InputError
 
@@ -45,7 +45,7 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Peculiar:
+class UnusualImages:
     """Images that something unusual holds for: often all of a data set, so only the first are named.
 
     Attributes:
@@ -67,7 +67,7 @@ class Contents:
         shorter_side: median of the shorter sides in pixels, over all splits; None where no image can be read.
         smallest: split, name, width and height of the image with the shortest side; None where no image can be read.
         emptied: names of the classes without a readable training image.
-        peculiar: from a phrase of `peculiarities` to the images that it holds for.
+        unusual: from a phrase of `unusual_properties` to the images that it holds for.
     """
 
     unreadable: Mapping[str, tuple[Unreadable, ...]]
@@ -75,7 +75,7 @@ class Contents:
     shorter_side: float | None
     smallest: tuple[str, str, int, int] | None
     emptied: tuple[str, ...]
-    peculiar: Mapping[str, Peculiar] = field(default_factory=dict)
+    unusual: Mapping[str, UnusualImages] = field(default_factory=dict)
 
     @property
     def leaked(self) -> tuple[tuple[Copy, ...], ...]:
@@ -110,12 +110,12 @@ class Contents:
                 for copies in self.repeated
             ],
             "emptied": list(self.emptied),
-            "peculiar": {
+            "unusual": {
                 what: {
                     "images": found.images,
                     "first": [{"split": split, "name": name} for split, name in found.first],
                 }
-                for what, found in self.peculiar.items()
+                for what, found in self.unusual.items()
             },
         }
 
@@ -233,13 +233,13 @@ def profile_files(
 
 
 def _look(files: ImageFiles, index: int) -> tuple[bytes, int, int, tuple[str, ...]] | str:
-    """Read and decode an image: SHA-256 of the stored file, width, height, peculiarities; or why it cannot be read."""
+    """Decode an image: SHA-256 of the stored file, width, height, anything unusual; or why it cannot be read."""
     try:
         content = files.content(index)
         width, height = files.decoded(index, content).size
     except InputError as error:
         return reason(error)
-    return hashlib.sha256(content).digest(), width, height, peculiarities(content)
+    return hashlib.sha256(content).digest(), width, height, unusual_properties(content)
 
 
 def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: Tick | None) -> Contents:
@@ -248,45 +248,45 @@ def _open_all(splits: Mapping[str, ImageFiles], threads: int | None, progress: T
     images = sum(map(len, splits.values()))
     digests, sizes = np.zeros(images, "S32"), np.zeros((images, 2), np.int64)
     unreadable: dict[str, tuple[Unreadable, ...]] = {}
-    peculiar: dict[str, Peculiar] = {}
+    unusual: dict[str, UnusualImages] = {}
     for split, files in splits.items():
         damaged = []
         for index, found in enumerate(each_image(files, partial(_look, files), threads, progress)):
             if isinstance(found, str):
                 damaged.append(Unreadable(index, files.name(index), found))
             else:
-                place = begins[split] + index
-                digests[place], sizes[place] = found[0], found[1:3]
+                position = begins[split] + index
+                digests[position], sizes[position] = found[0], found[1:3]
                 for what in found[3]:
-                    peculiar[what] = _one_more(peculiar.get(what), split, files, index)
+                    unusual[what] = _one_more(unusual.get(what), split, files, index)
         unreadable[split] = tuple(damaged)
 
-    def copy(place: int) -> Copy:
-        split = next(split for split in reversed(begins) if begins[split] <= place)
-        files, index = splits[split], place - begins[split]
+    def copy(position: int) -> Copy:
+        split = next(split for split in reversed(begins) if begins[split] <= position)
+        files, index = splits[split], position - begins[split]
         return Copy(split, files.name(index), files.class_names[files.labels[index]])
 
     whole = np.flatnonzero(sizes[:, 0])
     shorter = sizes[whole].min(axis=1)
     smallest = None
     if len(whole):
-        place = int(whole[shorter.argmin()])
-        smallest = (copy(place).split, copy(place).name, *sizes[place].tolist())
+        position = int(whole[shorter.argmin()])
+        smallest = (copy(position).split, copy(position).name, *sizes[position].tolist())
     train = splits["train"]
     read = np.bincount(train.labels[whole[whole < len(train)]], minlength=len(train.class_names))
     return Contents(
         unreadable=unreadable,
-        repeated=tuple(tuple(map(copy, places)) for places in _same(digests, whole)),
+        repeated=tuple(tuple(map(copy, positions)) for positions in _same(digests, whole)),
         shorter_side=float(np.median(shorter)) if len(whole) else None,
         smallest=smallest,
         emptied=tuple(itertools.compress(train.class_names, read == 0)),
-        peculiar=dict(sorted(peculiar.items())),
+        unusual=dict(sorted(unusual.items())),
     )
 
 
-def _one_more(before: Peculiar | None, split: str, files: ImageFiles, index: int) -> Peculiar:
+def _one_more(before: UnusualImages | None, split: str, files: ImageFiles, index: int) -> UnusualImages:
     images, first = (before.images, before.first) if before else (0, ())
-    return Peculiar(images + 1, (*first, (split, files.name(index))) if images < _NAMED else first)
+    return UnusualImages(images + 1, (*first, (split, files.name(index))) if images < _NAMED else first)
 
 
 def _same(digests: np.ndarray, whole: np.ndarray) -> list[list[int]]:

@@ -16,7 +16,7 @@ from ltzoo.data.files.archives import read_shards, read_tar
 from ltzoo.data.files.classes import aligned
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.hub_dataset import is_hub, splits_of_hub
-from ltzoo.data.files.image_files import ImageFiles, Place
+from ltzoo.data.files.image_files import DataLocation, ImageFiles
 from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import MISSPELT, SPELLINGS
 from ltzoo.data.files.lists import read_list, read_table
@@ -33,7 +33,7 @@ _INSTEAD = {"val": "test", "test": "val"}
 def open_files(
     benchmark: NaturalBenchmark,
     split: Literal["train", "val", "test"],
-    place: Place,
+    location: DataLocation,
     class_names: Sequence[str] | None = None,
 ) -> ImageFiles | None:
     """Find the images of a split and their classes. No image is opened or checked to exist (see `check_present`).
@@ -43,7 +43,7 @@ def open_files(
     Args:
         benchmark: the benchmark.
         split: the split.
-        place: where the images are.
+        location: where the images are.
         class_names: those of the training split, which labels refer to; None for the training split itself.
 
     Returns:
@@ -52,37 +52,40 @@ def open_files(
     Raises:
         InputError: nothing is found, or it cannot be used or contradicts itself, the benchmark or the training split.
     """
-    if place.image_root is not None and not place.image_root.is_dir():
-        raise InputError(f"the folder {place.image_root} is not there; name what paths start from with --image-root")
+    if location.image_root is not None and not location.image_root.is_dir():
+        raise InputError(f"the folder {location.image_root} is not there; name what paths start from with --image-root")
     if benchmark.name in STANDARD_LISTS:
-        for given, flag in ((place.class_folder != "first", "--class-folder"), (place.image_suffix, "--image-suffix")):
+        for given, flag in (
+            (location.class_folder != "first", "--class-folder"),
+            (location.image_suffix, "--image-suffix"),
+        ):
             if given:
                 raise InputError(f"{flag} is for images of your own, not for {benchmark.name}; leave it out")
-        return open_standard(benchmark, split, place, class_names)
-    if is_hub(place.data_dir):
-        check_options(place, place.data_dir, "a Hub data set")
-        splits = splits_of_hub(place)
-    elif place.data_dir.is_dir():
-        splits = splits_of_folder(place)
-    elif place.data_dir.exists():
-        splits = splits_of_file(place)
+        return open_standard(benchmark, split, location, class_names)
+    if is_hub(location.data_dir):
+        check_options(location, location.data_dir, "a Hub data set")
+        splits = splits_of_hub(location)
+    elif location.data_dir.is_dir():
+        splits = splits_of_folder(location)
+    elif location.data_dir.exists():
+        splits = splits_of_file(location)
     else:
-        raise InputError(f"{place.data_dir} does not exist; name a folder or a list with --data-dir")
+        raise InputError(f"{location.data_dir} does not exist; name a folder or a list with --data-dir")
     chosen = split if split in splits else _INSTEAD.get(split)
     if chosen not in splits:
         if split == "train":
-            raise InputError(f"{place.data_dir} has no split train, only {' and '.join(splits)}; name one that has")
+            raise InputError(f"{location.data_dir} has no split train, only {' and '.join(splits)}; name one that has")
         return None
     files = splits[chosen]()
-    if place.data_dir.is_dir() and files.origin != str(place.data_dir):
-        files = replace(files, notes=(*files.notes, *_note_beside(place.data_dir, splits)))
+    if location.data_dir.is_dir() and files.origin != str(location.data_dir):
+        files = replace(files, notes=(*files.notes, *_note_beside(location.data_dir, splits)))
     if class_names is None:
         return files
     try:
         return aligned(files, class_names)
     except InputError as error:
         nested = any("--class-folder" in note for note in files.notes)
-        other = "innermost" if place.class_folder == "first" else "first"
+        other = "innermost" if location.class_folder == "first" else "first"
         raise InputError(f"{error}{f'; or try --class-folder {other}' if nested else ''}") from None
 
 
@@ -123,18 +126,18 @@ def hold_out_files(files: ImageFiles, amount: int | float) -> tuple[ImageFiles, 
     return files.chosen(np.flatnonzero(~mask)), files.chosen(np.flatnonzero(mask))
 
 
-def splits_of_file(place: Place) -> Splits:
+def splits_of_file(location: DataLocation) -> Splits:
     """Find the splits in a single list: a text file is the training split, a table may have a column of splits.
 
     Raises:
         InputError: the file is not a list, or a table that cannot be used.
     """
-    path = place.data_dir
+    path = location.data_dir
     if path.suffix.lower() not in _LISTS:
         raise InputError(f"{path} is neither a folder nor a list (.csv, .txt); name one with --data-dir")
     if path.suffix.lower() == ".txt":
-        return {"train": partial(_list, path, place)}
-    files, given = _table(path, place)
+        return {"train": partial(_list, path, location)}
+    files, given = _table(path, location)
     if given is None:
         return {"train": lambda: files}
     splits: Splits = {}
@@ -154,13 +157,13 @@ def splits_of_file(place: Place) -> Splits:
     return splits
 
 
-def splits_of_folder(place: Place) -> Splits:
+def splits_of_folder(location: DataLocation) -> Splits:
     """Find the splits in a folder: lists take precedence over folders and tar files of the same split.
 
     Raises:
         InputError: the folder cannot be listed, or has no split, a misspelt one, or one in two forms.
     """
-    folder = place.data_dir
+    folder = location.data_dir
     try:
         with os.scandir(folder) as entries:
             below = {entry.name: entry.is_dir() for entry in entries}
@@ -169,7 +172,7 @@ def splits_of_folder(place: Place) -> Splits:
     _check_spelling(folder, below)
     splits: Splits = {}
     for split in SPELLINGS:
-        lists, others = _forms(below, split, place)
+        lists, others = _forms(below, split, location)
         found = lists or others
         if len(found) > 1:
             raise InputError(
@@ -179,7 +182,7 @@ def splits_of_folder(place: Place) -> Splits:
             splits[split] = next(iter(found.values()))
         if others and not lists:
             form = next(iter(others))
-            check_options(place, folder / form, "shards" if "*" in form else "folders")
+            check_options(location, folder / form, "shards" if "*" in form else "folders")
     if splits:
         return splits
     if not any(below.values()):
@@ -187,8 +190,8 @@ def splits_of_folder(place: Place) -> Splits:
             f"{folder} holds neither train/, train.csv, train.txt, train.tar or train-*.tar nor class folders; "
             f"{where_classes_are(folder)}"
         )
-    check_options(place, folder, "folders")
-    return {"train": partial(read_folder, folder, place.class_folder)}
+    check_options(location, folder, "folders")
+    return {"train": partial(read_folder, folder, location.class_folder)}
 
 
 def _note_beside(folder: Path, splits: Splits) -> list[str]:
@@ -226,31 +229,33 @@ def _check_spelling(folder: Path, below: dict[str, bool]) -> None:
             raise InputError(f"{folder} holds {name}, but splits are called {', '.join(spellings)}; rename it")
 
 
-def _forms(below: dict[str, bool], split: str, place: Place) -> tuple[Splits, Splits]:
+def _forms(below: dict[str, bool], split: str, location: DataLocation) -> tuple[Splits, Splits]:
     """Find the lists of a split, and its other forms, each by its name."""
     lists: Splits = {}
     others: Splits = {}
     shards: dict[str, list[Path]] = {}
     for name, is_folder in below.items():
-        path = place.data_dir / name
+        path = location.data_dir / name
         kind = "folder" if is_folder else path.suffix.lower()
         spelling, dash, _ = path.stem.partition("-")
         if name in SPELLINGS[split] and is_folder:
-            others[f"{name}/"] = partial(read_folder, path, place.class_folder)
+            others[f"{name}/"] = partial(read_folder, path, location.class_folder)
         elif path.stem in SPELLINGS[split] and kind in _LISTS:
-            lists[name] = partial(_list_of_split, path, place, split)
+            lists[name] = partial(_list_of_split, path, location, split)
         elif path.stem in SPELLINGS[split] and kind == ".tar":
-            others[name] = partial(read_tar, path, place.class_folder)
+            others[name] = partial(read_tar, path, location.class_folder)
         elif spelling in SPELLINGS[split] and dash and kind == ".tar":
             shards.setdefault(f"{spelling}-*.tar", []).append(path)
     return lists, others | {name: partial(read_shards, paths) for name, paths in shards.items()}
 
 
-def check_options(place: Place, path: Path, kind: Literal["lists", "folders", "shards", "a Hub data set"]) -> None:
+def check_options(
+    location: DataLocation, path: Path, kind: Literal["lists", "folders", "shards", "a Hub data set"]
+) -> None:
     """Check that no option is given that has no effect on images of this kind.
 
     Args:
-        place: has the options.
+        location: has the options.
         path: where the images are.
         kind: what was found there; `folders` are class folders, also in a tar file.
 
@@ -259,31 +264,31 @@ def check_options(place: Place, path: Path, kind: Literal["lists", "folders", "s
     """
     if kind != "lists":
         for given, flag, use in (
-            (place.image_root is not None, "--image-root", "paths"),
-            (place.image_suffix, "--image-suffix", "names"),
+            (location.image_root is not None, "--image-root", "paths"),
+            (location.image_suffix, "--image-suffix", "names"),
         ):
             if given:
                 raise InputError(f"{path} is not a list, and {flag} is for {use} in lists; leave it out")
-    if kind != "folders" and place.class_folder != "first":
+    if kind != "folders" and location.class_folder != "first":
         raise InputError(f"{path} has no class folders, and --class-folder is for those; leave it out")
 
 
-def _list(path: Path, place: Place) -> ImageFiles:
-    check_options(place, path, "lists")
-    return read_list(path, place.image_suffix).labelled(place.image_root or path.parent)
+def _list(path: Path, location: DataLocation) -> ImageFiles:
+    check_options(location, path, "lists")
+    return read_list(path, location.image_suffix).labelled(location.image_root or path.parent)
 
 
-def _table(path: Path, place: Place) -> tuple[ImageFiles, np.ndarray | None]:
-    check_options(place, path, "lists")
-    listed, given = read_table(path, place.image_column, place.label_column, place.image_suffix)
-    return listed.labelled(place.image_root or path.parent), given
+def _table(path: Path, location: DataLocation) -> tuple[ImageFiles, np.ndarray | None]:
+    check_options(location, path, "lists")
+    listed, given = read_table(path, location.image_column, location.label_column, location.image_suffix)
+    return listed.labelled(location.image_root or path.parent), given
 
 
-def _list_of_split(path: Path, place: Place, split: str) -> ImageFiles:
+def _list_of_split(path: Path, location: DataLocation, split: str) -> ImageFiles:
     """Read a list whose name is that of a split; a column of splits must agree."""
     if path.suffix.lower() == ".txt":
-        return _list(path, place)
-    files, given = _table(path, place)
+        return _list(path, location)
+    files, given = _table(path, location)
     wrong = [] if given is None else np.flatnonzero(~np.isin(given, SPELLINGS[split])).tolist()
     if given is not None and wrong:
         raise InputError(

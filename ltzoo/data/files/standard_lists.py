@@ -10,7 +10,7 @@ import numpy as np
 
 from ltzoo.data.benchmarks import NaturalBenchmark
 from ltzoo.data.files.classes import check_names
-from ltzoo.data.files.image_files import ImageFiles, Names, PathImages, Place
+from ltzoo.data.files.image_files import DataLocation, ImageFiles, Names, PathImages
 from ltzoo.data.files.lists import Listed, read_list
 from ltzoo.errors import InputError, first_line, printable
 from ltzoo.reading.json_text import read_json
@@ -30,25 +30,25 @@ _MEGABYTES = 512
 
 
 def open_standard(
-    benchmark: NaturalBenchmark, split: str, place: Place, class_names: Sequence[str] | None = None
+    benchmark: NaturalBenchmark, split: str, location: DataLocation, class_names: Sequence[str] | None = None
 ) -> ImageFiles:
     """Open a split of a benchmark with standard lists; for iNaturalist 2018 its own annotations serve in their place.
 
     Args:
         benchmark: one of `STANDARD_LISTS`.
         split: `train`, `val` or `test`.
-        place: `data_dir` has a folder of the benchmark's name with the lists in it.
+        location: `data_dir` has a folder of the benchmark's name with the lists in it.
         class_names: the class names of the training split; None to derive them from this one.
 
     Raises:
         InputError: the list is missing, or contradicts the benchmark, the training split or itself.
     """
-    folder = place.data_dir / benchmark.name
+    folder = location.data_dir / benchmark.name
     num_classes = benchmark.num_classes or 0
     if class_names is not None and len(class_names) != num_classes:
         raise InputError(f"{benchmark.name} has {num_classes} classes, not {len(class_names)}; use a model that fits")
     path = folder / STANDARD_LISTS[benchmark.name][split]
-    root = place.image_root or folder
+    root = location.image_root or folder
     annotations = [folder / splits[split] for name, splits in _ANNOTATIONS.items() if name == benchmark.name]
     if not path.exists():
         for file in annotations:

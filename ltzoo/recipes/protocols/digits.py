@@ -2,7 +2,8 @@
 
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
-from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.protocol import Protocol
 from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
-from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Protocol
 from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods

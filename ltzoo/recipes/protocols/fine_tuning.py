@@ -15,7 +15,8 @@ in advance by common practice and not tuned on any images; choose better values 
 
 from ltzoo.data import WHOLE, Augmentation
 from ltzoo.losses import CE, DRW, LA, VS, BalancedSoftmax, LogitLDAM
-from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import Input
 from ltzoo.recipes.protocols.protocol import Protocol
 from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Quantile

@@ -2,7 +2,7 @@
 
 from ltzoo.data import Augmentation
 from ltzoo.losses import CE, LA, VS, LogitLDAM
-from ltzoo.recipes.parts import Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, SAMExt

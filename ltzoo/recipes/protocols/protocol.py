@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, get_benchmark
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
 from ltzoo.losses import DRW, ClassBalanced, Loss
-from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead, Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead
 from ltzoo.recipes.protocols.second_stage import SecondStage
 from ltzoo.recipes.recipe import PaperRule, Recipe
 from ltzoo.sharpness import NoPerturbation, Perturbation

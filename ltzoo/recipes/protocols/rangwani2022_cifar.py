@@ -2,7 +2,8 @@
 
 from ltzoo.data import Augmentation, get_benchmark
 from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal
-from ltzoo.recipes.parts import CosineHead, Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import FIELDS, two_stage_methods

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from ltzoo.data import WHOLE, Augmentation
 from ltzoo.losses import CE, DRW, LDAM
-from ltzoo.recipes.parts import CosineHead, Input, Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import CosineHead, Input
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import FIELDS, cosine, two_stage_methods
 from ltzoo.recipes.recipe import PaperRule

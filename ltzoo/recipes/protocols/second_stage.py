@@ -6,17 +6,8 @@ from typing import Any, Literal
 from ltzoo.data import ClassAwareSampler, Sampler
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
 from ltzoo.losses import CE, BalancedSoftmax, InversePower, LabelAwareSmoothing, Loss, NoReweighting, Reweighting
-from ltzoo.recipes.parts import (
-    DisAlignHead,
-    Head,
-    LinearHead,
-    NearestMeanHead,
-    Optimizer,
-    ScaledHead,
-    Schedule,
-    TauNormHead,
-    Trainable,
-)
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import DisAlignHead, Head, LinearHead, NearestMeanHead, ScaledHead, TauNormHead, Trainable
 
 _UNWEIGHTED = NoReweighting()
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from ltzoo.data import WHOLE, Augmentation
 from ltzoo.losses import CE
-from ltzoo.recipes.parts import Input, Optimizer, Schedule
+from ltzoo.recipes.optimization import Optimizer, Schedule
+from ltzoo.recipes.parts import Input
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE

@@ -9,8 +9,8 @@ from PIL import ExifTags, Image, features
 
 import ltzoo
 from ltzoo.data.files import ResizedImages, profile_files
-from ltzoo.data.files.pixels import as_rgb, peculiarities
-from ltzoo.data.files.profile import Peculiar
+from ltzoo.data.files.pixels import as_rgb, unusual_properties
+from ltzoo.data.files.profile import UnusualImages
 from tests.data.files.test_image_files import holding, stored
 
 UPRIGHT = np.kron(np.random.RandomState(0).randint(0, 256, (3, 2, 3)), np.ones((16, 16, 1), int)).astype(np.uint8)
@@ -50,7 +50,7 @@ def test_every_orientation_is_turned_upright(format, orientation):
     assert found.shape == UPRIGHT.shape
     assert np.abs(found - UPRIGHT).mean() < 6  # a wrong turn is off by 60 and more
     told = () if orientation == 1 else ("turned upright by EXIF orientation",)
-    assert peculiarities(content) == told
+    assert unusual_properties(content) == told
 
 
 def test_a_loop_sees_what_training_sees_also_from_the_cache(tmp_path):
@@ -84,7 +84,7 @@ def test_damaged_metadata_do_not_damage_the_image():
         with warnings.catch_warnings(action="ignore"):
             content = whole[:cut] + b"\xff" + whole[cut + 1 :]
             assert decoded(content).size in {(32, 48), (48, 32)}
-            assert set(peculiarities(content)) <= {"turned upright by EXIF orientation"}
+            assert set(unusual_properties(content)) <= {"turned upright by EXIF orientation"}
 
 
 def test_a_tiff_of_16_bits_whose_white_is_zero_is_inverted():
@@ -120,7 +120,7 @@ def unusual():
 
 @pytest.mark.parametrize(("content", "told"), [pytest.param(*kind, id=name) for name, *kind in unusual()])
 def test_what_is_unusual_is_told(content, told):
-    assert peculiarities(content) == told
+    assert unusual_properties(content) == told
 
 
 def test_of_several_frames_the_first_is_read():
@@ -134,12 +134,12 @@ def test_a_profile_names_the_images(tmp_path):
     files = holding(tmp_path, turned(1), turned(6), turned(3))
     contents = profile_files(files, None).contents
     turns = "turned upright by EXIF orientation"
-    assert contents.peculiar == {turns: Peculiar(2, (("train", "cat/1"), ("train", "cat/2")))}
+    assert contents.unusual == {turns: UnusualImages(2, (("train", "cat/1"), ("train", "cat/2")))}
     named = [{"split": "train", "name": "cat/1"}, {"split": "train", "name": "cat/2"}]
-    assert contents.to_dict()["peculiar"] == {turns: {"images": 2, "first": named}}
+    assert contents.to_dict()["unusual"] == {turns: {"images": 2, "first": named}}
 
 
-def test_of_many_peculiar_images_the_first_ten_are_named_and_all_counted(tmp_path):
+def test_of_many_unusual_images_the_first_ten_are_named_and_all_counted(tmp_path):
     files = holding(tmp_path, *[turned(6)] * 12)
-    (found,) = profile_files(files, None).contents.peculiar.values()
+    (found,) = profile_files(files, None).contents.unusual.values()
     assert (found.images, found.first) == (12, tuple(("train", f"cat/{k}") for k in range(10)))

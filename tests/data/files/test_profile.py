@@ -177,7 +177,7 @@ def test_what_json_gets_names_the_copies():
                 [{"split": "train", "name": "a/0", "class": "a"}, {"split": "train", "name": "b/1", "class": "b"}]
             ],
             "emptied": [],
-            "peculiar": {},
+            "unusual": {},
         },
     }
 

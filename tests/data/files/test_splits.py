@@ -75,7 +75,7 @@ def test_every_division_is_whole_and_disjoint_or_refused(labels, amount):
         return
     assert held.class_counts == tuple(wanted)
     assert min(kept.class_counts) >= 1
-    assert sorted([*kept.places, *held.places]) == files.places.tolist()
+    assert sorted([*kept.positions, *held.positions]) == files.positions.tolist()
     for part in (kept, held):
-        assert (np.diff(part.places) > 0).all()
-        assert part.labels.tolist() == files.labels[part.places - 100].tolist()
+        assert (np.diff(part.positions) > 0).all()
+        assert part.labels.tolist() == files.labels[part.positions - 100].tolist()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import Place, check_coverage, check_present, open_files, standard_lists
+from ltzoo.data.files import DataLocation, check_coverage, check_present, open_files, standard_lists
 from tests.data.files.trees import check_reader, content_of, opened, plant, refused
 
 SMALL = {name: replace(benchmark, num_classes=3) for name, benchmark in NATURAL_BENCHMARKS.items()}
@@ -21,8 +21,8 @@ def write(root, name, split, *lines):
     return root
 
 
-def small(root, split="train", class_names=None, name="imagenetlt", **place):
-    return open_files(SMALL[name], split, Place(root, **place), class_names)
+def small(root, split="train", class_names=None, name="imagenetlt", **location):
+    return open_files(SMALL[name], split, DataLocation(root, **location), class_names)
 
 
 TRAIN = ("train/n03/x 1.png 2", "train/n01/x.png 0", "train/n02/x.png 1", "train/n01/y.png 0")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import ImageFiles, Place, open_files
+from ltzoo.data.files import DataLocation, ImageFiles, open_files
 from ltzoo.errors import InputError
 
 FORMATS = {".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF"}
@@ -40,8 +40,10 @@ def plant(root: Path, *names: str) -> Path:
     return root
 
 
-def opened(where: Path, split: str = "train", class_names=None, benchmark: str = "imagefolder", **place) -> ImageFiles:
-    return open_files(NATURAL_BENCHMARKS[benchmark], split, Place(where, **place), class_names)
+def opened(
+    where: Path, split: str = "train", class_names=None, benchmark: str = "imagefolder", **location
+) -> ImageFiles:
+    return open_files(NATURAL_BENCHMARKS[benchmark], split, DataLocation(where, **location), class_names)
 
 
 def content_of(files: ImageFiles) -> list[tuple[str, str]]:
@@ -63,7 +65,7 @@ def check_reader(files: ImageFiles, names) -> None:
     """The reader, and a pickled copy of it, gives each image as it was written; `names` tell which it is."""
     copy = pickle.loads(pickle.dumps(files))
     assert len(files) == len(names) == len(files.labels)
-    assert files.places.dtype == files.labels.dtype == np.int64
+    assert files.positions.dtype == files.labels.dtype == np.int64
     for k, name in enumerate(names):
         assert files.content(k) == copy.content(k) == encoded(name), name
         assert files.image(k).size == (4, 3)

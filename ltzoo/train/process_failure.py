@@ -1,4 +1,4 @@
-"""Processes that train together end together: none waits hours for one that has failed."""
+"""If one of the processes that train a run together fails, all of them end; none waits hours for it."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ _calls = count()
 
 
 @contextmanager
-def ending_together(state: PartialState) -> Iterator[None]:
+def fail_together(state: PartialState) -> Iterator[None]:
     """Let an error or a signal in one process end the others too, whatever their group's backend notices of it.
 
     Gloo sees closed connections, NCCL only a timeout, here of hours. A process that fails writes its reason into the

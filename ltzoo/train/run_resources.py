@@ -1,4 +1,4 @@
-"""What a run has to itself on a device that it shares with others: stream, memory pool and random numbers."""
+"""What each run has for itself on a device that several share: CUDA stream, memory pool and random states."""
 
 import weakref
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from ltzoo.errors import InputError
 STREAMS = 32
 """Streams that torch makes per device (kStreamsPerPool in c10/cuda/CUDAStream.cpp); the next ones are these again."""
 
-_lanes: "weakref.WeakSet[Lane]" = weakref.WeakSet()
+_living: "weakref.WeakSet[RunResources]" = weakref.WeakSet()
 
 
-class Lane:
+class RunResources:
     """The stream, the pool of graph memory and the states of torch's default generators that belong to one run.
 
     Libraries keep one workspace per stream, so two runs on one stream would share it; and a graph reads seed and offset
@@ -38,11 +38,11 @@ class Lane:
             self.pool = torch.cuda.graph_pool_handle()
             self.generator = torch.Generator(device)
             self.generator.set_state(_default_generator(device).get_state())
-        _lanes.add(self)
+        _living.add(self)
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Compute on the lane's stream, with random numbers from the lane's states; not reentrant."""
+    def in_use(self) -> Iterator[None]:
+        """Compute on the run's stream, with random numbers from the run's states; not reentrant."""
         before = torch.get_rng_state()
         torch.set_rng_state(self.cpu_state)
         try:
@@ -74,10 +74,10 @@ def _default_generator(device: torch.device) -> torch.Generator:
 
 
 def _free_stream(device: torch.device) -> torch.cuda.Stream:
-    """Return a stream of torch's that no other lane has."""
-    held = {lane.stream for lane in _lanes}
+    """Return a stream of torch's that no other run has."""
+    taken = {resources.stream for resources in _living}
     for _ in range(STREAMS):
         stream = torch.cuda.Stream(device)
-        if stream not in held:
+        if stream not in taken:
             return stream
     raise InputError(f"torch has {STREAMS} streams per device, and each belongs to a run; train fewer side by side")

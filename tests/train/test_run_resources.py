@@ -1,4 +1,4 @@
-"""A lane: random states, stream and pool of one run."""
+"""Stream, memory pool and random states of each run."""
 
 import gc
 
@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from ltzoo.errors import InputError
-from ltzoo.train import lane
-from ltzoo.train.lane import STREAMS, Lane
+from ltzoo.train import run_resources
+from ltzoo.train.run_resources import STREAMS, RunResources
 
 CPU = torch.device("cpu")
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def draws(device: torch.device, turns: list[tuple[Lane, int]]) -> dict[Lane, list[float]]:
-    """Seed and draw in turns; what each lane drew."""
-    found: dict[Lane, list[float]] = {}
+def draws(device: torch.device, turns: list[tuple[RunResources, int]]) -> dict[RunResources, list[float]]:
+    """Seed and draw in turns; what each run drew."""
+    found: dict[RunResources, list[float]] = {}
     for one, seed in turns:
-        with one.entered():
+        with one.in_use():
             if one not in found:
                 torch.manual_seed(seed)
             found.setdefault(one, []).append(float(torch.rand((), device=device)))
@@ -25,37 +25,37 @@ def draws(device: torch.device, turns: list[tuple[Lane, int]]) -> dict[Lane, lis
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
-def test_lanes_in_turns_draw_what_each_draws_alone(device):
+def test_runs_in_turns_draw_what_each_draws_alone(device):
     device = torch.device(device)
-    a, b, alone, reference = (Lane(device) for _ in range(4))
+    a, b, alone, reference = (RunResources(device) for _ in range(4))
     found = draws(device, [(a, 1), (b, 2), (a, 1), (b, 2), (a, 1)])
     assert found[a] == draws(device, [(alone, 1)] * 3)[alone]
     assert found[b] == draws(device, [(reference, 2)] * 2)[reference]
     assert not set(found[a]) & set(found[b])
 
 
-def test_what_is_drawn_outside_is_as_if_there_were_no_lane():
+def test_what_is_drawn_outside_is_as_if_there_were_no_run():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
     first = torch.rand(1)
-    with Lane(CPU).entered():
+    with RunResources(CPU).in_use():
         torch.manual_seed(1)
         torch.rand(10)
     assert torch.equal(torch.cat([first, torch.rand(2)]), expected)
 
 
-def test_an_error_leaves_the_lane_and_its_state_counts():
-    one, reference = Lane(CPU), Lane(CPU)
-    with pytest.raises(RuntimeError), one.entered():
+def test_after_an_error_the_random_state_is_kept():
+    one, reference = RunResources(CPU), RunResources(CPU)
+    with pytest.raises(RuntimeError), one.in_use():
         torch.manual_seed(3)
         torch.rand(1)
         raise RuntimeError
-    with reference.entered():
+    with reference.in_use():
         torch.manual_seed(3)
         torch.rand(1)
         expected = torch.rand(1)
-    with one.entered():
+    with one.in_use():
         assert torch.equal(torch.rand(1), expected)
 
 
@@ -71,49 +71,49 @@ class Pool:
 
 
 class OnGPU:
-    """As much of a lane as the choice of a stream looks at."""
+    """As much of a run as the choice of a stream looks at."""
 
     def __init__(self, stream: int) -> None:
         self.stream = stream
 
 
-def test_no_two_lanes_have_one_stream_also_when_torch_gives_it_out_again(monkeypatch):
+def test_no_two_runs_have_one_stream_also_when_torch_gives_it_out_again(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", Pool())
     held: list[OnGPU] = []
-    monkeypatch.setattr(lane, "_lanes", held)
+    monkeypatch.setattr(run_resources, "_living", held)
     device = torch.device("cuda")
     for _ in range(20):  # streams that others take and leave, such as a loader's
         torch.cuda.Stream(device)
     while len(held) < STREAMS:
-        held.append(OnGPU(lane._free_stream(device)))
+        held.append(OnGPU(run_resources._free_stream(device)))
     assert len({one.stream for one in held}) == STREAMS
     with pytest.raises(InputError, match="32 streams per device, and each belongs to a run; train fewer side by side"):
-        lane._free_stream(device)
+        run_resources._free_stream(device)
     ended = held.pop(7)
-    assert lane._free_stream(device) == ended.stream
+    assert run_resources._free_stream(device) == ended.stream
 
 
 @NEEDS_CUDA
-def test_lanes_that_live_have_streams_of_their_own_on_the_device():
+def test_living_runs_have_streams_of_their_own_on_the_device():
     device = torch.device("cuda")
-    lanes = [Lane(device)]
+    living = [RunResources(device)]
     for _ in range(8):
         for _ in range(40):
             torch.cuda.Stream()
-        lanes.append(Lane(device))
-    assert len({one.stream.cuda_stream for one in lanes}) == len({one.pool for one in lanes}) == 9
-    del lanes
+        living.append(RunResources(device))
+    assert len({one.stream.cuda_stream for one in living}) == len({one.pool for one in living}) == 9
+    del living
     gc.collect()
 
 
 @NEEDS_CUDA
-def test_graphs_of_two_lanes_draw_dropout_apart():
+def test_graphs_of_two_runs_draw_dropout_apart():
     """Each replay reads seed and offset of the state with which it was captured."""
     device = torch.device("cuda")
 
-    def captured(one: Lane, seed: int):
+    def captured(one: RunResources, seed: int):
         out = torch.empty(1000, device=device)
-        with one.entered():
+        with one.in_use():
             torch.manual_seed(seed)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=one.pool, stream=one.stream, capture_error_mode="thread_local"):
@@ -121,12 +121,12 @@ def test_graphs_of_two_lanes_draw_dropout_apart():
             torch.manual_seed(seed)
         return graph, out
 
-    def replay(one: Lane, graph, out) -> torch.Tensor:
-        with one.entered():
+    def replay(one: RunResources, graph, out) -> torch.Tensor:
+        with one.in_use():
             graph.replay()
             return out.clone()
 
-    a, b, alone = Lane(device), Lane(device), Lane(device)
+    a, b, alone = RunResources(device), RunResources(device), RunResources(device)
     of_a, of_b, of_alone = captured(a, 1), captured(b, 2), captured(alone, 1)
     turns = [(replay(a, *of_a), replay(b, *of_b)) for _ in range(3)]
     for from_a, from_b in turns:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from accelerate import PartialState
 
-from ltzoo.train.companions import ending_together
+from ltzoo.train.process_failure import fail_together
 from tests.launch import ROOT
 
 
@@ -59,5 +59,5 @@ def test_one_that_fails_takes_the_other_with_it(where, reason, tmp_path):
 
 
 def test_a_single_process_is_not_watched():
-    with pytest.raises(KeyError), ending_together(PartialState()):
+    with pytest.raises(KeyError), fail_together(PartialState()):
         raise KeyError

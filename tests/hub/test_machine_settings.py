@@ -1,4 +1,4 @@
-"""hub/places.py: which runs share a process, which are tried again, and what the doctor recommends."""
+"""Settings of the machine in a build: which runs share a process, which are repeated, what the doctor recommends."""
 
 import json
 import re
@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import build
-import places
+import machine_settings
+import run_queue
 import worker
 from ltzoo.doctor import Report
 from ltzoo.doctor.report import Advice, Check, Machine
@@ -21,7 +22,7 @@ from tests.hub.builds import ONE, Told
 @pytest.fixture
 def on_cuda(folders, monkeypatch):
     """Four recipes of one kind, and three of others: another length, precision, architecture."""
-    monkeypatch.setattr(places.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(machine_settings.torch.cuda, "is_available", lambda: True)
     base = registry.RECIPES["resnet20_digitslt_ce_sgd"]
     kinds = {
         "a": {},
@@ -75,7 +76,7 @@ def test_a_run_that_fails_among_others_is_tried_once_more_alone(on_cuda, tmp_pat
     why = "ltzoo train: error: resnet20_digitslt_b_sgd.seed0 ran out of memory (CUDA out of memory); its last state\n"
     told = Told(lambda: (finish_all([run["a"], run["c"], run["d"]])(), (2, why))[1], finish_all([run["b"]]))
     monkeypatch.setattr(worker.subprocess, "Popen", told)
-    monkeypatch.setattr(build, "collect", lambda *arguments: ["it is collected"])
+    monkeypatch.setattr(run_queue, "collect", lambda *arguments: ["it is collected"])
     assert build.main([names[k] for k in (0, 1, 3, 6)] + folders) == 0
     said = capsys.readouterr().out
     assert [words(told.names(number)) for number in range(2)] == [["a", "b", "c", "d"], ["b"]]
@@ -91,7 +92,7 @@ def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cu
     died = -signal.SIGSEGV, f"resnet20_digitslt_a_sgd.seed0: {run['a']}: 40 epochs on cuda, float32\n"
     told = Told(died, finish_all(run[word] for word in "bcd"), died, died)
     monkeypatch.setattr(worker.subprocess, "Popen", told)
-    monkeypatch.setattr(build, "collect", lambda *arguments: ["it is collected"])
+    monkeypatch.setattr(run_queue, "collect", lambda *arguments: ["it is collected"])
     assert build.main([names[k] for k in (0, 1, 3, 6)] + folders) == 1
     said = capsys.readouterr().out
     assert [words(told.names(number)) for number in range(3)] == [["a", "b", "c", "d"], ["b", "c", "d"], ["a"]]
@@ -144,22 +145,22 @@ def written(path, report):
 def test_a_build_follows_the_doctor_where_no_option_says_otherwise(folders, tmp_path):
     file = written(tmp_path / "doctor.json", FOUND)
     parse = build.build_parser().parse_args
-    found = places.find_places(parse([ONE, "--doctor", file, *folders]))
-    assert found == places.Places(3, False, 1, "bfloat16", False)
+    found = machine_settings.machine_settings(parse([ONE, "--doctor", file, *folders]))
+    assert found == machine_settings.MachineSettings(3, False, 1, "bfloat16", False)
     assert found.options() == ["--threads", "1", "--set", "precision=bfloat16"]
     asked = parse([ONE, "--doctor", file, "--jobs", "1", "--threads", "2", "--precision", "float32", *folders])
-    assert places.find_places(asked) == places.Places(1, False, 2, "float32", False)
+    assert machine_settings.machine_settings(asked) == machine_settings.MachineSettings(1, False, 2, "float32", False)
 
 
 def test_on_a_gpu_a_build_follows_the_doctor(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(places.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(places, "device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(machine_settings.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(machine_settings, "device_name", lambda device: "NVIDIA H200")
     machine = replace(MACHINE, device="cuda", name="NVIDIA H200")
     wrong = (Check("capture", "wrong", "they differ"),)
     report = replace(FOUND, machine=machine, checks=wrong, advice=Advice("tf32", None, False, 8, None))
     file = written(tmp_path / "doctor.json", report)
-    found = places.find_places(build.build_parser().parse_args([ONE, "--doctor", file, *folders]))
-    assert found == places.Places(8, True, 1, "tf32", True)
+    found = machine_settings.machine_settings(build.build_parser().parse_args([ONE, "--doctor", file, *folders]))
+    assert found == machine_settings.MachineSettings(8, True, 1, "tf32", True)
     assert found.options() == [*("--threads", "1", "--side-by-side", "8", "--set", "precision=tf32", "--eager")]
 
 

@@ -2,12 +2,12 @@
 
 import argparse
 
-from ltzoo.data.files import Place
+from ltzoo.data.files import DataLocation
 
 
-def place_of(arguments: argparse.Namespace) -> Place:
+def location_of(arguments: argparse.Namespace) -> DataLocation:
     """Return where the images are: the arguments of a command that has `add_files_options` and a data folder."""
-    return Place(
+    return DataLocation(
         data_dir=arguments.data_dir,
         image_root=arguments.image_root,
         image_column=arguments.image_column,

@@ -1,4 +1,4 @@
-"""How many runs `build.py` trains at once, and how: from its options, and from what `ltzoo doctor` found."""
+"""How `build.py` trains on this machine: from its options, and from what `ltzoo doctor` found."""
 
 import argparse
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ _AVOIDED = ("capture", "side by side")
 
 
 @dataclass(frozen=True)
-class Places:
-    """How runs are trained.
+class MachineSettings:
+    """How runs are trained on this machine.
 
     Attributes:
-        at_once: number of runs at once.
-        shared: whether they share a process, in which their kernels overlap; separate processes would take turns on a
-            GPU.
+        jobs: number of runs at once.
+        one_process: whether they share a process, in which their kernels overlap; separate processes would take turns
+            on a GPU.
         threads: CPU threads of each.
         precision: of all runs; None for each recipe's own.
         eager: whether no step is run as one graph.
     """
 
-    at_once: int
-    shared: bool
+    jobs: int
+    one_process: bool
     threads: int
     precision: str | None
     eager: bool
@@ -36,17 +36,17 @@ class Places:
     @property
     def workers(self) -> int:
         """The number of processes."""
-        return 1 if self.shared else self.at_once
+        return 1 if self.one_process else self.jobs
 
     def options(self) -> list[str]:
         """Return the options of `ltzoo train`."""
         options = ["--threads", str(self.threads)]
-        options += ["--side-by-side", str(self.at_once)] if self.shared else []
+        options += ["--side-by-side", str(self.jobs)] if self.one_process else []
         options += ["--set", f"precision={self.precision}"] if self.precision else []
         return options + (["--eager"] if self.eager else [])
 
 
-def find_places(arguments: argparse.Namespace) -> Places:
+def machine_settings(arguments: argparse.Namespace) -> MachineSettings:
     """Take what the options give; the rest from the report of `--doctor`, if there is one.
 
     Args:
@@ -58,9 +58,9 @@ def find_places(arguments: argparse.Namespace) -> Places:
     cuda = torch.cuda.is_available()
     advice = None if arguments.doctor is None else _sound(read_report(arguments.doctor), arguments.doctor, cuda).advice
     if advice is None:
-        at_once = arguments.jobs or (4 if cuda else cores())
-        return Places(at_once, cuda, arguments.threads or 1, arguments.precision, arguments.eager)
-    return Places(
+        jobs = arguments.jobs or (4 if cuda else cores())
+        return MachineSettings(jobs, cuda, arguments.threads or 1, arguments.precision, arguments.eager)
+    return MachineSettings(
         arguments.jobs or advice.jobs,
         cuda,
         arguments.threads or advice.build_threads or 1,
