@@ -29,8 +29,9 @@ class ProCo(Loss):
     as with infinitely many samples of each class.
 
     mu_j and kappa_j follow from the mean vector of the class over the last epoch and this epoch's batches so far, the
-    batch itself included, as in its code. Unlike there, a class without images in an epoch keeps its mean, where the
-    code draws a random one; and log C_p is exact, where the code's recurrence begins too low for large kappa.
+    batch itself included, as in its code. Two things differ from the code: a class without images in an epoch keeps its
+    mean (there it gets a random one), and log C_p is exact for large kappa too (there its recurrence begins at too low
+    an order).
 
     Attributes:
         temperature: T, above 0.

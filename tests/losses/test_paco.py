@@ -166,6 +166,8 @@ def test_keys_are_those_of_the_images_given(model, criterion):
     outputs = outputs_of(model, 0)
     found = [criterion(outputs, TARGETS), criterion(outputs_of(model, 1), TARGETS), criterion(outputs, TARGETS)]
     assert torch.equal(found[0], found[2])
+    turned = Outputs(outputs.logits, features=outputs.features, images=outputs.images.mT)
+    assert not torch.equal(found[0], criterion(turned, TARGETS))
     with torch.no_grad():
         outputs.images.mul_(-1)
     other = criterion(outputs, TARGETS)
