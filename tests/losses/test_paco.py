@@ -24,7 +24,7 @@ from tests.losses.contrastive import (
     make_network,
     make_outputs,
 )
-from tests.losses.plain import COUNTS, SIZES
+from tests.losses.plain import COUNTS
 
 WEIGHTS = torch.linspace(0.5, 2, 6, dtype=torch.float64)
 LABELS = TARGETS.tolist()
@@ -226,7 +226,7 @@ def test_a_copy_has_no_parameters_and_no_running_statistics():
 )
 def test_senseless_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        PaCo(**(SETTINGS["paco"] | SIZES | changes))
+        PaCo(**(SETTINGS["paco"] | changes))
 
 
 def test_a_queue_smaller_than_a_batch_is_refused(model):
