@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ltzoo.__main__ import main
 from ltzoo.errors import InputError
 from ltzoo.losses import DROLT, RIDE, SADE, InfluenceBalanced
 from ltzoo.recipes import CosineExpertsHead, recipe_from_dict, recipe_to_dict
@@ -32,7 +33,7 @@ def options(output: Path, **changes) -> TrainOptions:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_it_is_trained_and_its_checkpoint_is_the_network_alone(name, tmp_path):
+def test_it_is_trained_and_its_checkpoint_is_the_network_alone(name, tmp_path, capsys):
     recipe = LOSSES[name]
     folder = train(recipe, options(tmp_path))
     model = create_model(f"local-dir:{folder.checkpoint}", pretrained=True).eval()
@@ -44,6 +45,9 @@ def test_it_is_trained_and_its_checkpoint_is_the_network_alone(name, tmp_path):
     if recipe.architecture == "resnet20_3experts_cifar":
         images = torch.randn(3, 1, 16, 16)
         torch.testing.assert_close(model(images), model.forward_experts(images).mean(dim=1))
+        assert main(["validate", "--model", f"local-dir:{folder.checkpoint}"]) == 0
+        table = capsys.readouterr().out.splitlines()[1:6]
+        assert [line.split("  ")[0] for line in table] == ["", "last epoch", "expert 1", "expert 2", "expert 3"]
 
 
 def test_drolts_prototypes_and_radii_survive_a_stop_bit_for_bit(tmp_path, monkeypatch):
