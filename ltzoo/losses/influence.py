@@ -84,6 +84,7 @@ class InfluenceBalanced(Loss):
     gamma: float
     name: ClassVar[str] = "ib"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -22,6 +22,7 @@ class Loss(ABC):
         ties_images: whether the loss of one image depends on other images of the batch; micro-batches are then refused.
         single_process: whether more than one process is refused.
         views: how many views of each image it needs.
+        weighs: whether it weights the classes itself, so that a re-weighting beside it would count twice.
     """
 
     name: ClassVar[str]
@@ -29,6 +30,7 @@ class Loss(ABC):
     ties_images: ClassVar[bool] = False
     single_process: ClassVar[bool] = False
     views: ClassVar[int] = 1
+    weighs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

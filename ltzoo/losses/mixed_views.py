@@ -101,6 +101,7 @@ class GLMC(Loss):
     name: ClassVar[str] = "glmc"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
     views: ClassVar[int] = _VIEWS
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -97,6 +97,7 @@ class RIDE(Loss):
     # The weighted mean divides by the weights of the whole batch.
     ties_images: ClassVar[bool] = True
     single_process: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

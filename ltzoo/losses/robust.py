@@ -131,6 +131,7 @@ class DROLT(Loss):
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
     ties_images: ClassVar[bool] = True
     single_process: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

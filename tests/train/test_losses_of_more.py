@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from ltzoo.__main__ import main
 from ltzoo.errors import InputError
-from ltzoo.losses import DROLT, RIDE, SADE, InfluenceBalanced
+from ltzoo.losses import DROLT, DRW, RIDE, SADE, InfluenceBalanced
 from ltzoo.recipes import CosineExpertsHead, recipe_from_dict, recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions, preparation, train
@@ -100,3 +100,11 @@ def test_stages_of_a_loss_scale_with_the_epochs_and_late_ones_are_warned_of():
     assert not [line for line in settings_warnings(recipe, [9, 4]) if "loss.start" in line]
     (line,) = [line for line in settings_warnings(late, [9, 4]) if "loss.start" in line]
     assert line.startswith("loss.start is 40, but there are 40 epochs")
+
+
+@pytest.mark.parametrize("name", ["ride", "sade"])
+def test_class_weights_that_would_count_twice_are_warned_of(name):
+    recipe = replace(LOSSES[name], reweighting=DRW(start=1, beta=0.9999))
+    found = [line for line in settings_warnings(recipe, [9, 4]) if "count twice" in line]
+    assert len(found) == (name == "ride")  # SADE has offsets, no weights
+    assert not [line for line in settings_warnings(LOSSES[name], [9, 4]) if "count twice" in line]
