@@ -25,6 +25,7 @@ class Loss(ABC):
             have the views as their second dimension, see `Outputs`.
         model_views: how many of these views, from the first on, the model sees; None for all. The others are for the
             loss alone, which asks for `images`.
+        weighs: whether it weights the classes itself, so that a re-weighting beside it would count twice.
     """
 
     name: ClassVar[str]
@@ -33,6 +34,7 @@ class Loss(ABC):
     single_process: ClassVar[bool] = False
     views: ClassVar[int] = 1
     model_views: ClassVar[int | None] = None
+    weighs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -45,6 +47,10 @@ class Loss(ABC):
     def logit_scale(self) -> float:
         """The factor that turns the model's logits into those of probabilities; cosine similarities need one."""
         return 1.0
+
+    def scaled(self, epochs: int, of: int) -> "Loss":
+        """Scale its milestones to a training of `epochs` instead of `of` epochs, rounding down."""
+        return self
 
     @abstractmethod
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> nn.Module:
@@ -118,6 +124,17 @@ def as_counts(class_counts: Tensor | Sequence[int]) -> Tensor:
         wrong = counts[~(counts >= 1)][:10].tolist() or f"of the shape {tuple(counts.shape)}"
         raise ValueError(f"class counts must be a vector of numbers from 1 on, not {wrong}")
     return counts
+
+
+def check_num_features(name: str, num_features: int | None) -> int:
+    """Return the size of the model's features.
+
+    Raises:
+        ValueError: it is not given.
+    """
+    if num_features is None:
+        raise ValueError(f"the loss {name} needs num_features, the size of the model's features")
+    return num_features
 
 
 def log_prior(counts: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from ltzoo.recipes.document import (
 )
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import (
+    CosineExpertsHead,
     CosineHead,
     DisAlignHead,
     FirstStage,
@@ -40,6 +41,7 @@ __all__ = [
     "CITATIONS",
     "PROTOCOLS",
     "Accuracy",
+    "CosineExpertsHead",
     "CosineHead",
     "DisAlignHead",
     "FirstStage",

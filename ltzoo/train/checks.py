@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ltzoo.data import Benchmark, ClassAwareSampler
 from ltzoo.errors import InputError, first_few
 from ltzoo.evaluate import predict
-from ltzoo.losses import Loss, LossModule
+from ltzoo.losses import Loss, LossModule, NoReweighting
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
 from ltzoo.sharpness.schedules import in_first_stage
@@ -162,6 +162,11 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
         found.append(
             f"a learning rate of {recipe.optimizer.lr} is large for adamw; try a smaller one, such as --lr 1e-4"
         )
+    if recipe.loss.weighs and not isinstance(recipe.reweighting, NoReweighting):
+        found.append(
+            f"the loss {recipe.loss.name} weights the classes itself, so that they count twice with the re-weighting "
+            f"{recipe.reweighting.name}; set reweighting.name to none"
+        )
     eta = getattr(recipe.perturbation, "eta", None)
     if eta is not None:
         tail = int(tail_partition(torch.tensor(class_counts), eta).sum())
@@ -179,6 +184,7 @@ def _late_warnings(recipe: Recipe) -> list[str]:
     epochs, schedule = recipe.schedule.epochs, recipe.schedule
     begins = {"schedule.warmup_epochs": schedule.warmup_epochs}
     begins["reweighting.start"] = getattr(recipe.reweighting, "start", 0)
+    begins["loss.start"] = getattr(recipe.loss, "start", 0)
     begins |= {f"schedule.milestones.{k}": milestone for k, milestone in enumerate(schedule.milestones)}
     begins |= {f"views.{k}.mixup_off_epoch": view.mixup_off_epoch or 0 for k, view in enumerate(recipe.views)}
     for name, radius in _fields(recipe.perturbation).items():
