@@ -21,7 +21,10 @@ class Loss(ABC):
         asks: the fields of `Outputs` that it needs beside the logits. If empty, it gets the logits tensor itself.
         ties_images: whether the loss of one image depends on other images of the batch; micro-batches are then refused.
         single_process: whether more than one process is refused.
-        views: how many views of each image it needs.
+        views: how many views of each image it needs. The model sees them as one batch of B * V images, and its outputs
+            have the views as their second dimension, see `Outputs`.
+        model_views: how many of these views, from the first on, the model sees; None for all. The others are for the
+            loss alone, which asks for `images`.
     """
 
     name: ClassVar[str]
@@ -29,6 +32,7 @@ class Loss(ABC):
     ties_images: ClassVar[bool] = False
     single_process: ClassVar[bool] = False
     views: ClassVar[int] = 1
+    model_views: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -82,6 +86,16 @@ class LossModule(nn.Module, ABC):
 
     def begin(self, epoch: int) -> None:
         """Prepare for an epoch, from 0."""
+
+    def attach(self, model: nn.Module) -> None:
+        """Take note of the model that is trained, once and before training begins.
+
+        A loss that needs its classifier's weights or a copy of it takes them here; others do nothing. What is kept of
+        the model itself must not become a submodule: parameters and state of the loss are its own.
+
+        Args:
+            model: with its final device and type, not wrapped in DistributedDataParallel.
+        """
 
     def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:
         """Update the state with a batch, once per step and after all its passes.

@@ -1,6 +1,6 @@
 """What a model gives its loss while it trains: logits, and more where the loss asks for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -11,17 +11,22 @@ from torch import Tensor
 class Outputs:
     """A model's outputs for a batch; None where the loss does not ask for them.
 
+    For a loss with several views of each image (`Loss.views`), each field has the views as its second dimension: logits
+    (B, V, C), features (B, V, F). The classifier is trained on view 0.
+
     Attributes:
         logits: (B, C).
         features: (B, F), the classifier's input.
         experts: (B, E, C), the logits of each expert.
         projections: (B, ...), what projection heads return.
+        images: (B, V, channels, H, W), all views of each image, for a loss that runs a network of its own on some.
     """
 
     logits: Tensor
     features: Tensor | None = None
     experts: Tensor | None = None
     projections: Tensor | None = None
+    images: Tensor | None = None
 
     def float(self) -> "Outputs":
         """Convert tensors in half precision to float32; others stay as they are."""
@@ -30,6 +35,10 @@ class Outputs:
     def detach(self) -> "Outputs":
         """Detach all tensors from the graph."""
         return self._map(Tensor.detach)
+
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> "Outputs":
+        """Split a dimension of all tensors, as `Tensor.unflatten` does."""
+        return self._map(lambda value: value.unflatten(dim, sizes))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
         """Change each tensor."""

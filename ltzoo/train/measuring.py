@@ -32,9 +32,9 @@ def measure(
         The overall accuracy in per cent, and that of each group.
     """
     model = step.evaluated
-    # The step's forward pass, which may be compiled, is used if it is that of this model and returns logits.
-    trained = model is step.model and not step.recipe.loss.asks
-    forward = step.forward if trained else make_forward(model, accelerator, None, (), on_features)
+    # The step's forward pass, which may be compiled, is used if it maps single images to logits of this model.
+    trained = model is step.model and not step.recipe.loss.asks and step.recipe.loss.views == 1
+    forward = step.forward if trained else make_forward(model, accelerator, None, None, on_features)
     # Predicted classes only: an overflow in reduced precision reduces this accuracy, but does not end the run.
     predicted, labels = map(gather, predict_classes(model, reported(accelerator, batches), forward=forward))
     overall = 100 * float((predicted == labels).double().mean())

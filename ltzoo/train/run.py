@@ -140,11 +140,9 @@ class Run:
         recipe, options, images = self.recipe, self.options, self.prepared.images
         data_set = images.benchmark.data_set
         processes = self.accelerator.process_index, self.accelerator.num_processes
-        workers = options.workers or 0
-        self.delivery = delivery = Delivery(
-            self.accelerator.device, bool(options.channels_last), *processes, workers=workers
-        )
-        settings = BatchSettings(data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
+        where = self.accelerator.device, bool(options.channels_last), *processes, options.workers or 0
+        self.delivery = delivery = Delivery(*where)
+        settings = BatchSettings(data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler)
         self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
         self.groups = make_groups(recipe.groups, images.benchmark)
@@ -289,10 +287,8 @@ class Run:
     def finish(self) -> None:
         """Write checkpoint, figures and plots of the last epoch."""
         if self.accelerator.is_main_process:
-            workers = self.options.workers or 0
-            evaluation = Evaluation(
-                self.prepared.record, self.prepared.images.measured, self.accelerator.device, workers
-            )
+            how = self.accelerator.device, self.options.workers or 0
+            evaluation = Evaluation(self.prepared.record, self.prepared.images.measured, *how)
             write_final_checkpoint(self.folder, weights_of(self.step), self.saved.history, evaluation)
             cache, key = self.options.cache_features, self.prepared.record.how.get("measured_features")
             if cache is not None and key:
