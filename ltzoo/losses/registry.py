@@ -8,12 +8,16 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
+from ltzoo.losses.bcl import BCL
 from ltzoo.losses.cross_entropy import CE, LA, LDAM, VS, BalancedSoftmax, Focal, LogitLDAM
 from ltzoo.losses.label_smoothing import LabelAwareSmoothing
 from ltzoo.losses.loss import Loss
+from ltzoo.losses.paco import PaCo
+from ltzoo.losses.proco import ProCo
 
 LOSSES: dict[str, type[Loss]] = {
-    kind.name: kind for kind in (CE, LDAM, LogitLDAM, LA, BalancedSoftmax, VS, Focal, LabelAwareSmoothing)
+    kind.name: kind
+    for kind in (CE, LDAM, LogitLDAM, LA, BalancedSoftmax, VS, Focal, LabelAwareSmoothing, BCL, ProCo, PaCo)
 }
 
 _Kind = TypeVar("_Kind", bound=type[Loss])

@@ -154,7 +154,7 @@ def test_label_aware_smoothing_at_both_ends_of_the_counts():
 
 
 def test_names_are_the_recipes_words():
-    assert list(LOSSES) == ["ce", "ldam", "logit_ldam", "la", "bs", "vs", "focal", "las"]
+    assert list(LOSSES) == ["ce", "ldam", "logit_ldam", "la", "bs", "vs", "focal", "las", "bcl", "proco", "paco"]
 
 
 def test_outputs_convert_half_precision_and_detach_whatever_they_hold():

@@ -1,0 +1,215 @@
+"""PaCo: one softmax over the classes and over other images, whose classes they share or not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ltzoo.losses.loss import Loss, LossModule, as_counts, log_prior
+from ltzoo.losses.momentum_copy import MomentumCopy
+from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.projection import ProjectionHead, check_sizes
+from ltzoo.losses.views import check_num_features, check_unmixed, take_views
+
+
+@dataclass(frozen=True)
+class PaCo(Loss):
+    """Parametric contrastive learning (Cui 2021).
+
+    The model sees view 0 of an image, a copy of it that follows with momentum sees view 1. Projections q of the first
+    are compared with the keys X: the other q of the batch, the projections of view 1, and a queue of those of earlier
+    batches. For image i of class y, with logits f, p is the softmax of
+
+        f_j + log pi_j for each class j,  and  <q_i, x> / T for each x in X,
+
+    and the loss is the weighted mean of -log p over class y (weight 1) and all x of class y (weight alpha each).
+
+    In its code, queue entries that no image has filled yet are random vectors with random classes; here they are left
+    out. The copy follows the model at the end of a step, there at its beginning: it lags by one step more, of which its
+    weights take the share 1 - momentum.
+
+    Attributes:
+        temperature: T, above 0.
+        alpha: weight of another image of the same class.
+        momentum: of the copy, at most 1; 0.999 in its code.
+        queue_size: images in the queue, at least as many as in a batch.
+        hidden_size: hidden units of the projection head.
+        projection_size: the size of a projection.
+    """
+
+    temperature: float
+    alpha: float
+    momentum: float
+    queue_size: int
+    hidden_size: int
+    projection_size: int
+    name: ClassVar[str] = "paco"
+    asks: ClassVar[frozenset[str]] = frozenset({"features", "images"})
+    ties_images: ClassVar[bool] = True
+    single_process: ClassVar[bool] = True
+    views: ClassVar[int] = 2
+    model_views: ClassVar[int | None] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.temperature:
+            raise ValueError("temperature must be above 0")
+        if self.momentum > 1:
+            raise ValueError(f"momentum must be at most 1, not {self.momentum}")
+        if type(self.queue_size) is not int or self.queue_size < 1:
+            raise ValueError(f"queue_size must be a whole number from 1 on, not {self.queue_size!r}")
+        check_sizes(self.hidden_size, self.projection_size)
+
+    def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> "PaCoModule":
+        """See `Loss.bind`. The initial weights are drawn from torch's random generator."""
+        return PaCoModule(self, class_counts, check_num_features(self.name, num_features))
+
+
+class PaCoModule(LossModule):
+    """`PaCo` for a data set.
+
+    Call `attach` with the model before the first batch, and before a state is loaded: the copy is part of the state.
+    Call `commit` after each step, once the gradients are computed.
+
+    Example:
+        ```python
+        criterion = ltzoo.create_loss(
+            "paco", class_counts, num_features=64, temperature=0.05, alpha=0.01, momentum=0.999, queue_size=1024,
+            hidden_size=64, projection_size=32,
+        )
+        criterion.attach(model)
+        optimizer = torch.optim.SGD([*model.parameters(), *criterion.parameters()], lr=0.05, momentum=0.9)
+        for views, targets in loader:  # (B, 2, channels, H, W)
+            features = model.forward_head(model.forward_features(views[:, 0]), pre_logits=True)
+            outputs = Outputs(model.get_classifier()(features), features=features, images=views)
+            criterion(outputs, targets).mean().backward()
+            criterion.commit(outputs.detach(), targets)
+            optimizer.step()
+            optimizer.zero_grad()
+        ```
+
+    Args:
+        loss: the hyper-parameters.
+        class_counts: (C,).
+        num_features: F.
+    """
+
+    log_prior: Tensor
+    queue: Tensor
+    queue_labels: Tensor
+    position: Tensor
+
+    def __init__(self, loss: PaCo, class_counts: Tensor | Sequence[int], num_features: int) -> None:
+        super().__init__(loss)
+        self.loss, self.num_features = loss, num_features
+        self.head = ProjectionHead(num_features, loss.hidden_size, loss.projection_size)
+        self.register_buffer("log_prior", log_prior(as_counts(class_counts)))
+        self.register_buffer("queue", torch.zeros(loss.queue_size, loss.projection_size))
+        self.register_buffer("queue_labels", torch.full((loss.queue_size,), -1))  # -1: not filled yet
+        self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+        self.key_model: MomentumCopy | None = None
+        self.key_head: MomentumCopy | None = None
+        self._model: tuple[Any, ...] = ()  # in which nn.Module does not find it
+        self._computed: tuple[Tensor, int, Tensor] | None = None
+        self.register_load_state_dict_post_hook(_forget_keys)
+
+    def attach(self, model: nn.Module) -> None:
+        """Copy the model and the projection head.
+
+        Args:
+            model: a model with timm's `forward_features` and `forward_head`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
+            raise ValueError(
+                f"the loss paco needs a model with forward_features and forward_head, as timm's; not "
+                f"{type(model).__name__}"
+            )
+        self.key_model = MomentumCopy(model, self.loss.momentum)
+        self.key_head = MomentumCopy(self.head, self.loss.momentum)
+        self._model = (model,)
+        self._forget()
+
+    def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
+        """See `LossModule.forward`; logits (B, C) or (B, 1, C), features (B, F) or (B, 1, F), images (B, 2, ...)."""
+        logits, features = self._take(outputs)
+        if len(targets) > self.loss.queue_size:
+            raise ValueError(
+                f"the loss paco has a queue of {self.loss.queue_size}, which is less than the batch of {len(targets)}: "
+                "set queue_size to at least the batch size"
+            )
+        queries, keys = self.head(features), self._keys(outputs)
+        compared = torch.cat([queries, keys.to(queries.dtype), self.queue.to(queries.dtype)])
+        labels = torch.cat([targets, targets, self.queue_labels])
+        itself = torch.eye(len(targets), len(compared), dtype=torch.bool, device=targets.device)
+        positive = (targets.unsqueeze(1) == labels) & ~itself
+        of_images = queries @ compared.T / self.loss.temperature
+        of_classes = logits + self.log_prior.to(logits.dtype)
+
+        left_out = itself | (labels < 0)
+        every = torch.cat([of_classes, of_images.masked_fill(left_out, -torch.inf)], dim=1).logsumexp(dim=1)
+        own_class = of_classes.gather(1, targets.unsqueeze(1)).squeeze(1)
+        weights = self.loss.alpha * positive.to(of_images.dtype)
+        same_class = own_class + (weights * of_images).sum(dim=1)
+        return every - same_class / (1 + weights.sum(dim=1))
+
+    @torch.no_grad()
+    def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:
+        """See `LossModule.commit`."""
+        check_unmixed(self.loss.name, targets)
+        self._take(outputs)
+        keys = self._keys(outputs)
+        self._forget()
+        places = (self.position + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue[places] = keys.to(self.queue.dtype)
+        self.queue_labels[places] = targets
+        self.position.copy_((self.position + len(keys)) % len(self.queue))
+        for copied, network in ((self.key_model, self._model[0]), (self.key_head, self.head)):
+            assert copied is not None
+            copied.follow(network)
+
+    def _take(self, outputs: Any) -> tuple[Tensor, Tensor]:
+        """Take logits (B, C) and features (B, F) of view 0, with a second dimension for it or without."""
+        if self.key_model is None:
+            raise ValueError("the loss paco compares with a copy of the model: call attach(model) before training")
+        features, images = getattr(outputs, "features", None), getattr(outputs, "images", None)
+        if features is not None and features.ndim == 2:
+            outputs = Outputs(outputs.logits.unsqueeze(1), features=features.unsqueeze(1))
+        logits, features = take_views(self.loss.name, outputs, 1, self.num_features)
+        if images is None or images.shape[:2] != (len(features), 2):
+            found = "none" if images is None else str(tuple(images.shape))
+            raise ValueError(f"the loss paco needs Outputs.images ({len(features)}, 2, channels, H, W), not {found}")
+        return logits[:, 0], features[:, 0]
+
+    @torch.no_grad()
+    def _keys(self, outputs: Any) -> Tensor:
+        """Project view 1, once per step: the copy is the same in all passes, so are its outputs for the same images."""
+        images = outputs.images[:, 1]
+        if self._computed is not None:
+            before, version, keys = self._computed
+            # The tensor is kept, so that no other can take its place in memory.
+            same_place = (before.data_ptr(), before.shape, before.dtype) == (
+                images.data_ptr(),
+                images.shape,
+                images.dtype,
+            )
+            if same_place and images._version == version:
+                return keys
+        assert self.key_model is not None and self.key_head is not None
+        keys = self.key_head(self.key_model.features(images))
+        self._computed = (images, images._version, keys)
+        return keys
+
+    def _forget(self) -> None:
+        """Forget the keys of the step."""
+        self._computed = None
+
+
+def _forget_keys(module: nn.Module, _: object) -> None:
+    """Forget the keys of an earlier state; a function, so that the module can be pickled."""
+    assert isinstance(module, PaCoModule)
+    module._forget()
