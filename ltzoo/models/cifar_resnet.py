@@ -16,7 +16,7 @@ from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_c
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
-from ltzoo.models.heads import OWN_CLASSIFIERS, classifier_class
+from ltzoo.models.heads import OwnClassifier, classifier_class
 
 __all__ = ["CifarResNet"]  # register_model adds each entry point
 
@@ -158,7 +158,7 @@ class CifarResNet(nn.Module):
     @staticmethod
     def init_module(module: nn.Module) -> None:
         """Initialise a layer as Cao et al. (2019) do."""
-        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear, *OWN_CLASSIFIERS.values())):
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | OwnClassifier):
             cast(Any, module).reset_parameters()  # BatchNorm to 1 and 0, linear bias to torch's default
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)  # fan_in, torch's default mode; timm's ResNet uses fan_out

@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class _Classifier(nn.Module):
-    """What the heads here share: `weight` has one row per class, (num_classes, in_features), as in `nn.Linear`."""
+class OwnClassifier(nn.Module):
+    """What ltzoo's heads share: `weight` has one row per class, (num_classes, in_features), as in `nn.Linear`."""
+
+    word: ClassVar[str]
+    """The word that `classifier=` takes."""
 
     added: ClassVar[tuple[str, ...]] = ()
     """Parameters and buffers that a linear classifier lacks; the others are those of `nn.Linear`."""
@@ -49,7 +52,7 @@ class _Classifier(nn.Module):
         return f"in_features={self.in_features}, num_classes={self.num_classes}"
 
 
-class CosineClassifier(_Classifier):
+class CosineClassifier(OwnClassifier):
     """Bias-free normalised classifier: each logit is the cosine of the angle between a feature and a class vector.
 
     The head that LDAM needs (Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss,
@@ -65,12 +68,14 @@ class CosineClassifier(_Classifier):
         weight: One row per class, (num_classes, in_features), as in `nn.Linear`. Only the rows' directions matter.
     """
 
+    word: ClassVar[str] = "cosine"
+
     def forward(self, x: Tensor) -> Tensor:
         """Map features (..., in_features) to cosine logits (..., num_classes); an all-zero feature has logits 0."""
         return F.linear(F.normalize(x, dim=-1), F.normalize(self.weight, dim=1))
 
 
-class NearestMeanClassifier(_Classifier):
+class NearestMeanClassifier(OwnClassifier):
     """Nearest class mean: each logit is -|u - w_j|^2, with u = (x - center) / |x - center|.
 
     Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4, as in its
@@ -90,10 +95,11 @@ class NearestMeanClassifier(_Classifier):
     """
 
     center: Tensor
+    word: ClassVar[str] = "nearest_mean"
     added: ClassVar[tuple[str, ...]] = ("center",)
 
     def add_own(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
-        """See `_Classifier.add_own`."""
+        """See `OwnClassifier.add_own`."""
         self.register_buffer("center", torch.empty(self.in_features, device=device, dtype=dtype))
 
     def reset_parameters(self) -> None:
@@ -108,7 +114,7 @@ class NearestMeanClassifier(_Classifier):
         return 2 * F.linear(u, self.weight) - squared
 
 
-class DisAlignClassifier(_Classifier):
+class DisAlignClassifier(OwnClassifier):
     """Linear classifier with a learned alignment: (1 + c * a_j) * f_j + c * b_j, f = weight x + bias.
 
     Zhang et al., Distribution Alignment: A Unified Framework for Long-tail Visual Recognition, CVPR 2021, section 3.2,
@@ -130,10 +136,11 @@ class DisAlignClassifier(_Classifier):
         confidence_bias: (1,), w0; initialised as the bias of `nn.Linear(in_features, 1)`.
     """
 
+    word: ClassVar[str] = "disalign"
     added: ClassVar[tuple[str, ...]] = ("scale", "offset", "confidence_weight", "confidence_bias")
 
     def add_own(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
-        """See `_Classifier.add_own`."""
+        """See `OwnClassifier.add_own`."""
 
         def parameter(size: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(size, device=device, dtype=dtype))
@@ -234,11 +241,9 @@ def classifier_names(model: nn.Module) -> tuple[str, ...]:
 
 
 OWN_CLASSIFIERS: dict[str, type[nn.Module]] = {
-    "cosine": CosineClassifier,
-    "nearest_mean": NearestMeanClassifier,
-    "disalign": DisAlignClassifier,
+    kind.word: kind for kind in (CosineClassifier, NearestMeanClassifier, DisAlignClassifier)
 }
-"""The heads that timm does not have, by the word that `classifier=` takes."""
+"""The heads that timm does not have and that fit any network, by the word that `classifier=` takes."""
 
 _CLASSIFIERS: dict[str, type[nn.Module]] = {"linear": nn.Linear} | OWN_CLASSIFIERS
 
@@ -260,4 +265,4 @@ def classifier_class(name: str) -> type[nn.Module]:
 def classifier_word(model: nn.Module) -> str:
     """Return the word of a timm model's classifier; `linear` for every one that is timm's own."""
     found = classifier_of(model)
-    return next((word for word, kind in OWN_CLASSIFIERS.items() if isinstance(found, kind)), "linear")
+    return found.word if isinstance(found, OwnClassifier) else "linear"

@@ -13,7 +13,7 @@ from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from ltzoo.models.cifar_resnet import CifarResNet, build_cifar_resnet, cifar_cfg
-from ltzoo.models.heads import OWN_CLASSIFIERS
+from ltzoo.models.heads import OwnClassifier
 
 __all__ = ["ResNet9"]  # register_model adds the entry point
 
@@ -99,7 +99,7 @@ class ResNet9(CifarResNet):
     @staticmethod
     def init_module(module: nn.Module) -> None:
         """Initialise a layer with torch's defaults: small weights, which Muon's steps of fixed length turn sooner."""
-        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d, nn.Linear, *OWN_CLASSIFIERS.values())):
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.Linear | OwnClassifier):
             cast(Any, module).reset_parameters()
 
     @torch.jit.ignore

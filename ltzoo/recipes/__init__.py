@@ -15,6 +15,7 @@ from ltzoo.recipes.document import (
     to_yaml,
 )
 from ltzoo.recipes.parts import (
+    CosineExpertsHead,
     CosineHead,
     DisAlignHead,
     FirstStage,
@@ -41,6 +42,7 @@ __all__ = [
     "CITATIONS",
     "PROTOCOLS",
     "Accuracy",
+    "CosineExpertsHead",
     "CosineHead",
     "DisAlignHead",
     "FirstStage",

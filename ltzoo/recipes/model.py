@@ -9,6 +9,7 @@ from torch import nn
 
 from ltzoo.data import NATURAL_BENCHMARKS, DataSet, ModelInput
 from ltzoo.errors import InputError, shown
+from ltzoo.models import CosineExpertsClassifier
 from ltzoo.models.heads import classifier_word  # this also registers our architectures with timm
 from ltzoo.recipes.recipe import Recipe
 
@@ -93,11 +94,11 @@ def build_model(
     arguments = model_arguments(recipe, data_set) | {"num_classes": classes} | kwargs
     try:
         model = timm.create_model(recipe.architecture, pretrained_cfg_overlay=overlay, **arguments)
-    except (TypeError, RuntimeError, AssertionError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError, ZeroDivisionError) as error:
         if kwargs:
             raise  # the mistake is the caller's, not the recipe's
         reason = " ".join(str(error).split())
-        if "'classifier'" in reason:
+        if "'classifier'" in reason or reason.startswith("classifier must be"):
             raise _no_such_classifier(recipe) from error
         raise InputError(f"timm cannot build {recipe.architecture} with {arguments}: {reason}") from error
     if classes and classifier_word(model) != recipe.head.module:
@@ -108,7 +109,12 @@ def build_model(
 def _no_such_classifier(recipe: Recipe) -> InputError:
     kind = recipe.head.module
     there = [name for name in timm.list_models() if timm.model_entrypoint(name).__module__.startswith("ltzoo.")]
-    own = ", ".join(name for name in there if name.endswith(("_cifar", f"_{kind}")))
+    of_experts = kind == CosineExpertsClassifier.word
+    own = ", ".join(
+        name
+        for name in there
+        if ("experts" in name) == of_experts and (of_experts or name.endswith(("_cifar", f"_{kind}")))
+    )
     return InputError(
         f"{recipe.architecture} has no {kind} classifier, which {recipe.name} needs; architectures with one: {own}"
     )

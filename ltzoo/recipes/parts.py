@@ -170,8 +170,25 @@ class DisAlignHead(Head):
     changes_linear: ClassVar[bool] = True
 
 
+@dataclass(frozen=True)
+class CosineExpertsHead(Head):
+    """A scaled cosine classifier for each expert, whose logits are averaged: see `CosineExpertsClassifier`."""
+
+    name: ClassVar[str] = "cosine_experts"
+    module: ClassVar[str] = "cosine_experts"
+
+
 HEADS: dict[str, type[Head]] = {
-    kind.name: kind for kind in (LinearHead, CosineHead, ScaledHead, TauNormHead, NearestMeanHead, DisAlignHead)
+    kind.name: kind
+    for kind in (
+        LinearHead,
+        CosineHead,
+        ScaledHead,
+        TauNormHead,
+        NearestMeanHead,
+        DisAlignHead,
+        CosineExpertsHead,
+    )
 }
 
 

@@ -142,18 +142,35 @@ def model_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor],
     """
     if not asks:
         return model
-    if set(asks) != {"features"}:
+    provided = _provided(model)
+    if not set(asks) <= set(provided):
         raise InputError(
-            f"{type(model).__name__} provides logits and features, but the loss needs {', '.join(asks)}; "
-            "use another loss"
+            f"{type(model).__name__} provides {' and '.join(['logits', *provided])}, but the loss needs "
+            f"{', '.join(sorted(asks))}; use another loss"
+            + (", or a network with experts such as resnet32_3experts_cifar" if "experts" in asks else "")
         )
     timm_model = cast(Any, model)
 
     def forward(images: Tensor) -> Outputs:
         features = timm_model.forward_head(timm_model.forward_features(images), pre_logits=True)
-        return Outputs(timm_model.get_classifier()(features), features=features)
+        return _classified(timm_model.get_classifier(), features, asks)
 
     return forward
+
+
+def _provided(model: nn.Module) -> list[str]:
+    """Name the fields of `Outputs` beside the logits that a timm model provides."""
+    classifier = classifier_of(model)
+    features = ["features"] if hasattr(model, "forward_head") and not isinstance(classifier, nn.ModuleList) else []
+    return [*features, *(["experts"] if features and hasattr(classifier, "experts") else [])]
+
+
+def _classified(classifier: Any, features: Tensor, asks: Collection[str]) -> Outputs:
+    """Classify features; with the logits of each expert if the loss asks for them."""
+    if "experts" not in asks:
+        return Outputs(classifier(features), features=features)
+    experts = classifier.experts(features)
+    return Outputs(experts.mean(dim=1), features=features, experts=experts)
 
 
 def head_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor], Any]:
@@ -161,7 +178,7 @@ def head_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor], 
     classifier = classifier_of(model)
     if not asks:
         return classifier
-    return lambda features: Outputs(classifier(features), features=features)
+    return lambda features: _classified(classifier, features, asks)
 
 
 def views_as_one_batch(forward: Callable[[Tensor], Any], loss: Loss) -> Callable[[Tensor], Any]:

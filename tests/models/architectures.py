@@ -51,6 +51,19 @@ def _resnet50(classifier: str, blocks: tuple[int, ...], channels: tuple[int, ...
     return Architecture(name, blocks, modules, widths, (2, 4, 8, 16, 32), classifiers=(classifier,))
 
 
+def _cifar_experts(depth: int) -> Architecture:
+    name, modules = f"resnet{depth}_3experts_cifar", ("layer1", "layer2", "layer3")
+    blocks = ((depth - 2) // 6,) * 3
+    return Architecture(name, blocks, modules, (16, 3 * 24, 3 * 48), (1, 2, 4), classifiers=("cosine_experts",))
+
+
+def _resnet50_experts(blocks: tuple[int, ...], channels: tuple[int, ...]) -> Architecture:
+    single = _resnet50("cosine", blocks, channels)
+    _, first, second, third, fourth = single.channels
+    widths = (64, first, second, 3 * third, 3 * fourth)
+    return replace(single, name="resnet50_3experts", channels=widths, classifiers=("cosine_experts",))
+
+
 CIFAR_RESNETS = [_cifar_resnet(depth) for depth in (20, 32, 44, 56)]
 RESNET9 = Architecture("resnet9_cifar", (2, 1, 2), ("layer1", "layer2", "layer3"), (32, 64, 128), (2, 4, 8))
 RESNET34 = _resnet34((3, 4, 6, 3), (64, 128, 256, 512))
@@ -63,4 +76,9 @@ SLIM_RESNET50, *SLIM_RESNET50_OTHERS = (
     # With timm's zero_init_last, the first step's gradient reaches no block's convolutions.
     replace(_resnet50(word, *_SLIM_BOTTLENECKS.values()), options=_SLIM_BOTTLENECKS | {"zero_init_last": False})
     for word in ("cosine", "nearest_mean", "disalign")
+)
+
+CIFAR_EXPERTS = [_cifar_experts(depth) for depth in (20, 32)]
+SLIM_RESNET50_EXPERTS = replace(
+    _resnet50_experts(*_SLIM_BOTTLENECKS.values()), options=_SLIM_BOTTLENECKS | {"zero_init_last": False}
 )

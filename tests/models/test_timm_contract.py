@@ -1,6 +1,7 @@
 """What timm expects of a model, for one small model per class: the subjects of timm's tests/test_models.py and more."""
 
 import copy
+import re
 from functools import cache
 
 import pytest
@@ -11,20 +12,24 @@ from torch import Tensor, nn
 
 import ltzoo.models
 from tests.models.architectures import (
+    CIFAR_EXPERTS,
     CIFAR_RESNETS,
     RESNET9,
     RESNET34,
     SLIM_RESNET34,
     SLIM_RESNET50,
+    SLIM_RESNET50_EXPERTS,
     SLIM_RESNET50_OTHERS,
     Architecture,
 )
 
 SIZE = 16
 
-ARCHITECTURES = [*CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET50, *SLIM_RESNET50_OTHERS]
+WITH_EXPERTS = [*CIFAR_EXPERTS, SLIM_RESNET50_EXPERTS]
+ARCHITECTURES = [*CIFAR_RESNETS, RESNET9, RESNET34, SLIM_RESNET50, *SLIM_RESNET50_OTHERS, *WITH_EXPERTS]
 every_model = pytest.mark.parametrize("arch", ARCHITECTURES, ids=str)
-CLASSES = [CIFAR_RESNETS[0], RESNET9, SLIM_RESNET34, SLIM_RESNET50]  # one small model of each class
+# One small model of each class.
+CLASSES = [CIFAR_RESNETS[0], RESNET9, SLIM_RESNET34, SLIM_RESNET50, CIFAR_EXPERTS[0], SLIM_RESNET50_EXPERTS]
 each_class = pytest.mark.parametrize("arch", CLASSES, ids=str)
 each_class_and_classifier = pytest.mark.parametrize(
     ("arch", "classifier"), [(arch, classifier) for arch in CLASSES for classifier in arch.classifiers], ids=str
@@ -302,7 +307,8 @@ def test_grad_checkpointing_gives_the_same_gradients(arch, classifier, x):
     checkpointed = copy.deepcopy(plain)
     checkpointed.set_grad_checkpointing()
     runs = []
-    checkpointed.layer3[0].register_forward_pre_hook(lambda *_: runs.append(1))
+    first_block = checkpointed.layer3.experts[0][0] if arch in WITH_EXPERTS else checkpointed.layer3[0]
+    first_block.register_forward_pre_hook(lambda *_: runs.append(1))
     for model in (plain, checkpointed):
         model(x.double()).square().sum().backward()
     assert len(runs) == 2  # forward, and once more in backward
@@ -334,7 +340,7 @@ def test_group_matcher(arch):
             return 1 + (len(arch.blocks) if coarse else sum(arch.blocks))
         if not parameter.startswith("layer"):
             return 0
-        stage, block = int(parameter[5]), int(parameter.split(".")[1])
+        stage, block = int(parameter[5]), int(re.search(r"\.(\d+)\.[a-z]", parameter.split("experts.")[-1])[1])
         return stage if coarse else 1 + sum(arch.blocks[: stage - 1]) + block
 
     for coarse in (False, True):

@@ -8,7 +8,7 @@ import torch
 
 from ltzoo.errors import InputError
 from ltzoo.models import CosineClassifier
-from ltzoo.recipes import CosineHead, override
+from ltzoo.recipes import CosineExpertsHead, CosineHead, LinearHead, override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 
@@ -81,3 +81,27 @@ def test_an_architecture_without_the_head_is_refused_with_those_that_have_it(met
     recipe = override(get_recipe(f"resnet50_imagefolder_{method}_sgd"), {"architecture": "resnet18"})
     with pytest.raises(InputError, match=f"resnet18 has no {kind} classifier.*resnet9_cifar.*resnet50_{kind}"):
         build_model(recipe, num_classes=3)
+
+
+def test_a_network_with_experts_is_built_with_their_head():
+    recipe = replace(CIFAR, architecture="resnet32_3experts_cifar", head=CosineExpertsHead())
+    assert build_model(recipe, num_classes=5).get_classifier().weight.shape == (5, 3 * 48)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "head", "match"),
+    [
+        (
+            "resnet32_cifar",
+            CosineExpertsHead(),
+            "cosine_experts.*: resnet20_3experts_cifar.*resnet50_3experts$",
+        ),
+        ("resnet18", CosineExpertsHead(), "cosine_experts.*: resnet20_3experts_cifar.*resnet50_3experts$"),
+        ("resnet32_3experts_cifar", CosineHead(), "cosine.*: resnet9_cifar, resnet20_cifar, resnet32_cifar"),
+        ("resnet32_3experts_cifar", LinearHead(), "linear.*: resnet9_cifar, resnet20_cifar, resnet32_cifar"),
+    ],
+)
+def test_experts_and_their_head_go_together(architecture, head, match):
+    with pytest.raises(InputError, match=f"{architecture} has no {match}") as caught:
+        build_model(replace(CIFAR, architecture=architecture, head=head))
+    assert ("experts_cifar" in str(caught.value).split("with one")[1]) == isinstance(head, CosineExpertsHead)
