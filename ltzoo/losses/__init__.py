@@ -12,38 +12,52 @@ from ltzoo.losses.cross_entropy import (
     FocalCrossEntropy,
     LogitLDAM,
 )
+from ltzoo.losses.influence import InfluenceBalanced, InfluenceBalancedLoss
 from ltzoo.losses.label_smoothing import LabelAwareSmoothing, SmoothedCrossEntropy
 from ltzoo.losses.loss import Loss, LossModule
+from ltzoo.losses.mixed_views import GLMC, MixedViewsLoss
+from ltzoo.losses.multi_expert import RIDE, SADE, DiverseMarginLoss, OffsetExpertsLoss
 from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.paco import PaCo
 from ltzoo.losses.proco import ProCo
 from ltzoo.losses.registry import LOSSES, create_loss, register_loss
 from ltzoo.losses.reweighting import DRW, REWEIGHTINGS, ClassBalanced, InversePower, NoReweighting, Reweighting
+from ltzoo.losses.robust import DROLT, RobustLoss
 
 __all__ = [
     "BCL",
     "CE",
+    "DROLT",
     "DRW",
+    "GLMC",
     "LA",
     "LDAM",
     "LOSSES",
     "REWEIGHTINGS",
+    "RIDE",
+    "SADE",
     "VS",
     "AdjustedCrossEntropy",
     "BalancedSoftmax",
     "ClassBalanced",
+    "DiverseMarginLoss",
     "Focal",
     "FocalCrossEntropy",
+    "InfluenceBalanced",
+    "InfluenceBalancedLoss",
     "InversePower",
     "LabelAwareSmoothing",
     "LogitLDAM",
     "Loss",
     "LossModule",
+    "MixedViewsLoss",
     "NoReweighting",
+    "OffsetExpertsLoss",
     "Outputs",
     "PaCo",
     "ProCo",
     "Reweighting",
+    "RobustLoss",
     "SmoothedCrossEntropy",
     "create_loss",
     "register_loss",

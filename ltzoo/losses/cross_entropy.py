@@ -88,7 +88,7 @@ class LDAM(Loss):
 
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> AdjustedCrossEntropy:
         """See `Loss.bind`."""
-        margins = _margins(class_counts, self.max_margin)
+        margins = ldam_margins(class_counts, self.max_margin)
         return AdjustedCrossEntropy(scale=torch.full_like(margins, self.scale), margin=self.scale * margins)
 
     @property
@@ -112,11 +112,11 @@ class LogitLDAM(Loss):
 
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> AdjustedCrossEntropy:
         """See `Loss.bind`."""
-        return AdjustedCrossEntropy(margin=self.scale * _margins(class_counts, self.max_margin))
+        return AdjustedCrossEntropy(margin=self.scale * ldam_margins(class_counts, self.max_margin))
 
 
-def _margins(class_counts: Tensor | Sequence[int], largest: float) -> Tensor:
-    """Compute m_j, (C,) float64."""
+def ldam_margins(class_counts: Tensor | Sequence[int], largest: float) -> Tensor:
+    """Compute LDAM's m_j, proportional to n_j^(-1/4), the largest being `largest`: (C,) float64."""
     margins = as_counts(class_counts) ** -0.25
     return margins * (largest / margins.max())
 

@@ -46,6 +46,10 @@ class Loss(ABC):
         """The factor that turns the model's logits into those of probabilities; cosine similarities need one."""
         return 1.0
 
+    def scaled(self, epochs: int, of: int) -> "Loss":
+        """Scale its milestones to a training of `epochs` instead of `of` epochs, rounding down."""
+        return self
+
     @abstractmethod
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> nn.Module:
         """Make the module for a data set.
@@ -118,6 +122,17 @@ def as_counts(class_counts: Tensor | Sequence[int]) -> Tensor:
         wrong = counts[~(counts >= 1)][:10].tolist() or f"of the shape {tuple(counts.shape)}"
         raise ValueError(f"class counts must be a vector of numbers from 1 on, not {wrong}")
     return counts
+
+
+def check_num_features(name: str, num_features: int | None) -> int:
+    """Return the size of the model's features.
+
+    Raises:
+        ValueError: it is not given.
+    """
+    if num_features is None:
+        raise ValueError(f"the loss {name} needs num_features, the size of the model's features")
+    return num_features
 
 
 def log_prior(counts: Tensor) -> Tensor:

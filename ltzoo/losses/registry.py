@@ -10,15 +10,19 @@ from torch import Tensor, nn
 
 from ltzoo.losses.bcl import BCL
 from ltzoo.losses.cross_entropy import CE, LA, LDAM, VS, BalancedSoftmax, Focal, LogitLDAM
+from ltzoo.losses.influence import InfluenceBalanced
 from ltzoo.losses.label_smoothing import LabelAwareSmoothing
 from ltzoo.losses.loss import Loss
+from ltzoo.losses.mixed_views import GLMC
+from ltzoo.losses.multi_expert import RIDE, SADE
 from ltzoo.losses.paco import PaCo
 from ltzoo.losses.proco import ProCo
+from ltzoo.losses.robust import DROLT
 
-LOSSES: dict[str, type[Loss]] = {
-    kind.name: kind
-    for kind in (CE, LDAM, LogitLDAM, LA, BalancedSoftmax, VS, Focal, LabelAwareSmoothing, BCL, ProCo, PaCo)
-}
+_FROM_LOGITS: tuple[type[Loss], ...] = (CE, LDAM, LogitLDAM, LA, BalancedSoftmax, VS, Focal, LabelAwareSmoothing)
+_FROM_MORE: tuple[type[Loss], ...] = (BCL, ProCo, PaCo, RIDE, SADE, InfluenceBalanced, GLMC, DROLT)
+
+LOSSES: dict[str, type[Loss]] = {kind.name: kind for kind in (*_FROM_LOGITS, *_FROM_MORE)}
 
 _Kind = TypeVar("_Kind", bound=type[Loss])
 

@@ -232,9 +232,9 @@ class Recipe:
         return get_benchmark(self.benchmark)
 
     def with_epochs(self, epochs: int) -> "Recipe":
-        """Change the number of epochs; warm-up, milestones, DRW, radii and mixup's end scale by epochs / T.
+        """Change the number of epochs; warm-up, milestones, DRW, a loss's stages, radii and mixup's end scale.
 
-        Epochs are rounded down.
+        They scale by epochs / T, and are rounded down.
 
         SSE-SAM's gamma is a share of the epochs, so its stages scale without a change.
 
@@ -257,6 +257,7 @@ class Recipe:
             self,
             schedule=schedule,
             views=tuple(view.scaled(epochs, old.epochs) for view in self.views),
+            loss=self.loss.scaled(epochs, old.epochs),
             reweighting=self.reweighting.scaled(epochs, old.epochs),
             perturbation=self.perturbation.scaled(epochs, old.epochs),
         )

@@ -185,6 +185,7 @@ def _late_warnings(recipe: Recipe) -> list[str]:
     epochs, schedule = recipe.schedule.epochs, recipe.schedule
     begins = {"schedule.warmup_epochs": schedule.warmup_epochs}
     begins["reweighting.start"] = getattr(recipe.reweighting, "start", 0)
+    begins["loss.start"] = getattr(recipe.loss, "start", 0)
     begins |= {f"schedule.milestones.{k}": milestone for k, milestone in enumerate(schedule.milestones)}
     begins |= {f"views.{k}.mixup_off_epoch": view.mixup_off_epoch or 0 for k, view in enumerate(recipe.views)}
     if not epochs:  # the head is computed
