@@ -75,7 +75,8 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
     if augmentation.rotation:
         steps.append(transforms.RandomRotation(augmentation.rotation))
     if of_cifar:
-        steps.append(transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10))
+        # Grey where the image has moved away, as the code of methods with this policy has it.
+        steps.append(transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10, fill=[128]))
     steps += [*colors.transforms, *pixels.transforms]
     if augmentation.cutout:
         steps.append(partial(_black_out_square, augmentation.cutout))

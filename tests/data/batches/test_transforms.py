@@ -153,7 +153,7 @@ def test_autoaugment_for_cifar_follows_crop_flip_and_rotation():
         RandomResizedCropAndInterpolation(32, (1.0, 1.0), (1.0, 1.0)),  # timm's draws, for no change
         transforms.RandomHorizontalFlip(),
         transforms.RandomRotation(15),
-        transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10),
+        transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10, fill=(128, 128, 128)),
     ]
     changed = 0
     for found, expected in both(Augmentation(4, True, rotation=15, auto_augment="cifar10"), steps):
