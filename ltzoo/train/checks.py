@@ -75,9 +75,10 @@ def check_parts(
     except Exception as error:  # a custom loss can raise anything
         raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
     if found != targets.shape:
+        images_in_words = "two images" if len(targets) == 2 else "one image"
         raise InputError(
             f"the loss {recipe.loss.name!r} must return one value per image, shape {tuple(targets.shape)} for "
-            f"{len(targets)}, not {found}"
+            f"{images_in_words}, not {found}"
         )
     try:
         for epoch in range(epochs):

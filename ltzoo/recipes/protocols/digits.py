@@ -15,8 +15,8 @@ _LOSSES = {
     "ldam": LDAM(max_margin=0.5, scale=30.0),
     "la": LA(tau=1.0),
     "vs": VS(gamma=0.15, tau=1.0),
-    # Constants are those of their protocols on CIFAR. Stages begin with the first drop of the learning rate, projections
-    # are smaller, and the queue holds eight batches, as there.
+    # Constants are those of their protocols on CIFAR. Stages begin with the first drop of the learning rate, and
+    # projections are smaller; the queue holds eight batches, as there.
     "ib": InfluenceBalanced(start=32, factor=1000.0, epsilon=0.001, beta=1.0, gamma=0.0),
     "ride": RIDE(max_margin=0.5, scale=30.0, diversity=0.45, spread=0.05, start=32, beta=0.9999),
     "sade": SADE(tau=2.0),
