@@ -26,13 +26,15 @@ class BCL(Loss):
         L_i = mean over p in S_y of  log(sum over j of (1 / |S_j|) * sum over k in S_j of exp(<u_i, u_k> / T))
                                      - <u_i, u_p> / T
 
-    and the loss of an image is ce_weight * LA(tau = 1) + contrast_weight * (the mean L_i of its two views).
+    and the loss of an image is ce_weight * LA(s * f, tau = 1) + contrast_weight * (the mean L_i of its two views).
 
     With several processes, the batch is all of theirs together, with gradients to all; its code compares the images of
     each process alone.
 
     Attributes:
         temperature: T, above 0.
+        scale: s, by which the model's logits are multiplied: 1 for a linear classifier; cosine similarities need more,
+            30 in its code.
         ce_weight: of the classifier's loss.
         contrast_weight: of the contrastive loss.
         hidden_size: hidden units of each of the two projection heads, of features and of the classifier's weights.
@@ -40,6 +42,7 @@ class BCL(Loss):
     """
 
     temperature: float
+    scale: float
     ce_weight: float
     contrast_weight: float
     hidden_size: int
@@ -59,6 +62,11 @@ class BCL(Loss):
         """See `Loss.bind`. The initial weights are drawn from torch's random generator."""
         return BCLModule(self, class_counts, check_num_features(self.name, num_features))
 
+    @property
+    def logit_scale(self) -> float:
+        """See `Loss.logit_scale`."""
+        return self.scale
+
 
 class BCLModule(LossModule):
     """`BCL` for a data set. Call `attach` with the model before the first batch: prototypes come from its classifier.
@@ -66,8 +74,8 @@ class BCLModule(LossModule):
     Example:
         ```python
         criterion = ltzoo.create_loss(
-            "bcl", class_counts, num_features=64, temperature=0.1, ce_weight=2.0, contrast_weight=0.6, hidden_size=512,
-            projection_size=128,
+            "bcl", class_counts, num_features=64, temperature=0.1, scale=1.0, ce_weight=2.0, contrast_weight=0.6,
+            hidden_size=512, projection_size=128,
         )
         criterion.attach(model)
         optimizer = torch.optim.SGD([*model.parameters(), *criterion.parameters()], lr=0.15, momentum=0.9)
@@ -124,7 +132,8 @@ class BCLModule(LossModule):
         projections = self.head(features)
         prototypes = self.prototype_head(self._classifier[0].weight)
         contrast = self._contrast(projections[:, 1:], labels, own, prototypes)
-        return self.loss.ce_weight * self.adjusted(logits[:, 0], targets) + self.loss.contrast_weight * contrast
+        classified = self.adjusted(self.loss.scale * logits[:, 0], targets)
+        return self.loss.ce_weight * classified + self.loss.contrast_weight * contrast
 
     def _contrast(self, projections: Tensor, labels: Tensor, own: slice, prototypes: Tensor) -> Tensor:
         """Compute the mean L_i of each image's two views.

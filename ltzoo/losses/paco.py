@@ -112,7 +112,7 @@ class PaCoModule(LossModule):
         self.key_model: MomentumCopy | None = None
         self.key_head: MomentumCopy | None = None
         self._model: tuple[Any, ...] = ()  # in which nn.Module does not find it
-        self._computed: tuple[Tensor, int, Tensor] | None = None
+        self._computed: tuple[Tensor, tuple[Any, ...], Tensor] | None = None
         self.register_load_state_dict_post_hook(_forget_keys)
 
     def attach(self, model: nn.Module) -> None:
@@ -189,20 +189,12 @@ class PaCoModule(LossModule):
     def _keys(self, outputs: Any) -> Tensor:
         """Project view 1, once per step: the copy is the same in all passes, so are its outputs for the same images."""
         images = outputs.images[:, 1]
-        if self._computed is not None:
-            before, version, keys = self._computed
-            # The tensor is kept, so that no other can take its place in memory.
-            same_place = (before.data_ptr(), before.shape, before.dtype) == (
-                images.data_ptr(),
-                images.shape,
-                images.dtype,
-            )
-            if same_place and images._version == version:
-                return keys
-        assert self.key_model is not None and self.key_head is not None
-        keys = self.key_head(self.key_model.features(images))
-        self._computed = (images, images._version, keys)
-        return keys
+        place = images.data_ptr(), images.shape, images.stride(), images.dtype, images._version
+        if self._computed is None or self._computed[1] != place:
+            assert self.key_model is not None and self.key_head is not None
+            # The images are kept too, so that no others can take their place in memory.
+            self._computed = images, place, self.key_head(self.key_model.features(images))
+        return self._computed[2]
 
     def _forget(self) -> None:
         """Forget the keys of the step."""

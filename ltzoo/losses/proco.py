@@ -19,7 +19,7 @@ from ltzoo.losses.von_mises_fisher import estimate_concentration, log_normalizer
 
 @dataclass(frozen=True)
 class ProCo(Loss):
-    """Probabilistic contrastive learning (Du 2024): LA on view 0, plus a contrastive loss on views 1 and 2.
+    """Probabilistic contrastive learning (Du 2024): LA, tau = 1, on view 0, plus a contrastive loss on views 1, 2.
 
     The projections u of class j are taken to follow a von Mises-Fisher distribution with mean direction mu_j and
     concentration kappa_j. The contrastive loss is LA, tau = 1, of the logits
@@ -29,17 +29,21 @@ class ProCo(Loss):
     as with infinitely many samples of each class.
 
     mu_j and kappa_j follow from the mean vector of the class over the last epoch and this epoch's batches so far, the
-    batch itself included, as in its code. Unlike there, a class without images in an epoch keeps its mean, where the
-    code draws a random one; and log C_p is exact, where the code's recurrence begins too low for large kappa.
+    batch itself included, as in its code. Two things differ from the code: a class without images in an epoch keeps its
+    mean (there it gets a random one), and log C_p is exact for large kappa too (there its recurrence begins at too low
+    an order).
 
     Attributes:
         temperature: T, above 0.
+        scale: s, by which the model's logits are multiplied: 1 for a linear classifier; cosine similarities need more,
+            30 in its code.
         weight: of the contrastive loss; 1 in its code.
         hidden_size: hidden units of the projection head.
         projection_size: p, the size of u.
     """
 
     temperature: float
+    scale: float
     weight: float
     hidden_size: int
     projection_size: int
@@ -58,6 +62,11 @@ class ProCo(Loss):
         """See `Loss.bind`. The initial weights and means are drawn from torch's random generator."""
         return ProCoModule(self, class_counts, check_num_features(self.name, num_features))
 
+    @property
+    def logit_scale(self) -> float:
+        """See `Loss.logit_scale`."""
+        return self.scale
+
 
 class ProCoModule(LossModule):
     """`ProCo` for a data set.
@@ -68,7 +77,8 @@ class ProCoModule(LossModule):
     Example:
         ```python
         criterion = ltzoo.create_loss(
-            "proco", class_counts, num_features=64, temperature=0.1, weight=1.0, hidden_size=512, projection_size=128
+            "proco", class_counts, num_features=64, temperature=0.1, scale=1.0, weight=1.0, hidden_size=512,
+            projection_size=128,
         )
         optimizer = torch.optim.SGD([*model.parameters(), *criterion.parameters()], lr=0.3, momentum=0.9)
         for epoch in range(epochs):
@@ -124,7 +134,8 @@ class ProCoModule(LossModule):
             # The code updates its statistics between the views.
             means, counts = add_to_means(means, counts, projections[:, view].detach(), labels)
             contrast = contrast + self.adjusted(self.similarities(projections[own, view], means), targets)
-        return self.adjusted(logits[:, 0], targets) + (self.loss.weight / 2 * contrast).to(logits.dtype)
+        classified = self.adjusted(self.loss.scale * logits[:, 0], targets)
+        return classified + (self.loss.weight / 2 * contrast).to(classified.dtype)
 
     @torch.no_grad()
     def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:
@@ -179,7 +190,7 @@ def add_to_means(means: Tensor, counts: Tensor, vectors: Tensor, labels: Tensor)
     member = F.one_hot(labels, len(means))
     new = member.sum(dim=0)
     total = counts + new
-    sums = member.to(means.dtype).T @ vectors.to(means.dtype)
     # A product of matrices, not a scattered sum: every run and every process adds up in the same order.
-    moved = (means * counts.unsqueeze(1) + sums) / total.clamp_min(1).unsqueeze(1)
-    return torch.where(new.unsqueeze(1) > 0, moved, means), total
+    sums = member.double().T @ vectors.double()
+    moved = (means.double() * counts.unsqueeze(1) + sums) / total.clamp_min(1).unsqueeze(1)
+    return torch.where(new.unsqueeze(1) > 0, moved.to(means.dtype), means), total

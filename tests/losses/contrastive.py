@@ -11,8 +11,8 @@ FEATURES = 5
 TARGETS = torch.tensor([0, 1, 0, 2, 0, 1])
 """Class 3 has no image."""
 SETTINGS = {
-    "bcl": SIZES | {"temperature": 0.2, "ce_weight": 2.0, "contrast_weight": 0.6},
-    "proco": SIZES | {"temperature": 0.2, "weight": 0.7},
+    "bcl": SIZES | {"temperature": 0.2, "scale": 1.5, "ce_weight": 2.0, "contrast_weight": 0.6},
+    "proco": SIZES | {"temperature": 0.2, "scale": 1.5, "weight": 0.7},
     "paco": SIZES | {"temperature": 0.2, "alpha": 0.3, "momentum": 0.9, "queue_size": 9},
 }
 

@@ -82,10 +82,10 @@ def add_to_means(means, counts, vectors, labels):
     return means, counts
 
 
-def proco(logits, features, labels, layers, means, counts, temperature, weight):
+def proco(logits, features, labels, layers, means, counts, temperature, scale, weight):
     """One value per image."""
     u = project_views(layers, features)
-    losses = [adjusted(logits[i, 0], labels[i]) for i in range(len(labels))]
+    losses = [adjusted(scale * logits[i, 0], labels[i]) for i in range(len(labels))]
     for view in (1, 2):
         means, counts = add_to_means(means, counts, u[:, view], labels)
         for i in range(len(labels)):
@@ -94,7 +94,7 @@ def proco(logits, features, labels, layers, means, counts, temperature, weight):
     return losses
 
 
-def bcl(logits, features, labels, layers, prototype_layers, classifier, temperature, ce_weight, contrast_weight):
+def bcl(logits, features, labels, layers, prototype_layers, classifier, temperature, scale, ce_weight, contrast_weight):
     """One value per image."""
     u, prototypes = project_views(layers, features), project(prototype_layers, classifier)
     sets = [[prototypes[j]] + [u[i, v] for i in range(len(labels)) for v in (1, 2) if labels[i] == j] for j in range(4)]
@@ -109,7 +109,7 @@ def bcl(logits, features, labels, layers, prototype_layers, classifier, temperat
             )
             terms = [np.log(spread) - (anchor * p).sum() / temperature for p in without[y]]
             contrast += sum(terms) / len(terms) / 2
-        losses.append(ce_weight * adjusted(logits[i, 0], y) + contrast_weight * contrast)
+        losses.append(ce_weight * adjusted(scale * logits[i, 0], y) + contrast_weight * contrast)
     return losses
 
 

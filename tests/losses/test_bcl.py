@@ -20,7 +20,7 @@ from tests.losses.contrastive import (
     make_network,
     make_outputs,
 )
-from tests.losses.plain import COUNTS, SIZES
+from tests.losses.plain import COUNTS
 
 WEIGHTS = torch.linspace(0.5, 2, 6, dtype=torch.float64)
 LABELS = TARGETS.tolist()
@@ -32,7 +32,7 @@ def expected_losses(criterion, model, logits, features, **changes):
         "prototype_layers": plain.layers_of(criterion.prototype_head),
         "classifier": model.classifier.weight.detach().numpy(),
     }
-    numbers = {name: SETTINGS["bcl"][name] for name in ("temperature", "ce_weight", "contrast_weight")}
+    numbers = {name: SETTINGS["bcl"][name] for name in ("temperature", "scale", "ce_weight", "contrast_weight")}
     return plain.bcl(logits, features, LABELS, **(given | changes), **numbers)
 
 
@@ -126,4 +126,4 @@ def test_without_a_classifier_it_says_so(model):
 
 def test_a_temperature_of_0_is_refused():
     with pytest.raises(ValueError, match="temperature must be above 0"):
-        BCL(temperature=0.0, ce_weight=1.0, contrast_weight=1.0, **SIZES)
+        BCL(**(SETTINGS["bcl"] | {"temperature": 0.0}))

@@ -24,7 +24,7 @@ from tests.losses.contrastive import (
     make_network,
     make_outputs,
 )
-from tests.losses.plain import COUNTS, SIZES
+from tests.losses.plain import COUNTS
 
 WEIGHTS = torch.linspace(0.5, 2, 6, dtype=torch.float64)
 LABELS = TARGETS.tolist()
@@ -166,6 +166,8 @@ def test_keys_are_those_of_the_images_given(model, criterion):
     outputs = outputs_of(model, 0)
     found = [criterion(outputs, TARGETS), criterion(outputs_of(model, 1), TARGETS), criterion(outputs, TARGETS)]
     assert torch.equal(found[0], found[2])
+    turned = Outputs(outputs.logits, features=outputs.features, images=outputs.images.mT)
+    assert not torch.equal(found[0], criterion(turned, TARGETS))
     with torch.no_grad():
         outputs.images.mul_(-1)
     other = criterion(outputs, TARGETS)
@@ -224,7 +226,7 @@ def test_a_copy_has_no_parameters_and_no_running_statistics():
 )
 def test_senseless_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        PaCo(**(SETTINGS["paco"] | SIZES | changes))
+        PaCo(**(SETTINGS["paco"] | changes))
 
 
 def test_a_queue_smaller_than_a_batch_is_refused(model):

@@ -22,7 +22,7 @@ from tests.losses.contrastive import (
     make_network,
     make_outputs,
 )
-from tests.losses.plain import COUNTS, SIZES
+from tests.losses.plain import COUNTS
 
 WEIGHTS = torch.linspace(0.5, 2, 6, dtype=torch.float64)
 LABELS = TARGETS.tolist()
@@ -31,8 +31,8 @@ LABELS = TARGETS.tolist()
 def expected_losses(criterion, logits, features, layers=None):
     state = criterion.means.numpy(), criterion.counts.numpy()
     layers = plain.layers_of(criterion.head) if layers is None else layers
-    settings = SETTINGS["proco"]
-    return plain.proco(logits, features, LABELS, layers, *state, settings["temperature"], settings["weight"])
+    numbers = (SETTINGS["proco"][name] for name in ("temperature", "scale", "weight"))
+    return plain.proco(logits, features, LABELS, layers, *state, *numbers)
 
 
 @pytest.fixture
@@ -186,4 +186,4 @@ def test_a_mean_of_length_one_has_finite_losses_and_gradients():
 )
 def test_senseless_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        ProCo(**(SIZES | {"temperature": 0.1, "weight": 1.0} | changes))
+        ProCo(**(SETTINGS["proco"] | changes))

@@ -58,6 +58,7 @@ def test_the_flags_of_module_and_record_agree(name):
     assert isinstance(criterion, LossModule)
     for flag in ("asks", "ties_images", "single_process"):
         assert getattr(criterion, flag) == getattr(kind, flag)
+    assert kind(**SETTINGS[name]).logit_scale == (1.0 if name == "paco" else 1.5)
     assert (kind.views, kind.model_views, kind.ties_images) == ((2, 1, True) if name == "paco" else (3, None, True))
 
 
