@@ -42,6 +42,7 @@ from ltzoo.evaluate import (
     linear_classifier,
     measure,
     measure_calibration,
+    measure_experts,
     predict_test,
     results_row,
     write_confusion,
@@ -76,7 +77,9 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
     kind = "held-out" if arguments.hold_out else "test"
     print(f"{arguments.model} on {recipe.benchmark}, {figures.images} {kind} images, groups by the rule {groups.rule}")
-    print(accuracy_table({rule: figures.headline}))
+    experts = measure_experts(model, benchmark, test, groups, options)
+    rows = {f"expert {number}": found for number, found in enumerate(experts, 1)}
+    print(accuracy_table({rule: figures.headline, **rows}))
     print("head: many-shot classes, mid: medium-shot, tail: few-shot")
     print(f"top-5 {figures.top5:.1f}, expected calibration error {figures.ece:.1f} ({BINS} bins)")
     _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)

@@ -8,6 +8,7 @@ from ltzoo.evaluate.accuracy import (
     write_confusion,
 )
 from ltzoo.evaluate.calibration import BINS, Calibration, measure_calibration
+from ltzoo.evaluate.experts import measure_experts
 from ltzoo.evaluate.features import (
     FeatureKey,
     FeatureOrigin,
@@ -79,6 +80,7 @@ __all__ = [
     "markdown_table",
     "measure",
     "measure_calibration",
+    "measure_experts",
     "predict",
     "predict_classes",
     "predict_test",

@@ -54,12 +54,12 @@ def predict_classes(
     Args:
         model: a classifier.
         batches: (images, labels), each image once; may be empty.
-        forward: maps images to logits; by default `model` itself.
+        forward: maps images to logits (B, C), or (B, C, E) for E predictions of each; by default `model` itself.
 
     Returns:
-        Predicted classes and labels, (N,) int64 each, on the CPU.
+        Predicted classes, (N,) or (N, E), and labels, (N,), int64, on the CPU.
     """
-    none = torch.empty(0, dtype=torch.int64)
+    none = torch.empty(0, dtype=torch.int64)  # joins tensors of any shape
     predicted, labels = [none], [none]
     for output, targets in _outputs(model, batches, forward or model):
         predicted.append(output.argmax(dim=1).cpu())

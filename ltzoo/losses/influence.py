@@ -61,7 +61,7 @@ class InfluenceBalancedLoss(LossModule):
 
 @dataclass(frozen=True)
 class InfluenceBalanced(Loss):
-    """Influence-balanced loss (Park 2021, section 3): w_y * CE * factor / (|p - e_y|_1 * |z|_1 + epsilon), z features.
+    """Influence-balanced loss (Park 2021): w_y * CE * factor / (|p - e_y|_1 * |z|_1 + epsilon), z features.
 
     The divisor is the size of the gradient in the classifier's weights: how much the image influences them. The
     gradient flows through the divisor too, as in its code. Before `start` the loss is plain cross-entropy. IB has
@@ -84,6 +84,7 @@ class InfluenceBalanced(Loss):
     gamma: float
     name: ClassVar[str] = "ib"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

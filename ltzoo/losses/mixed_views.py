@@ -75,7 +75,7 @@ def _costs(logits: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GLMC(Loss):
-    """Global and local mixture consistency (Du 2023, section 3): two mixed views, two classifiers, one that remains.
+    """Global and local mixture consistency (Du 2023): two mixed views, two classifiers, one that remains.
 
     View 1 is mixed by mixup, view 2 by CutMix, both with the same partner, the same lambda and the same label weights
     y, which CutMix's clipping does not change. With the plain classifier fc of this module, the model's own classifier
@@ -101,6 +101,7 @@ class GLMC(Loss):
     name: ClassVar[str] = "glmc"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
     views: ClassVar[int] = _VIEWS
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

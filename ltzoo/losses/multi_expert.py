@@ -66,7 +66,7 @@ class DiverseMarginLoss(LossModule):
 
 @dataclass(frozen=True)
 class RIDE(Loss):
-    """RIDE's loss (Wang 2021, section 3): LDAM for each expert, minus how far the experts are apart.
+    """RIDE's loss (Wang 2021): LDAM for each expert, minus how far the experts are apart.
 
     The sum over experts e of CE(f_e - s * m_y * [j = y]) - diversity * T^2 * KL(softmax(g / T_j) || softmax(f_e /
     T_j)) with the detached mean g of the experts' logits. First T_j = 1. From `start` on, the cross-entropy is a
@@ -97,6 +97,7 @@ class RIDE(Loss):
     # The weighted mean divides by the weights of the whole batch.
     ties_images: ClassVar[bool] = True
     single_process: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,7 +151,7 @@ class OffsetExpertsLoss(nn.Module):
 
 @dataclass(frozen=True)
 class SADE(Loss):
-    """SADE's loss (Zhang 2022, section 4.1): three experts for three distributions of the classes.
+    """SADE's loss (Zhang 2022): three experts for three distributions of the classes.
 
     CE(f_1) + CE(f_2 + log pi) + CE(f_3 + log pi - tau * log pi'), where pi' are the frequencies of the classes in
     reverse: the rarest class has that of the largest. Classes of one size are ranked by their number. The aggregation

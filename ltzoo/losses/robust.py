@@ -110,7 +110,7 @@ class RobustLoss(LossModule):
 
 @dataclass(frozen=True)
 class DROLT(Loss):
-    """DRO-LT (Samuel 2021, section 4): cross-entropy plus a robust loss of features and class prototypes.
+    """DRO-LT (Samuel 2021): cross-entropy plus a robust loss of features and class prototypes.
 
     With prototypes m_c and the learned radii eps_c, let s_ck = -(|m_c - z_k| + eps_c * [y_k = c]) / temperature for
     all images k of the batch. The robust loss is the mean over the classes c of the batch of the mean over the
@@ -131,6 +131,7 @@ class DROLT(Loss):
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
     ties_images: ClassVar[bool] = True
     single_process: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ltzoo.data import Benchmark, ClassAwareSampler
 from ltzoo.errors import InputError, first_few
 from ltzoo.evaluate import predict
-from ltzoo.losses import Loss, LossModule
+from ltzoo.losses import Loss, LossModule, NoReweighting
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
 from ltzoo.train.device import asked_of_model, feature_size, model_outputs, views_as_one_batch
@@ -168,6 +168,11 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
     if recipe.optimizer.kind == "adamw" and recipe.optimizer.lr > _LARGEST_USUAL_ADAMW_LR:
         found.append(
             f"a learning rate of {recipe.optimizer.lr} is large for adamw; try a smaller one, such as --lr 1e-4"
+        )
+    if recipe.loss.weighs and not isinstance(recipe.reweighting, NoReweighting):
+        found.append(
+            f"the loss {recipe.loss.name} weights the classes itself, so that they count twice with the re-weighting "
+            f"{recipe.reweighting.name}; set reweighting.name to none"
         )
     eta = getattr(recipe.perturbation, "eta", None)
     if eta is not None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ltzoo.__main__ import main
 from ltzoo.errors import InputError
-from ltzoo.losses import DROLT, RIDE, SADE, InfluenceBalanced
+from ltzoo.losses import DROLT, DRW, RIDE, SADE, InfluenceBalanced
 from ltzoo.recipes import CosineExpertsHead, recipe_from_dict, recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions, preparation, train
@@ -32,7 +33,7 @@ def options(output: Path, **changes) -> TrainOptions:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_it_is_trained_and_its_checkpoint_is_the_network_alone(name, tmp_path):
+def test_it_is_trained_and_its_checkpoint_is_the_network_alone(name, tmp_path, capsys):
     recipe = LOSSES[name]
     folder = train(recipe, options(tmp_path))
     model = create_model(f"local-dir:{folder.checkpoint}", pretrained=True).eval()
@@ -44,6 +45,9 @@ def test_it_is_trained_and_its_checkpoint_is_the_network_alone(name, tmp_path):
     if recipe.architecture == "resnet20_3experts_cifar":
         images = torch.randn(3, 1, 16, 16)
         torch.testing.assert_close(model(images), model.forward_experts(images).mean(dim=1))
+        assert main(["validate", "--model", f"local-dir:{folder.checkpoint}"]) == 0
+        table = capsys.readouterr().out.splitlines()[1:6]
+        assert [line.split("  ")[0] for line in table] == ["", "last epoch", "expert 1", "expert 2", "expert 3"]
 
 
 def test_drolts_prototypes_and_radii_survive_a_stop_bit_for_bit(tmp_path, monkeypatch):
@@ -96,3 +100,11 @@ def test_stages_of_a_loss_scale_with_the_epochs_and_late_ones_are_warned_of():
     assert not [line for line in settings_warnings(recipe, [9, 4]) if "loss.start" in line]
     (line,) = [line for line in settings_warnings(late, [9, 4]) if "loss.start" in line]
     assert line.startswith("loss.start is 40, but there are 40 epochs")
+
+
+@pytest.mark.parametrize("name", ["ride", "sade"])
+def test_class_weights_that_would_count_twice_are_warned_of(name):
+    recipe = replace(LOSSES[name], reweighting=DRW(start=1, beta=0.9999))
+    found = [line for line in settings_warnings(recipe, [9, 4]) if "count twice" in line]
+    assert len(found) == (name == "ride")  # SADE has offsets, no weights
+    assert not [line for line in settings_warnings(LOSSES[name], [9, 4]) if "count twice" in line]

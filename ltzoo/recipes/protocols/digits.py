@@ -21,8 +21,8 @@ _LOSSES = {
     "ride": RIDE(max_margin=0.5, scale=30.0, diversity=0.45, spread=0.05, start=32, beta=0.9999),
     "sade": SADE(tau=2.0),
     "paco": PaCo(temperature=0.05, alpha=0.01, momentum=0.999, queue_size=256, hidden_size=64, projection_size=32),
-    "bcl": BCL(temperature=0.1, ce_weight=2.0, contrast_weight=0.6, hidden_size=64, projection_size=32),
-    "proco": ProCo(temperature=0.1, weight=1.0, hidden_size=64, projection_size=32),
+    "bcl": BCL(temperature=0.1, scale=1.0, ce_weight=2.0, contrast_weight=0.6, hidden_size=64, projection_size=32),
+    "proco": ProCo(temperature=0.1, scale=1.0, weight=1.0, hidden_size=64, projection_size=32),
 }
 
 _CROP = Augmentation(crop_padding=2, horizontal_flip=False)

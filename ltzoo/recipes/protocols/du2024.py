@@ -16,7 +16,7 @@ _COMPARED = replace(SIMILARITY, min_scale=0.08, gaussian_blur_prob=0.0)
 
 THREE_VIEWS = (AUTO_AUGMENTED, _COMPARED, _COMPARED)
 
-_LOSSES = {"proco": ProCo(temperature=0.1, weight=1.0, hidden_size=512, projection_size=128)}
+_LOSSES = {"proco": ProCo(temperature=0.1, scale=1.0, weight=1.0, hidden_size=512, projection_size=128)}
 
 DU2024_CIFAR = Protocol(
     name="du2024_cifar",

@@ -12,7 +12,9 @@ from ltzoo.recipes.protocols.du2024 import THREE_VIEWS
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.recipe import PaperRule
 
-_LOSSES = {"bcl": BCL(temperature=0.1, ce_weight=2.0, contrast_weight=0.6, hidden_size=512, projection_size=128)}
+_LOSSES = {
+    "bcl": BCL(temperature=0.1, scale=1.0, ce_weight=2.0, contrast_weight=0.6, hidden_size=512, projection_size=128)
+}
 
 ZHU2022_CIFAR = Protocol(
     name="zhu2022_cifar",
