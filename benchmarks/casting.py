@@ -129,7 +129,7 @@ def command(arguments: argparse.Namespace) -> None:
     first, *_ = recipes.values()
     images, _ = load_train(first.data, first.subset, arguments.data_dir)
     for network, recipe in recipes.items():
-        settings = BatchSettings(recipe.data.data_set, recipe.augmentation, recipe.batch_size, seed=0)
+        settings = BatchSettings(recipe.data.data_set, recipe.views, recipe.batch_size, seed=0)
         batches = TrainBatches(images, settings, Delivery(torch.device("cpu")))
         batch = next(batches.epoch(0))
         model = make_model(recipe)

@@ -193,7 +193,7 @@ class LtzooSide(Side):
         else:
             self.step_on = Step(recipe, counts, model, accelerator, 0, setting.compile_backend)
         augmentation, data_set = recipe.augmentation, recipe.data.data_set
-        settings = BatchSettings(data_set, augmentation, self.batch_size, seed=0)
+        settings = BatchSettings(data_set, (augmentation,), self.batch_size, seed=0)
         batches = TrainBatches(setting.images, settings, Delivery(self.device, setting.channels_last))
         self.epochs = self._endless(batches)
 

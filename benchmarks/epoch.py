@@ -155,7 +155,7 @@ def measure(setting: Setting, method: str, test: LabelledImages, plan: Plan) -> 
     ours = {f"ltzoo, {name}": LtzooSide(each, method) for name, each in settings.items()}
     sides = plain | ours
     delivery = Delivery(setting.device, setting.channels_last)
-    drawn = TrainBatches(setting.images, BatchSettings(data_set, recipe.augmentation, recipe.batch_size, 0), delivery)
+    drawn = TrainBatches(setting.images, BatchSettings(data_set, recipe.views, recipe.batch_size, 0), delivery)
     seen = make_eval_batches(_part(test, _EVALUATED), data_set, delivery)
     step_ms: dict[str, list[float]] = {name: [] for name in sides}
     evaluation_ms: dict[str, list[float]] = {name: [] for name in ours}

@@ -59,7 +59,7 @@ class LoadingBenchmark:
             InputError: the recipe's images are held in memory, so there is no loader.
         """
         recipe, channels_last = self.recipe, choose_channels_last(self.recipe.precision, self.device)
-        settings = BatchSettings(self.images.benchmark.data_set, recipe.augmentation, recipe.batch_size, seed=0)
+        settings = BatchSettings(self.images.benchmark.data_set, recipe.views, recipe.batch_size, seed=0)
         delivery = Delivery(self.device, channels_last, workers=workers)
         made = make_train_batches(self.images.train, settings, delivery)
         if not isinstance(made, TrainLoader):

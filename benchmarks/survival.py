@@ -25,7 +25,8 @@ from kills import kill_before_call, watch_calls
 from ltzoo.cli import train
 from ltzoo.evaluate import plots
 from ltzoo.train import RunFolder
-from ltzoo.train.run import Run
+from ltzoo.train.saving import Saved
+from ltzoo.train.step import Step
 
 METHODS = {"SGD": "ce_sgd", "SAM": "ce_sam", "SSE-SAM": "ce_ssesam"}
 """What is trained, and the end of the recipe's name."""
@@ -157,13 +158,13 @@ def undisturbed(arguments: list[str], folder: RunFolder, processes: int) -> Undi
 
     def prepare(rank: int) -> None:
         if rank == 0:
-            save = Run._save
+            save = Saved.save
 
-            def save_and_keep(run: Run, epoch: int, row: dict) -> None:
-                save(run, epoch, row)
+            def save_and_keep(saved: Saved, step: Step, epoch: int, row: dict) -> None:
+                save(saved, step, epoch, row)
                 shutil.copyfile(folder.last_state, reference.states / f"{epoch + 1}")
 
-            Run._save = save_and_keep  # type: ignore[assignment]
+            Saved.save = save_and_keep  # type: ignore[assignment]
             watch_calls(folder.path, lambda count: count_call())
 
     calls = os.open(counted, os.O_WRONLY | os.O_CREAT)

@@ -251,7 +251,7 @@ class Analysis:
             found["slice"] = {"lowest": plane.first, "highest": plane.second, "loss": plane.loss}
         if settings.escape:
             no_augmentation = Augmentation(crop_padding=0, horizontal_flip=False)
-            batches = BatchSettings(recipe.data.data_set, no_augmentation, recipe.batch_size, settings.seed)
+            batches = BatchSettings(recipe.data.data_set, (no_augmentation,), recipe.batch_size, settings.seed)
             whole = TrainBatches(self.images, batches, Delivery(self.device))
             tables = escape_tables(_siblings(recipe), recipe.data.class_counts, recipe.schedule.epochs)
             # Random perturbations are left out: their component is random.

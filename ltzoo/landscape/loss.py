@@ -34,8 +34,11 @@ def make_criterion(
     if settings.loss == "recipe":
         counts, dtype = recipe.data.class_counts, getattr(torch, settings.precision)
         weights = recipe.reweighting.weights(counts, epoch - 1).to(device, dtype)
-        if recipe.loss.asks or isinstance(recipe.loss.bind(counts, num_features=1), LossModule):
-            raise InputError(f"the loss {recipe.loss.name} needs more than logits or keeps a state; use --loss ce")
+        several = recipe.loss.views > 1
+        if several or recipe.loss.asks or isinstance(recipe.loss.bind(counts, num_features=1), LossModule):
+            raise InputError(
+                f"the loss {recipe.loss.name} needs more than the logits of an image or keeps a state; use --loss ce"
+            )
         return recipe.loss.bind(counts).to(device, dtype), weights
     scale = recipe.loss.logit_scale
     return lambda logits, labels: F.cross_entropy(scale * logits, labels, reduction="none"), None
@@ -62,7 +65,7 @@ class AugmentedBatches:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.batches = TrainBatches(images, BatchSettings(data_set, augmentation, chunk, seed), Delivery(device))
+        self.batches = TrainBatches(images, BatchSettings(data_set, (augmentation,), chunk, seed), Delivery(device))
         self.iterations = 0
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -81,6 +84,8 @@ def make_batches(
 ) -> EvalBatches | AugmentedBatches:
     """Make the batches for a `Curvature`."""
     data_set = recipe.data.data_set
+    if settings.augment and not recipe.augmentation.batched:
+        raise InputError(f"--augment draws crops and flips, but {recipe.name} augments images in other ways too")
     if settings.augment:
         return AugmentedBatches(images, data_set, recipe.augmentation, settings.chunk, settings.seed, device)
     return EvalBatches(images, data_set, settings.chunk, device)

@@ -1,6 +1,6 @@
 """What a model gives its loss while it trains: logits, and more where the loss asks for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -35,6 +35,10 @@ class Outputs:
     def detach(self) -> "Outputs":
         """Detach all tensors from the graph."""
         return self._map(Tensor.detach)
+
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> "Outputs":
+        """Split a dimension of all tensors, as `Tensor.unflatten` does."""
+        return self._map(lambda value: value.unflatten(dim, sizes))
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
         """Change each tensor."""

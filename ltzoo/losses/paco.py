@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ltzoo.losses.loss import Loss, LossModule, as_counts, log_prior
+from ltzoo.losses.loss import Loss, LossModule, as_counts, check_num_features, log_prior
 from ltzoo.losses.momentum_copy import MomentumCopy
 from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.projection import ProjectionHead, check_sizes
-from ltzoo.losses.views import check_num_features, check_unmixed, take_views
+from ltzoo.losses.views import check_unmixed, take_views
 
 
 @dataclass(frozen=True)

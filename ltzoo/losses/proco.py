@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ltzoo.losses.cross_entropy import LA
 from ltzoo.losses.gathering import gather
-from ltzoo.losses.loss import Loss, LossModule
+from ltzoo.losses.loss import Loss, LossModule, check_num_features
 from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.projection import ProjectionHead, check_sizes
-from ltzoo.losses.views import check_num_features, check_unmixed, take_views
+from ltzoo.losses.views import check_unmixed, take_views
 from ltzoo.losses.von_mises_fisher import estimate_concentration, log_normalizer
 
 

@@ -5,17 +5,6 @@ from typing import Any
 from torch import Tensor
 
 
-def check_num_features(name: str, num_features: int | None) -> int:
-    """Return the size of the model's features.
-
-    Raises:
-        ValueError: it was not given.
-    """
-    if num_features is None:
-        raise ValueError(f"the loss {name} compares features: pass num_features=, the size of the model's features")
-    return num_features
-
-
 def take_views(name: str, outputs: Any, views: int, num_features: int) -> tuple[Tensor, Tensor]:
     """Take logits and features out of the outputs for a batch with several views of each image.
 

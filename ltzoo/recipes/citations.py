@@ -128,6 +128,42 @@ CITATIONS: dict[str, str] = {
   year   = {2024},
   url    = {https://kellerjordan.github.io/posts/muon/}
 }""",
+    "park2021": """@inproceedings{park2021influence,
+  title     = {Influence-Balanced Loss for Imbalanced Visual Classification},
+  author    = {Park, Seulki and Lim, Jongin and Jeon, Younghan and Choi, Jin Young},
+  booktitle = {IEEE/CVF International Conference on Computer Vision},
+  year      = {2021}
+}""",
+    "cui2021": """@inproceedings{cui2021parametric,
+  title     = {Parametric Contrastive Learning},
+  author    = {Cui, Jiequan and Zhong, Zhisheng and Liu, Shu and Yu, Bei and Jia, Jiaya},
+  booktitle = {IEEE/CVF International Conference on Computer Vision},
+  year      = {2021}
+}""",
+    "wang2021": """@inproceedings{wang2021longtailed,
+  title     = {Long-tailed Recognition by Routing Diverse Distribution-Aware Experts},
+  author    = {Wang, Xudong and Lian, Long and Miao, Zhongqi and Liu, Ziwei and Yu, Stella X.},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2021}
+}""",
+    "zhang2022": """@inproceedings{zhang2022selfsupervised,
+  title     = {Self-Supervised Aggregation of Diverse Experts for Test-Agnostic Long-Tailed Recognition},
+  author    = {Zhang, Yifan and Hooi, Bryan and Hong, Lanqing and Feng, Jiashi},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2022}
+}""",
+    "zhu2022": """@inproceedings{zhu2022balanced,
+  title     = {Balanced Contrastive Learning for Long-Tailed Visual Recognition},
+  author    = {Zhu, Jianggang and Wang, Zheng and Chen, Jingjing and Chen, Yi-Ping Phoebe and Jiang, Yu-Gang},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2022}
+}""",
+    "du2024": """@article{du2024probabilistic,
+  title   = {Probabilistic Contrastive Learning for Long-Tailed Visual Recognition},
+  author  = {Du, Chaoqun and Wang, Yulin and Song, Shiji and Huang, Gao},
+  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  year    = {2024}
+}""",
 }
 
 METHOD_CITATIONS: dict[str, str] = {
@@ -154,5 +190,11 @@ METHOD_CITATIONS: dict[str, str] = {
     "disalign": "zhang2021",
     "bsrt": "ren2020",
     "focalsam": "li2025",
+    "ib": "park2021",
+    "ride": "wang2021",
+    "sade": "zhang2022",
+    "paco": "cui2021",
+    "bcl": "zhu2022",
+    "proco": "du2024",
 }
 """The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""

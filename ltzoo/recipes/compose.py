@@ -8,7 +8,7 @@ from typing import TypeVar
 from ltzoo.data import InstanceSampler
 from ltzoo.losses import NoReweighting
 from ltzoo.recipes.citations import METHOD_CITATIONS
-from ltzoo.recipes.parts import FirstStage, Fresh, Head, LinearHead, Trainable
+from ltzoo.recipes.parts import CosineExpertsHead, FirstStage, Fresh, Head, LinearHead, Trainable
 from ltzoo.recipes.protocols import Protocol, data_set_and_profile
 from ltzoo.recipes.published import published_figures
 from ltzoo.recipes.recipe import Recipe, Source
@@ -27,6 +27,9 @@ ARCHITECTURES = {
 
 _WITH_OWN_HEAD = {"resnet50"}
 """Of these, timm's own: another classifier than a linear one is part of the architecture's name in timm."""
+
+_WITH_EXPERTS = {"resnet20": "resnet20_3experts_cifar", "resnet32": "resnet32_3experts_cifar"}
+"""What these words stand for where a method has three experts."""
 
 _RADII = {
     "sam": ("rho",),
@@ -82,7 +85,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         trainable=Trainable("all", "clean" if moved.table((2, 1)).direction == "gradient" else "all"),
         head=head,
         sampler=InstanceSampler(),
-        views=(protocol.augmentations.get(loss, protocol.augmentation),),
+        views=protocol.views_of(loss),
         perturbation=moved,
         optimizer=protocol.optimizer_of(benchmark, loss),
         schedule=protocol.schedule,
@@ -137,6 +140,8 @@ def compose_second_stage(
 
 
 def _architecture(word: str, head: Head) -> str:
+    if head.module == CosineExpertsHead.module:
+        return _WITH_EXPERTS[word]
     name = ARCHITECTURES[word]
     return f"{name}_{head.module}" if word in _WITH_OWN_HEAD and head.module != "linear" else name
 

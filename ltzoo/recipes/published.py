@@ -103,9 +103,19 @@ _LYU_TABLE_3 = {
 }
 
 
-# Second stages, from the papers' repositories: network, benchmark and method to row, overall, head, mid, tail. Their
-# first stages have other settings than this zoo's, except those of Zhong 2021.
+# From the papers' repositories: network, benchmark and method to row, overall, head, mid, tail. First stages of second
+# stages have other settings than this zoo's, except those of Zhong 2021.
 _REPOSITORIES: dict[str, dict[Cell, tuple[str, Row]]] = {
+    "cui2021": {("resnet32", "cifar100lt", "paco"): ("PaCo, CIFAR-100 IF 100", (52.0, None, None, None))},
+    "du2024": {
+        ("resnet32", "cifar10lt", "proco"): ("ProCo, CIFAR-10 IF 100", (85.9, None, None, None)),
+        ("resnet32", "cifar100lt", "proco"): ("ProCo, CIFAR-100 IF 100", (52.8, None, None, None)),
+    },
+    "wang2021": {
+        ("resnet32", "cifar100lt", "ride"): ("RIDE, 3 experts, with routing", (48.6, 67.0, 49.9, 25.7)),
+    },
+    "zhang2022": {("resnet32", "cifar100lt", "sade"): ("SADE, CIFAR-100 IF 100", (49.8, None, None, None))},
+    "zhu2022": {("resnet32", "cifar100lt", "bcl"): ("BCL, CIFAR-100 IF 100", (51.9, 67.2, 53.1, 32.9))},
     "kang2020": {("resnet50", "inat18", "lws"): ("LWS, 90 epochs", (65.9, 65.0, 66.3, 65.5))},
     "zhang2021": {
         ("resnet50", "imagenetlt", "disalign"): ("DisAlign, ResNet-50", (52.9, 61.3, 52.2, 31.4)),

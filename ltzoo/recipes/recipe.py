@@ -193,6 +193,11 @@ class Recipe:
         if self.loss.ties_images and self.micro_batches > 1:
             raise ValueError(f"the loss {self.loss.name} compares the images of a batch; set micro_batches to 1")
         mixed = any(view.mixup or view.cutmix for view in self.views)
+        if mixed and len(self.views) > 1:
+            raise ValueError(
+                "views: mixup and cutmix mix images that are seen once, but the loss "
+                f"{self.loss.name} takes {len(self.views)} views of each; set both to 0 in every view"
+            )
         if self.loss.ties_images and (table.parts > 1 or mixed):
             raise ValueError(
                 f"the loss {self.loss.name} compares the images of a batch, which parts, mixup and cutmix change"

@@ -5,16 +5,22 @@ from itertools import product
 
 from ltzoo.recipes.compose import compose, compose_second_stage
 from ltzoo.recipes.protocols import (
+    CUI2021_CIFAR,
     DIGITS,
+    DU2024_CIFAR,
     FAST_CIFAR,
     FAST_CIFAR_CUTMIX,
     FINE_TUNING,
     LYU2025_CIFAR,
+    PARK2021_CIFAR,
     RANGWANI2022_CIFAR,
     RANGWANI2022_LARGE,
+    WANG2021_CIFAR,
+    ZHANG2022_CIFAR,
     ZHONG2021_CIFAR,
     ZHONG2021_IMAGENETLT,
     ZHONG2021_INAT18,
+    ZHU2022_CIFAR,
 )
 from ltzoo.recipes.recipe import Recipe
 
@@ -30,6 +36,16 @@ _LYU_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
 _FAST_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
 _MISLAS_PERTURBATIONS = ("sgd", "sam", "ssesam")
+_ONE_STAGE = {
+    "ib": PARK2021_CIFAR,
+    "ride": WANG2021_CIFAR,
+    "sade": ZHANG2022_CIFAR,
+    "paco": CUI2021_CIFAR,
+    "bcl": ZHU2022_CIFAR,
+    "proco": DU2024_CIFAR,
+}
+"""Methods with a loss of their own, and the protocol of each on CIFAR."""
+_ONE_STAGE_PERTURBATIONS = ("sgd", "sam", "ssesam")
 _TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
@@ -42,6 +58,10 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet32", benchmark, loss, rule, perturbation, RANGWANI2022_CIFAR)
     for data_set, (loss, rule), perturbation in product(cifars, _STEP_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet32", f"{data_set}step", loss, rule, perturbation, RANGWANI2022_CIFAR)
+    for (loss, protocol), perturbation in product(_ONE_STAGE.items(), _ONE_STAGE_PERTURBATIONS):
+        for data_set in cifars:
+            yield compose("resnet32", f"{data_set}lt", loss, "none", perturbation, protocol)
+        yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
     for data_set, perturbation in product(cifars, ("pgd", "lpfsgd")):  # Rangwani 2022, Table 4
         yield compose("resnet32", f"{data_set}lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
     for perturbation in ("sam05", "sam10", "sam20", "sam80"):  # Rangwani 2022, Figure 4; 0.5 is the protocol's own

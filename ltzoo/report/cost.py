@@ -22,9 +22,13 @@ def passes_per_image(recipe: Recipe) -> float | None:
     """Return the cost of an image in one epoch, in forward passes; None for a perturbation that is not ours.
 
     Where the head alone is trained, nothing is differentiated below it: a gradient costs one forward pass, not three.
+    Each view that the model sees costs as much as an image; what a loss runs by itself is not counted.
     """
     passes = _PASSES.get(recipe.perturbation.name)
-    return passes if passes is None or recipe.trainable.weights == "all" else passes / _GRADIENT
+    if passes is None:
+        return None
+    passes *= recipe.loss.model_views or recipe.loss.views
+    return passes if recipe.trainable.weights == "all" else passes / _GRADIENT
 
 
 def total_passes(recipe: Recipe) -> float | None:

@@ -16,7 +16,7 @@ from ltzoo.losses import Loss, LossModule, NoReweighting
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
 from ltzoo.sharpness.schedules import in_first_stage
-from ltzoo.train.device import feature_size, model_outputs
+from ltzoo.train.device import asked_of_model, feature_size, model_outputs, views_as_one_batch
 
 _LARGEST_USUAL_ADAMW_LR = 1e-3
 
@@ -50,13 +50,15 @@ def check_parts(
     images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
     targets = torch.zeros(2, dtype=torch.int64)
     try:
-        logits = predict(model, [(images, targets)]).logits
+        predict(model, [(images, targets)])
     except Exception as error:  # architectures differ in what they raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
             f"{recipe.architecture} does not accept images of shape {tuple(images.shape[1:])}: {reason}"
         ) from error
-    one_image = smallest_batch // min(recipe.micro_batches, smallest_batch) == 1
+    fewest = smallest_batch // min(recipe.micro_batches, smallest_batch)
+    # Its views are seen together.
+    one_image = fewest * (recipe.loss.model_views or recipe.loss.views) == 1
     if one_image and recipe.trainable.batchnorm != "frozen":
         part, flag = (
             ("the last batch of an epoch", "batch-size") if smallest_batch == 1 else ("a micro-batch", "micro-batches")
@@ -64,17 +66,21 @@ def check_parts(
         _check_one_image(model, images[:1], part, flag)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs = model_outputs(model.eval(), recipe.loss.asks)(images) if recipe.loss.asks else logits
             loss = recipe.loss.bind(counts, feature_size(model))
             _check_state(recipe.loss, loss, processes)
-            found = tuple(loss(outputs, targets).shape)
+            if isinstance(loss, LossModule):
+                loss.attach(model)
+            images, targets = images[:fewest], targets[:fewest]
+            found = tuple(loss(_outputs(model.eval(), recipe.loss, images), targets).shape)
     except InputError:
         raise
     except Exception as error:  # a custom loss can raise anything
         raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
-    if found != (2,):
+    if found != targets.shape:
+        images_in_words = "two images" if len(targets) == 2 else "one image"
         raise InputError(
-            f"the loss {recipe.loss.name!r} must return one value per image, shape (2,) for two images, not {found}"
+            f"the loss {recipe.loss.name!r} must return one value per image, shape {tuple(targets.shape)} for "
+            f"{images_in_words}, not {found}"
         )
     try:
         for epoch in range(epochs):
@@ -107,10 +113,19 @@ def check_classes_drawn(recipe: Recipe, labels: np.ndarray | Tensor, class_names
         )
 
 
+def _outputs(model: nn.Module, loss: Loss, images: Tensor) -> Any:
+    """Compute what a loss gets for images (B, channels, H, W), each of which stands for all its views."""
+    seen, views = loss.model_views, loss.views
+    if views < 1 or not (seen is None or 1 <= seen <= views):
+        raise InputError(f"the loss {loss.name!r} lets the model see {seen} of {views} views; name 1 to {views}")
+    batch = images if views == 1 else images.unsqueeze(1).repeat(1, views, 1, 1, 1)
+    return views_as_one_batch(model_outputs(model, asked_of_model(loss)), loss)(batch)
+
+
 def _check_state(loss: Loss, module: nn.Module, processes: int) -> None:
-    """Check that a loss's module and its record agree, and that its state can be saved and kept equal in processes."""
-    if loss.views > 1:
-        raise InputError(f"the loss {loss.name!r} needs {loss.views} views per image, and batches have one")
+    """Check that a loss's module and its record agree, and that its state can be saved."""
+    if processes > 1 and loss.single_process:
+        raise InputError(f"the loss {loss.name!r} runs in one process alone, not in {processes}; launch one")
     if not isinstance(module, LossModule):
         if any(True for _ in module.parameters()) or hasattr(module, "commit"):
             raise InputError(
@@ -124,12 +139,6 @@ def _check_state(loss: Loss, module: nn.Module, processes: int) -> None:
                 f"the module of the loss {loss.name!r} has another {flag} than the loss itself; "
                 "pass the loss on: super().__init__(loss)"
             )
-    updates = type(module).commit is not LossModule.commit
-    if processes > 1 and (loss.single_process or updates):
-        raise InputError(
-            f"the loss {loss.name!r} keeps a state of the images that it has seen, which would differ between "
-            f"{processes} processes; launch one"
-        )
 
 
 def _check_one_image(model: nn.Module, image: Tensor, part: str, flag: str) -> None:

@@ -4,6 +4,7 @@ import atexit
 import os
 import platform
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from ltzoo.data import DataSet
 from ltzoo.errors import InputError
-from ltzoo.losses import Outputs
+from ltzoo.losses import Loss, Outputs
 from ltzoo.models.heads import classifier_of
 from ltzoo.recipes import Recipe
 
@@ -180,11 +181,50 @@ def head_outputs(model: nn.Module, asks: Collection[str]) -> Callable[[Tensor], 
     return lambda features: _classified(classifier, features, asks)
 
 
+def views_as_one_batch(forward: Callable[[Tensor], Any], loss: Loss) -> Callable[[Tensor], Any]:
+    """Let a model see the views of each image as one batch, and give its outputs the views as second dimension.
+
+    BatchNorm normalises by all views together.
+
+    Args:
+        forward: maps images (B, channels, H, W) to logits (B, C), or to `Outputs`.
+        loss: says how many views there are, how many of them the model sees, and whether it asks for the images.
+
+    Returns:
+        A function from batches with V views, (B, V, channels, H, W), to logits (B, M, C) or `Outputs` of the first M
+        views; with one view from (B, channels, H, W) to (B, C).
+    """
+    if loss.views == 1 and "images" not in loss.asks:
+        return forward
+
+    def of_views(images: Tensor) -> Any:
+        outputs = forward(images) if loss.views == 1 else _unflattened(forward, images[:, : loss.model_views])
+        if "images" not in loss.asks:
+            return outputs
+        if isinstance(outputs, Tensor):
+            return Outputs(outputs, images=images)
+        return replace(outputs, images=images)
+
+    return of_views
+
+
+def _unflattened(forward: Callable[[Tensor], Any], views: Tensor) -> Any:
+    """Run a forward pass on views (B, M, channels, H, W), and give its outputs two dimensions for them."""
+    # Where views are left out, those that the model sees are copied, in the format of the batch.
+    memory_format = torch.contiguous_format if views[0].is_contiguous() else torch.channels_last
+    return forward(views.flatten(0, 1).contiguous(memory_format=memory_format)).unflatten(0, views.shape[:2])
+
+
+def asked_of_model(loss: Loss) -> frozenset[str]:
+    """Return the outputs beside the logits that a loss needs from the model itself: all but the images."""
+    return loss.asks - {"images"}
+
+
 def make_forward(
     model: nn.Module,
     accelerator: Accelerator,
     compile_backend: str | None,
-    asks: Collection[str] = (),
+    loss: Loss | None = None,
     on_features: bool = False,
 ) -> Callable[[Tensor], Any]:
     """Wrap a model's forward pass in autocast and, if requested, `torch.compile`; its outputs are float32.
@@ -193,9 +233,10 @@ def make_forward(
         model: the model, on its device.
         accelerator: provides autocast in the run's precision.
         compile_backend: backend of `torch.compile`, None for eager.
-        asks: see `model_outputs`.
+        loss: what the outputs are for, see `model_outputs` and `views_as_one_batch`; None for logits of single images.
         on_features: whether it is the classifier's alone, from features in place of images.
     """
+    asks = () if loss is None else asked_of_model(loss)
     compiled = head_outputs(model, asks) if on_features else model_outputs(model, asks)
     if compile_backend is not None:
         # The pass at w is differentiated once per row of the table; a donated buffer would be gone after the first.
@@ -206,4 +247,4 @@ def make_forward(
         with accelerator.autocast():
             return compiled(images).float()
 
-    return forward
+    return forward if loss is None else views_as_one_batch(forward, loss)

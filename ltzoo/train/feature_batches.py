@@ -42,7 +42,9 @@ def feature_batches(
     """
     source, recipe, images = feature_source(prepared, delivery, say), prepared.recipe, prepared.images
     train, measured = source.get(images.train, "train"), source.get(images.measured, "measured")
-    settings = BatchSettings(images.benchmark.data_set, PLAIN, recipe.batch_size, prepared.options.seed, recipe.sampler)
+    settings = BatchSettings(
+        images.benchmark.data_set, (PLAIN,), recipe.batch_size, prepared.options.seed, recipe.sampler
+    )
     sizes = epoch_sizes(images.train, settings)
     epochs = recipe.schedule.epochs
     say(

@@ -49,6 +49,11 @@ def check_cacheable(recipe: Recipe) -> None:
             "--cache-features needs features that stay the same, but the recipe trains the weights or BatchNorm's "
             "statistics below the head; add --head-only"
         )
+    if not recipe.head.computed and (recipe.loss.views > 1 or "images" in recipe.loss.asks):
+        raise InputError(
+            f"--cache-features takes the features of one view, and the loss {recipe.loss.name} needs views of the "
+            "images; leave it out"
+        )
     if not recipe.head.computed and recipe.augmentation != PLAIN:
         raise InputError(
             "--cache-features takes features of un-augmented images, so that augmentation has no effect; leave out "

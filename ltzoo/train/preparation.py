@@ -165,7 +165,7 @@ def _make_model(
 ) -> tuple[nn.Module, str | None]:
     """Build the model with its initial weights; with it the SHA-256 of loaded weights, None for fresh ones."""
     benchmark = images.benchmark
-    settings = BatchSettings(benchmark.data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
+    settings = BatchSettings(benchmark.data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler)
     smallest_batch = check_shares(min(epoch_sizes(images.train, settings)), accelerator.num_processes)
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from ltzoo.atomic_write import WriteError
@@ -25,14 +24,13 @@ from ltzoo.data.batches import (
     mix,
 )
 from ltzoo.errors import InputError, Interrupted
-from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
 from ltzoo.recipes import Recipe
-from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_not_missed, save_epoch, write_final_checkpoint
+from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError
-from ltzoo.train.device import make_forward
 from ltzoo.train.feature_batches import feature_batches, feature_source
 from ltzoo.train.head import compute_head
 from ltzoo.train.interrupts import Agreement, Interrupts
+from ltzoo.train.measuring import measure
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process, reported
@@ -40,8 +38,9 @@ from ltzoo.train.progress import Progress
 from ltzoo.train.record import FailedCapture
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.run_resources import RunResources
+from ltzoo.train.saving import Saved, weights_of
 from ltzoo.train.selection import Selections
-from ltzoo.train.state import Within, load_state, own_state, save_state
+from ltzoo.train.state import Within
 from ltzoo.train.step import Step
 
 
@@ -65,6 +64,7 @@ class Run:
     prepared: Preparation
     batches: TrainBatches | TrainLoader | FeatureBatches
     eval_batches: Iterable[tuple[Tensor, Tensor]]
+    saved: Saved
 
     def __init__(
         self,
@@ -84,9 +84,6 @@ class Run:
         self.selections = Selections(self.folder, {"best": 1} | ({"paper": rule.interval} if rule else {}))
         # A head that is computed takes its features itself.
         self.on_features = options.cache_features is not None and not recipe.head.computed
-        self.done = 0
-        self.within: Within | None = None
-        self.history: list[Row] = []
 
     def train(self) -> Generator[None, None, RunFolder]:
         """Prepare the run, train it and finish it, pausing after each step.
@@ -117,12 +114,13 @@ class Run:
                     raise
                 self.finish()
         if finished:
-            self._check_not_missed(self.recipe.schedule.epochs + 1)
+            self.saved.check_not_missed(self.recipe.schedule.epochs + 1)
         return self.folder
 
     def _record_failed_capture(self, reason: str) -> None:
         """Record in the run folder that steps are eager after the last saved one; nothing is computed."""
-        failed = FailedCapture(len(self.history) + 1, reason, self.within.step + 1 if self.within else 1)
+        within = self.saved.within
+        failed = FailedCapture(len(self.saved.history) + 1, reason, within.step + 1 if within else 1)
         how = {**self.prepared.record.how, **failed.recorded()}
         self.folder.write_recipe(
             replace(self.prepared.record, run=replace(self.prepared.record.run, how=how)).document()
@@ -142,14 +140,13 @@ class Run:
         recipe, options, images = self.recipe, self.options, self.prepared.images
         data_set = images.benchmark.data_set
         processes = self.accelerator.process_index, self.accelerator.num_processes
-        workers = options.workers or 0
-        self.delivery = delivery = Delivery(
-            self.accelerator.device, bool(options.channels_last), *processes, workers=workers
-        )
-        settings = BatchSettings(data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler)
+        where = self.accelerator.device, bool(options.channels_last), *processes, options.workers or 0
+        self.delivery = delivery = Delivery(*where)
+        settings = BatchSettings(data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler)
         self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
         self.groups = make_groups(recipe.groups, images.benchmark)
+        self.saved = Saved(self.folder, self.prepared.record, options, self.selections, self.accelerator)
 
     # Steps
 
@@ -160,7 +157,9 @@ class Run:
         if self.on_features:
             self.batches, self.eval_batches = feature_batches(self.prepared, self.delivery, self.display.say)
         self._make_step()
-        self._resume()
+        saved = self.saved
+        if saved.resume(self.step):
+            self.display.resume(saved.done, saved.within.step if saved.within else 0)
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         self._announce()
@@ -169,20 +168,20 @@ class Run:
             self.folder.write_history([])
         self.agreement = Agreement(self.accelerator.num_processes)
         try:
-            for epoch in range(self.done, epochs):
+            for epoch in range(saved.done, epochs):
                 with self.interrupts.deferred():
                     row = yield from self._train_epoch(epoch)
                     if self.options.val_interval.measures(epoch + 1, epochs):
                         row |= self._evaluate(epoch)
                     if self.accelerator.is_main_process:
-                        self._save(epoch, row)
+                        saved.save(self.step, epoch, row)
                         self.display.epoch(row, self._rates(row))
-                    self.done, self.within = epoch + 1, None
+                    saved.done, saved.within = epoch + 1, None
                     self._stop_if_asked()
         except (KeyboardInterrupt, GeneratorExit, WriteError):
             if self.folder.path.exists():
-                steps = f"{self.within.step} step(s) of epoch {self.done + 1}, and " if self.within else ""
-                self.display.say(f"{steps}{self.done} of {epochs} epochs are saved; continue with --resume")
+                steps = f"{saved.within.step} step(s) of epoch {saved.done + 1}, and " if saved.within else ""
+                self.display.say(f"{steps}{saved.done} of {epochs} epochs are saved; continue with --resume")
             raise
         finally:
             self.display.close()
@@ -203,30 +202,11 @@ class Run:
         stored = source.get(self.prepared.images.train, "train")
         return stored.features, stored.labels
 
-    def _resume(self) -> None:
-        """Restore the last saved state, if there is one."""
-        if not on_main_process(self.accelerator, self.folder.last_state.exists):
-            return
-        progress = load_state(self.folder.last_state, self.step)
-        self.done = progress["epochs"]
-        self.history = self.folder.read_history(self.done)
-        if "step" in progress:
-            self.within = Within(progress["step"], progress["total"], progress["seconds"])
-        # The checkpoint of the last epoch can be saved from the state after it.
-        self._check_not_missed(self.done + 1 if self.within else self.done)
-        self.selections.restore(progress, settle=self.accelerator.is_main_process)
-        if self.accelerator.is_main_process and not self.within:
-            self._save_checkpoint(self.done)
-        self.display.resume(self.done, self.within.step if self.within else 0)
-
-    def _check_not_missed(self, current: int) -> None:
-        saved = self.options.save_epochs
-        on_main_process(self.accelerator, lambda: check_not_missed(self.folder, saved, self.recipe, current))
-
     def _announce(self) -> None:
         steps = f", {len(self.batches)} steps per epoch" if self.recipe.schedule.epochs else ""
-        begins = f", from epoch {self.done + 1}" if self.done or self.within else ""
-        begins += f", step {self.within.step + 1}" if self.within else ""
+        done, within = self.saved.done, self.saved.within
+        begins = f", from epoch {done + 1}" if done or within else ""
+        begins += f", step {within.step + 1}" if within else ""
         self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")
@@ -234,9 +214,9 @@ class Run:
     def _train_epoch(self, epoch: int) -> Generator[None, None, Row]:
         """Train one epoch; returns its row of `summary.csv`, without accuracies."""
         recipe, step, began = self.recipe, self.step, time.perf_counter()
-        if self.within is None:
+        if self.saved.within is None:
             step.begin(epoch)
-        self.reached = self.within or Within(0, torch.zeros((), device=self.accelerator.device), 0.0)
+        self.reached = self.saved.within or Within(0, torch.zeros((), device=self.accelerator.device), 0.0)
         first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
         seed, process = self.options.seed, self.accelerator.process_index
         augmentation = recipe.augmentation.in_epoch(epoch)
@@ -251,7 +231,7 @@ class Run:
                 yield
             except GeneratorExit:  # another run beside this one was asked to stop, and saved first
                 if self.interrupts.saving:
-                    self._save_within(self.reached)
+                    self.saved.save_within(step, self.reached)
                 raise
         finite = step.end()
         train_loss = float(total) / sum(self.batches.sizes)
@@ -270,27 +250,14 @@ class Run:
         }
 
     def _evaluate(self, epoch: int) -> Row:
-        """Measure the current weights in the run's precision, and save them if they are the best so far.
-
-        Each process measures its share of the images; the predictions of all processes are combined.
-        """
-        began, model = time.perf_counter(), self.step.evaluated
+        """Measure the current weights, and save them if they are the best so far."""
+        began = time.perf_counter()
         # Several processes measure to the end, since their shares can have different numbers of batches.
         batches = self._until_asked(self.eval_batches) if self.accelerator.num_processes == 1 else self.eval_batches
-        # The step's forward pass, which may be compiled, is used if it is that of this model and returns logits.
-        trained = model is self.model and not self.recipe.loss.asks
-        forward = self.step.forward if trained else make_forward(model, self.accelerator, None, (), self.on_features)
-        # Predicted classes only: an overflow in reduced precision reduces this accuracy, but does not end the run.
-        predicted, labels = map(gather, predict_classes(model, reported(self.accelerator, batches), forward=forward))
-        overall = 100 * float((predicted == labels).double().mean())
-        per_class = class_accuracy(predicted, labels, len(self.prepared.record.benchmark.class_counts))
+        overall, by_group = measure(self.step, batches, self.accelerator, self.groups, self.on_features)
         last = epoch + 1 == self.recipe.schedule.epochs
-        self.selections.compare(overall, epoch, last, model, self.accelerator.is_main_process)
-        return {
-            "overall": overall,
-            **group_accuracy(per_class, self.groups),
-            "eval_seconds": time.perf_counter() - began,
-        }
+        self.selections.compare(overall, epoch, last, self.step.evaluated, self.accelerator.is_main_process)
+        return {"overall": overall, **by_group, "eval_seconds": time.perf_counter() - began}
 
     def _until_asked(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches to measure, until a signal asks the run to stop: its steps are saved then."""
@@ -304,18 +271,8 @@ class Run:
         if number is not None:
             self.interrupts.number = number  # so that runs beside this one are saved, for which each process is needed
             if within is not None:
-                self._save_within(within)
+                self.saved.save_within(self.step, within)
             raise Interrupted(number, agreed=True)
-
-    def _save_within(self, within: Within) -> None:
-        """Write the state after some steps of an epoch."""
-        processes = gather_object([own_state(self.step)])
-        if self.accelerator.is_main_process:
-            progress = {"epochs": self.done, **self.selections.progress()}
-            save_state(self.folder.last_state, self.step, progress, replace(within, processes=processes))
-        # A launcher ends all processes as soon as one of them has left.
-        self.accelerator.wait_for_everyone()
-        self.within = within
 
     def _rates(self, row: Row) -> str:
         """Describe the throughput of training and of the loader; empty for images that are gathered in memory."""
@@ -325,36 +282,14 @@ class Run:
         loaded = self.batches.rate * self.accelerator.num_processes
         return f"  {trained:.0f} images/s, loader up to {loaded:.0f}"
 
-    def _save(self, epoch: int, row: Row) -> None:
-        """Write the epoch's row, the state after it and, if requested, its checkpoint.
-
-        The state is the commit point: rows after it are dropped on resuming, and weights are selected if it names them.
-        """
-        self.history.append(row)
-        self.folder.write_history(self.history)
-        save_state(self.folder.last_state, self.step, {"epochs": epoch + 1, **self.selections.progress()})
-        self.selections.adopt(epoch)
-        self.accelerator.log({key: value for key, value in row.items() if value is not None}, step=epoch)
-        self._save_checkpoint(epoch + 1)
-
-    def _save_checkpoint(self, epoch: int) -> None:
-        if epoch in self.options.save_epochs:
-            save_epoch(self.folder, self.prepared.record, self._weights(), epoch)
-
-    def _weights(self) -> dict[str, Tensor]:
-        """Copy the state dict of the evaluated model to the CPU."""
-        return {key: value.cpu().contiguous() for key, value in self.step.evaluated.state_dict().items()}
-
     # Finish
 
     def finish(self) -> None:
         """Write checkpoint, figures and plots of the last epoch."""
         if self.accelerator.is_main_process:
-            workers = self.options.workers or 0
-            evaluation = Evaluation(
-                self.prepared.record, self.prepared.images.measured, self.accelerator.device, workers
-            )
-            write_final_checkpoint(self.folder, self._weights(), self.history, evaluation)
+            how = self.accelerator.device, self.options.workers or 0
+            evaluation = Evaluation(self.prepared.record, self.prepared.images.measured, *how)
+            write_final_checkpoint(self.folder, weights_of(self.step), self.saved.history, evaluation)
             cache, key = self.options.cache_features, self.prepared.record.how.get("measured_features")
             if cache is not None and key:
                 words = (str(cache / f"measured-{key}.safetensors"), "--model", f"local-dir:{self.folder.checkpoint}")

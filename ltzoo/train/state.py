@@ -92,7 +92,7 @@ def own_state(step: Step) -> dict[str, Tensor]:
     if step.device.type == "cuda":
         own["random.cuda"] = torch.cuda.get_rng_state(step.device)
     if step.processes > 1:
-        for part, module in _models(step).items():
+        for part, module in _modules(step).items():
             stored = module.state_dict().keys()
             own |= {f"{part}.{key}": value.cpu() for key, value in module.named_buffers() if key in stored}
     return own
@@ -103,14 +103,17 @@ def _restore_own_state(step: Step, own: Mapping[str, Tensor]) -> None:
     step.noise.set_state(own["random.noise"])
     if step.device.type == "cuda":
         torch.cuda.set_rng_state(own["random.cuda"], step.device)
-    for part, module in _models(step).items():
+    for part, module in _modules(step).items():
         buffers = dict(module.named_buffers())
         for key, value in _part(own, part).items():
             buffers[key].copy_(value)
 
 
-def _models(step: Step) -> dict[str, nn.Module]:
-    return {"model": step.model} | ({} if step.ema is None else {"ema": step.ema.module})
+def _modules(step: Step) -> dict[str, nn.Module]:
+    """Return what has weights or buffers, by its prefix in a state."""
+    found: dict[str, nn.Module] = {"model": step.model}
+    found |= {} if step.ema is None else {"ema": step.ema.module}
+    return found | ({"loss": step.criterion} if isinstance(step.criterion, LossModule) else {})
 
 
 def save_state(path: Path, step: Step, progress: Mapping[str, Any], within: Within | None = None) -> None:
@@ -125,11 +128,9 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any], within: With
     Raises:
         WriteError: the file cannot be written.
     """
-    tensors = {f"model.{key}": value for key, value in step.model.state_dict().items()}
-    if step.ema is not None:
-        tensors |= {f"ema.{key}": value for key, value in step.ema.module.state_dict().items()}
-    if isinstance(step.criterion, LossModule):
-        tensors |= {f"loss.{key}": value for key, value in step.criterion.state_dict().items()}
+    tensors: dict[str, Tensor] = {}
+    for part, module in _modules(step).items():
+        tensors |= {f"{part}.{key}": value for key, value in module.state_dict().items()}
     numbers: dict[str, dict[str, Any]] = {}
     # Learning rate and other settings of the optimizer follow from the recipe.
     for index, state in step.optimizer.state_dict()["state"].items():
@@ -187,9 +188,8 @@ def _unknown_fields(plain: Mapping[str, Any], tensors: Mapping[str, Tensor], met
 
 def _restore(plain: dict[str, Any], tensors: Mapping[str, Tensor], step: Step, path: Path) -> dict[str, Any]:
     """Restore what a state after an epoch has; returns the trainer's progress."""
-    modules = _models(step) | ({"loss": step.criterion} if isinstance(step.criterion, LossModule) else {})
     try:
-        for part, module in modules.items():
+        for part, module in _modules(step).items():
             module.load_state_dict(_part(tensors, part))
     except RuntimeError as error:
         raise InputError(f"{path} is the state of another model; name another --output") from error

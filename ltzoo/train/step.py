@@ -46,18 +46,23 @@ class Step:
         self.device, self.scaler = accelerator.device, accelerator.scaler
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         self.group = dist.group.WORLD if self.processes > 1 else None
+        # A projection head is the same whatever was drawn before, on every device and in each process.
+        seed_torch(seed, 0, 6)
         criterion = recipe.loss.bind(class_counts, feature_size(model))
         self.criterion = criterion.to(self.device, torch.float32)
+        if isinstance(self.criterion, LossModule):
+            self.criterion.attach(model)
         if self.group is not None:
             for value in (*model.state_dict().values(), *self.criterion.state_dict().values()):
                 dist.broadcast(value, 0)
-        self.forward = make_forward(model, accelerator, compile_backend, recipe.loss.asks, on_features)
+        self.forward = make_forward(model, accelerator, compile_backend, recipe.loss, on_features)
         self.class_counts = torch.tensor(class_counts, device=self.device)
         self.modules_in_eval = self._freeze()
         self.optimizer = make_optimizer(
             recipe.optimizer, model, list(self.criterion.parameters()), slow_parameters(model, recipe.head)
         )
         self.ema = None if recipe.ema_decay is None else ModelEmaV3(model, decay=recipe.ema_decay)
+        self.compared = self.group is None or not isinstance(self.criterion, LossModule)
         self.begin(0)
 
     def _freeze(self) -> list[nn.Module]:
@@ -102,7 +107,7 @@ class Step:
         """Take a step on a batch; returns the mean loss over all processes, a detached scalar.
 
         Args:
-            images: (B, channels, H, W).
+            images: (B, channels, H, W), or (B, V, channels, H, W) for a loss of V views.
             targets: (B,) int64, or (B, M) if each image has M classes.
             target_weights: (B, M) float32, the weights of these classes.
         """
@@ -139,6 +144,9 @@ class Step:
             raise
         except ValueError as error:  # what the step or the model cannot do with this batch
             raise InputError(str(error)) from error
+        if not self.compared:
+            self._check_state_of_loss()
+            self.compared = True
         if recipe.optimizer.clip_grad is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)
@@ -154,6 +162,21 @@ class Step:
             self.ema.update(self.model)
         return loss
 
+    def _check_state_of_loss(self) -> None:
+        """Check, after the first step, that processes with other images have the same state of the loss."""
+        same = torch.ones((), device=self.device)
+        for name, value in self.criterion.state_dict().items():
+            if "running_" not in name:  # BatchNorm's are averaged when the epoch ends
+                of_first = value.clone()
+                dist.broadcast(of_first, 0)
+                same *= bool((of_first == value).logical_or(of_first != of_first).all())
+        dist.all_reduce(same, dist.ReduceOp.MIN)
+        if not same:
+            raise InputError(
+                f"the loss {self.recipe.loss.name!r} has another state in each of {self.processes} processes after "
+                "the first step: its commit must gather their images, or the loss say single_process; launch one"
+            )
+
     def _scaled_step(self, scaler: GradScaler) -> bool:
         """Take the optimizer's step; returns whether the scaler has skipped it, which only the average asks for."""
         before = scaler.get_scale() if self.ema is not None else 0.0
@@ -168,7 +191,10 @@ class Step:
         # Frozen statistics are not averaged: they are equal already, and (x + x + x) / 3 is not always x.
         for model in models if self.group is not None and self.moves_statistics else []:
             distribute_bn(model, self.processes, reduce=True)
-        models += [self.criterion] if isinstance(self.criterion, LossModule) else []
+        if isinstance(self.criterion, LossModule):
+            models.append(self.criterion)
+            if self.group is not None:
+                distribute_bn(self.criterion, self.processes, reduce=True)
         values = [value.isfinite().all() for model in models for value in model.state_dict().values()]
         return bool(torch.stack(values).all())
 

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.data import temporary_seed
-from ltzoo.data.batches import BatchSettings, Delivery, make_train_batches, mix
+from ltzoo.data.batches import BatchSettings, Delivery, in_memory_format, make_train_batches, mix
 from ltzoo.errors import InputError, first_line
 from ltzoo.recipes import Recipe
 from ltzoo.train.device import cores
@@ -151,7 +151,7 @@ class Trial:
         self.recipe, self.options, self.accelerator, self.make_model = recipe, options, accelerator, make_model
         self.counts = images.benchmark.class_counts
         settings = BatchSettings(
-            images.benchmark.data_set, recipe.augmentation, recipe.batch_size, options.seed, recipe.sampler
+            images.benchmark.data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler
         )
         batches = make_train_batches(images.train, settings, Delivery(accelerator.device))
         self.steps = len(batches) * recipe.schedule.epochs
@@ -224,7 +224,7 @@ class Trial:
             self.made[key].begin(self.recipe.schedule.epochs // 2)
         memory_format = torch.channels_last if setting.channels_last else torch.contiguous_format
         pixels, targets, weights = self.batch
-        pixels = pixels.contiguous(memory_format=memory_format)
+        pixels = in_memory_format(pixels, memory_format)
         torch.set_num_threads(setting.threads)
         began = time.perf_counter()
         self.made[key](pixels, targets, weights)

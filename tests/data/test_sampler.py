@@ -127,7 +127,7 @@ def batches_of(kind, sampler, **options):
     else:
         natural = NATURAL_BENCHMARKS["imagefolder"]
         data, data_set = Numbered(), natural.with_counts((8, 2, 2, 1, 1, 1), "abcdef", MODEL_INPUT).data_set
-    settings = BatchSettings(data_set, Augmentation(0, False), 6, 3, sampler)
+    settings = BatchSettings(data_set, (Augmentation(0, False),), 6, 3, sampler)
     return kind(data, settings, Delivery(CPU, **options)), data_set
 
 
@@ -163,7 +163,7 @@ def test_an_image_that_is_drawn_again_is_augmented_again():
     images = LabelledImages(torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
     sampler = ClassAwareSampler(per_class=4, epoch="whole_batches")
     jitter = Augmentation(crop_padding=4, horizontal_flip=True, color_jitter=0.4)
-    loader = TrainLoader(images, BatchSettings(DATASETS["cifar10"], jitter, 16, 0, sampler), Delivery(CPU))
+    loader = TrainLoader(images, BatchSettings(DATASETS["cifar10"], (jitter,), 16, 0, sampler), Delivery(CPU))
     (batch, _), *_ = loader.epoch(0)
     assert len(batch) == 16
     assert len({image.numpy().tobytes() for image in batch}) > 12

@@ -20,7 +20,7 @@ every = pytest.mark.parametrize("name", ["bcl", "proco", "paco"])
 
 @every
 def test_the_number_of_features_is_needed(name):
-    with pytest.raises(ValueError, match=f"the loss {name} compares features: pass num_features=, the size of the"):
+    with pytest.raises(ValueError, match=f"the loss {name} needs num_features, the size of the"):
         create_loss(name, COUNTS, **SETTINGS[name])
 
 

@@ -127,7 +127,7 @@ def test_another_benchmarks_or_losss_optimizer_contradicts_the_protocol():
         ({"input": Input()}, "input"),
         ({"groups": "count"}, "groups"),
         ({"batch_size": 64}, "batch_size"),
-        ({"views": (Augmentation(0, True, min_scale=0.2),)}, "augmentation"),
+        ({"views": (Augmentation(0, True, min_scale=0.2),)}, "views"),
         ({"reweighting": DRW(start=160, beta=0.9999)}, "reweighting"),
         ({"head": CosineHead()}, "head"),
     ],

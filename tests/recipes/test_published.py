@@ -255,8 +255,14 @@ def test_ce_on_imagenet_lt_is_a_row_of_both_papers():
     ]
 
 
-# What the repositories of two-stage methods print: overall, many, medium and few, or overall alone.
+# What the repositories of methods print: overall, many, medium and few, or overall alone.
 REPOSITORIES = """
+cui2021   | resnet32_cifar100lt_paco_sgd      | 52.0
+du2024    | resnet32_cifar10lt_proco_sgd      | 85.9
+du2024    | resnet32_cifar100lt_proco_sgd     | 52.8
+wang2021  | resnet32_cifar100lt_ride_sgd      | 48.6 67.0 49.9 25.7
+zhang2022 | resnet32_cifar100lt_sade_sgd      | 49.8
+zhu2022   | resnet32_cifar100lt_bcl_sgd       | 51.9 67.2 53.1 32.9
 kang2020  | resnet50_inat18_lws_sgd           | 65.9 65.0 66.3 65.5
 zhang2021 | resnet50_imagenetlt_disalign_sgd  | 52.9 61.3 52.2 31.4
 zhang2021 | resnet50_inat18_disalign_sgd      | 69.5 61.6 70.8 69.9

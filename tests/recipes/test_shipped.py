@@ -7,7 +7,24 @@ from dataclasses import replace
 import pytest
 
 from ltzoo.data import GROUP_RULES
-from ltzoo.losses import CE, DRW, LA, LDAM, VS, BalancedSoftmax, ClassBalanced, Focal, LogitLDAM, NoReweighting
+from ltzoo.losses import (
+    BCL,
+    CE,
+    DRW,
+    LA,
+    LDAM,
+    RIDE,
+    SADE,
+    VS,
+    BalancedSoftmax,
+    ClassBalanced,
+    Focal,
+    InfluenceBalanced,
+    LogitLDAM,
+    NoReweighting,
+    PaCo,
+    ProCo,
+)
 from ltzoo.recipes import CITATIONS, PROTOCOLS, FirstStage, LinearHead, compose, shipped_recipes
 from ltzoo.recipes.protocols import DIGITS, LYU2025_CIFAR, RANGWANI2022_CIFAR
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, FocalSAM, ImbSAM, NoPerturbation, SAMExt
@@ -66,12 +83,20 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"resnet50_imagenetlt_ce_{method}" for method in ("sam", "imbsam", "ssesam")}
     tuned = ("ce", "la", "bs", "ldam_drw", "vs")
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
+    expected |= {
+        f"{network}_{loss}_{method}"
+        for network in ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
+        for loss in ("ib", "ride", "sade", "paco", "bcl", "proco")
+        for method in ("sgd", "sam", "ssesam")
+    }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 746
+    assert len(RECIPES) == len(list(shipped_recipes())) == 800
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
-        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 63, "rangwani2022_large": 43, "fine_tuning": 50,
+        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 81, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2,
+        "park2021_cifar": 6, "wang2021_cifar": 6, "zhang2022_cifar": 6, "cui2021_cifar": 6, "zhu2022_cifar": 6,
+        "du2024_cifar": 6,
     }  # fmt: skip
 
 
@@ -85,8 +110,10 @@ def test_a_recipes_fields_are_what_its_name_says():
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
         methods |= {"samext": SAMExt, "focalsam": FocalSAM, "pgd": PGD, "lpfsgd": LPFSGD}
         losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
+        losses |= {"ib": InfluenceBalanced, "ride": RIDE, "sade": SADE, "paco": PaCo, "bcl": BCL, "proco": ProCo}
         losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
         suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.head.name == "cosine" else ""
+        suffix = "_3experts_cifar" if loss in ("ride", "sade") else suffix
         assert recipe.architecture == architecture + suffix
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
@@ -94,7 +121,9 @@ def test_a_recipes_fields_are_what_its_name_says():
         rest = [word for word in rest if word not in ("mixup", "cutmix")]
         rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
         assert type(recipe.reweighting) is rule
-        assert recipe.head.name == ("cosine" if type(recipe.loss) is LDAM else "linear")
+        heads = {LDAM: "cosine", RIDE: "cosine_experts", SADE: "cosine_experts"}
+        assert recipe.head.name == heads.get(type(recipe.loss), "linear")
+        assert len(recipe.views) == {"paco": 2, "bcl": 3, "proco": 3}.get(loss, 1)
         assert recipe.trainable.batchnorm == ("all" if word in ("pgd", "lpfsgd") else "clean")
         assert recipe.precision == "float32"
         assert recipe.groups in GROUP_RULES

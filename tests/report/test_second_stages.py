@@ -43,6 +43,8 @@ def rows(table):
         ("resnet32_cifar100lt_crt_sam", 1.0, 10.0, "1 x 10"),  # nothing is differentiated below the head
         ("resnet32_cifar100lt_lws_sgd", 1.0, 5.0, "1 x 5"),
         ("resnet32_cifar100lt_taunorm_sgd", 1.0, 1.0, "computed"),
+        ("resnet32_cifar100lt_proco_sam", 18, 3600, "18 x 200"),
+        ("resnet32_cifar100lt_paco_sgd", 3, 1200, "3 x 400"),
     ],
 )
 def test_passes(name, passes, total, text):

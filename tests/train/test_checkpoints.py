@@ -18,8 +18,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import plots, predict
 from ltzoo.recipes import override
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, train, train_all
-from ltzoo.train import run as run_module
+from ltzoo.train import RunFolder, TrainOptions, saving, train, train_all
 from ltzoo.train.checkpoints import Evaluation
 from ltzoo.train.progress import Progress
 from tests.limits import files_of_at_most
@@ -131,14 +130,14 @@ def test_folders_sort_by_their_epochs(tmp_path):
 
 
 def test_keeping_draws_nothing_that_training_would_draw(tmp_path, monkeypatch):
-    keep, seen = run_module.save_epoch, []
+    keep, seen = saving.save_epoch, []
 
     def watched(*arguments):
         before = torch.get_rng_state()
         keep(*arguments)
         seen.append(torch.equal(before, torch.get_rng_state()))
 
-    monkeypatch.setattr(run_module, "save_epoch", watched)
+    monkeypatch.setattr(saving, "save_epoch", watched)
     train(QUICK, options(tmp_path, 1, 3))
     assert seen == [True, True]
 

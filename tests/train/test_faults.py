@@ -179,7 +179,7 @@ def test_best_weights_belong_to_the_state_that_names_them(place, whole, tmp_path
         if place == "after the state":
             patch.setattr(Selections, "adopt", lambda self, epoch: killed(epoch) or adopt(self, epoch))
         else:
-            after_epoch(patch, 1, lambda: patch.setattr("ltzoo.train.run.save_state", killed))
+            after_epoch(patch, 1, lambda: patch.setattr("ltzoo.train.saving.save_state", killed))
         patch.setattr("ltzoo.train.run.Selections.compare", always_better)
         train(RECIPE, TrainOptions(Path("data"), tmp_path))
     folder = RunFolder(tmp_path / NAME / "seed0")

@@ -295,7 +295,7 @@ def test_features_come_in_the_order_of_the_images():
     recipe = CACHED
     images, _ = load_train(recipe.data, "cao", Path("data"))
     data_set = recipe.data.data_set
-    settings = BatchSettings(data_set, PLAIN[0], 32, 3, recipe.sampler)
+    settings = BatchSettings(data_set, PLAIN, 32, 3, recipe.sampler)
     delivery = Delivery(torch.device("cpu"))
     numbered = LabelledImages(torch.arange(438).view(-1, 1, 1, 1).expand(438, 16, 16, 1) % 256, images.labels)
     of_images = TrainBatches(LabelledImages(numbered.images.to(torch.uint8), images.labels), settings, delivery)
@@ -315,7 +315,7 @@ def test_features_come_in_the_order_of_the_images():
 def test_two_processes_share_every_batch_of_features_of_files(tmp_path, monkeypatch):
     """19 images in batches of 6: the last image joins the batch before it, for features as for the images."""
     files = read_folder(plant(tmp_path / "photos", {"ant": 10, "bee": 6, "cat": 3}))
-    settings = BatchSettings(CACHED.data.data_set, PLAIN[0], 6, 0)
+    settings = BatchSettings(CACHED.data.data_set, PLAIN, 6, 0)
     delivery = Delivery(torch.device("cpu"), processes=2)
     assert epoch_sizes(files, settings) == TrainLoader(files, settings, delivery).sizes == [6, 6, 7]
     checked, used = [], []

@@ -15,8 +15,7 @@ from ltzoo.errors import InputError, Interrupted
 from ltzoo.recipes import override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
-from ltzoo.train import RunFolder, TrainOptions, ValInterval, preparation, train, train_all
-from ltzoo.train import run as run_module
+from ltzoo.train import RunFolder, TrainOptions, ValInterval, measuring, preparation, train, train_all
 from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.step import Step
 from tests.launch import ROOT, launch_two
@@ -102,14 +101,14 @@ def test_a_run_stops_after_any_step_and_goes_on_bit_for_bit(name, tmp_path, monk
 
 def test_a_signal_while_it_measures_keeps_the_steps_of_the_epoch(tmp_path, monkeypatch):
     whole = train(SSESAM, options(tmp_path / "whole"))
-    predict, steps = run_module.predict_classes, []
+    predict, steps = measuring.predict_classes, []
 
     def signal_then_predict(*arguments, **keywords):
         os.kill(os.getpid(), signal.SIGINT)
         return predict(*arguments, **keywords)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(run_module, "predict_classes", signal_then_predict)
+        patch.setattr(measuring, "predict_classes", signal_then_predict)
         train(SSESAM, options(tmp_path / "parts"))
     run = Step.run
     monkeypatch.setattr(Step, "run", lambda self, *arguments: steps.append(1) or run(self, *arguments))

@@ -120,8 +120,10 @@ def refused(match, recipe, processes=1):
         check_parts(model, recipe, recipe.data, None, processes=processes)
 
 
-def test_a_state_of_the_images_refuses_several_processes():
-    refused("keeps a state of the images that it has seen, which would differ between 2 processes", RECIPE, processes=2)
+def test_a_loss_of_one_process_refuses_two(monkeypatch):
+    check_parts(build_model(RECIPE), RECIPE, RECIPE.data, None, processes=2)
+    monkeypatch.setattr(PrototypeLoss, "single_process", True)
+    refused("the loss 'prototypes' runs in one process alone, not in 2; launch one", RECIPE, processes=2)
 
 
 def test_a_plain_module_with_parameters_is_refused(monkeypatch):
@@ -134,11 +136,6 @@ def test_a_module_that_forgets_what_its_loss_asks_for_is_refused(monkeypatch):
     init = LossModule.__init__
     monkeypatch.setattr(LossModule, "__init__", lambda self, loss=None: init(self))
     refused("has another asks than the loss itself; pass the loss on", RECIPE)
-
-
-def test_two_views_are_refused_while_batches_have_one(monkeypatch):
-    monkeypatch.setattr(PrototypeLoss, "views", 2)
-    refused("needs 2 views per image, and batches have one", replace(RECIPE, views=RECIPE.views * 2))
 
 
 def test_features_are_those_of_the_classifier():

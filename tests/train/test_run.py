@@ -19,7 +19,7 @@ from ltzoo.evaluate import predict, predict_classes
 from ltzoo.recipes import override, read_recipe
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, ValInterval, step, train
+from ltzoo.train import RunFolder, TrainOptions, ValInterval, measuring, step, train
 from ltzoo.train import run as run_module
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import SUMMARY_COLUMNS
@@ -273,7 +273,7 @@ def test_an_overflow_while_looking_at_the_test_set_does_not_end_the_run(tmp_path
             keywords["forward"] = lambda images: forward(images) * float("nan")
         return predict_classes(*arguments, **keywords)
 
-    monkeypatch.setattr(run_module, "predict_classes", overflows_once)
+    monkeypatch.setattr(measuring, "predict_classes", overflows_once)
     folder = train(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2), options(tmp_path))
     assert folder.metrics.exists()
     assert folder.read_history(2)[0]["overall"] == pytest.approx(10.0)  # all are taken for class 0

@@ -11,8 +11,7 @@ import yaml
 from ltzoo.errors import InputError
 from ltzoo.recipes import override
 from ltzoo.registry import get_recipe
-from ltzoo.train import RunFolder, TrainOptions, ValInterval, train, train_all
-from ltzoo.train import run as run_module
+from ltzoo.train import RunFolder, TrainOptions, ValInterval, measuring, train, train_all
 from ltzoo.train.val_interval import check_val_interval
 
 RECIPE = override(
@@ -131,7 +130,7 @@ def accuracies(monkeypatch):
         labels = torch.arange(100) % 10
         return torch.where(torch.arange(100) < 5 * len(calls), (labels + 1) % 10, labels), labels
 
-    monkeypatch.setattr(run_module, "predict_classes", worse)
+    monkeypatch.setattr(measuring, "predict_classes", worse)
 
 
 def run_with(tmp_path: Path, text: str, interval: int) -> tuple[RunFolder, dict]:

@@ -4,7 +4,7 @@ from ltzoo.data.batches.decoded import EvalLoader, TrainLoader
 from ltzoo.data.batches.features import FeatureBatches, share_of_features
 from ltzoo.data.batches.in_memory import EvalBatches, TrainBatches
 from ltzoo.data.batches.make import decodes, epoch_sizes, make_eval_batches, make_train_batches
-from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
+from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes, in_memory_format
 from ltzoo.data.batches.transforms import EvalTransform, crop_to_size, mix, train_transform
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "crop_to_size",
     "decodes",
     "epoch_sizes",
+    "in_memory_format",
     "make_eval_batches",
     "make_train_batches",
     "mix",

@@ -4,17 +4,19 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from timm.data.loader import PrefetchLoader, fast_collate
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ltzoo.data.batches.in_memory import draw_alternating
-from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
+from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes, in_memory_format
 from ltzoo.data.batches.transforms import Transform, crop_to_size, train_transform
 from ltzoo.data.batches.worker_signals import DataLoader
 from ltzoo.data.benchmarks import DataSet
@@ -30,39 +32,55 @@ Key = tuple[int, int, int]
 """An epoch, from 0, the index of an image, and how often the epoch has drawn it before."""
 
 
-class _Transformed(Dataset):
-    """The data set of the workers: decodes and transforms one image.
+@dataclass(frozen=True)
+class _View:
+    """How a view of an image is made.
 
-    Args:
-        images: the images.
+    Attributes:
         transform: from a PIL image to pixels.
-        seed: together with epoch and index it determines the random draws, whichever worker draws; None where the
-            transform is not random.
         mirrored_first: (N,) bool, the images that are mirrored in the epochs 0, 2, 4, ... while the others are in
             1, 3, 5, ...; None: none is mirrored here.
     """
 
-    def __init__(
-        self, images: Images, transform: Transform, seed: int | None, mirrored_first: Tensor | None = None
-    ) -> None:
-        self.images, self.transform, self.seed = images, transform, seed
-        self.mirrored_first = mirrored_first
+    transform: Transform
+    mirrored_first: Tensor | None = None
+
+
+class _Transformed(Dataset):
+    """The data set of the workers: decodes one image and transforms it, once for each view.
+
+    Args:
+        images: the images.
+        views: how each view is made.
+        seed: together with epoch, index and view it determines the random draws, whichever worker draws; None where the
+            transforms are not random.
+    """
+
+    def __init__(self, images: Images, views: Sequence[_View], seed: int | None) -> None:
+        self.images, self.views, self.seed = images, views, seed
         self.labels = np.asarray(images.labels)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray | Tensor, np.ndarray]:
-        """Return the pixels, and the label together with the microseconds spent."""
-        (epoch, index, repeat), began = key, time.perf_counter()
+        """Return the pixels of the view, or of all of them, and the label together with the microseconds spent."""
+        began, index = time.perf_counter(), key[1]
         image = self.images.image(index)
-        if self.seed is None:
-            pixels = self.transform(image)
-        else:
-            # The first draw keeps the seed that it has without repetition.
-            with temporary_seed(self.seed, epoch, 4, index, *([repeat] if repeat else [])):
-                pixels = self.transform(image)
-        if self.mirrored_first is not None and bool(self.mirrored_first[index]) ^ bool(epoch % 2):
-            pixels = torch.as_tensor(pixels).flip(-1)
+        drawn = [self._view(image, number, key) for number in range(len(self.views))]
+        pixels = drawn[0] if len(drawn) == 1 else torch.stack([torch.as_tensor(view) for view in drawn])
         spent = round(1e6 * (time.perf_counter() - began))
         return pixels, np.array([self.labels[index], spent])
+
+    def _view(self, image: Image.Image, number: int, key: Key) -> np.ndarray | Tensor:
+        """Make a view, (channels, H, W)."""
+        (epoch, index, repeat), view = key, self.views[number]
+        if self.seed is None:
+            return view.transform(image)
+        # The first draw of an image keeps the seed that it has without repetition, and view 0 that without views.
+        further = [repeat, number] if number else [repeat] if repeat else []
+        with temporary_seed(self.seed, epoch, 4, index, *further):
+            pixels = view.transform(image)
+        if view.mirrored_first is not None and bool(view.mirrored_first[index]) ^ bool(epoch % 2):
+            return torch.as_tensor(pixels).flip(-1)
+        return pixels
 
 
 class _Order:
@@ -85,14 +103,14 @@ class _Loader:
         self,
         images: Images,
         data_set: DataSet,
-        transform: Transform,
+        views: Sequence[_View],
         seed: int | None,
         delivery: Delivery,
-        mirrored_first: Tensor | None = None,
     ) -> None:
         self.order, self.workers, self.data_set = _Order(), delivery.workers, data_set
+        self.views = len(views)
         loader = DataLoader(
-            _Transformed(images, transform, seed, mirrored_first),
+            _Transformed(images, views, seed),
             batch_sampler=self.order,
             num_workers=delivery.workers,
             collate_fn=fast_collate,
@@ -107,7 +125,7 @@ class _Loader:
         self.decoded = self.microseconds = 0
 
     def batches(self, order: Sequence[Sequence[Key]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, channels, H, W) float32 and labels (B,) int64, on the device.
+        """Yield images (B, channels, H, W) float32, or (B, V, channels, H, W), and labels (B,) int64, on the device.
 
         Raises:
             InputError: an image cannot be decoded, the system killed a worker, or there is too little shared memory.
@@ -117,7 +135,7 @@ class _Loader:
         spent = []
         for pixels, facts in self._loaded():
             spent.append(facts[:, 1])
-            yield pixels.contiguous(memory_format=self.memory_format), facts[:, 0]
+            yield in_memory_format(pixels, self.memory_format), facts[:, 0]
         self.decoded = sum(map(len, order))
         # Read once, at the end, so that no step waits for the device.
         self.microseconds = int(torch.cat(spent).sum()) if spent else 0
@@ -126,7 +144,8 @@ class _Loader:
         """Check that prefetched batches fit into shared memory: a worker would wait for space forever."""
         if not self.workers or not _SHARED_MEMORY.is_dir():
             return
-        needed = self.workers * _PREFETCHED * images * self.data_set.channels * self.data_set.image_size**2
+        pixels = self.views * self.data_set.channels * self.data_set.image_size**2
+        needed = self.workers * _PREFETCHED * images * pixels
         free = shutil.disk_usage(_SHARED_MEMORY).free
         if needed > free:
             raise InputError(
@@ -159,7 +178,7 @@ class TrainLoader:
     """Shuffled, augmented batches of images that workers decode.
 
     The order is that of `TrainBatches`; a small last batch joins the one before it, see `batch_sizes`. The random draws
-    of an image depend on seed, epoch and index alone, not on the number of workers or processes.
+    of an image depend on seed, epoch, index and view alone, not on the number of workers or processes.
 
     Attributes:
         labels: (N,) int64.
@@ -176,10 +195,12 @@ class TrainLoader:
         self.settings, self.delivery = settings, delivery
         count = settings.sampler.length(len(self.labels), settings.batch_size)
         self.sizes = batch_sizes(count, settings.batch_size, joined=True)
-        transform = train_transform(settings.data_set, settings.augmentation)
-        alternating = settings.augmentation.alternate_flip
-        mirrored_first = draw_alternating(len(self.labels), settings.seed) if alternating else None
-        self.loader = _Loader(images, settings.data_set, transform, settings.seed, delivery, mirrored_first)
+        mirrored_first = draw_alternating(len(self.labels), settings.seed)
+        views = [
+            _View(train_transform(settings.data_set, view), mirrored_first if view.alternate_flip else None)
+            for view in settings.views
+        ]
+        self.loader = _Loader(images, settings.data_set, views, settings.seed, delivery)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -223,7 +244,7 @@ class EvalLoader:
         own = range(delivery.process, len(images.labels), delivery.processes)
         keys = [(0, index, 0) for index in own]
         self.order = [keys[begin : begin + batch_size] for begin in range(0, len(keys), batch_size)]
-        self.loader = _Loader(images, data_set, crop_to_size(data_set), None, delivery)
+        self.loader = _Loader(images, data_set, [_View(crop_to_size(data_set))], None, delivery)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.loader.batches(self.order)

@@ -1,6 +1,7 @@
 """Batches of images in memory: whole batches of uint8 images are augmented on the device, without workers."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate, islice
 
 import torch
@@ -96,6 +97,27 @@ class Normalizer:
         return normalized if self.channels_last else normalized.contiguous()
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn for one view of the M images of an epoch, in their order.
+
+    Attributes:
+        rows: (M,) first row of each crop.
+        columns: (M,) first column of each crop.
+        flips: (M,) bool.
+        squares: (2, M) centres of the squares that Cutout blacks out; unused without it.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    flips: Tensor
+    squares: Tensor
+
+    def to(self, device: torch.device) -> "_Drawn":
+        """Copy all of it to a device."""
+        return _Drawn(*(getattr(self, name).to(device) for name in ("rows", "columns", "flips", "squares")))
+
+
 class TrainBatches:
     """Shuffled, augmented batches. The last, smaller batch of an epoch is kept.
 
@@ -105,13 +127,16 @@ class TrainBatches:
 
     Args:
         data: the training images.
-        settings: what describes the batches; of the augmentation, crop, flip and cutout are applied.
+        settings: what describes the batches; of each view's augmentation, crop, flip and cutout are applied.
         delivery: where the batches go; the images are kept there too.
     """
 
     def __init__(self, data: LabelledImages, settings: BatchSettings, delivery: Delivery) -> None:
         device = delivery.device
-        self.padded = pad(data.images, settings.augmentation.crop_padding).to(device)
+        # Views with the same padding share one copy.
+        self.padded = {
+            padding: pad(data.images, padding).to(device) for padding in {view.crop_padding for view in settings.views}
+        }
         self.labels = data.labels.to(device)
         self.classes = data.labels
         images = settings.sampler.length(len(self.labels), settings.batch_size)
@@ -131,24 +156,40 @@ class TrainBatches:
             first: the batch to begin with; the earlier ones are left out, and the others stay what they are.
 
         Yields:
-            Images (B, channels, H, W) float32 and labels (B,) int64, on the device.
+            Images (B, channels, H, W) float32 and labels (B,) int64, on the device; with V > 1 views of each image
+            (B, V, channels, H, W).
         """
-        settings = self.settings
+        settings, device = self.settings, self.delivery.device
         generator = seeded_generator(settings.seed, epoch)
         order = settings.sampler.order(self.classes, settings.batch_size, generator)
-        size, augmentation = settings.data_set.image_size, settings.augmentation
-        rows, columns, flips = draw_crops(len(order), augmentation, generator)
-        if augmentation.alternate_flip:
-            flips = self.mirrored_first[order] ^ bool(epoch % 2)
-        squares = torch.randint(size, (2, len(order)), generator=generator) if augmentation.cutout else rows[None]
-        drawn = (order, rows, columns, flips, squares)
-        order, rows, columns, flips, squares = (tensor.to(self.delivery.device) for tensor in drawn)
+        drawn = [self._draw(settings.views[0], order, epoch, generator).to(device)]
+        for number, view in enumerate(settings.views[1:], 1):
+            # Of its own generator, so that a view does not depend on those before it.
+            drawn.append(self._draw(view, order, epoch, seeded_generator(settings.seed, epoch, 7, number)).to(device))
+        order = order.to(device)
         for end, count in islice(zip(accumulate(self.sizes), self.sizes, strict=True), first, None):
             part = slice(end - count + self.delivery.process, end, self.delivery.processes)
-            images = crop_and_flip(self.padded, order[part], rows[part], columns[part], flips[part], size)
-            if augmentation.cutout:
-                images = cut_out(images, augmentation.cutout, *squares[:, part])
-            yield self.normalize(images), self.labels[order[part]]
+            views = [self._view(*each, order, part) for each in zip(settings.views, drawn, strict=True)]
+            if len(views) == 1:
+                images = self.normalize(views[0])
+            else:
+                images = self.normalize(torch.stack(views, dim=1).flatten(0, 1)).unflatten(0, (-1, len(views)))
+            yield images, self.labels[order[part]]
+
+    def _draw(self, view: Augmentation, order: Tensor, epoch: int, generator: torch.Generator) -> _Drawn:
+        """Draw a view of the images of an epoch."""
+        rows, columns, flips = draw_crops(len(order), view, generator)
+        if view.alternate_flip:
+            flips = self.mirrored_first[order] ^ bool(epoch % 2)
+        size = self.settings.data_set.image_size
+        squares = torch.randint(size, (2, len(order)), generator=generator) if view.cutout else rows.expand(2, -1)
+        return _Drawn(rows, columns, flips, squares)
+
+    def _view(self, view: Augmentation, drawn: _Drawn, order: Tensor, part: slice) -> Tensor:
+        """Make a view of the images of a batch, (B, H, W, channels) uint8."""
+        padded, size = self.padded[view.crop_padding], self.settings.data_set.image_size
+        images = crop_and_flip(padded, order[part], drawn.rows[part], drawn.columns[part], drawn.flips[part], size)
+        return cut_out(images, view.cutout, *drawn.squares[:, part]) if view.cutout else images
 
 
 class EvalBatches:

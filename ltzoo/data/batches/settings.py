@@ -30,7 +30,7 @@ class BatchSettings:
 
     Attributes:
         data_set: size and normalisation of the images.
-        augmentation: how each image is augmented.
+        views: how each image is augmented, once for each view of it.
         batch_size: images per batch, over all processes.
         seed: together with the epoch it determines the order and the augmentation, so that an epoch is the same after a
             resume.
@@ -38,10 +38,15 @@ class BatchSettings:
     """
 
     data_set: DataSet
-    augmentation: Augmentation
+    views: tuple[Augmentation, ...]
     batch_size: int
     seed: int
     sampler: Sampler = EACH_IMAGE_ONCE
+
+    @property
+    def batched(self) -> bool:
+        """Whether images in memory can be augmented a whole batch at once."""
+        return all(view.batched for view in self.views)
 
 
 @dataclass(frozen=True)
@@ -83,3 +88,15 @@ def batch_sizes(images: int, batch_size: int, joined: bool) -> list[int]:
         sizes[-1] += left
         return sizes
     return [*sizes, left] if left else sizes
+
+
+def in_memory_format(images: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """Bring a batch of images to a memory format; with several views of each image, the images of all views.
+
+    Args:
+        images: (B, channels, H, W) or (B, V, channels, H, W).
+        memory_format: the format.
+    """
+    # torch's channels-last is defined for four dimensions.
+    flat = images.flatten(0, -4).contiguous(memory_format=memory_format)
+    return flat.unflatten(0, images.shape[:-3])

@@ -13,11 +13,14 @@ from timm.data import Mixup, create_transform
 from torch import Tensor
 from torchvision import transforms
 
-from ltzoo.data.augmentation import Augmentation
+from ltzoo.data.augmentation import CIFAR10_POLICY, Augmentation
 from ltzoo.data.batches.in_memory import cut_out
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.seeding import temporary_seed
 from ltzoo.errors import InputError, first_line
+
+_BLUR_REACH = 11
+"""Pixels on each side that timm's Gaussian blur takes into account; it mirrors the image at its border."""
 
 Transform = Callable[[Image.Image], np.ndarray | Tensor]
 """From a PIL image to (channels, H, W) uint8; normalisation follows on the device."""
@@ -31,34 +34,53 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
         augmentation: how the image is augmented; `mix` does the part that mixes images of a batch.
 
     Raises:
-        InputError: timm does not know the policy `auto_augment`.
+        InputError: timm does not know the policy `auto_augment`, or the images are too small to be blurred.
     """
+    if augmentation.gaussian_blur_prob and data_set.image_size <= _BLUR_REACH:
+        raise InputError(
+            f"gaussian_blur_prob needs images of more than {_BLUR_REACH} pixels a side, not {data_set.image_size}; "
+            "set it to 0"
+        )
     whole = augmentation.min_scale is None
+    jitter, hue, prob = augmentation.color_jitter, augmentation.color_jitter_hue, augmentation.color_jitter_prob
+    of_cifar = augmentation.auto_augment == CIFAR10_POLICY
     try:
-        drawn = create_transform(
+        geometry, colors, pixels = create_transform(
             _size(data_set),
             is_training=True,
             # A crop of the whole image leaves an image of the right size as it is.
             scale=(augmentation.min_scale or 1.0, 1.0),
             ratio=(1.0, 1.0) if whole else (3 / 4, 4 / 3),
             hflip=0.5 if augmentation.horizontal_flip else 0.0,
-            color_jitter=augmentation.color_jitter,
-            auto_augment=augmentation.auto_augment,
-            interpolation=data_set.interpolation,
+            color_jitter=(jitter, jitter, jitter, hue) if hue else jitter,
+            color_jitter_prob=None if prob == 1 else prob,
+            grayscale_prob=augmentation.grayscale_prob,
+            gaussian_blur_prob=augmentation.gaussian_blur_prob,
+            auto_augment=None if of_cifar else augmentation.auto_augment,
+            interpolation=augmentation.interpolation or data_set.interpolation,
             mean=data_set.mean,
             use_prefetcher=True,
+            separate=True,
         )
     except (AssertionError, KeyError, ValueError) as error:
         raise InputError(
             f"timm does not know the augmentation {augmentation.auto_augment!r} ({first_line(error)}); write it as in "
             "rand-m9-mstd0.5"
         ) from error
-    _posterize_to_one_bit(drawn)
-    before: list[Callable] = _fitted(data_set) if whole else []
+    _posterize_to_one_bit(colors)
+    steps: list[Callable] = _fitted(data_set) if whole else []
     if augmentation.crop_padding:
-        before.append(transforms.RandomCrop(data_set.image_size, augmentation.crop_padding))
-    after = [partial(_black_out_square, augmentation.cutout)] if augmentation.cutout else []
-    return transforms.Compose([*before, drawn, *after])
+        steps.append(transforms.RandomCrop(data_set.image_size, augmentation.crop_padding))
+    steps += geometry.transforms
+    if augmentation.rotation:
+        steps.append(transforms.RandomRotation(augmentation.rotation))
+    if of_cifar:
+        # Grey where the image has moved away, as the code of methods with this policy has it.
+        steps.append(transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10, fill=[128]))
+    steps += [*colors.transforms, *pixels.transforms]
+    if augmentation.cutout:
+        steps.append(partial(_black_out_square, augmentation.cutout))
+    return transforms.Compose(steps)
 
 
 def crop_to_size(data_set: DataSet) -> Transform:

@@ -1,14 +1,20 @@
 """Protocols: the settings that the recipes of a paper share, one file per protocol."""
 
+from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR
 from ltzoo.recipes.protocols.digits import DIGITS
+from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR
 from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
+from ltzoo.recipes.protocols.park2021 import PARK2021_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
 from ltzoo.recipes.protocols.second_stage import SecondStage, two_stage_methods
+from ltzoo.recipes.protocols.wang2021 import WANG2021_CIFAR
+from ltzoo.recipes.protocols.zhang2022 import ZHANG2022_CIFAR
 from ltzoo.recipes.protocols.zhong2021 import ZHONG2021_CIFAR, ZHONG2021_IMAGENETLT, ZHONG2021_INAT18
+from ltzoo.recipes.protocols.zhu2022 import ZHU2022_CIFAR
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -19,6 +25,12 @@ PROTOCOLS: dict[str, Protocol] = {
         ZHONG2021_CIFAR,
         ZHONG2021_IMAGENETLT,
         ZHONG2021_INAT18,
+        PARK2021_CIFAR,
+        WANG2021_CIFAR,
+        ZHANG2022_CIFAR,
+        CUI2021_CIFAR,
+        ZHU2022_CIFAR,
+        DU2024_CIFAR,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
         DIGITS,
@@ -27,17 +39,23 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 __all__ = [
+    "CUI2021_CIFAR",
     "DIGITS",
+    "DU2024_CIFAR",
     "FAST_CIFAR",
     "FAST_CIFAR_CUTMIX",
     "FINE_TUNING",
     "LYU2025_CIFAR",
+    "PARK2021_CIFAR",
     "PROTOCOLS",
     "RANGWANI2022_CIFAR",
     "RANGWANI2022_LARGE",
+    "WANG2021_CIFAR",
+    "ZHANG2022_CIFAR",
     "ZHONG2021_CIFAR",
     "ZHONG2021_IMAGENETLT",
     "ZHONG2021_INAT18",
+    "ZHU2022_CIFAR",
     "Ours",
     "Protocol",
     "SecondStage",

@@ -73,6 +73,7 @@ class Protocol:
         borrowed: word of a loss or perturbation to the publication of its constants, if they are from another paper.
         second_stages: `METHOD` or `BENCHMARK_METHOD` to the settings of its second stage.
         augmentations: word of a loss to its augmentation, if that differs from `augmentation`.
+        views: word of a loss that takes several views of an image to how each is augmented.
     """
 
     name: str
@@ -95,6 +96,11 @@ class Protocol:
     borrowed: Mapping[str, str] = field(default_factory=dict)
     second_stages: Mapping[str, SecondStage] = field(default_factory=dict)
     augmentations: Mapping[str, Augmentation] = field(default_factory=dict)
+    views: Mapping[str, tuple[Augmentation, ...]] = field(default_factory=dict)
+
+    def views_of(self, loss: str) -> tuple[Augmentation, ...]:
+        """Look up how the views of an image are augmented for a loss, by its word."""
+        return self.views.get(loss, (self.augmentations.get(loss, self.augmentation),))
 
     def second_stage_of(self, benchmark: str, method: str) -> SecondStage | None:
         """Look up the second stage of a method, such as `crt`, on a benchmark; None if there is none."""
@@ -125,10 +131,10 @@ class Protocol:
             first = "_".join(word for word in stage.first if word != "none")
             architecture, benchmark, *_, perturbation = recipe.name.split("_")
             start = FirstStage(f"{architecture}_{benchmark}_{first}_{perturbation}", stage.start_head)
-            fixed |= {"augmentation": self.augmentation, "start": start, "perturbation": NoPerturbation()}
+            fixed |= {"views": (self.augmentation,), "start": start, "perturbation": NoPerturbation()}
             fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, stage.first[0])} | stage.settings
         else:
-            fixed |= {"sampler": EACH_IMAGE_ONCE, "augmentation": self.augmentations.get(word, self.augmentation)}
+            fixed |= {"sampler": EACH_IMAGE_ONCE, "views": self.views_of(word)}
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
         if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")

@@ -22,7 +22,7 @@ def labelled(count=40):
 
 def settings(seed=0, **augmentation):
     data_set = get_benchmark("digitslt").data_set
-    return BatchSettings(data_set, Augmentation(0, False, **augmentation), 16, seed)
+    return BatchSettings(data_set, (Augmentation(0, False, **augmentation),), 16, seed)
 
 
 def pixels(batches, epoch):

@@ -34,7 +34,7 @@ PLAIN = Augmentation(0, False)
 
 
 def loader(count=11, augmentation=DRAWN, batch=4, seed=0, **options):
-    settings = BatchSettings(DATA_SET, augmentation, batch, seed)
+    settings = BatchSettings(DATA_SET, (augmentation,), batch, seed)
     return make_train_batches(Made(count), settings, Delivery(CPU, **options))
 
 
@@ -53,8 +53,8 @@ def test_an_epoch_has_every_image_once_and_its_last_batch_is_smaller():
 
 def test_the_order_is_that_of_batches_in_memory():
     data = LabelledImages(torch.zeros(11, 32, 32, 3, dtype=torch.uint8), torch.arange(11))
-    in_memory = TrainBatches(data, BatchSettings(DATASETS["cifar10"], PLAIN, 4, 5), Delivery(CPU))
-    jittered = BatchSettings(DATASETS["cifar10"], replace(PLAIN, color_jitter=0.1), 4, 5)
+    in_memory = TrainBatches(data, BatchSettings(DATASETS["cifar10"], (PLAIN,), 4, 5), Delivery(CPU))
+    jittered = BatchSettings(DATASETS["cifar10"], (replace(PLAIN, color_jitter=0.1),), 4, 5)
     decoded = make_train_batches(data, jittered, Delivery(CPU))
     assert isinstance(decoded, TrainLoader)
     for epoch in (0, 1):
@@ -103,7 +103,7 @@ def test_without_draws_training_sees_what_is_measured():
 
 def _order():
     data = LabelledImages(torch.zeros(11, 32, 32, 3, dtype=torch.uint8), torch.arange(11))
-    batches = TrainBatches(data, BatchSettings(DATASETS["cifar10"], PLAIN, 4, 0), Delivery(CPU))
+    batches = TrainBatches(data, BatchSettings(DATASETS["cifar10"], (PLAIN,), 4, 0), Delivery(CPU))
     return [labels for _, labels in batches.epoch(0)]
 
 
@@ -111,7 +111,7 @@ def test_pixels_are_normalised_as_in_memory():
     pixels = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     data, cifar = LabelledImages(pixels, torch.arange(6)), DATASETS["cifar10"]
     in_memory, _ = whole(EvalBatches(data, cifar))
-    settings = BatchSettings(cifar, Augmentation(0, False, auto_augment="rand-m0-n0"), 6, 0)
+    settings = BatchSettings(cifar, (Augmentation(0, False, auto_augment="rand-m0-n0"),), 6, 0)
     decoded = make_train_batches(data, settings, Delivery(CPU))
     images, labels = whole(decoded.epoch(0))
     assert torch.allclose(images, in_memory[labels], atol=1e-5)
@@ -121,7 +121,7 @@ def test_grey_images_stay_grey():
     digits = DATASETS["digits"]
     data = LabelledImages(torch.full((3, 16, 16, 1), 7, dtype=torch.uint8), torch.arange(3))
     jittered = Augmentation(2, False, color_jitter=0.1)
-    images, _ = whole(make_train_batches(data, BatchSettings(digits, jittered, 3, 0), Delivery(CPU)).epoch(0))
+    images, _ = whole(make_train_batches(data, BatchSettings(digits, (jittered,), 3, 0), Delivery(CPU)).epoch(0))
     assert images.shape == (3, 1, 16, 16)
 
 
@@ -175,7 +175,7 @@ class Broken(Made):
 def test_an_image_that_cannot_be_decoded_is_one_line_with_and_without_workers(impatient):
     for workers in (0, 1):
         delivery = Delivery(CPU, workers=workers)
-        trained = make_train_batches(Broken(6), BatchSettings(DATA_SET, DRAWN, 2, 0), delivery).epoch(0)
+        trained = make_train_batches(Broken(6), BatchSettings(DATA_SET, (DRAWN,), 2, 0), delivery).epoch(0)
         for batches in (trained, make_eval_batches(Broken(6), DATA_SET, delivery)):
             with pytest.raises(InputError) as caught:
                 list(batches)

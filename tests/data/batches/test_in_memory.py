@@ -31,7 +31,7 @@ def by_torchvision(images):
 
 
 def train(data, augmentation, seed=0, **options):
-    return TrainBatches(data, BatchSettings(DATA_SET, augmentation, BATCH, seed), Delivery(CPU, **options))
+    return TrainBatches(data, BatchSettings(DATA_SET, (augmentation,), BATCH, seed), Delivery(CPU, **options))
 
 
 def joined(batches):

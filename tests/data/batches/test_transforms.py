@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from PIL import Image, ImageOps
 from timm.data import create_transform
 from timm.data.auto_augment import AugmentOp
+from timm.data.transforms import RandomResizedCropAndInterpolation
+from torchvision import transforms
 
-from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, ModelInput
+from ltzoo.data import DATASETS, NATURAL_BENCHMARKS, Augmentation, ModelInput
 from ltzoo.data.batches import train_transform
 from ltzoo.errors import InputError
 from ltzoo.recipes import override
@@ -23,6 +26,9 @@ DATA_SET = (
     .data_set
 )
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+SIMILARITY = Augmentation(
+    0, True, min_scale=0.2, color_jitter=0.4, color_jitter_hue=0.1, color_jitter_prob=0.8, grayscale_prob=0.2
+)
 POLICIES = (
     "rand-m9-mstd0.5-inc1",
     "rand-m2",
@@ -122,3 +128,109 @@ def test_a_recipe_that_jitters_takes_a_policy_in_its_place():
     with pytest.raises(InputError, match=r"add --color-jitter 0, or leave --aa out"):
         override(recipe, settings)
     assert override(recipe, settings | {"views.0.color_jitter": 0}).augmentation.auto_augment == "rand-m9-mstd0.5"
+
+
+def cifar_image():
+    return Image.fromarray(np.random.default_rng(1).integers(1, 256, (32, 32, 3), dtype=np.uint8))
+
+
+def both(augmentation, steps, count=60):
+    """The transform of a CIFAR image, and these steps one after the other, from the same draws."""
+    transform, image = train_transform(DATASETS["cifar10"], augmentation), cifar_image()
+    for number in range(count):
+        seed(number)
+        found = torch.as_tensor(transform(image))
+        seed(number)
+        expected = image
+        for step in steps:
+            expected = step(expected)
+        yield found, torch.as_tensor(np.array(expected)).permute(2, 0, 1)
+
+
+def test_autoaugment_for_cifar_follows_crop_flip_and_rotation():
+    steps = [
+        transforms.RandomCrop(32, 4),
+        RandomResizedCropAndInterpolation(32, (1.0, 1.0), (1.0, 1.0)),  # timm's draws, for no change
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomRotation(15),
+        transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10, fill=(128, 128, 128)),
+    ]
+    changed = 0
+    for found, expected in both(Augmentation(4, True, rotation=15, auto_augment="cifar10"), steps):
+        assert torch.equal(found, expected)
+        changed += not torch.equal(found, torch.as_tensor(np.array(cifar_image())).permute(2, 0, 1))
+    assert changed == 60
+
+
+def test_the_similarity_view_is_crop_flip_jitter_grey_and_blur():
+    steps = [
+        RandomResizedCropAndInterpolation(32, (0.2, 1.0), interpolation="bilinear"),
+        transforms.RandomHorizontalFlip(),
+        transforms.RandomApply([transforms.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.8),
+        transforms.RandomGrayscale(0.2),
+        transforms.RandomApply([transforms.GaussianBlur(23, (0.1, 2.0))], 0.5),
+    ]
+    view = replace(SIMILARITY, gaussian_blur_prob=0.5, interpolation="bilinear")
+    for found, expected in both(view, steps):
+        assert torch.equal(found, expected)
+
+
+def test_shares_of_grey_and_jittered_images():
+    view = replace(SIMILARITY, min_scale=1.0, horizontal_flip=False)
+    transform, image = train_transform(DATASETS["cifar10"], view), Image.new("RGB", (32, 32), (200, 120, 40))
+    grey = same = 0
+    for number in range(400):
+        seed(number)
+        red, green, blue = torch.as_tensor(transform(image))[:, 0, 0].tolist()
+        grey += red == green == blue
+        same += (red, green, blue) == (200, 120, 40)
+    assert grey / 400 == pytest.approx(0.2, abs=0.06)
+    assert same / 400 == pytest.approx(0.2 * 0.8, abs=0.06)
+
+
+def test_cutout_comes_last_so_that_its_square_is_black():
+    view = Augmentation(0, False, auto_augment="cifar10", cutout=16)
+    for number in range(40):
+        seed(number)
+        found = torch.as_tensor(train_transform(DATASETS["cifar10"], view)(Image.new("RGB", (32, 32), (99, 120, 40))))
+        assert int((found == 0).all(dim=0).sum()) >= 64
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rotation": 181.0}, "rotation must be an angle between 0 and 180 degrees, not 181.0"),
+        ({"rotation": -1.0}, "rotation must be an angle"),
+        ({"color_jitter_hue": 0.6}, "color_jitter_hue must be between 0 and 0.5, not 0.6"),
+        ({"color_jitter_prob": 1.5, "color_jitter": 0.4}, "color_jitter_prob must be a probability"),
+        ({"color_jitter_prob": 0.5}, "has no effect without color_jitter and color_jitter_hue; set one of them"),
+        ({"grayscale_prob": -0.1}, "grayscale_prob must be a probability, between 0 and 1, not -0.1"),
+        ({"interpolation": "nearest", "min_scale": 0.5}, "interpolation must be bilinear, bicubic or null, not 'nea"),
+        ({"interpolation": "bicubic"}, "interpolation bicubic has no effect without min_scale and without a policy of"),
+        ({"gaussian_blur_prob": 2.0}, "gaussian_blur_prob must be a probability"),
+        ({"color_jitter_hue": 0.1, "auto_augment": "rand-m9"}, "timm ignores color_jitter_hue 0.1; add color_jitter_h"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(fields, said):
+    with pytest.raises(ValueError, match=said):
+        Augmentation(0, False, **fields)
+
+
+def test_images_smaller_than_the_blur_are_refused():
+    with pytest.raises(InputError, match="gaussian_blur_prob needs images of more than 11 pixels a side, not 8"):
+        train_transform(DATA_SET, Augmentation(0, False, gaussian_blur_prob=0.5))
+    digits = DATASETS["digits"]
+    blurred = train_transform(digits, Augmentation(0, False, gaussian_blur_prob=1.0))
+    assert torch.as_tensor(blurred(Image.new("L", (16, 16), 7))).shape == (1, 16, 16)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [Augmentation(2, True, rotation=15, auto_augment="cifar10"), SIMILARITY, replace(SIMILARITY, min_scale=None)],
+)
+def test_grey_images_take_every_view(view):
+    transform = train_transform(DATASETS["digits"], view)
+    for number in range(60):
+        seed(number)
+        image = Image.fromarray(np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8))
+        assert torch.as_tensor(transform(image)).shape == (1, 16, 16)

@@ -112,7 +112,7 @@ def test_many_threads_and_workers_at_once_leave_whole_images_alone(files, tmp_pa
     data_set = NATURAL_BENCHMARKS["imagefolder"].with_counts(
         (12,), ("cat",), ModelInput(16, (0.5,) * 3, (0.2,) * 3, 1, "bicubic")
     )
-    settings = BatchSettings(data_set.data_set, Augmentation(0, False), 1, 0)
+    settings = BatchSettings(data_set.data_set, (Augmentation(0, False),), 1, 0)
     cached = make_train_batches(ResizedImages(alike, 16, tmp_path / "workers"), settings, Delivery(CPU, workers=2))
     here = make_train_batches(ResizedImages(alike, 16, None), settings, Delivery(CPU))
     for epoch in (0, 1):
