@@ -63,13 +63,13 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
     if recipe.natural:
         _check_held_out(arguments.hold_out, config)
-        _note_decoding(arguments.model, config)
+        note_decoding(arguments.model, config)
     test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
     model = create_model(f"local-dir:{folder}", pretrained=True)
     flip = arguments.tta == "flip"
     rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
     rule += HELD_OUT_RULE if arguments.hold_out else ""
-    rule += ", logits averaged with those of the mirror image" if flip else ""
+    rule += tta_in_words(arguments.tta)
     options = EvalOptions(arguments.device, flip, recipe.loss.logit_scale, arguments.workers)
     predictions = predict_test(model, benchmark, test, options)
     groupings = all_groups(benchmark, first=groups.rule)
@@ -82,6 +82,11 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)
 
 
+def tta_in_words(tta: str | None) -> str:
+    """Return what the option `--tta` adds to the rule of figures; empty without it."""
+    return ", logits averaged with those of the mirror image" if tta == "flip" else ""
+
+
 def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> None:
     """Check that the images to measure as held out are those that training held out."""
     _, trained = (config.get("overrides") or {}).get(HOLD_OUT) or (None, None)
@@ -90,7 +95,7 @@ def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> No
         raise InputError(f"--hold-out {amount} would measure images that were trained on: training held out {found}")
 
 
-def _note_decoding(name: str, config: Mapping[str, Any]) -> None:
+def note_decoding(name: str, config: Mapping[str, Any]) -> None:
     """Say so if the checkpoint was trained on other pixels than image files are decoded to now."""
     run = config.get("run")
     if not isinstance(run, Mapping) or run.get("decoding") != DECODING:

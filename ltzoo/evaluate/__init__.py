@@ -40,6 +40,7 @@ from ltzoo.evaluate.plots import (
 )
 from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
 from ltzoo.evaluate.predict import Predictions, gather, predict, predict_classes
+from ltzoo.evaluate.prior import LogitPrior, prior_of_logits, read_shares, with_prior
 from ltzoo.evaluate.seeds import Spread, seeds_table, spread, summarize_runs
 from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
 
@@ -56,6 +57,7 @@ __all__ = [
     "Figures",
     "GroupAccuracy",
     "LinearClassifier",
+    "LogitPrior",
     "Predictions",
     "Spread",
     "StoredFeatures",
@@ -82,8 +84,10 @@ __all__ = [
     "predict",
     "predict_classes",
     "predict_test",
+    "prior_of_logits",
     "read_features",
     "read_logits",
+    "read_shares",
     "results_row",
     "save_figure",
     "seeds_table",
@@ -92,6 +96,7 @@ __all__ = [
     "tau_normalize",
     "tf32",
     "weights_key",
+    "with_prior",
     "write_confusion",
     "write_features",
     "write_logits",
