@@ -23,6 +23,7 @@ from ltzoo.data.files import (
     open_files,
     without_unreadable,
 )
+from ltzoo.data.files.crops import side_for_crops
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
@@ -64,13 +65,19 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     if recipe.natural:
         _check_held_out(arguments.hold_out, config)
         note_decoding(arguments.model, config)
+    tta = tta_in_words(arguments.tta, benchmark)
     test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
     model = create_model(f"local-dir:{folder}", pretrained=True)
-    flip = arguments.tta == "flip"
     rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
     rule += HELD_OUT_RULE if arguments.hold_out else ""
-    rule += tta_in_words(arguments.tta)
-    options = EvalOptions(arguments.device, flip, recipe.loss.logit_scale, arguments.workers)
+    rule += tta
+    options = EvalOptions(
+        arguments.device,
+        flip=arguments.tta == "flip",
+        logit_scale=recipe.loss.logit_scale,
+        workers=arguments.workers,
+        crops=arguments.tta == "crops",
+    )
     predictions = predict_test(model, benchmark, test, options)
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
@@ -82,9 +89,21 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)
 
 
-def tta_in_words(tta: str | None) -> str:
-    """Return what the option `--tta` adds to the rule of figures; empty without it."""
-    return ", logits averaged with those of the mirror image" if tta == "flip" else ""
+def tta_in_words(tta: str | None, benchmark: Benchmark) -> str:
+    """Return what the option `--tta` adds to the rule of figures; empty without it.
+
+    Raises:
+        InputError: crops are asked for, and the benchmark's images are not in files.
+    """
+    if tta != "crops":
+        return ", logits averaged with those of the mirror image" if tta == "flip" else ""
+    if benchmark.profile != "natural":
+        raise InputError(
+            f"--tta crops needs images in files, and the images of {benchmark.name} have the size of the model's "
+            "input; leave it out"
+        )
+    size = benchmark.data_set.image_size
+    return f", logits averaged over five crops of {size} pixels, shorter side resized to {side_for_crops(size)}"
 
 
 def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> None:

@@ -47,7 +47,12 @@ def build_parser(prog: str) -> Parser:
         "alike; FILE: a .csv with the columns class and share, or a .json object of class names and shares "
         "(%(default)s)",
     )
-    parser.add_argument("--tta", choices=["flip"], help="average the logits of each image and its mirror image")
+    parser.add_argument(
+        "--tta",
+        choices=["flip", "crops"],
+        help="test-time augmentation: average the logits of each image and its mirror image (flip), or of its four "
+        "corners and its centre at a larger resolution (crops; images in files)",
+    )
     files = parser.add_argument_group("images")
     files.add_argument(
         "--image-root", type=Path, metavar="DIR", help="folder that the paths in lists start from (the list's own)"

@@ -58,11 +58,18 @@ def predict_images(arguments: argparse.Namespace, folder: Path) -> None:
     """
     trained = _read(folder, arguments.model)
     old, shares = _priors(arguments.prior, trained)
+    tta = tta_in_words(arguments.tta, trained.benchmark)
     files = _files(arguments)
     images = _as_measured(files, trained)
     model = create_model(f"local-dir:{folder}", pretrained=True)
     scale = trained.recipe.loss.logit_scale if trained.recipe else 1.0
-    options = EvalOptions(arguments.device, arguments.tta == "flip", scale, arguments.workers)
+    options = EvalOptions(
+        arguments.device,
+        flip=arguments.tta == "flip",
+        logit_scale=scale,
+        workers=arguments.workers,
+        crops=arguments.tta == "crops",
+    )
     logits = predict_test(model, trained.benchmark, images, options).logits.double()
     if not bool(logits.isfinite().all()):
         raise InputError(f"some logits of {arguments.model} are not finite; check its weights")
@@ -70,11 +77,11 @@ def predict_images(arguments: argparse.Namespace, folder: Path) -> None:
         logits = with_prior(logits, old.log_shares, shares)
     facts = {
         "model": arguments.model,
-        "input": _input_in_words(trained),
+        "input": tta.removeprefix(", ") if arguments.tta == "crops" else f"{_input_in_words(trained)}{tta}",
         "prior": arguments.prior,
         "prior_of_logits": old.words if old else "unknown",
         "prior_is_exact": old is not None and old.caveat is None,
-        "test_time_augmentation": tta_in_words(arguments.tta).removeprefix(", ") or None,
+        "test_time_augmentation": arguments.tta,
     }
     found = _most_probable(logits, arguments.topk, trained.benchmark.data_set.class_names)
     names = [files.name(k) for k in range(len(files))]
@@ -203,8 +210,6 @@ def _print(facts: Mapping[str, Any], names: Sequence[str], found: Sequence[_Top]
     exact = "" if facts["prior_is_exact"] else ", approximately" if facts["prior_of_logits"] != "unknown" else ""
     print(f"{facts['model']}, {counted(len(names), 'image')}: {facts['input']}")
     print(f"prior: {facts['prior']}; the logits stand for the class prior {facts['prior_of_logits']}{exact}")
-    if facts["test_time_augmentation"]:
-        print(f"test-time augmentation: {facts['test_time_augmentation']}")
     shown = [*map(printable, names)]
     labels = [[printable(label) for label, _ in top] for top in found]
     width = max(map(len, ["image", *shown]))

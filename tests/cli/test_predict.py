@@ -75,7 +75,7 @@ def logits_of_validate(folder, data, tmp_path, *options: str) -> torch.Tensor:
     return read_logits(file).predictions.logits
 
 
-@pytest.mark.parametrize("options", [(), ("--tta", "flip"), ("-j", "2")])
+@pytest.mark.parametrize("options", [(), ("--tta", "flip"), ("-j", "2"), ("--tta", "crops")])
 def test_logits_are_those_that_validate_measures_bit_for_bit(options, trained, data, tmp_path, monkeypatch):
     expected = logits_of_validate(trained, data, tmp_path, *options)
     seen = []
@@ -205,6 +205,16 @@ def test_grey_models_and_computed_heads_are_refused_where_they_make_no_sense(dat
         capsys, "--model", name, data / "val", "--prior", "uniform"
     )
     assert predicted(name, tmp_path, data / "val")["prior_of_logits"] == "unknown"
+
+
+def test_augmentation_is_said(trained, data, tmp_path, capsys):
+    crops = "logits averaged over five crops of 32 pixels, shorter side resized to 35"
+    for tta, words in (("flip", "centre 32 x 32, logits averaged with those of the mirror image"), ("crops", crops)):
+        found = predicted(named(trained), tmp_path, data / "val", "--tta", tta)
+        assert found["input"].endswith(words) and found["test_time_augmentation"] == tta
+        assert f", 5 images: {found['input']}\n" in capsys.readouterr().out
+    said = refused(capsys, "--model", "resnet32_cifar100lt_ce_sgd", data / "val", "--tta", "crops")
+    assert "--tta crops needs images in files, and the images of cifar100lt have the size of the model's input" in said
 
 
 def test_a_checkpoint_of_timm_predicts_too(data, tmp_path, capsys):
