@@ -1,5 +1,6 @@
 """Losses and re-weighting: from outputs, targets and class counts to one loss per image (imports torch alone)."""
 
+from ltzoo.losses.class_weights import class_weights
 from ltzoo.losses.cross_entropy import (
     CE,
     LA,
@@ -39,6 +40,7 @@ __all__ = [
     "Outputs",
     "Reweighting",
     "SmoothedCrossEntropy",
+    "class_weights",
     "create_loss",
     "register_loss",
 ]
