@@ -45,6 +45,8 @@ from ltzoo.evaluate import (
     measure_calibration,
     predict_test,
     results_row,
+    worst_classes,
+    worst_table,
     write_confusion,
     write_logits,
 )
@@ -86,6 +88,9 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     print(accuracy_table({rule: figures.headline}))
     print("head: many-shot classes, mid: medium-shot, tail: few-shot")
     print(f"top-5 {figures.top5:.1f}, expected calibration error {figures.ece:.1f} ({BINS} bins)")
+    if arguments.worst:
+        worst = worst_classes(confusion_matrix(predictions), arguments.worst)
+        print(f"\n{worst_table(worst, benchmark.data_set.class_names, benchmark.class_counts)}")
     _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)
 
 
@@ -170,7 +175,7 @@ def _write_files(
     figures: Figures,
 ) -> None:
     """Write the files that the options name; the first of `groupings` is the one to show."""
-    title = f"{recipe.name}\n{figures.rule}"
+    title, names = f"{recipe.name}\n{figures.rule}", benchmark.data_set.class_names
     if arguments.json:
         write_text(arguments.json, json.dumps(figures.to_dict(), indent=1) + "\n")
     if arguments.results_file:
@@ -178,13 +183,13 @@ def _write_files(
         row = results_row(arguments.model, benchmark.data_set.image_size, parameters, figures)
         append_results(arguments.results_file, row)
     if arguments.picture:
-        draw_classes(arguments.picture, recipe.name, figures, groupings[0])
+        draw_classes(arguments.picture, recipe.name, figures, groupings[0], names)
     if arguments.reliability:
         draw_reliability(arguments.reliability, title, measure_calibration(predictions))
     if arguments.confusion:
         matrix = confusion_matrix(predictions)
         if arguments.confusion.suffix == ".csv":
-            write_confusion(arguments.confusion, matrix)
+            write_confusion(arguments.confusion, matrix, names)
         else:
             draw_confusion(arguments.confusion, title, matrix, benchmark.class_counts)
     if arguments.logits:

@@ -12,6 +12,7 @@ from ltzoo.cli.parser import (
     add_device_option,
     add_files_options,
     add_skip_option,
+    at_least_one,
     held_out,
     not_below_zero,
     run,
@@ -61,6 +62,12 @@ def build_parser(prog: str) -> Parser:
         default=0,
         metavar="N",
         help="processes that decode images (%(default)s)",
+    )
+    parser.add_argument(
+        "--worst",
+        type=at_least_one,
+        metavar="N",
+        help="also print the N classes with the lowest accuracy, and what they are most often taken for",
     )
     parser.add_argument("--groups", choices=list(GROUP_RULES), help="rule of the groups to show (the protocol's own)")
     parser.add_argument(

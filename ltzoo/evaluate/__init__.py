@@ -43,6 +43,7 @@ from ltzoo.evaluate.predict import Predictions, gather, predict, predict_classes
 from ltzoo.evaluate.prior import LogitPrior, prior_of_logits, read_shares, with_prior
 from ltzoo.evaluate.seeds import Spread, seeds_table, spread, summarize_runs
 from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
+from ltzoo.evaluate.worst import WorstClass, worst_classes, worst_table
 
 __all__ = [
     "BINS",
@@ -62,6 +63,7 @@ __all__ = [
     "Spread",
     "StoredFeatures",
     "StoredLogits",
+    "WorstClass",
     "accuracy_table",
     "adjust_logits",
     "append_results",
@@ -97,6 +99,8 @@ __all__ = [
     "tf32",
     "weights_key",
     "with_prior",
+    "worst_classes",
+    "worst_table",
     "write_confusion",
     "write_features",
     "write_logits",

@@ -88,6 +88,7 @@ def test_the_other_test_split_can_be_measured(trained, tmp_path):
     stored = read_logits(tmp_path / "l.safetensors")
     assert (stored.class_counts, stored.benchmark) == ((9, 5, 3), "imagefolder")
     assert stored.predictions.labels.tolist() == [0, 1, 1, 2, 2]
+    assert (tmp_path / "c.csv").read_text().startswith("label,ant,bee,cat\nant,")
     (row,) = csv.DictReader((tmp_path / "r.csv").open())
     assert (row["img_size"], float(row["top1"])) == ("32", found["overall"])
 
