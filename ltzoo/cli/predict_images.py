@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -135,21 +135,10 @@ def _priors(asked: str, trained: _Trained) -> tuple[LogitPrior | None, Tensor | 
         InputError: another prior is asked for, and cannot be reached or read.
     """
     recipe, benchmark = trained.recipe, trained.benchmark
-    old = None
-    if recipe is not None and not recipe.head.computed:
-        last = (trained.epochs or recipe.schedule.epochs) - 1
-        weights = recipe.reweighting.weights(benchmark.class_counts, last)
-        old = prior_of_logits(recipe.loss, benchmark.class_counts, weights, recipe.sampler.name == "class_aware")
+    old, why = (None, "config.json has no recipe") if recipe is None else _of_recipe(recipe, trained)
     if asked == "train":
         return old, None
     if old is None:
-        why = (
-            "config.json has no recipe"
-            if recipe is None
-            else f"its head {recipe.head.name} is computed, not trained"
-            if recipe.head.computed
-            else f"its loss is {recipe.loss.name}"
-        )
         raise InputError(f"it is unknown which class prior the logits stand for, since {why}; use --prior train")
     if old.caveat:
         print(
@@ -161,6 +150,24 @@ def _priors(asked: str, trained: _Trained) -> tuple[LogitPrior | None, Tensor | 
     if asked == "uniform":
         return old, torch.full((len(names),), 1 / len(names), dtype=torch.float64)
     return old, read_shares(Path(asked), names)
+
+
+def _of_recipe(recipe: Recipe, trained: _Trained) -> tuple[LogitPrior | None, str]:
+    """Return the prior of the logits; or None, and why it is unknown."""
+    if recipe.head.computed:
+        return None, f"its head {recipe.head.name} is computed, not trained"
+    if recipe.sampler.name not in _SHARES:
+        return None, f"its images were drawn by the sampler {recipe.sampler.name}"
+    counts = trained.benchmark.class_counts
+    weights = recipe.reweighting.weights(counts, (trained.epochs or recipe.schedule.epochs) - 1)
+    old = prior_of_logits(recipe.loss, counts, weights, balanced=_SHARES[recipe.sampler.name] == "equal")
+    if old is not None and old.caveat is None and any(view.mixup or view.cutmix for view in recipe.views):
+        old = replace(old, caveat="images were mixed in training (mixup, CutMix)")
+    return old, f"its loss is {recipe.loss.name}"
+
+
+_SHARES = {"instance": "of the images", "class_aware": "equal"}
+"""The shares of the classes among the images that a sampler draws."""
 
 
 def _files(arguments: argparse.Namespace) -> ImageFiles:

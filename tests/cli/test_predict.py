@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from ltzoo import checkpoints
 from ltzoo.__main__ import main
 from ltzoo.cli import predict_images, validate
 from ltzoo.cli.predict import main as predict
+from ltzoo.data import SAMPLERS, InstanceSampler
 from ltzoo.data.memory import LabelledImages
 from ltzoo.evaluate import EvalOptions, adjust_logits, plots, predict_test, read_logits
 from ltzoo.registry import create_model, get_recipe
@@ -151,12 +153,15 @@ def test_priors_change_the_probabilities_as_bayes_rule_says(trained, data, tmp_p
         ({"loss": {"name": "bs"}}, "pi_j^(1 - 1) = uniform (loss bs)", True),
         ({"loss": {"name": "vs", "gamma": 0.15, "tau": 0.75}}, "pi_j^(1 - 0.75) (loss vs)", False),
         ({"reweighting": {"name": "drw", "start": 0, "beta": 0.99}}, "pi_j * w_j (loss ce)", True),
+        ({"views": "mixed"}, "pi_j (loss ce)", False),
         ({"sampler": {"name": "class_aware", "per_class": 4, "epoch": "images"}}, "uniform (loss ce)", True),
     ],
 )
 def test_what_the_logits_stand_for_follows_from_the_recipe(changes, words, exact, trained, data, tmp_path, capsys):
     folder = shutil.copytree(trained.checkpoint, tmp_path / "checkpoint")
     recipe = json.loads((folder / "config.json").read_text())["recipe"]
+    if changes == {"views": "mixed"}:
+        changes = {"views": [recipe["views"][0] | {"mixup": 0.2}]}
     change_config(folder, recipe=recipe | changes)
     found = predicted(named(folder), tmp_path, data / "val")
     assert (found["prior_of_logits"], found["prior_is_exact"]) == (words, exact)
@@ -166,6 +171,20 @@ def test_what_the_logits_stand_for_follows_from_the_recipe(changes, words, exact
     if "uniform" in words:
         torch.testing.assert_close(probabilities(uniform), probabilities(found))
     assert ("note: probabilities for another prior are approximate" in capsys.readouterr().err) is not exact
+
+
+def test_of_another_sampler_the_prior_is_unknown(trained, data, tmp_path, monkeypatch, capsys):
+    @dataclass(frozen=True)
+    class Backwards(InstanceSampler):
+        name = "backwards"
+
+    monkeypatch.setitem(SAMPLERS, "backwards", Backwards)
+    folder = shutil.copytree(trained.checkpoint, tmp_path / "checkpoint")
+    recipe = json.loads((folder / "config.json").read_text())["recipe"]
+    change_config(folder, recipe=recipe | {"sampler": {"name": "backwards"}})
+    assert predicted(named(folder), tmp_path, data / "val")["prior_of_logits"] == "unknown"
+    said = refused(capsys, "--model", named(folder), data / "val", "--prior", "uniform")
+    assert "since its images were drawn by the sampler backwards; use --prior train" in said
 
 
 def test_a_checkpoint_of_an_earlier_epoch_has_the_weights_of_that_epoch(trained, data, tmp_path):
