@@ -147,8 +147,8 @@ def read_shares(path: Path, class_names: Sequence[str]) -> Tensor:
     ):
         if names:
             raise InputError(
-                f"the prior {path} {fault} the class {first_few([repr(name) for name in names])}; name exactly the "
-                f"model's {len(class_names)} classes"
+                f"the prior {path} {fault} the class {first_few([repr(name[:40]) for name in names])}; name exactly "
+                f"the model's {len(class_names)} classes"
             )
     shares = torch.tensor([found[name] for name in class_names], dtype=torch.float64)
     total = float(shares.sum())

@@ -11,10 +11,10 @@ import numpy as np
 from ltzoo.data.files.advice import where_image_is
 from ltzoo.data.files.classes import natural_key
 from ltzoo.data.files.image_files import ImageFiles, Names, PathImages
-from ltzoo.data.files.left_out import LeftOut, suffix
+from ltzoo.data.files.left_out import LeftOut, image_suffixes, suffix
 from ltzoo.data.files.lists import open_list
 from ltzoo.data.files.thumbnails import thumbnail_folders
-from ltzoo.errors import InputError, first_line, printable
+from ltzoo.errors import InputError, first_line, printable, shortened, shown
 from ltzoo.reading.content import open_regular
 
 _LISTS = (".csv", ".txt")
@@ -36,8 +36,8 @@ def find_unlabelled(
         The images in the order of `paths`, each path once; all labels are 0, since none is known.
 
     Raises:
-        InputError: a path does not exist, a folder or list has no image or cannot be read, or a listed image is
-            missing.
+        InputError: a path does not exist, a folder or list has no image or cannot be read, or a listed file is missing
+            or is not called like an image.
     """
     if image_root is not None and not image_root.is_dir():
         raise InputError(f"the folder {image_root} is not there; name what paths start from with --image-root")
@@ -102,6 +102,13 @@ def _in_list(path: Path, root: Path, image_column: str, image_suffix: str) -> li
     if not names:
         raise InputError(f"{path} lists no image; check that it is the right list")
     names = [f"{name}{image_suffix}" for name in names]
+    known = image_suffixes()
+    other = next((name for name in names if suffix(name) not in known), None)
+    if other is not None:
+        raise InputError(
+            f"{path} names {shown(other)}, which has no suffix of an image; add --image-suffix .jpg or the like, or "
+            "check that it is the right list"
+        )
     paths = [os.path.join(root, name) for name in names]  # noqa: PTH118  six times as fast as a Path
     missing = [k for k, there in enumerate(paths) if "\0" in there or not os.path.isfile(there)]  # noqa: PTH113
     if missing:
@@ -109,7 +116,7 @@ def _in_list(path: Path, root: Path, image_column: str, image_suffix: str) -> li
         what_to_do = "the list is not text" if "\0" in paths[first] else where_image_is(root, names[first])
         raise InputError(
             f"{len(missing)} of the {len(names)} images of {path} do not exist, the first is "
-            f"{printable(paths[first])}; {what_to_do}"
+            f"{shortened(printable(paths[first]))}; {shortened(what_to_do)}"
         )
     return paths
 

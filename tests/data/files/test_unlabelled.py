@@ -72,8 +72,15 @@ def test_wrong_places_are_one_line(photos, tmp_path):
     ("name", "text", "found"),
     [
         ("l.txt", "", "lists no image"),
-        ("l.txt", "a9\n", "1 of the 1 images of .* do not exist, .*a9.jpg is there: the list lacks the suffix"),
-        ("l.txt", "a9.jpg\na9.jpg\0\n", "the list is not text"),
+        ("l.txt", "a9\n", "names 'a9', which has no suffix of an image; add --image-suffix .jpg or the like, or check"),
+        ("l.txt", "/etc/passwd\n", "names '/etc/passwd', which has no suffix of an image"),
+        (
+            "l.txt",
+            "a9.png\n",
+            "1 of the 1 images of .* do not exist, .*a9.jpg is there: correct the suffix in the list",
+        ),
+        ("l.txt", f"{'x' * 300}.jpg\n", "1 of the 1 images of .* do not exist"),
+        ("l.txt", "a9.jpg\na\0.jpg\n", "the list is not text"),
         ("l.csv", "path\na9.jpg\n", "must have one column 'image', its columns are 'path'; name it with --image-col"),
         ("l.csv", "image,label\na9.jpg\n", "line 2 has no image, or other cells than the header"),
         ("l.csv", 'image\n"a9.jpg\n', "cannot be read"),
