@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ltzoo.data.dataset import create_dataset
     from ltzoo.errors import InputError
     from ltzoo.evaluate import class_accuracy, group_accuracy
-    from ltzoo.losses import create_loss, register_loss
+    from ltzoo.losses import class_weights, create_loss, register_loss
     from ltzoo.recipes import Recipe, get_recipe, list_recipes, register_recipe
     from ltzoo.registry import create_model, list_models, list_pretrained
     from ltzoo.sharpness import register_perturbation
@@ -26,6 +26,7 @@ __all__ = [
     "Recipe",
     "__version__",
     "class_accuracy",
+    "class_weights",
     "create_dataset",
     "create_loss",
     "create_model",
@@ -49,7 +50,7 @@ _HOMES = {
     "errors": ("InputError",),
     "evaluate": ("class_accuracy", "group_accuracy"),
     "checkpoints": ("push_to_hub",),
-    "losses": ("create_loss", "register_loss"),
+    "losses": ("class_weights", "create_loss", "register_loss"),
     "models": (),
     "recipes": ("Recipe", "get_recipe", "list_recipes", "register_recipe"),
     "registry": ("create_model", "list_models", "list_pretrained"),

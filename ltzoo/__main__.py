@@ -12,6 +12,7 @@ COMMANDS = {
     "inspect": "check an image folder and suggest a recipe to begin with",
     "train": "train a recipe",
     "validate": "measure a checkpoint's accuracy",
+    "predict": "predict the classes of images without labels",
     "posthoc": "re-balance stored test logits without training",
     "landscape": "compute Hessian spectra, class by class",
     "subset": "write which images a benchmark's training set is",

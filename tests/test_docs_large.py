@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from ltzoo.__main__ import main
-from ltzoo.cli import train, validate
+from ltzoo.cli import predict, train, validate
 from ltzoo.cli.recipe_options import requested_recipe
 from ltzoo.evaluate import read_logits
 from tests.train.folders import plant_splits, run
@@ -20,7 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 LARGE = (DOCS / "large.md").read_text(encoding="utf-8")
 OWN = (DOCS / "your-own-images.md").read_text(encoding="utf-8")
 STOCK, STAND_IN = re.findall(r"```python\n(.*?)```", LARGE, re.S)
-LOAD, PHOTOS = re.findall(r"```python\n(.*?)```", OWN, re.S)
+LOAD, IMAGES, PHOTOS = re.findall(r"```python\n(.*?)```", OWN, re.S)
 
 
 def test_stock_timm_predicts_the_same_classes():
@@ -47,6 +47,12 @@ def test_the_lines_that_load_a_model_compute_the_logits_of_validate(tmp_path):
         exec(LOAD.replace("hf-hub:USER/photos", model).replace("photo.jpg", str(image)), names)
         torch.testing.assert_close(names["logits"][0], expected)
         assert names["label"] == sorted(("ant", "bee", "cat"))[expected.argmax()]
+    exec(IMAGES.replace('"photos"', repr(str(data))).replace("0.1", "0.25"), names)
+    assert (len(names["train"]), len(names["held_out"])) == (13, 4)
+    assert names["train"].class_counts == (7, 4, 2)
+    assert names["few"] == ["ant", "bee", "cat"]
+    assert names["train"][0][0].shape == (3, 32, 32)
+    assert float(names["weights"].sum()) == pytest.approx(3)
 
 
 @pytest.mark.slow
@@ -74,9 +80,9 @@ def test_the_photos_are_what_inspect_says(tmp_path, monkeypatch, capsys):
 
 
 def commands(page: str) -> list[list[str]]:
-    """The page's trainings and measurements, as words, without what launches them."""
+    """The page's trainings, measurements and predictions, as words, without what launches them."""
     text = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.S)).replace("\\\n", " ")
-    return [shlex.split(line) for line in re.findall(r"\bltzoo ((?:train|validate) [^\n'#]*)", text)]
+    return [shlex.split(line) for line in re.findall(r"\bltzoo ((?:train|validate|predict) [^\n'#]*)", text)]
 
 
 def test_every_command_is_understood(monkeypatch):
@@ -84,8 +90,8 @@ def test_every_command_is_understood(monkeypatch):
     found = commands(LARGE) + commands(OWN)
     assert len(found) > 10
     for name, *argv in found:
-        if name == "validate":
-            validate.build_parser("ltzoo validate").parse_args(argv)
+        if name in ("validate", "predict"):
+            {"validate": validate, "predict": predict}[name].build_parser(f"ltzoo {name}").parse_args(argv)
             continue
         arguments = train.build_parser("ltzoo train").parse_args(argv)
         for recipe in arguments.recipe:

@@ -1,7 +1,7 @@
 """Checkpoints: folders in the layout of a Hub repository. Save, load, find, download, verify and publish them."""
 
 from ltzoo.checkpoints.card import COLUMN_TITLES, write_card
-from ltzoo.checkpoints.config import EPOCH, RECIPE, benchmark_of, read_config, read_recipe
+from ltzoo.checkpoints.config import EPOCH, RECIPE, benchmark_of, read_config, read_recipe, read_view
 from ltzoo.checkpoints.download import fetch
 from ltzoo.checkpoints.files import (
     CLASSES_PICTURE,
@@ -48,6 +48,7 @@ __all__ = [
     "read_file",
     "read_manifest",
     "read_recipe",
+    "read_view",
     "save_checkpoint",
     "update_config",
     "verify_checkpoint",

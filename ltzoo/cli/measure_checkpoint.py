@@ -23,6 +23,7 @@ from ltzoo.data.files import (
     open_files,
     without_unreadable,
 )
+from ltzoo.data.files.crops import side_for_crops
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
@@ -45,6 +46,8 @@ from ltzoo.evaluate import (
     measure_experts,
     predict_test,
     results_row,
+    worst_classes,
+    worst_table,
     write_confusion,
     write_logits,
 )
@@ -64,14 +67,20 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     groups = make_groups(arguments.groups or recipe.groups, benchmark)
     if recipe.natural:
         _check_held_out(arguments.hold_out, config)
-        _note_decoding(arguments.model, config)
+        note_decoding(arguments.model, config)
+    tta = tta_in_words(arguments.tta, benchmark)
     test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
     model = create_model(f"local-dir:{folder}", pretrained=True)
-    flip = arguments.tta == "flip"
     rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
     rule += HELD_OUT_RULE if arguments.hold_out else ""
-    rule += ", logits averaged with those of the mirror image" if flip else ""
-    options = EvalOptions(arguments.device, flip, recipe.loss.logit_scale, arguments.workers)
+    rule += tta
+    options = EvalOptions(
+        arguments.device,
+        flip=arguments.tta == "flip",
+        logit_scale=recipe.loss.logit_scale,
+        workers=arguments.workers,
+        crops=arguments.tta == "crops",
+    )
     predictions = predict_test(model, benchmark, test, options)
     groupings = all_groups(benchmark, first=groups.rule)
     figures = measure(predictions, benchmark.class_counts, groupings, rule)
@@ -82,7 +91,27 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     print(accuracy_table({rule: figures.headline, **rows}))
     print("head: many-shot classes, mid: medium-shot, tail: few-shot")
     print(f"top-5 {figures.top5:.1f}, expected calibration error {figures.ece:.1f} ({BINS} bins)")
+    if arguments.worst:
+        worst = worst_classes(confusion_matrix(predictions), arguments.worst)
+        print(f"\n{worst_table(worst, benchmark.data_set.class_names, benchmark.class_counts)}")
     _write_files(arguments, recipe, benchmark, model, predictions, groupings, figures)
+
+
+def tta_in_words(tta: str | None, benchmark: Benchmark) -> str:
+    """Return what the option `--tta` adds to the rule of figures; empty without it.
+
+    Raises:
+        InputError: crops are asked for, and the benchmark's images are not in files.
+    """
+    if tta != "crops":
+        return ", logits averaged with those of the mirror image" if tta == "flip" else ""
+    if benchmark.profile != "natural":
+        raise InputError(
+            f"--tta crops needs images in files, and the images of {benchmark.name} have the size of the model's "
+            "input; leave it out"
+        )
+    size = benchmark.data_set.image_size
+    return f", logits averaged over five crops of {size} pixels, shorter side resized to {side_for_crops(size)}"
 
 
 def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> None:
@@ -93,7 +122,7 @@ def _check_held_out(amount: int | float | None, config: Mapping[str, Any]) -> No
         raise InputError(f"--hold-out {amount} would measure images that were trained on: training held out {found}")
 
 
-def _note_decoding(name: str, config: Mapping[str, Any]) -> None:
+def note_decoding(name: str, config: Mapping[str, Any]) -> None:
     """Say so if the checkpoint was trained on other pixels than image files are decoded to now."""
     run = config.get("run")
     if not isinstance(run, Mapping) or run.get("decoding") != DECODING:
@@ -149,7 +178,7 @@ def _write_files(
     figures: Figures,
 ) -> None:
     """Write the files that the options name; the first of `groupings` is the one to show."""
-    title = f"{recipe.name}\n{figures.rule}"
+    title, names = f"{recipe.name}\n{figures.rule}", benchmark.data_set.class_names
     if arguments.json:
         write_text(arguments.json, json.dumps(figures.to_dict(), indent=1) + "\n")
     if arguments.results_file:
@@ -157,13 +186,13 @@ def _write_files(
         row = results_row(arguments.model, benchmark.data_set.image_size, parameters, figures)
         append_results(arguments.results_file, row)
     if arguments.picture:
-        draw_classes(arguments.picture, recipe.name, figures, groupings[0])
+        draw_classes(arguments.picture, recipe.name, figures, groupings[0], names)
     if arguments.reliability:
         draw_reliability(arguments.reliability, title, measure_calibration(predictions))
     if arguments.confusion:
         matrix = confusion_matrix(predictions)
         if arguments.confusion.suffix == ".csv":
-            write_confusion(arguments.confusion, matrix)
+            write_confusion(arguments.confusion, matrix, names)
         else:
             draw_confusion(arguments.confusion, title, matrix, benchmark.class_counts)
     if arguments.logits:

@@ -11,6 +11,7 @@ from ltzoo.cli.arguments import (
     add_device_option,
     add_files_options,
     add_skip_option,
+    at_least_one,
     held_out,
     not_below_zero,
     writable,
@@ -61,8 +62,19 @@ def build_parser(prog: str) -> Parser:
         metavar="N",
         help="processes that decode images (%(default)s)",
     )
+    parser.add_argument(
+        "--worst",
+        type=at_least_one,
+        metavar="N",
+        help="also print the N classes with the lowest accuracy, and what they are most often taken for",
+    )
     parser.add_argument("--groups", choices=list(GROUP_RULES), help="rule of the groups to show (the protocol's own)")
-    parser.add_argument("--tta", choices=["flip"], help="average the logits of each image and its mirror image")
+    parser.add_argument(
+        "--tta",
+        choices=["flip", "crops"],
+        help="test-time augmentation: average the logits of each image and its mirror image (flip), or of its four "
+        "corners and its centre at a larger resolution (crops; images in files)",
+    )
     add_device_option(parser)
     files = parser.add_argument_group("files to write")
     files.add_argument("--json", type=writable, metavar="FILE", help="the figures")

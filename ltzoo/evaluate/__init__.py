@@ -41,8 +41,10 @@ from ltzoo.evaluate.plots import (
 )
 from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
 from ltzoo.evaluate.predict import Predictions, gather, predict, predict_classes
+from ltzoo.evaluate.prior import LogitPrior, prior_of_logits, read_shares, with_prior
 from ltzoo.evaluate.seeds import Spread, seeds_table, spread, summarize_runs
 from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
+from ltzoo.evaluate.worst import WorstClass, worst_classes, worst_table
 
 __all__ = [
     "BINS",
@@ -57,10 +59,12 @@ __all__ = [
     "Figures",
     "GroupAccuracy",
     "LinearClassifier",
+    "LogitPrior",
     "Predictions",
     "Spread",
     "StoredFeatures",
     "StoredLogits",
+    "WorstClass",
     "accuracy_table",
     "adjust_logits",
     "append_results",
@@ -84,8 +88,10 @@ __all__ = [
     "predict",
     "predict_classes",
     "predict_test",
+    "prior_of_logits",
     "read_features",
     "read_logits",
+    "read_shares",
     "results_row",
     "save_figure",
     "seeds_table",
@@ -94,6 +100,9 @@ __all__ = [
     "tau_normalize",
     "tf32",
     "weights_key",
+    "with_prior",
+    "worst_classes",
+    "worst_table",
     "write_confusion",
     "write_features",
     "write_logits",

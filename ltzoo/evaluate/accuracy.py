@@ -146,17 +146,19 @@ def confusion_matrix(predictions: Predictions) -> Tensor:
     return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def write_confusion(path: Path, matrix: Tensor) -> None:
-    """Write the counts as CSV, one row per label and one column per predicted class, with class indices as headers.
+def write_confusion(path: Path, matrix: Tensor, class_names: Sequence[str] | None = None) -> None:
+    """Write the counts as CSV, one row per label and one column per predicted class.
 
     Args:
         path: the file; replaced atomically.
         matrix: (C, C) counts from `confusion_matrix`.
+        class_names: C names, which head rows and columns; None for class indices.
     """
+    names = range(len(matrix)) if class_names is None else class_names
     with atomic_write(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["label", *range(len(matrix))])
-        writer.writerows([label, *row.tolist()] for label, row in enumerate(matrix))
+        writer.writerow(["label", *names])
+        writer.writerows([label, *row] for label, row in zip(names, matrix.tolist(), strict=True))
 
 
 def _list(classes: Sequence[int]) -> str:

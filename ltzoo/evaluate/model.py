@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from ltzoo.data import Benchmark, all_groups
 from ltzoo.data.batches import Delivery, Images, make_eval_batches
+from ltzoo.data.files.crops import CROPS, FiveCrops
+from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures, measure
 from ltzoo.evaluate.predict import Predictions, predict
@@ -23,12 +25,15 @@ class EvalOptions:
         flip: average the logits of each image and its mirror image.
         logit_scale: factor that the model's logits are multiplied by, see `Loss.logit_scale`.
         workers: processes that decode images; 0 to decode in this process.
+        crops: average the logits of five crops of each image at a larger resolution, see `FiveCrops`; for images in
+            files.
     """
 
     device: torch.device
     flip: bool = False
     logit_scale: float = 1.0
     workers: int = 0
+    crops: bool = False
 
 
 def predict_test(model: nn.Module, benchmark: Benchmark, test: Images, options: EvalOptions) -> Predictions:
@@ -41,16 +46,26 @@ def predict_test(model: nn.Module, benchmark: Benchmark, test: Images, options: 
         options: how to evaluate.
 
     Raises:
-        InputError: the number of classes of the model is not that of the benchmark.
+        InputError: the number of classes of the model is not that of the benchmark; or crops are asked for of images
+            that are in memory, at the size of the model's input.
     """
     classes = len(benchmark.class_counts)
     if model.num_classes != classes:
         raise InputError(
             f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
         )
-    batches = make_eval_batches(test, benchmark.data_set, Delivery(options.device, workers=options.workers))
+    data_set = benchmark.data_set
+    if options.crops:
+        if isinstance(test, LabelledImages):
+            raise InputError(f"the images of {benchmark.name} have the size of the model's input; use no crops")
+        # A crop has its size, and is neither resized nor cropped again.
+        test, data_set = FiveCrops(test, data_set), replace(data_set, crop_pct=1.0)
+    batches = make_eval_batches(test, data_set, Delivery(options.device, workers=options.workers))
     with tf32(False):
         predictions = predict(model.to(options.device), batches, flip=options.flip)
+    if options.crops:
+        logits, labels = predictions.logits, predictions.labels
+        predictions = Predictions(logits.view(-1, CROPS, classes).mean(dim=1), labels[::CROPS])
     predictions.logits.mul_(options.logit_scale)  # in place: a second copy could exceed the memory
     return predictions
 

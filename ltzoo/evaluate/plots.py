@@ -6,11 +6,13 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from ltzoo.atomic_write import atomic_write
 from ltzoo.data import Groups
+from ltzoo.errors import printable
 from ltzoo.evaluate.calibration import Calibration
 from ltzoo.evaluate.figures import Figures
 
@@ -28,7 +30,13 @@ PERTURBATION_COLOURS = {
 """Colours of the perturbations, from the same palette, by their names in recipe names."""
 
 
-def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> None:
+_MOST_NAMES, _LONGEST_NAME = 40, 20
+"""Classes whose names have room on an axis, and characters of a name."""
+
+
+def draw_classes(
+    path: Path, title: str, figures: Figures, groups: Groups, class_names: Sequence[str] | None = None
+) -> None:
     """Plot the accuracy and the training images of each class, with the groups shaded.
 
     Args:
@@ -36,6 +44,7 @@ def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> No
         title: heading.
         figures: the model's figures.
         groups: the grouping to shade.
+        class_names: C names, shown of up to 40 classes; None to show none.
     """
     order = _by_count(figures.class_counts)
     rank = {j: position for position, j in enumerate(order)}
@@ -55,7 +64,12 @@ def draw_classes(path: Path, title: str, figures: Figures, groups: Groups) -> No
         accuracy.text((begin + end) / 2, 103, f"{name} {mean:.1f}", color=COLOURS[name], ha="center", weight="bold")
     accuracy.set(ylim=(0, 112), xlim=(-0.5, len(order) - 0.5), ylabel="accuracy (%)")
     accuracy.set_xlabel(f"classes, from the most training images to the fewest; groups by the rule {groups.rule}")
-    accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if class_names is not None and len(order) <= _MOST_NAMES:
+        labels = [_short(class_names[j], j) for j in order]
+        # A folder name may contain a dollar sign.
+        accuracy.set_xticks(range(len(order)), labels, rotation=90, fontsize=7, parse_math=False)
+    else:
+        accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
     most, fewest = max(figures.class_counts), min(figures.class_counts)
     # Leave room above the line for the group names.
     counts.set(yscale="log", ylim=(fewest / 1.3, most * (1.3 * most / fewest) ** 0.2), ylabel="training images (line)")
@@ -199,6 +213,15 @@ def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequenc
     figure.colorbar(shown, label="share of the label's images (%)")
     axes.set_title(title, fontsize=10)
     save_figure(figure, path)
+
+
+def _short(name: str, index: int) -> str:
+    """Shorten a class name for an axis; the index of the class where the font lacks a letter of its name."""
+    text = printable(name)
+    known = get_font(findfont(FontProperties())).get_charmap()
+    if any(ord(letter) not in known for letter in text):
+        return f"class {index}"
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
 
 def _by_count(class_counts: Sequence[int]) -> list[int]:

@@ -1,6 +1,7 @@
 """Losses and re-weighting: from outputs, targets and class counts to one loss per image (imports torch alone)."""
 
 from ltzoo.losses.bcl import BCL
+from ltzoo.losses.class_weights import class_weights
 from ltzoo.losses.cross_entropy import (
     CE,
     LA,
@@ -59,6 +60,7 @@ __all__ = [
     "Reweighting",
     "RobustLoss",
     "SmoothedCrossEntropy",
+    "class_weights",
     "create_loss",
     "register_loss",
 ]

@@ -93,6 +93,28 @@ def test_logits_and_counts_are_those_of_the_figures(finished_run, tmp_path):
             assert picture.format == "PNG"
 
 
+def test_the_worst_classes_are_printed_by_name(finished_run, tmp_path, capsys):
+    file, table = tmp_path / "f.json", tmp_path / "c.csv"
+    argv = ["--model", model_of(finished_run), "--json", str(file), "--confusion", str(table)]
+    assert main([*argv, "--worst", "3"]) == 0
+    header, *lines = capsys.readouterr().out.partition("\n\n")[2].splitlines()
+    assert header.startswith("class  accuracy  test images  training images  most often taken for (images)")
+    figures = json.loads(file.read_text())
+    accuracy = figures["per_class"]
+    worst = sorted(range(10), key=accuracy.__getitem__)[:3]
+    assert [line.split()[:4] for line in lines] == [
+        [str(j), f"{accuracy[j]:.1f}", "40", str(figures["class_counts"][j])] for j in worst
+    ]
+    with table.open() as counts:
+        rows = {row["label"]: row for row in csv.DictReader(counts)}
+    row = rows[str(worst[0])]
+    others = [(name, int(row[name])) for name in row if name not in ("label", str(worst[0]))]
+    name, count = max(others, key=lambda pair: pair[1])
+    assert lines[0].split()[4:6] == [name, f"({count})" if lines[0].count("(") == 1 else f"({count}),"]
+    assert main(argv) == 0
+    assert "taken for" not in capsys.readouterr().out
+
+
 def test_a_cosine_classifier_leaves_norms_and_bias_out_and_its_cosines_are_scaled(tmp_path):
     recipe = get_recipe("resnet20_digitslt_ldam_sgd")
     folder = tmp_path / "checkpoint"
@@ -130,7 +152,7 @@ def test_a_checkpoint_of_another_epoch_says_which(finished_run, tmp_path, monkey
     monkeypatch.setattr(measure_checkpoint, "draw_reliability", lambda path, title, bins: titles.append(title))
     monkeypatch.setattr(measure_checkpoint, "draw_confusion", lambda path, title, *rest: titles.append(title))
     monkeypatch.setattr(
-        measure_checkpoint, "draw_classes", lambda path, title, figures, groups: titles.append(figures.rule)
+        measure_checkpoint, "draw_classes", lambda path, title, figures, *rest: titles.append(figures.rule)
     )
     files = {"--json": "f.json", "--logits": "l.safetensors", "--picture": "p.png", "--reliability": "r.png"}
     argv = [word for option, name in files.items() for word in (option, str(tmp_path / name))]

@@ -88,8 +88,25 @@ def test_the_other_test_split_can_be_measured(trained, tmp_path):
     stored = read_logits(tmp_path / "l.safetensors")
     assert (stored.class_counts, stored.benchmark) == ((9, 5, 3), "imagefolder")
     assert stored.predictions.labels.tolist() == [0, 1, 1, 2, 2]
+    assert (tmp_path / "c.csv").read_text().startswith("label,ant,bee,cat\nant,")
     (row,) = csv.DictReader((tmp_path / "r.csv").open())
     assert (row["img_size"], float(row["top1"])) == ("32", found["overall"])
+
+
+def test_crops_are_stated_with_the_figures(trained, data, tmp_path, capsys):
+    plain, crops = (tmp_path / name for name in ("plain.safetensors", "crops.safetensors"))
+    figures(trained[""].checkpoint, data, tmp_path / "f.json", "--logits", str(plain))
+    found = figures(trained[""].checkpoint, data, tmp_path / "f.json", "--logits", str(crops), "--tta", "crops")
+    rule = "last epoch, logits averaged over five crops of 32 pixels, shorter side resized to 35"
+    assert found["rule"] == read_logits(crops).rule == rule
+    assert f"\n{rule} " in capsys.readouterr().out
+    one, other = (read_logits(path).predictions for path in (plain, crops))
+    assert one.labels.equal(other.labels) and not one.logits.allclose(other.logits)
+
+
+def test_crops_are_for_images_in_files(finished_run, capsys):
+    said = refused(capsys, finished_run, Path("data"), "--tta", "crops")
+    assert "--tta crops needs images in files, and the images of digitslt have the size of the model's input" in said
 
 
 def test_a_class_that_the_model_lacks_is_named(trained, own, capsys):

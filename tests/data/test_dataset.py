@@ -1,6 +1,7 @@
 """A benchmark as a torch data set, against what the trainer loads."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +10,18 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import PILToTensor
 
-from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, get_benchmark
+from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, all_groups, get_benchmark, make_groups
 from ltzoo.data.batches import Delivery, make_eval_batches
 from ltzoo.data.dataset import create_dataset
 from ltzoo.data.files import DataLocation, open_files
-from ltzoo.data.memory import load_test, load_train
+from ltzoo.data.memory import load_held_out, load_test, load_train
 from ltzoo.errors import InputError
+from ltzoo.registry import get_recipe
+from ltzoo.train import TrainOptions
+from ltzoo.train.images import load_images
+from ltzoo.train.start import find_start
 from tests.data.conftest import TINY, pixels, png
+from tests.train.folders import plant_splits
 
 DIGITS = get_benchmark("digitslt")
 CPU = torch.device("cpu")
@@ -89,7 +95,11 @@ def test_the_images_can_be_named_by_a_file_or_by_another_rule(tmp_path):
     ("arguments", "found"),
     [
         ({"name": "digits"}, "no benchmark is called 'digits'; the nearest are digitslt"),
-        ({"split": "val"}, "the splits train and test, not 'val'"),
+        ({"split": "val"}, "the splits train and test, and held_out with hold_out, not 'val'"),
+        ({"split": "held_out"}, "the images that hold_out leaves out of train; give hold_out"),
+        ({"data_dir": "there"}, "and data_dir is there; give one of them"),
+        ({"hold_out": 0.5}, "hold_out must be a whole number of images per class for digitslt, not 0.5"),
+        ({"hold_out": 0}, "at least 1 image per class must be held out, not 0"),
         ({"subset": "last"}, "no subset rule is called 'last'"),
         ({"subset": "none.json"}, "none.json is missing or not a subset file"),
         ({"transform": "train"}, "no transform is called 'train'; choose 'eval', None for PIL images, or a callable"),
@@ -156,6 +166,49 @@ def test_images_in_files_are_the_pixels_that_are_measured_on_bit_for_bit(photos)
 def test_images_in_files_need_the_models_input(cfg, found, photos):
     with pytest.raises(InputError, match=found):
         create_dataset("imagefolder", photos, pretrained_cfg=cfg)
+
+
+def names_of(data):
+    return [data.files.name(index) for index in range(len(data))]
+
+
+@pytest.mark.parametrize("amount", [1, 0.5])
+def test_held_out_images_are_those_of_training(amount, tmp_path):
+    plant_splits(tmp_path)
+    options = TrainOptions(tmp_path, tmp_path / "output", hold_out=amount)
+    recipe = get_recipe("resnet50_imagefolder_ce_sgd")
+    expected = load_images(recipe, find_start(recipe, options), options, lambda line: None)
+    make = partial(create_dataset, "imagefolder", data_dir=tmp_path, hold_out=amount, transform=None)
+    train, held_out, test = (make(split=split) for split in ("train", "held_out", "test"))
+    for found, files in ((train, expected.train), (held_out, expected.measured)):
+        assert names_of(found) == [files.name(index) for index in range(len(files))]
+        assert found.targets == files.labels.tolist()
+    assert names_of(test) == names_of(create_dataset("imagefolder", tmp_path, "test", transform=None))
+    for found in (train, held_out, test):
+        assert found.class_counts == expected.benchmark.class_counts
+        assert found.class_names == expected.benchmark.data_set.class_names == ("ant", "bee", "cat")
+        assert found.groups == {groups.rule: groups for groups in all_groups(expected.benchmark)}
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_held_out_digits_are_those_of_training(split, tmp_path):
+    train, subset, held_out = load_held_out(DIGITS, "cao", 3, tmp_path)
+    found = create_dataset("digitslt", tmp_path, split, hold_out=3)
+    assert np.array_equal(found.data, (train if split == "train" else held_out).images)
+    assert found.subset is None if split == "held_out" else found.subset.sha256 == subset.sha256
+    assert found.class_counts == DIGITS.class_counts
+    assert found.class_names == DIGITS.data_set.class_names
+    assert list(found.groups) == ["mislas", "count", "thirds"]
+    assert found.groups["count"] == make_groups("count", DIGITS)
+
+
+def test_listed_images_that_are_missing_are_named(photos, tmp_path):
+    (photos / "train" / "ape" / "1.png").unlink()
+    (photos / "all.csv").write_text("image,label\ntrain/ape/0.png,a\ntrain/ape/1.png,a\ntrain/bee/0.png,b\n")
+    with pytest.raises(InputError, match="1 of the 3 images of"):
+        create_dataset("imagefolder", data_dir=photos / "all.csv", transform=None)
+    with pytest.raises(InputError, match="would leave 1 classes without a training image: 'bee'"):
+        create_dataset("imagefolder", photos, hold_out=1, transform=None)
 
 
 def test_images_in_files_that_are_not_there(tmp_path):

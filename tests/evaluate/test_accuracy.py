@@ -103,4 +103,6 @@ def test_the_confusion_matrix_is_written_as_csv(tmp_path):
     path.write_text("what was there before")
     write_confusion(path, torch.tensor([[3, 1, 0], [0, 2, 0], [7, 0, 10]]))
     assert path.read_text() == "label,0,1,2\n0,3,1,0\n1,0,2,0\n2,7,0,10\n"
+    write_confusion(path, torch.tensor([[3, 1], [0, 2]]), ("a", "b, c"))
+    assert path.read_text() == 'label,a,"b, c"\na,3,1\n"b, c",0,2\n'
     assert [file.name for file in tmp_path.iterdir()] == ["confusion.csv"]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ltzoo.data import Groups
 from ltzoo.evaluate import (
     Calibration,
     confusion_matrix,
@@ -19,6 +20,7 @@ from ltzoo.evaluate import (
     draw_curves,
     draw_reliability,
     plots,
+    save_figure,
 )
 from tests.evaluate.conftest import COUNTS, GROUPINGS
 
@@ -55,6 +57,37 @@ def test_classes_are_drawn_with_their_groups_shaded(grouping, colours, figures, 
     if grouping is GROUPINGS[0]:  # the picture shows the accuracies
         draw_classes(tmp_path / "others.png", "a_model", replace(figures, per_class=(10,) * 6), grouping)
         assert not np.array_equal(picture, read(tmp_path / "others.png"))
+
+
+NAMES = ("ant", "bée", "a $5 bill, or $6", "猫", "e" * 60, "f\x1b")
+
+
+def test_names_of_classes_stand_below_their_bars(figures, tmp_path, monkeypatch):
+    shown = []
+
+    def keep(figure, path):
+        figure.draw_without_rendering()
+        labels = figure.axes[0].get_xticklabels()
+        shown.append([label.get_text() for label in labels])
+        save_figure(figure, path)
+
+    monkeypatch.setattr(plots, "save_figure", keep)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a missing letter would be a warning
+        draw_classes(tmp_path / "named.png", "m", figures, GROUPINGS[0], NAMES)
+    draw_classes(tmp_path / "plain.png", "m", figures, GROUPINGS[0])
+    # From the most training images to the fewest; what the font lacks is the class's index.
+    assert shown[0] == ["ant", "bée", "a $5 bill, or $6", "class 3", "eeeeeeeeeeeeeeeee...", "f\\x1b"]
+    assert read(tmp_path / "named.png").shape == read(tmp_path / "plain.png").shape
+    assert not set(NAMES) & set(shown[1])
+
+
+def test_names_of_many_classes_have_no_room(figures, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: shown.append(figure.axes[0].get_xticklabels()))
+    many = replace(figures, class_counts=(5,) * 41, per_class=(50.0,) * 41)
+    draw_classes(tmp_path / "a.png", "m", many, Groups("own", {"head": tuple(range(41))}), ["name"] * 41)
+    assert "name" not in [label.get_text() for label in shown[0]]
 
 
 def history(accuracies):

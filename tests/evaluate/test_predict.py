@@ -3,12 +3,15 @@
 import pytest
 import torch
 from torch import nn
+from torchvision import transforms
+from torchvision.transforms import functional
 
-from ltzoo.data import all_groups
+from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, all_groups
 from ltzoo.data.batches import EvalBatches
 from ltzoo.data.memory import LabelledImages, load_test
 from ltzoo.errors import InputError
 from ltzoo.evaluate import EvalOptions, Predictions, evaluate_model, measure, predict, predict_classes, predict_test
+from tests.data.pictures import Made
 from tests.evaluate.conftest import DIGITS
 
 CPU = EvalOptions(torch.device("cpu"))
@@ -138,6 +141,38 @@ def test_flip_reaches_the_model():
     mirrored = LabelledImages(bright.images.flip(2), bright.labels)
     assert overall(False) == pytest.approx(5)
     assert overall(True) == pytest.approx(55)
+
+
+class Colours(nn.Module):
+    """Three logits of an image: the squares of its colours, which are other ones for a part of it than for all."""
+
+    num_classes = 3
+
+    def forward(self, images):
+        return images.mean(dim=(2, 3)) ** 2
+
+
+def test_the_logits_of_five_crops_are_averaged():
+    made = Made(7, (90, 61))
+    view = ModelInput(24, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), 0.9, "bilinear")
+    benchmark = NATURAL_BENCHMARKS["imagefolder"].with_counts((3, 2, 2), ("a", "b", "c"), view)
+    options = EvalOptions(torch.device("cpu"), crops=True, logit_scale=3.0)
+    found = predict_test(Colours(), benchmark, made, options)
+    assert found.labels.tolist() == made.labels.tolist()
+    cut = transforms.Compose([transforms.Resize(27), transforms.FiveCrop(24)])  # bilinear; 24 * 248 / 224
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1) for values in (view.mean, view.std))
+    for k, logits in enumerate(found.logits):
+        crops = [(functional.pil_to_tensor(crop).double() / 255 - mean) / std for crop in cut(made.image(k))]
+        each = Colours()(torch.stack(crops))
+        torch.testing.assert_close(logits.double(), 3 * each.mean(dim=0), atol=1e-5, rtol=0)
+        assert not torch.allclose(each[4], each.mean(dim=0), atol=1e-3)
+    assert not torch.allclose(found.logits, predict_test(Colours(), benchmark, made, CPU).logits, atol=1e-3)
+
+
+def test_crops_of_images_in_memory_are_refused():
+    options = EvalOptions(torch.device("cpu"), crops=True)
+    with pytest.raises(InputError, match="the images of digits have the size of the model's input; use no crops"):
+        predict_test(Brightness(), DIGITS, bright_left_halves(), options)
 
 
 def test_another_number_of_classes_is_refused():

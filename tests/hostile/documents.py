@@ -16,7 +16,7 @@ from ltzoo.cli import train_report
 from ltzoo.data import get_benchmark, read_subset
 from ltzoo.data.memory import load_subset
 from ltzoo.doctor import read_report
-from ltzoo.evaluate import append_results, summarize_runs
+from ltzoo.evaluate import append_results, read_shares, summarize_runs
 from ltzoo.evaluate.tables import RESULT_COLUMNS
 from ltzoo.landscape import read_document
 from ltzoo.recipes import override, read_recipe, recipe_to_dict, to_yaml
@@ -216,6 +216,20 @@ READERS = (
         "doctor.json",
         lambda f: read_report(f / "doctor.json"),
         json_texts,
+    ),
+    Reader(
+        "class prior (JSON)",
+        _write("prior.json", '{"a": 0.25, "b": 0.5, "c": 0.25}'),
+        "prior.json",
+        lambda f: read_shares(f / "prior.json", ("a", "b", "c")),
+        json_texts,
+    ),
+    Reader(
+        "class prior (CSV)",
+        _write("prior.csv", "class,share\na,0.25\nb,0.5\nc,0.25\n"),
+        "prior.csv",
+        lambda f: read_shares(f / "prior.csv", ("a", "b", "c")),
+        csv_texts,
     ),
     Reader(
         "results file of validate",

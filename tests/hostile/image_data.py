@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import DataLocation, ResizedImages, open_files
+from ltzoo.data.files import DataLocation, ResizedImages, find_unlabelled, open_files
 from ltzoo.data.files.archives import read_shards, read_tar
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.image_files import ImageFiles
@@ -67,6 +67,14 @@ def _table(folder: Path) -> None:
     _pictures(folder)
     rows = ["image,label,split", "a/0.png,a,train", "a/1.png,a,val", "b/0.png,b,train", "b/1.png,b,val"]
     (folder / "all.csv").write_text("\n".join(rows) + "\n")
+
+
+def _paths(file: str, text: str) -> Any:
+    def build(folder: Path) -> None:
+        _pictures(folder)
+        (folder / file).write_text(text)
+
+    return build
 
 
 def _read_all(folder: Path) -> Any:
@@ -189,6 +197,22 @@ READERS = (
         "list", _list, "train.txt", lambda f: opened(read_list(f / "train.txt").labelled(f)), csv_texts, leaves=True
     ),
     Reader("table", _table, "all.csv", _read_all, csv_texts, leaves=True),
+    Reader(
+        "list without labels",
+        _paths("images.txt", "a/0.png\na/1.png\nb/0.png\n"),
+        "images.txt",
+        lambda f: opened(find_unlabelled([f / "images.txt"])),
+        csv_texts,
+        leaves=True,
+    ),
+    Reader(
+        "table without labels",
+        _paths("images.csv", "image,size\na/0.png,4\nb/1.png,4\n"),
+        "images.csv",
+        lambda f: opened(find_unlabelled([f / "images.csv"])),
+        csv_texts,
+        leaves=True,
+    ),
     Reader(
         "iNaturalist's JSON",
         _annotations,

@@ -7,6 +7,7 @@ from ltzoo.data.files.image_files import ClassFolder, DataLocation, ImageFiles, 
 from ltzoo.data.files.profile import profile_files
 from ltzoo.data.files.resized import ResizedImages
 from ltzoo.data.files.splits import hold_out_files, open_files
+from ltzoo.data.files.unlabelled import find_unlabelled
 
 __all__ = [
     "ClassFolder",
@@ -16,6 +17,7 @@ __all__ = [
     "ResizedImages",
     "check_coverage",
     "check_present",
+    "find_unlabelled",
     "find_unreadable",
     "hold_out_files",
     "open_files",

@@ -95,7 +95,7 @@ def where_image_is(root: Path, name: str) -> str:
             shorten = "" if tail == name else f"shorten the paths in the list to {printable(tail)} and the like, and "
             more = f" --image-suffix {ending}" if ending else ""
             return f"{_shown(folder / f'{tail}{ending}')} is there: {shorten}add --image-root {_shown(folder)}{more}"
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112  False where no folder can have the name
         return f"there is no folder {_shown(path.parent)}; add it, or name what paths start from with --image-root"
     return "add them, or name their folder with --image-root"
 
@@ -111,7 +111,7 @@ def _end_of(folder: Path, name: str, known: set[str]) -> tuple[str, str]:
     parts = [part for part in name.replace("\\", "/").split("/") if part]
     for tail in ("/".join(parts[k:]) for k in range(len(parts))):
         path = folder / tail
-        if path.is_file():
+        if os.path.isfile(path):  # noqa: PTH113  False where no file can have the name
             return tail, ""
         lacking = [file for file in _names(path.parent) if file.startswith(f"{path.name}.") and suffix(file) in known]
         if lacking and suffix(tail) not in known:

@@ -1,0 +1,192 @@
+"""The class prior that a model's logits stand for, and probabilities under another one.
+
+A model that is trained with cross-entropy of a_j * z_j + b_j on images drawn with class shares s_j and weighted by w_j
+learns softmax(a * z + b)_j proportional to s_j * w_j * p(x | j). If all a_j are the same, softmax(z) is therefore the
+posterior for the prior proportional to s_j * w_j * exp(-b_j); for another prior q, add log q_j and subtract the log of
+this one (Saerens 2002, section 2.2; Menon 2021, section 4.1).
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ltzoo.errors import InputError, first_few
+from ltzoo.losses import AdjustedCrossEntropy, FocalCrossEntropy, Loss, SmoothedCrossEntropy
+from ltzoo.losses.loss import as_counts, log_prior
+from ltzoo.reading.content import read_content
+from ltzoo.reading.errors import ContentError, why
+from ltzoo.reading.json_text import parse_json
+
+_LARGEST = 2**26
+"""Bytes of a file of shares: a million classes."""
+_SUM_WITHIN = 1e-3
+"""How far from 1 the sum of rounded shares may be."""
+
+
+@dataclass(frozen=True)
+class LogitPrior:
+    """The class prior that logits stand for.
+
+    Attributes:
+        log_shares: (C,) float64, logarithms of shares that add up to 1.
+        words: the prior as a formula up to a constant factor, with pi_j the share of class j in the training images and
+            w_j its class weight at the end of the training.
+        caveat: why softmax of the logits is a posterior only approximately; None if it is one exactly, for a model that
+            minimises its loss.
+    """
+
+    log_shares: Tensor
+    words: str
+    caveat: str | None
+
+
+def prior_of_logits(
+    loss: Loss, class_counts: Sequence[int], weights: Tensor | None = None, balanced: bool = False
+) -> LogitPrior | None:
+    """Say which class prior the logits of a trained model stand for.
+
+    Args:
+        loss: the loss that it was trained with.
+        class_counts: (C,) training images of each class.
+        weights: (C,) class weights at the end of the training; None for 1.
+        balanced: whether the sampler drew each class equally often.
+
+    Returns:
+        The prior; None for a loss of which it is unknown, one that a user registered, for example.
+    """
+    counts = as_counts(class_counts)
+    log_pi = log_prior(counts)
+    module = loss.bind(counts) if not loss.asks else None
+    if not isinstance(module, AdjustedCrossEntropy | FocalCrossEntropy | SmoothedCrossEntropy):
+        return None
+    offset = getattr(module, "offset", None)
+    log_shares = torch.zeros_like(log_pi) if balanced else log_pi
+    if offset is not None:
+        log_shares = log_shares - offset
+    factors = _factors(offset, log_pi, balanced)
+    if weights is not None and not torch.allclose(weights, weights[:1]):
+        log_shares = log_shares + weights.double().log()
+        factors.append("w_j")
+    log_shares = log_shares - log_shares.logsumexp(0)
+    formula = " * ".join(factors)
+    is_uniform = bool((log_shares - log_shares.mean()).abs().max() < 1e-9)
+    words = " = ".join([*([formula] if formula else []), *(["uniform"] if is_uniform else [])])
+    return LogitPrior(log_shares, f"{words} (loss {loss.name})", _caveat(loss, module))
+
+
+def _factors(offset: Tensor | None, log_pi: Tensor, balanced: bool) -> list[str]:
+    """Write shares of drawn images times exp(-b_j); as a power of pi_j where it is one."""
+    if offset is None:
+        return [] if balanced else ["pi_j"]
+    rarest = int(log_pi.argmin())
+    tau = float(offset[rarest] / log_pi[rarest])
+    if torch.allclose(offset, tau * log_pi):
+        return [f"pi_j^-{tau:g}" if balanced else f"pi_j^(1 - {tau:g})"]
+    return [*([] if balanced else ["pi_j"]), "exp(-b_j), b_j the offsets of the loss"]
+
+
+def _caveat(loss: Loss, module: AdjustedCrossEntropy | FocalCrossEntropy | SmoothedCrossEntropy) -> str | None:
+    if isinstance(module, SmoothedCrossEntropy):
+        return f"the loss {loss.name} smooths labels"
+    if isinstance(module, FocalCrossEntropy):
+        return f"the loss {loss.name} weighs images by their probability" if module.gamma else None
+    if module.margin is not None and bool(module.margin.any()):
+        return f"the loss {loss.name} subtracts margins from the logits in training alone"
+    scale = module.scale
+    if scale is not None and not torch.allclose(scale, torch.full_like(scale, loss.logit_scale)):
+        return f"the loss {loss.name} scales each class's logit in training alone"
+    return None
+
+
+def with_prior(logits: Tensor, log_old: Tensor, shares: Tensor) -> Tensor:
+    """Adjust logits to another class prior: z_j - log_old_j + log(shares_j).
+
+    Args:
+        logits: (N, C) floating point.
+        log_old: (C,) logarithms of the prior that they stand for.
+        shares: (C,) the new prior; a class with share 0 gets -inf.
+
+    Returns:
+        (N, C) float64.
+    """
+    return logits.double() - log_old + shares.double().log()
+
+
+def read_shares(path: Path, class_names: Sequence[str]) -> Tensor:
+    """Read a class prior.
+
+    Args:
+        path: a .json file with an object of class names and shares, or a .csv file with the columns `class` and
+            `share`.
+        class_names: the model's classes; each must be there once, and no other.
+
+    Returns:
+        (C,) float64, divided by their sum.
+
+    Raises:
+        InputError: the file cannot be read, does not name exactly the classes, a share is no number from 0 on, or they
+            do not add up to 1 within 0.001.
+    """
+    try:
+        content = read_content(path, _LARGEST)
+        found = _of_csv(content) if path.suffix.lower() == ".csv" else _of_json(content)
+    except (OSError, ContentError) as error:
+        raise InputError(
+            f"the prior {path} cannot be read ({why(error)}); write a CSV with the columns class and share, or a JSON "
+            "object of class names and shares"
+        ) from error
+    for fault, names in (
+        ("lacks", [name for name in class_names if name not in found]),
+        ("has, but the model has not,", [name for name in found if name not in set(class_names)]),
+    ):
+        if names:
+            raise InputError(
+                f"the prior {path} {fault} the class {first_few([repr(name[:40]) for name in names])}; name exactly "
+                f"the model's {len(class_names)} classes"
+            )
+    shares = torch.tensor([found[name] for name in class_names], dtype=torch.float64)
+    total = float(shares.sum())
+    if abs(total - 1) > _SUM_WITHIN:
+        raise InputError(f"the shares in {path} add up to {total:g}, not to 1; divide each by their sum")
+    return shares / total
+
+
+def _of_json(content: bytes) -> Mapping[str, float]:
+    document = parse_json(content)
+    if not isinstance(document, dict):
+        raise ContentError("it is no object of class names and shares")
+    return {name: _share(name, value) for name, value in document.items()}
+
+
+def _of_csv(content: bytes) -> Mapping[str, float]:
+    try:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        header, *rows = [cells for cells in csv.reader(text, strict=True) if cells] or [[]]
+    except (ValueError, csv.Error) as error:
+        raise ContentError(f"it is no table in UTF-8: {why(error)}") from error
+    if sorted(header) != ["class", "share"]:
+        raise ContentError("its columns are not class and share")
+    found: dict[str, float] = {}
+    for number, cells in enumerate(rows, 1):
+        if len(cells) != len(header):
+            raise ContentError(f"row {number} has {len(cells)} cells, not 2")
+        name, share = cells[header.index("class")], cells[header.index("share")]
+        if name in found:
+            raise ContentError(f"it names the class {name[:40]!r} twice")
+        try:
+            found[name] = _share(name, float(share))
+        except ValueError:
+            raise ContentError(f"the share of {name[:40]!r} is {share[:40]!r}, no number from 0 to 1") from None
+    return found
+
+
+def _share(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
+        raise ContentError(f"the share of {name[:40]!r} is {str(value)[:40]!r}, no number from 0 to 1")
+    return float(value)
