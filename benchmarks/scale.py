@@ -25,7 +25,7 @@ from ltzoo.data.files import DataLocation, open_files
 from ltzoo.evaluate import markdown_table, measure
 from ltzoo.losses import CE, DRW, LA, LDAM, VS
 from ltzoo.sharpness import SSESAM
-from ltzoo.sharpness.table import weigh_batch
+from ltzoo.sharpness.batch import weigh_batch
 from machine import choose_threads, describe_machine
 from simulation import Simulation, natural_counts, simulate_predictions, simulate_targets, write_list
 

@@ -4,6 +4,7 @@ import argparse
 
 from ltzoo.cli.parser import Parser, run
 from ltzoo.recipes import CITATIONS, Recipe, get_recipe, recipe_to_dict, to_yaml
+from ltzoo.recipes.cost import passes_text
 
 _SECTIONS = {
     "": ("name", "architecture", "benchmark"),
@@ -19,8 +20,8 @@ def build_parser(prog: str) -> Parser:
     """Make the parser."""
     parser = Parser(
         prog=prog,
-        description="Print a recipe with all its settings as YAML, and the works it cites as BibTeX. Saved as a file, "
-        "train --recipe FILE reads it back.",
+        description="Print a recipe with all its settings as YAML, its cost, and the works it cites as BibTeX. Saved "
+        "as a file, train --recipe FILE reads it back.",
         examples=["ltzoo show resnet32_cifar100lt_vs_ssesam", "ltzoo show resnet20_digitslt_ce_sam > mine.yaml"],
     )
     parser.add_argument("name", help="name of a recipe")
@@ -28,9 +29,10 @@ def build_parser(prog: str) -> Parser:
 
 
 def command(arguments: argparse.Namespace) -> None:
-    """Print the recipe."""
+    """Print the recipe, its cost and its citations."""
     recipe = get_recipe(arguments.name)
     print(describe(recipe))
+    print(f"\n# cost: {passes_text(recipe)} (forward passes of the network for an image in a step, times epochs)")
     for key in recipe.source.cites:
         print("\n# " + CITATIONS.get(key, key).replace("\n", "\n# "))
 

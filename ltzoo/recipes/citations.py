@@ -108,6 +108,32 @@ CITATIONS: dict[str, str] = {
   booktitle = {IEEE/CVF International Conference on Computer Vision},
   year      = {2019}
 }""",
+    "kwon2021": """@inproceedings{kwon2021asam,
+  title     = {{ASAM}: Adaptive Sharpness-Aware Minimization for Scale-Invariant Learning of Deep Neural Networks},
+  author    = {Kwon, Jungmin and Kim, Jeongseop and Park, Hyunseo and Choi, In Kwon},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2021}
+}""",
+    "zhuang2022": """@inproceedings{zhuang2022surrogate,
+  title     = {Surrogate Gap Minimization Improves Sharpness-Aware Training},
+  author    = {Zhuang, Juntang and Gong, Boqing and Yuan, Liangzhe and Cui, Yin and Adam, Hartwig and
+               Dvornek, Nicha C. and Tatikonda, Sekhar and Duncan, James S. and Liu, Ting},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2022}
+}""",
+    "zhou2023ccsam": """@inproceedings{zhou2023classconditional,
+  title     = {Class-Conditional Sharpness-Aware Minimization for Deep Long-Tailed Recognition},
+  author    = {Zhou, Zhipeng and Li, Lanqing and Zhao, Peilin and Heng, Pheng-Ann and Gong, Wei},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2023}
+}""",
+    "li2024": """@inproceedings{li2024gaussian,
+  title     = {Improving Visual Prompt Tuning by {Gaussian} Neighborhood Minimization for Long-Tailed Visual
+               Recognition},
+  author    = {Li, Mengke and Liu, Ye and Lu, Yang and Zhang, Yiqun and Cheung, Yiu-ming and Huang, Hui},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2024}
+}""",
     "cui2019": """@inproceedings{cui2019classbalanced,
   title     = {Class-Balanced Loss Based on Effective Number of Samples},
   author    = {Cui, Yin and Jia, Menglin and Lin, Tsung-Yi and Song, Yang and Belongie, Serge},
@@ -196,5 +222,9 @@ METHOD_CITATIONS: dict[str, str] = {
     "paco": "cui2021",
     "bcl": "zhu2022",
     "proco": "du2024",
+    "ccsam": "zhou2023ccsam",
+    "gnm": "li2024",
+    "asam": "kwon2021",
+    "gsam": "zhuang2022",
 }
 """The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""

@@ -37,7 +37,10 @@ _RADII = {
     "samext": ("rho_head", "rho_tail"),
     "ssesam": ("rho_head", "rho_tail"),
     "focalsam": ("rho",),
+    "asam": ("rho",),
+    "gsam": ("rho",),
     "pgd": ("rho",),
+    "gnm": ("rho",),
 }
 """The perturbation's word, mapped to the radii that can follow it in a name with two digits each."""
 

@@ -35,6 +35,7 @@ _MORE_LOSSES = (("focal", "none"), ("bs", "none"), ("ce", "cb"))
 _LYU_PERTURBATIONS = ("sgd", "sam", "imbsam", "samext", "ssesam")
 _FAST_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "drw"), ("la", "none"), ("vs", "none"))
 _DIGITS_LOSSES = (("ce", "none"), ("ce", "drw"), ("ldam", "none"), ("la", "none"), ("vs", "none"))
+_DIGITS_VARIANTS = ("ccsam", "gnm", "asam", "gsam")
 _MISLAS_PERTURBATIONS = ("sgd", "sam", "ssesam")
 _ONE_STAGE = {
     "ib": PARK2021_CIFAR,
@@ -88,6 +89,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet9", f"{data_set}lt", "la_cutmix", "none", "sgd", FAST_CIFAR_CUTMIX)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
+    for loss, perturbation in product(("ce", "la"), _DIGITS_VARIANTS):
+        yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
     for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):
         yield compose_second_stage("resnet20", "digitslt", method, perturbation, DIGITS)
     for perturbation in _MISLAS_PERTURBATIONS:

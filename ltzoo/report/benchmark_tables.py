@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from ltzoo.checkpoints import COLUMN_TITLES
 from ltzoo.evaluate import RESULT_COLUMNS, markdown_table
 from ltzoo.recipes import Recipe
+from ltzoo.recipes.cost import passes_per_image, passes_text
 from ltzoo.recipes.model import build_model
-from ltzoo.report.cost import passes_per_image, passes_text
 from ltzoo.report.model_results import COLUMNS, ModelResults
 from ltzoo.report.stages import first_stage, runs_text, stage_minutes
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import FirstStage, Recipe
-from ltzoo.report.cost import passes_text
+from ltzoo.recipes.cost import passes_text
 from ltzoo.report.model_results import ModelResults
 
 _GROUPS = ("head", "mid", "tail")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ltzoo.data import Benchmark, all_groups, get_benchmark
 from ltzoo.recipes import Published, Recipe
-from ltzoo.report.cost import passes_text
+from ltzoo.recipes.cost import passes_text
 from ltzoo.report.model_results import COLUMNS, ModelResults, device_minutes
 from ltzoo.report.paper_tables import limit
 from ltzoo.report.result import RULES, Result

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ltzoo.evaluate import Spread, markdown_table
 from ltzoo.recipes import Accuracy, Published, Recipe
-from ltzoo.report.cost import passes_text, total_passes
+from ltzoo.recipes.cost import passes_text, total_passes
 from ltzoo.report.model_results import COLUMNS, ModelResults
 from ltzoo.report.stages import first_stage, runs_text, stage_minutes
 

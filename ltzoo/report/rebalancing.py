@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ltzoo.checkpoints import COLUMN_TITLES
 from ltzoo.evaluate import markdown_table, spread
 from ltzoo.recipes import Recipe, TauNormHead
-from ltzoo.report.cost import passes_text
+from ltzoo.recipes.cost import passes_text
 from ltzoo.report.model_results import COLUMNS, ModelResults
 from ltzoo.report.stages import first_stage, runs_text, stage_minutes, start_seed
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS, Spread, save_figure, spread
 from ltzoo.recipes import FirstStage, Recipe
-from ltzoo.report.cost import total_passes
+from ltzoo.recipes.cost import total_passes
 from ltzoo.report.model_results import COLUMNS, ModelResults
 from ltzoo.sharpness import SAM
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from ltzoo.recipes import FirstStage, Recipe
-from ltzoo.report.cost import minutes_text
 from ltzoo.report.model_results import ModelResults
 from ltzoo.report.result import Result
 
@@ -60,6 +59,11 @@ def stage_minutes(model: ModelResults, models: Mapping[str, ModelResults]) -> st
     """
     if model.results[0].recipe is None:
         return ""
-    own = minutes_text(model.minutes)
+    own = _minutes_text(model.minutes)
     first = models.get(first_stage(model.results[0].recipe) or "")
-    return own if first is None else f"{own} + {minutes_text(first.minutes)}".strip()
+    return own if first is None else f"{own} + {_minutes_text(first.minutes)}".strip()
+
+
+def _minutes_text(minutes: float) -> str:
+    """Format minutes, with a decimal below ten; blank if no time was recorded, as of a head that is computed."""
+    return "" if minutes == 0 else f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"

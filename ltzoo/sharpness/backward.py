@@ -1,7 +1,7 @@
 """The step: the gradient of every row of a table, with the fewest forward and backward passes that give it exactly."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -11,22 +11,26 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ltzoo.sharpness.ascent import Gradient, add_filter_noise, add_isotropic_noise, gradient_ascent
+from ltzoo.sharpness.ascent import (
+    Gradient,
+    add_clamped_noise,
+    add_eps,
+    add_filter_noise,
+    add_isotropic_noise,
+)
+from ltzoo.sharpness.batch import BatchRow, weigh_batch
 from ltzoo.sharpness.checks import (
     check_batch,
     check_criterion,
-    check_graph,
-    check_losses,
     check_model,
     check_options,
-    check_outputs,
-    check_parameters,
     check_processes,
 )
-from ltzoo.sharpness.gradients import add, sum_over_processes, with_own_memory
+from ltzoo.sharpness.gradients import add, subtract_orthogonal, sum_over_processes
 from ltzoo.sharpness.options import MixedTargets, StepOptions
-from ltzoo.sharpness.running_statistics import RunningStatistics, restore_where
-from ltzoo.sharpness.table import BatchRow, Scope, Table, weigh_batch
+from ltzoo.sharpness.passes import Passes
+from ltzoo.sharpness.running_statistics import restore_where
+from ltzoo.sharpness.table import Table
 
 
 def perturbed_backward(
@@ -44,10 +48,12 @@ def perturbed_backward(
     the (weighted) mean loss. A row of the table with class weights a (ascent) and d (descent) and radius rho adds the
     gradient of the sum of d[y_i] * u_i * loss_i at w + eps, where eps = rho * g / norm(g) and g is the gradient at w of
     the sum of a[y_i] * u_i * loss_i. SAM, ImbSAM, SSE-SAM and Focal-SAM are such tables (Rangwani 2022; Lyu 2025; Li
-    2025); eps can be Gaussian noise instead, drawn anew for each part of the batch.
+    2025). A row's `move` can compute eps from g in another way (ASAM, CC-SAM); eps can be Gaussian noise instead, drawn
+    anew for each part of the batch (PGD, LPF-SGD, GNM).
     A mixed image (mixup, CutMix) has M labels with weights t and one loss per label: u_im = t_im * w[y_im] / (sum over
     the batch of t * w[y]).
-    All rows share one forward pass at w; all rows that stay at w share one backward pass too.
+    All rows share one forward pass at w; all rows that stay at w share one backward pass too, and so do rows that move
+    the classifier alone, where the logits are what it returns.
     The trainable parameters of the criterion, if it is a module, are perturbed and differentiated with the model's.
     With several processes the batch is all of theirs together, and every process ends with the same gradient.
     Called several times before a step, it accumulates, as `loss.backward()` does.
@@ -85,21 +91,21 @@ def perturbed_backward(
     group = options.process_group
     if group is not None:
         check_processes(model, table, options, len(targets))
-    passes = _Passes(model, criterion, images, targets, table, options)
+    passes = Passes(model, criterion, images, targets, table, options)
     mean, still, moving = weigh_batch(table, passes.classes, passes.label_weights, class_weights, passes.dtype, group)
     before = passes.statistics.copy() if options.scaler is not None else []
     pieces = _micro_batches(slice(0, len(targets)), options.micro_batches)
+    climbed: Gradient | None = None
     if table.direction != "gradient":
         loss, total = _with_noise(passes, moving, mean)
-    elif options.ascent == "micro_batch":
-        loss, total = _with_ascent(passes, still, moving, mean, pieces[:1])
-        for piece in pieces[1:]:
-            more_loss, more = _with_ascent(passes, still, moving, mean, [piece])
-            loss, total = loss + more_loss, add(total, more)
+    elif options.ascent == "averaged":
+        loss, total, climbed = _with_ascent(passes, still, moving, mean, pieces, group)
     else:
-        loss, total = _with_ascent(passes, still, moving, mean, pieces, group if options.ascent == "averaged" else None)
+        loss, total = _with_own_ascents(passes, still, moving, mean, pieces)
     if group is not None:
         sum_over_processes(group, [total], [passes.parameters], loss)
+    if climbed is not None:
+        total = subtract_orthogonal(total, climbed, table.gap_weight)
     found = [gradient for gradient in total if gradient is not None]
     failed = ~nn.utils.get_total_norm(found, float("inf")).isfinite() if options.scaler is not None and found else None
     if failed is not None:
@@ -111,46 +117,83 @@ def perturbed_backward(
     return loss
 
 
+def _with_own_ascents(
+    passes: Passes, still: Tensor | None, moving: Sequence[BatchRow], mean: Tensor, pieces: Sequence[slice]
+) -> tuple[Tensor, Gradient]:
+    """Let the rows ascend the gradients of this process, or of each micro-batch, by itself; loss and gradient."""
+    loss = torch.zeros((), dtype=mean.dtype, device=mean.device)
+    total: Gradient = [None] * len(passes.parameters)
+    for alone in [[piece] for piece in pieces] if passes.options.ascent == "micro_batch" else [pieces]:
+        more_loss, more, climbed = _with_ascent(passes, still, moving, mean, alone)
+        if climbed is not None:
+            more = subtract_orthogonal(more, climbed, passes.table.gap_weight)
+        loss, total = loss + more_loss, add(total, more)
+    return loss, total
+
+
 def _with_ascent(
-    passes: "_Passes",
+    passes: Passes,
     still: Tensor | None,
     moving: Sequence[BatchRow],
     mean: Tensor,
     pieces: Sequence[slice],
     group: dist.ProcessGroup | None = None,
-) -> tuple[Tensor, Gradient]:
-    """Let each moving row ascend its gradient over all pieces; loss at w, and the sum of the rows' gradients."""
+) -> tuple[Tensor, Gradient, Gradient | None]:
+    """Let each moving row ascend its gradient over all pieces.
+
+    Returns:
+        The loss at w, the sum of the rows' gradients, and, for a gap weight, the sum of the gradients they ascended.
+    """
     # All gradients at w are computed before w is changed. A gradient is released as soon as its row has ascended it:
     # beside w and one gradient, this holds a copy of w, and one gradient for each further row.
     everything = passes.parameters
-    at_w = [] if still is None else [(still, everything)]
-    at_w += [(row.ascent, passes.scope(row.scope)) for row in moving]
-    gradients: list[Gradient] = [[None] * len(parameters) for _, parameters in at_w]
+    total: Gradient = [None] * len(everything)
+    gradients: list[Gradient] = [[None] * len(passes.scope(row.scope)) for row in moving]
+    counted = mean.new_zeros(len(moving))
+    shares_features = False
     loss = torch.zeros((), dtype=mean.dtype, device=mean.device)
     for piece in pieces:
         losses = passes.losses(piece, keep=True)
         loss += (mean[piece] * losses.detach()).sum()
-        for k, (weights, parameters) in enumerate(at_w):
-            retain_graph = k + 1 < len(at_w)
-            gradients[k] = add(gradients[k], passes.gradient(weights[piece], losses, parameters, retain_graph))
-        del losses
-    total: Gradient = [None] * len(everything) if still is None else gradients.pop(0)
+        # The graph is kept until the rows have ascended only if it is that of the whole batch.
+        shares_features = passes.has_features and len(pieces) == 1
+        if still is not None and not shares_features:
+            total = add(total, passes.gradient(still[piece], losses, everything, bool(moving)))
+        for k, row in enumerate(moving):
+            scope, retain_graph = passes.scope(row.scope), shares_features or k + 1 < len(moving)
+            gradients[k] = add(gradients[k], passes.gradient(row.ascent[piece], losses, scope, retain_graph))
+            counted[k] += row.ascent[piece].sum()
+        if not shares_features:
+            passes.forget_features()
+            del losses
     if group is not None and gradients:
-        sum_over_processes(group, gradients, [passes.scope(row.scope) for row in moving])
-    saved = passes.save(moving)
-    for row in moving:
+        sum_over_processes(group, gradients, [passes.scope(row.scope) for row in moving], counted)
+    ascending = list(zip(moving, gradients, counted, strict=True))
+    del gradients
+    if shares_features:
+        of_classifier = [entry for entry in ascending if entry[0].scope == "classifier"]
+        ascending = [entry for entry in ascending if entry[0].scope != "classifier"]
+        total = passes.gradient_from_features(pieces[0], losses, still, of_classifier)
+        del losses, of_classifier
+    saved = passes.save([row for row, _, _ in ascending])
+    climbed: Gradient | None = [None] * len(everything) if passes.table.gap_weight and ascending else None
+    while ascending:
+        row, gradient, weight = ascending.pop(0)
+        if climbed is not None:
+            climbed = add(climbed, [None if g is None else g.clone() for g in gradient])
         frozen = passes.statistics.frozen() if passes.options.batchnorm == "clean" else nullcontext()
         with passes.restoring(saved), frozen:
-            gradient_ascent(passes.scope(row.scope), gradients.pop(0), row.radius)
+            add_eps(passes.scope(row.scope), passes.eps(row, gradient, weight))
+            del gradient
             for piece in pieces:
                 total = add(total, passes.gradient(row.descent[piece], passes.losses(piece), everything))
-    return loss, total
+    return loss, total, climbed
 
 
-def _with_noise(passes: "_Passes", moving: Sequence[BatchRow], mean: Tensor) -> tuple[Tensor, Gradient]:
+def _with_noise(passes: Passes, moving: Sequence[BatchRow], mean: Tensor) -> tuple[Tensor, Gradient]:
     """Add noise to the weights for each part of the batch and each row; loss and gradient at the noisy weights."""
     table, options = passes.table, passes.options
-    add_noise = {"isotropic": add_isotropic_noise, "filter": add_filter_noise}[table.direction]
+    add_noise = _NOISE[table.direction]
     total: Gradient = [None] * len(passes.parameters)
     loss = torch.zeros((), dtype=mean.dtype, device=mean.device)
     saved = passes.save(moving)
@@ -167,136 +210,8 @@ def _with_noise(passes: "_Passes", moving: Sequence[BatchRow], mean: Tensor) -> 
     return loss, total
 
 
-class _Passes:
-    """Forward and backward passes over one batch, at w and at perturbed weights. Pieces of the batch are slices of it.
-
-    Args:
-        model: see `perturbed_backward`.
-        criterion: see `perturbed_backward`.
-        images: see `perturbed_backward`.
-        targets: see `perturbed_backward`.
-        table: see `perturbed_backward`.
-        options: see `perturbed_backward`.
-
-    Raises:
-        ValueError: no parameter is trainable, some are in float16, or the model has no classifier to move.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        criterion: Callable[[Any, Tensor], Tensor],
-        images: Tensor,
-        targets: Tensor | MixedTargets,
-        table: Table,
-        options: StepOptions,
-    ) -> None:
-        self.criterion, self.forward = criterion, options.forward or model
-        self.images, self.table, self.options = images, table, options
-        self.classes = targets.classes if isinstance(targets, MixedTargets) else targets
-        self.label_weights = targets.weights if isinstance(targets, MixedTargets) else None
-        modules = [module for module in (model, criterion) if isinstance(module, nn.Module)]
-        self.statistics = RunningStatistics(*modules)
-        # A criterion may hold a parameter of the model's, such as its classifier.
-        every = dict.fromkeys(parameter for module in modules for parameter in module.parameters())
-        self.parameters: list[Tensor] = [parameter for parameter in every if parameter.requires_grad]
-        check_parameters(self.parameters)
-        self.classifier = _classifier(model) if any(row.scope == "classifier" for row in table.rows) else []
-        self.dtype = torch.promote_types(torch.float32, self.parameters[0].dtype)
-        self.to_commit: list[tuple[Any, Tensor | MixedTargets]] = []
-
-    def scope(self, scope: Scope) -> list[Tensor]:
-        """Return the parameters that a row moves."""
-        return self.parameters if scope == "all" else self.classifier
-
-    def losses(self, piece: slice, keep: bool = False) -> Tensor:
-        """Run a forward pass on a piece; one loss for each of its labels, from outputs in float32 at least.
-
-        Args:
-            piece: of the batch.
-            keep: whether the criterion may commit these outputs.
-        """
-        # With autocast around the step, it would take its casts of the weights as they were before.
-        torch.clear_autocast_cache()
-        outputs = self.forward(self.images[piece])
-        check_outputs(outputs, self.table, self.options.scaler, self.criterion)
-        if isinstance(outputs, Tensor):
-            outputs = outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
-        elif hasattr(outputs, "logits"):
-            outputs = outputs.float()
-        asks = getattr(self.criterion, "asks", None)
-        given = outputs.logits if asks is not None and not asks and hasattr(outputs, "logits") else outputs
-        classes = self.classes[piece]
-        # Copied, so that a criterion gets columns that are contiguous, as (B,) targets are.
-        columns = [classes] if self.label_weights is None else classes.T.contiguous().unbind()
-        losses = [self.criterion(given, column) for column in columns]
-        for column, found in zip(columns, losses, strict=True):
-            check_losses(found, column, self.criterion)
-        if keep and hasattr(self.criterion, "commit"):
-            weights = self.label_weights
-            targets = classes if weights is None else MixedTargets(classes, weights[piece])
-            self.to_commit.append((given.detach(), targets))
-        return losses[0] if self.label_weights is None else torch.stack(losses, dim=1)
-
-    def gradient(
-        self, weights: Tensor, losses: Tensor, parameters: Sequence[Tensor], retain_graph: bool = False
-    ) -> Gradient:
-        """Differentiate the weighted sum of the losses by some of the parameters."""
-        summed = (weights.to(losses.dtype) * losses).sum()
-        scaled = summed if self.options.scaler is None else self.options.scaler.scale(summed)
-        with self.statistics.restored_afterwards():
-            found = torch.autograd.grad(scaled, parameters, retain_graph=retain_graph, allow_unused=True)
-        if any(gradient is None for gradient in found):
-            check_graph(losses)
-        with torch.no_grad():
-            return with_own_memory(found, parameters)
-
-    def save(self, rows: Sequence[BatchRow]) -> list[tuple[Tensor, Tensor]]:
-        """Pair each parameter that rows move with a copy of it."""
-        moved = dict.fromkeys(parameter for row in rows for parameter in self.scope(row.scope))
-        return [(parameter, parameter.detach().clone()) for parameter in moved]
-
-    @contextmanager
-    def restoring(self, saved: Sequence[tuple[Tensor, Tensor]]) -> Iterator[None]:
-        """Restore the parameters at the end, also if a pass fails."""
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_([parameter for parameter, _ in saved], [copy for _, copy in saved])
-            torch.clear_autocast_cache()
-
-    @torch.no_grad()
-    def commit(self, failed: Tensor | None) -> None:
-        """Let the criterion update its state, once for each piece; undo this, in its buffers, where the step failed."""
-        if not self.to_commit:
-            return
-        criterion: Any = self.criterion
-        undoes = failed is not None and isinstance(criterion, nn.Module)
-        before = {name: buffer.clone() for name, buffer in criterion.named_buffers()} if undoes else {}
-        for outputs, targets in self.to_commit:
-            criterion.commit(outputs, targets)
-        if failed is not None and before:
-            after = dict(criterion.named_buffers())
-            restore_where(failed, [after[name] for name in before], list(before.values()))
-
-
-def _classifier(model: nn.Module) -> list[Tensor]:
-    """Return the trainable parameters of a model's classifier.
-
-    Raises:
-        ValueError: the model has none.
-    """
-    find = getattr(model, "get_classifier", None)
-    found = find() if callable(find) else None
-    heads = found if isinstance(found, tuple | list) else [found]
-    parameters = [p for head in heads if isinstance(head, nn.Module) for p in head.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError(
-            "the table moves the classifier alone, and the model has none that is trainable: it needs a method "
-            "get_classifier(), as timm's models have, that returns a module with parameters"
-        )
-    return list(dict.fromkeys(parameters))
+_NOISE = {"isotropic": add_isotropic_noise, "filter": add_filter_noise, "clamped": add_clamped_noise}
+"""What adds the noise of each direction."""
 
 
 def _parts(whole: slice, parts: int) -> list[slice]:

@@ -35,11 +35,26 @@ def add(total: Gradient, more: Gradient) -> Gradient:
     return [b if a is None else a for a, b in zip(total, more, strict=True)]
 
 
+@torch.no_grad()
+def subtract_orthogonal(total: Gradient, other: Gradient, weight: float) -> Gradient:
+    """Subtract, in place, `weight` times the part of another gradient that is orthogonal to a gradient."""
+    both = [(a, b) for a, b in zip(total, other, strict=True) if a is not None and b is not None]
+    if both:
+        norm = torch.nn.utils.get_total_norm([a for a in total if a is not None])
+        inverse = torch.where(norm > torch.finfo(norm.dtype).tiny * 2**20, norm.reciprocal(), 0.0)
+        # Products of normalised entries: squares of a scaled gradient could overflow.
+        inner = torch.stack([((a * inverse) * b).sum() for a, b in both]).sum()
+        along = [a for a in total if a is not None]
+        torch._foreach_mul_(along, 1 + weight * inner * inverse)
+        torch._foreach_sub_([a for a, _ in both], [b for _, b in both], alpha=weight)
+    return [b.mul(-weight) if a is None and b is not None else a for a, b in zip(total, other, strict=True)]
+
+
 def sum_over_processes(
     group: dist.ProcessGroup,
     gradients: Sequence[Gradient],
     parameters: Sequence[Sequence[Tensor]],
-    loss: Tensor | None = None,
+    more: Tensor | None = None,
 ) -> None:
     """Sum gradients over processes, in place and in one call.
 
@@ -49,7 +64,7 @@ def sum_over_processes(
         group: the processes.
         gradients: the gradients to sum.
         parameters: for each gradient, its parameters, in the same order.
-        loss: a scalar that is summed in the same call.
+        more: a tensor that is summed in the same call, in place.
     """
     entries = [
         (gradient, k, gradient[k], parameter)
@@ -59,11 +74,11 @@ def sum_over_processes(
     tensors = [like.new_zeros(like.shape) if entry is None else entry for _, _, entry, like in entries]
     zero, one = tensors[0].new_zeros(1), tensors[0].new_ones(1)
     used = [zero if entry is None else one for _, _, entry, _ in entries]
-    losses = [] if loss is None else [loss]
-    flat = torch.cat([*(tensor.reshape(-1) for tensor in (*tensors, *losses)), *used])
+    others = [] if more is None else [more]
+    flat = torch.cat([*(tensor.reshape(-1) for tensor in (*tensors, *others)), *used])
     dist.all_reduce(flat, group=group)
-    *summed, used_by = flat.split([tensor.numel() for tensor in (*tensors, *losses)] + [len(used)])
-    for tensor, part in zip((*tensors, *losses), summed, strict=True):
+    *summed, used_by = flat.split([tensor.numel() for tensor in (*tensors, *others)] + [len(used)])
+    for tensor, part in zip((*tensors, *others), summed, strict=True):
         tensor.copy_(part.view(tensor.shape))
     missing = [index for index, (_, _, entry, _) in enumerate(entries) if entry is None]
     # Reading which parameters other processes use makes the host wait, so it is done only where one is unused here.

@@ -1,57 +1,16 @@
-"""Perturbations by name: SAM and its relatives as frozen records that make the step's table for each epoch."""
+"""SAM, and its relatives that treat head and tail classes apart or rare classes more than others."""
 
-import inspect
-import re
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from ltzoo.sharpness.partition import Quantile, tail_partition
-from ltzoo.sharpness.schedules import Radius, RadiusSchedule, check_gamma, check_radius, in_first_stage, radius_at
+from ltzoo.sharpness.perturbation import Perturbation, all_classes, class_weights_dtype
+from ltzoo.sharpness.schedules import Radius, check_gamma, in_first_stage, radius_at
 from ltzoo.sharpness.table import Direction, Row, Table
-
-
-@dataclass(frozen=True)
-class Perturbation(ABC):
-    """How the weights at which the gradient is taken differ from w.
-
-    Every field that is a number must be finite and not below 0; a radius can be a schedule instead of a number.
-
-    Attributes:
-        name: its name in a recipe.
-    """
-
-    name: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int | float):
-                check_radius(field.name, value)
-
-    @abstractmethod
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
-        """Make the table of one epoch.
-
-        Args:
-            class_counts: (C,) training images of each class; the table is on the same device.
-            epoch: the epoch, from 0.
-            epochs: the length T of the whole training.
-        """
-
-    @abstractmethod
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
-        """Return the radii of one epoch for a log: `rho`, or `rho_head` and `rho_tail`; none for SGD."""
-
-    def scaled(self, epochs: int, of: int) -> Self:
-        """Scale its schedules' milestones to a training of `epochs` instead of `of` epochs, rounding down."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {key: value.scaled(epochs, of) for key, value in values.items() if isinstance(value, RadiusSchedule)}
-        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -62,7 +21,7 @@ class NoPerturbation(Perturbation):
 
     def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
         """See `Perturbation.table`."""
-        return Table([Row(None, _ones(class_counts), 0.0)])
+        return Table([Row(None, all_classes(class_counts), 0.0)])
 
     def radii(self, epoch: int, epochs: int) -> dict[str, float]:
         """See `Perturbation.radii`."""
@@ -83,56 +42,12 @@ class SAM(Perturbation):
 
     def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
         """See `Perturbation.table`."""
-        everyone = _ones(class_counts)
+        everyone = all_classes(class_counts)
         return Table([Row(everyone, everyone, radius_at(self.rho, epoch, epochs))], direction=self.direction)
 
     def radii(self, epoch: int, epochs: int) -> dict[str, float]:
         """See `Perturbation.radii`."""
         return {"rho": radius_at(self.rho, epoch, epochs)}
-
-
-@dataclass(frozen=True)
-class PGD(SAM):
-    """Perturbed gradient descent (Jin 2017): isotropic Gaussian noise on the weights.
-
-    The gradient is taken at the noisy weights; w itself does not change. Rangwani 2022 gives neither the setting nor
-    the kind of noise.
-
-    Attributes:
-        rho: the noise's L2 norm over all parameters, in the mean square: the standard deviation of each weight times
-            the square root of their number.
-    """
-
-    name: ClassVar[str] = "pgd"
-    direction: ClassVar[Direction] = "isotropic"
-
-
-@dataclass(frozen=True)
-class LPFSGD(Perturbation):
-    """Low-pass filtering SGD (Bisla 2022): for each part of the batch, noise in proportion to the norm of each filter.
-
-    Attributes:
-        std: standard deviation of the noise on a filter, in units of the filter's norm.
-        parts: M, the number of parts; fewer if a batch has fewer images.
-    """
-
-    std: Radius
-    parts: int
-    name: ClassVar[str] = "lpfsgd"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.parts < 1:
-            raise ValueError(f"parts must be at least 1, not {self.parts}")
-
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
-        """See `Perturbation.table`."""
-        row = Row(None, _ones(class_counts), radius_at(self.std, epoch, epochs))
-        return Table([row], direction="filter", parts=self.parts)
-
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
-        """See `Perturbation.radii`; the standard deviation is called `rho`."""
-        return {"rho": radius_at(self.std, epoch, epochs)}
 
 
 @dataclass(frozen=True)
@@ -261,45 +176,10 @@ class FocalSAM(Perturbation):
         counts = torch.as_tensor(class_counts)
         exact = counts.cpu().double()
         focus = self.lam * (1 - exact / exact.sum()) ** self.gamma
-        # Apple's GPUs have no float64.
-        dtype = torch.float32 if counts.device.type == "mps" else torch.float64
+        dtype = class_weights_dtype(counts.device)
         still, moving = (1 - focus).to(counts.device, dtype), focus.to(counts.device, dtype)
         return Table([Row(None, still, 0.0), Row(moving, moving, radius_at(self.rho, epoch, epochs))])
 
     def radii(self, epoch: int, epochs: int) -> dict[str, float]:
         """See `Perturbation.radii`."""
         return {"rho": radius_at(self.rho, epoch, epochs)}
-
-
-PERTURBATIONS: dict[str, type[Perturbation]] = {
-    kind.name: kind for kind in (NoPerturbation, SAM, ImbSAM, SAMExt, SSESAM, FocalSAM, PGD, LPFSGD)
-}
-
-_Kind = TypeVar("_Kind", bound=type[Perturbation])
-
-
-def register_perturbation(kind: _Kind) -> _Kind:
-    """Add a perturbation, so that recipes can use it; usable as a decorator.
-
-    Args:
-        kind: a frozen dataclass that extends `Perturbation`. Its `name` is a word of lower-case letters: digits after
-            it are radii in a recipe's name.
-
-    Raises:
-        ValueError: it is not such a class, or its name is taken.
-    """
-    is_record = isinstance(kind, type) and issubclass(kind, Perturbation) and "__dataclass_fields__" in vars(kind)
-    if not is_record or inspect.isabstract(kind):
-        raise ValueError(f"{kind!r} must be a frozen dataclass that extends Perturbation, with table and radii")
-    name = getattr(kind, "name", "")
-    if not re.fullmatch("[a-z]+", name):
-        raise ValueError(f"{kind.__name__}.name must be a word of lower-case letters, not {name!r}")
-    if name in PERTURBATIONS:
-        raise ValueError(f"a perturbation called {name!r} exists already; choose another name")
-    PERTURBATIONS[name] = kind
-    return kind
-
-
-def _ones(class_counts: Tensor | Sequence[int]) -> Tensor:
-    """Weigh all classes 1, (C,)."""
-    return torch.ones_like(torch.as_tensor(class_counts), dtype=torch.float32)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-Direction = Literal["gradient", "isotropic", "filter"]
+from ltzoo.sharpness.ascent import L2Move, Move
+
+Direction = Literal["gradient", "isotropic", "filter", "clamped"]
 Reduction = Literal["batch", "group"]
 Scope = Literal["all", "classifier"]
 
@@ -22,15 +23,17 @@ class Row:
         ascent: (C,) floating point, the class weights of the loss along whose gradient the parameters move to w + eps.
             Not used, and None will do, if the radius is 0 or the table's direction is noise.
         descent: (C,) floating point, the class weights of the loss that the step descends, differentiated at w + eps.
-        radius: rho, how far the parameters move, see `Table`. 0 stays at w.
+        radius: rho, how far the parameters move, see `move` and `Table`. 0 stays at w.
         scope: the parameters that move: "all", or the model's "classifier" (`model.get_classifier()`, as in timm). The
-            norm of the ascent's gradient is taken over these. The descent is always differentiated by all of them.
+            norm of the ascent's gradient is taken over these. The descent is always differentiated by all parameters.
+        move: how the ascent's gradient and the radius become eps. Not used if the table's direction is noise.
     """
 
     ascent: Tensor | None
     descent: Tensor
     radius: float
     scope: Scope = "all"
+    move: Move = L2Move()  # noqa: RUF009 (frozen)
 
     def to(self, device: torch.device) -> "Row":
         """Move the class weights to a device."""
@@ -52,12 +55,15 @@ class Table:
         reduction: what the sum of the weighted losses is divided by: "batch", the sum of the class weights over the
             whole batch, so that rows whose descents add up to 1 give the (weighted) mean loss; "group", the same sum,
             weighted by the row's own descent (or ascent), so that each row is a weighted mean of its own.
-        direction: where the rows move to. "gradient", along the gradient of their ascent: the radius is the L2 norm of
-            the move over all parameters of the scope together. "isotropic", Gaussian noise whose norm is the radius in
-            the mean square. "filter", Gaussian noise of standard deviation radius * norm(filter) for each filter (a row
-            of a weight; the whole of a vector).
+        direction: where the rows move to. "gradient", along the gradient of their ascent, as `Row.move` says: with
+            `L2Move` the radius is the L2 norm of the move over all parameters of the scope together. "isotropic",
+            Gaussian noise whose norm is the radius in the mean square. "filter", Gaussian noise of standard deviation
+            radius * norm(filter) for each filter (a row of a weight; the whole of a vector). "clamped", for each weight
+            Gaussian noise of standard deviation radius / 3, clamped to [-radius, radius].
         parts: the batch runs in this many parts of (nearly) equal size, each with its own noise; 1 for "gradient".
         reweights: whether the method weights classes anew, so that the descents need not add up to 1 for each class.
+        gap_weight: GSAM's alpha (Zhuang 2022). With g the step's gradient and h the sum of the gradients at w that its
+            rows ascend, the step subtracts gap_weight times the part of h that is orthogonal to g.
         device_radii: (K,) radii on the device, read in place of the rows' own, so that a captured CUDA step can follow
             a schedule; see `with_radii`.
 
@@ -70,6 +76,7 @@ class Table:
     direction: Direction = "gradient"
     parts: int = 1
     reweights: bool = False
+    gap_weight: float = 0.0
     device_radii: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -85,6 +92,7 @@ class Table:
         if not kept:
             raise ValueError("no row of the table has weight on any class; give at least one that has")
         object.__setattr__(self, "rows", kept)
+        _check_gap(self)
         radii = self.device_radii
         if radii is not None and (self.direction != "gradient" or radii.shape != (len(kept),)):
             raise ValueError(f"device_radii must be ({len(kept)},), one per row, and the rows must follow gradients")
@@ -111,12 +119,13 @@ class Table:
             (
                 row.radius > 0,
                 row.scope,
+                row.move,
                 tuple(row.descent.tolist()),
                 tuple(row.ascent.tolist()) if row.ascent is not None and row.radius > 0 else None,
             )
             for row in self.rows
         )
-        return rows, self.reduction, self.direction, self.parts, self.reweights
+        return rows, self.reduction, self.direction, self.parts, self.reweights, self.gap_weight
 
     def with_radii(self, radii: Tensor) -> "Table":
         """Read the radii from a tensor on the device, which may be changed in place between steps.
@@ -148,6 +157,8 @@ def _check_rows(rows: Sequence[Row], reduction: Reduction, direction: Direction)
             raise ValueError(f"radii must be finite and not below 0, not {row.radius}")
         if row.scope not in get_args(Scope):
             raise ValueError(f"scope must be one of {', '.join(get_args(Scope))}, not {row.scope!r}")
+        if not isinstance(row.move, Move):
+            raise ValueError(f"move must be a Move, such as L2Move(), not {row.move!r}")
         ascends = direction == "gradient" and row.radius > 0
         named = {"descent": row.descent} | ({"ascent": row.ascent} if ascends else {})
         for name, weights in named.items():
@@ -162,13 +173,31 @@ def _check_rows(rows: Sequence[Row], reduction: Reduction, direction: Direction)
                 )
             if weights.device != device:
                 raise ValueError(f"{name} lies on {weights.device}, other class weights on {device}; move them there")
-            if not bool(weights.isfinite().all()) or (reduction == "group" and bool((weights < 0).any())):
-                also = " and, with the reduction 'group', not below 0" if reduction == "group" else ""
+            of_own = reduction == "group" or (name == "ascent" and row.move.of_mean)
+            if not bool(weights.isfinite().all()) or (of_own and bool((weights < 0).any())):
+                why = "the reduction 'group'" if reduction == "group" else type(row.move).__name__
+                also = f" and, with {why}, not below 0" if of_own else ""
                 raise ValueError(f"{name} must be finite{also}, not {weights[:10].tolist()}")
         if ascends and bool(row.descent.any()) and row.ascent is not None and not bool(row.ascent.any()):
             raise ValueError(
                 f"a row of radius {row.radius} has an ascent without weight on any class; set its radius to 0"
             )
+
+
+def _check_gap(table: Table) -> None:
+    """Check that the ascents' gradients can be subtracted from the step's.
+
+    Raises:
+        ValueError: the weight makes no sense, or the gradients are of other parameters or on another scale.
+    """
+    if not (math.isfinite(table.gap_weight) and table.gap_weight >= 0):
+        raise ValueError(f"gap_weight must be finite and not below 0, not {table.gap_weight}")
+    own = [row for row in table.rows if row.radius > 0 and (row.scope != "all" or row.move.of_mean)]
+    if table.gap_weight and (own or table.direction != "gradient"):
+        raise ValueError(
+            "a gap_weight above 0 needs rows that follow gradients of all parameters on the scale of the whole batch: "
+            "no noise, no scope 'classifier', no NormRatioMove"
+        )
 
 
 def _check_sum(rows: Sequence[Row]) -> None:
@@ -190,81 +219,3 @@ def _check_sum(rows: Sequence[Row]) -> None:
 
 _ROUNDING = 1e-5
 """Sums of class weights in float32 are this near to what they stand for."""
-
-
-@dataclass(frozen=True)
-class BatchRow:
-    """A row within one batch.
-
-    Attributes:
-        ascent: what each label's loss counts in the loss that is ascended; shaped as the labels; unused with noise.
-        descent: what each label's loss counts in the loss that is descended; shaped as the labels.
-        share: the descent of each label's class; shaped as the labels.
-        radius: how far the row moves.
-        scope: see `Row.scope`.
-    """
-
-    ascent: Tensor
-    descent: Tensor
-    share: Tensor
-    radius: float | Tensor
-    scope: Scope
-
-
-def weigh_batch(
-    table: Table,
-    classes: Tensor,
-    label_weights: Tensor | None = None,
-    class_weights: Tensor | None = None,
-    dtype: torch.dtype = torch.float32,
-    group: dist.ProcessGroup | None = None,
-) -> tuple[Tensor, Tensor | None, list[BatchRow]]:
-    """Compute what each label of a batch counts in the mean loss and in each row's losses.
-
-    Args:
-        table: the rows.
-        classes: (B,), or (B, M) for M labels per image.
-        label_weights: shaped as `classes`, or None for 1 each.
-        class_weights: (C,) or None for 1 each.
-        dtype: of the results.
-        group: processes whose batches are one batch together.
-
-    Returns:
-        Three values. The weight of each label in the mean loss, shaped as `classes`; over all processes these add up to
-        1. The weight of each label in the losses of all rows that stay at w, which need one backward pass together;
-        None if every row moves. The rows that move, in the table's order.
-    """
-    counted = torch.ones_like(classes, dtype=dtype) if label_weights is None else label_weights.to(dtype)
-    if class_weights is not None:
-        counted = counted * class_weights[classes].to(dtype)
-    shares = [row.descent[classes].to(dtype) for row in table.rows]
-    other_ascents = [_other_ascent(table, row) for row in table.rows]
-    columns = [*shares, *(ascent[classes].to(dtype) for ascent in other_ascents if ascent is not None)]
-    by_column = [(counted * column).sum() for column in columns] if table.reduction == "group" else []
-    sums = torch.stack([counted.sum(), *by_column])
-    if group is not None:
-        dist.all_reduce(sums, group=group)
-    # Without images there is nothing to divide; the weights are 0.
-    sums = sums.clamp_min(torch.finfo(dtype).tiny)
-    mean = counted / sums[0]
-    if table.reduction == "batch":
-        weights = [column * mean for column in columns]
-    else:
-        weights = [column * (counted / total) for column, total in zip(columns, sums[1:], strict=True)]
-    descents, ascents = weights[: len(shares)], iter(weights[len(shares) :])
-    still: Tensor | None = None
-    moving = []
-    for k, (row, share, descent) in enumerate(zip(table.rows, shares, descents, strict=True)):
-        if table.direction == "gradient" and row.radius == 0:
-            still = descent if still is None else still + descent
-            continue
-        ascent = descent if other_ascents[k] is None else next(ascents)
-        radius = row.radius if table.device_radii is None else table.device_radii[k]
-        moving.append(BatchRow(ascent, descent, share, radius, row.scope))
-    return mean, still, moving
-
-
-def _other_ascent(table: Table, row: Row) -> Tensor | None:
-    """Return the class weights of a row's ascent; None if it has none, or the same as its descent."""
-    ascends = table.direction == "gradient" and row.radius > 0
-    return row.ascent if ascends and row.ascent is not row.descent else None

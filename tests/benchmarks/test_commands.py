@@ -13,6 +13,7 @@ import landscape
 import large
 import loading
 import operations
+import peers
 import recipe
 import side_by_side
 import step
@@ -71,6 +72,30 @@ def test_bad_input_is_one_line(command, argv, found, tmp_path, capsys, monkeypat
     assert found in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_without_the_peers_the_command_says_how_to_install_them(capsys, monkeypatch):
+    monkeypatch.setattr(peers, "peers", None)
+    assert peers.main([]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "peers.py: error: pytorch_optimizer is not installed; run: pip install pytorch_optimizer\n"
+    assert captured.out == ""
+
+
+def test_the_plain_closure_is_the_step_of_sam():
+    """The peers' own steps are compared in tests/sharpness/test_peers.py."""
+    images, targets = torch.randn(6, 1, 4, 4), torch.arange(6)
+
+    def weights(make):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.ReLU(), torch.nn.Linear(8, 10))
+        take = make(model)
+        for _ in range(3):
+            take(images, targets)
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    plain, ours = (weights(peers.sides()["SAM", whose]) for whose in ("plain closure", "ltzoo"))
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-6)
 
 
 def test_a_whole_run_follows_from_its_stages():

@@ -139,7 +139,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("perturbation.rho", math.nan, "perturbation.rho must be a number, not nan"),
         ("perturbation.rho", None, "perturbation.rho must be a number, not None"),
         ("perturbation", "sam", "perturbation must be a mapping, not 'sam'"),
-        ("perturbation", {"name": "asam", "rho": 1}, "perturbation.name must be one of sgd, sam, .* not"),
+        ("perturbation", {"name": "samson", "rho": 1}, "perturbation.name must be one of sgd, sam, .* not"),
         ("perturbation", {"name": ["sam"], "rho": 1}, "perturbation.name must be one of"),
         ("perturbation", {"rho": 1}, "perturbation.name must be one of .* not None"),
         ("perturbation", {"name": "sam"}, "perturbation.rho is missing"),

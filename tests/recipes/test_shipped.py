@@ -27,7 +27,21 @@ from ltzoo.losses import (
 )
 from ltzoo.recipes import CITATIONS, PROTOCOLS, FirstStage, LinearHead, compose, shipped_recipes
 from ltzoo.recipes.protocols import DIGITS, LYU2025_CIFAR, RANGWANI2022_CIFAR
-from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, FocalSAM, ImbSAM, NoPerturbation, SAMExt
+from ltzoo.sharpness import (
+    ASAM,
+    CCSAM,
+    GNM,
+    GSAM,
+    LPFSGD,
+    PGD,
+    SAM,
+    SSESAM,
+    Cosine,
+    FocalSAM,
+    ImbSAM,
+    NoPerturbation,
+    SAMExt,
+)
 from tests.each import check_each
 
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
@@ -57,6 +71,8 @@ def test_names_are_the_product_of_their_parts():
     fast = ("ce", "ce_drw", "ldam_drw", "la", "vs")
     expected |= {f"resnet9_cifar{n}lt_{loss}_{method}" for n in (10, 100) for loss in fast for method in four}
     expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in [*plain, "ce_drw"] for method in [*four, "focalsam"]}
+    variants = ("ccsam", "gnm", "asam", "gsam")
+    expected |= {f"resnet20_digitslt_{loss}_{method}" for loss in ("ce", "la") for method in variants}
     two_stage = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
     expected |= {f"resnet9_cifar{n}lt_{stage}_{method}" for n in (10, 100) for stage in two_stage for method in four}
     expected |= {
@@ -90,9 +106,9 @@ def test_names_are_the_product_of_their_parts():
         for method in ("sgd", "sam", "ssesam")
     }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 800
+    assert len(RECIPES) == len(list(shipped_recipes())) == 808
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
-        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 81, "rangwani2022_large": 43, "fine_tuning": 50,
+        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 89, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2,
         "park2021_cifar": 6, "wang2021_cifar": 6, "zhang2022_cifar": 6, "cui2021_cifar": 6, "zhu2022_cifar": 6,
@@ -109,6 +125,7 @@ def test_a_recipes_fields_are_what_its_name_says():
         word = rest[-1].rstrip("0123456789")
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
         methods |= {"samext": SAMExt, "focalsam": FocalSAM, "pgd": PGD, "lpfsgd": LPFSGD}
+        methods |= {"ccsam": CCSAM, "gnm": GNM, "asam": ASAM, "gsam": GSAM}
         losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
         losses |= {"ib": InfluenceBalanced, "ride": RIDE, "sade": SADE, "paco": PaCo, "bcl": BCL, "proco": ProCo}
         losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
@@ -144,6 +161,32 @@ def test_a_recipes_fields_are_what_its_name_says():
 def test_sam_has_the_radii_of_rangwani2022(benchmark, radii):
     for loss, rho in radii.items():
         assert RECIPES[f"resnet32_{benchmark}_{loss}_sam"].perturbation == SAM(rho=rho), loss
+
+
+def test_the_variants_on_the_digits_have_their_authors_settings():
+    """CC-SAM's, GNM's and ASAM's scripts; GSAM's alpha with the radius that SAM has on the digits."""
+    expected = {
+        "ccsam": CCSAM(rho=1e-6, q=0.3, scope="classifier"),
+        "gnm": GNM(rho=0.005),
+        "asam": ASAM(rho=0.5, eta=0.01),
+        "gsam": GSAM(rho=RECIPES["resnet20_digitslt_ce_sam"].perturbation.rho, alpha=0.2),
+    }
+    for word, perturbation in expected.items():
+        for loss in ("ce", "la"):
+            recipe = RECIPES[f"resnet20_digitslt_{loss}_{word}"]
+            assert recipe.perturbation == perturbation
+            assert recipe.source.paper == "ltzoo"
+    cited = {word: RECIPES[f"resnet20_digitslt_ce_{word}"].source.cites for word in expected}
+    assert cited == {
+        "ccsam": ("zhou2023ccsam",), "gnm": ("li2024",), "asam": ("kwon2021",), "gsam": ("zhuang2022",),
+    }  # fmt: skip
+
+
+def test_radii_in_the_name_are_those_of_the_variants_too():
+    found = compose("resnet20", "digitslt", "ce", "none", "asam20", DIGITS)
+    assert found.perturbation == ASAM(rho=0.2, eta=0.01)
+    with pytest.raises(ValueError, match="ccsam20 must have two digits for each of its 0 radii"):
+        compose("resnet20", "digitslt", "ce", "none", "ccsam20", DIGITS)
 
 
 @pytest.mark.parametrize(("benchmark", "eta"), [("cifar10lt", 200), ("cifar100lt", 100)])

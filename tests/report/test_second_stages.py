@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from ltzoo.recipes.cost import passes_per_image, passes_text, total_passes
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import (
     benchmark_table,
@@ -16,7 +17,6 @@ from ltzoo.report import (
     tau_norm_sentence,
     under_first_stages,
 )
-from ltzoo.report.cost import passes_per_image, passes_text, total_passes
 from tests.report.results import result
 
 RECIPES = [get_recipe(name) for name in list_recipes()]
@@ -40,6 +40,10 @@ def rows(table):
     [
         ("resnet32_cifar100lt_ce_sgd", 3.0, 600.0, "3 x 200"),  # a forward pass and a gradient of twice its cost
         ("resnet32_cifar100lt_vs_ssesam", 10.1, 2020.0, "10.1 x 200"),
+        ("resnet20_digitslt_ce_asam", 6.0, 240.0, "6 x 40"),
+        ("resnet20_digitslt_ce_gsam", 6.0, 240.0, "6 x 40"),
+        ("resnet20_digitslt_ce_gnm", 3.0, 120.0, "3 x 40"),
+        ("resnet20_digitslt_ce_ccsam", 3.0, 120.0, "3 x 40"),  # its rows move the classifier alone
         ("resnet32_cifar100lt_crt_sam", 1.0, 10.0, "1 x 10"),  # nothing is differentiated below the head
         ("resnet32_cifar100lt_lws_sgd", 1.0, 5.0, "1 x 5"),
         ("resnet32_cifar100lt_taunorm_sgd", 1.0, 1.0, "computed"),
@@ -52,6 +56,15 @@ def test_passes(name, passes, total, text):
     assert passes_per_image(recipe) == pytest.approx(passes)
     assert total_passes(recipe) == pytest.approx(total)
     assert passes_text(recipe) == text
+
+
+def test_passes_of_cc_sams_full_scope_grow_with_the_classes():
+    recipe = get_recipe("resnet20_digitslt_ce_ccsam")
+    everywhere = replace(recipe, perturbation=replace(recipe.perturbation, scope="all"))
+    assert passes_per_image(everywhere) == 3 + 10 * 5
+    files = replace(get_recipe("resnet50_imagefolder_ce_sgd"), perturbation=everywhere.perturbation)
+    assert passes_per_image(files) is None
+    assert passes_text(files).startswith("? x ")
 
 
 def test_second_stages_come_below_their_first_in_the_order_given():

@@ -4,6 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo.sharpness import (
+    ASAM,
+    CCSAM,
+    GNM,
+    GSAM,
     LPFSGD,
     PGD,
     SAM,
@@ -42,8 +46,12 @@ METHODS = {
     "ssesam stage 2": SSESAM(rho_head=0.3, rho_tail=0.6, gamma=0, eta=10),
     "focalsam": FocalSAM(rho=0.5, lam=1.1, gamma=0.4),
     "by class": ByClass(),
+    "asam": ASAM(rho=0.5, eta=0.01),
+    "gsam": GSAM(rho=0.5, alpha=0.4),
+    "ccsam": CCSAM(rho=0.1, q=0.3),
+    "ccsam all": CCSAM(rho=1e-6, q=0.3, scope="all"),
 }
-NOISE = {"pgd": PGD(rho=0.5), "lpfsgd": LPFSGD(std=0.1, parts=3)}
+NOISE = {"pgd": PGD(rho=0.5), "lpfsgd": LPFSGD(std=0.1, parts=3), "gnm": GNM(rho=0.05)}
 
 
 class Network(nn.Sequential):

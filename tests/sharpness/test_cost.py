@@ -47,7 +47,17 @@ class Questions(TorchDispatchMode):
 
 @pytest.mark.parametrize(
     ("name", "copies"),
-    [("sgd", 1), ("sam", 2), ("imbsam", 3), ("ssesam stage 1", 3), ("ssesam stage 2", 3), ("focalsam", 3)],
+    [
+        ("sgd", 1),
+        ("sam", 2),
+        ("imbsam", 3),
+        ("ssesam stage 1", 3),
+        ("ssesam stage 2", 3),
+        ("focalsam", 3),
+        ("gsam", 3),
+        ("asam", 3),
+        ("ccsam all", 6),
+    ],
 )
 def test_beside_the_gradient_sam_holds_one_copy_of_the_parameters_and_ssesam_two(name, copies):
     layers, images, targets = 16, torch.randn(4, 128), torch.tensor([0, 1, 2, 3])
@@ -69,7 +79,9 @@ def test_beside_the_gradient_sam_holds_one_copy_of_the_parameters_and_ssesam_two
         ("ssesam stage 1", 3, 4),
         ("ssesam stage 2", 2, 3),
         ("focalsam", 2, 3),
-        ("by class", 5, 8),
+        ("asam", 2, 2),
+        ("gsam", 2, 2),
+        ("ccsam all", 5, 9),
     ],
 )
 def test_passes_and_batchnorm_updates_are_the_fewest(network, batches, name, forwards, backwards):

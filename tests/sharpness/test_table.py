@@ -48,7 +48,11 @@ def test_a_row_without_weight_is_left_out():
         ([Row(ONES / 0, ONES, 0.1)], {}, "ascent must be finite, not"),
         ([Row(None, 2 * ONES, 0.0), Row(None, -ONES, 0.0)], {"reduction": "group"}, "'group', not below 0"),
         ([Row(None, ONES, 0.0)], {"reduction": "mean"}, "reduction must be one of batch, group, not 'mean'"),
-        ([Row(None, ONES, 0.0)], {"direction": "up"}, "direction must be one of gradient, isotropic, filter, not 'up'"),
+        (
+            [Row(None, ONES, 0.0)],
+            {"direction": "up"},
+            "direction must be one of gradient, isotropic, filter, clamped, not 'up'",
+        ),
         ([Row(None, ONES, 0.1)], {"parts": 0, "direction": "filter"}, "parts must be at least 1"),
         ([Row(None, ONES, 0.0)], {"parts": 2}, "1 where rows follow a gradient, not 2"),
         ([Row(None, ONES, 0.0)], {"device_radii": torch.ones(2)}, r"device_radii must be \(1,\), one per row"),
@@ -110,7 +114,8 @@ def test_bad_radii_are_refused(make, message):
 
 
 def test_names_are_the_recipes_words():
-    assert list(PERTURBATIONS) == ["sgd", "sam", "imbsam", "samext", "ssesam", "focalsam", "pgd", "lpfsgd"]
+    more = ["ccsam", "asam", "gsam", "pgd", "lpfsgd", "gnm"]
+    assert list(PERTURBATIONS) == ["sgd", "sam", "imbsam", "samext", "ssesam", "focalsam", *more]
 
 
 def test_what_a_log_shows_of_each():

@@ -8,7 +8,7 @@ from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineExpertsHead, CosineHead
 from ltzoo.recipes.protocols.protocol import Protocol
 from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
-from ltzoo.sharpness import SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
+from ltzoo.sharpness import ASAM, CCSAM, GNM, GSAM, SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
 
 _LOSSES = {
     "ce": CE(),
@@ -40,6 +40,13 @@ _PERTURBATIONS = {
     "ssesam": SSESAM(rho_head=0.05, rho_tail=0.05, gamma=0.7, eta=20),
     # lam and gamma are those of the authors' script for CIFAR-10-LT, which has as many classes.
     "focalsam": FocalSAM(rho=0.05, lam=0.5, gamma=3.0),
+    # The settings of the authors' scripts, none tuned on the digits: on CIFAR-10-LT; on CIFAR-100-LT, without the
+    # factor that falls over the epochs; on CIFAR-10.
+    "ccsam": CCSAM(rho=1e-6, q=0.3),
+    "gnm": GNM(rho=0.005),
+    "asam": ASAM(rho=0.5, eta=0.01),
+    # The authors' alpha; their radius is ASAM's, so this one is SAM's here.
+    "gsam": GSAM(rho=0.05, alpha=0.2),
 }
 
 DIGITS = Protocol(

@@ -1,6 +1,7 @@
-"""The cost of a recipe: forward passes per image, epochs and measured minutes."""
+"""The cost of a recipe: forward passes per image, and epochs."""
 
-from ltzoo.recipes import Recipe
+from ltzoo.recipes.recipe import Recipe
+from ltzoo.sharpness import CCSAM
 
 _PASSES = {
     "sgd": 3.0,
@@ -11,15 +12,25 @@ _PASSES = {
     "ssesam": 10.1,
     "pgd": 3.0,
     "lpfsgd": 3.0,
+    "gnm": 3.0,
+    "asam": 6.0,
+    "gsam": 6.0,
+    "ccsam": 3.0,
 }
-"""Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7."""
+"""Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7.
+
+CC-SAM's further passes are of the classifier alone, unless all parameters are its scope.
+"""
+
+_ROW_OF_ALL = 5.0
+"""What a row that moves all parameters adds: a backward pass at w, a forward and a backward pass where it moves."""
 
 _GRADIENT = 3.0
 """A gradient of all weights in forward passes; that of the head alone is one, with everything below it frozen."""
 
 
 def passes_per_image(recipe: Recipe) -> float | None:
-    """Return the cost of an image in one epoch, in forward passes; None for a perturbation that is not ours.
+    """Return the cost of an image in one epoch, in forward passes; None if it is not known, as for others' methods.
 
     Where the head alone is trained, nothing is differentiated below it: a gradient costs one forward pass, not three.
     Each view that the model sees costs as much as an image; what a loss runs by itself is not counted.
@@ -27,6 +38,10 @@ def passes_per_image(recipe: Recipe) -> float | None:
     passes = _PASSES.get(recipe.perturbation.name)
     if passes is None:
         return None
+    if isinstance(recipe.perturbation, CCSAM) and recipe.perturbation.scope == "all":
+        if recipe.natural:
+            return None  # its rows are as many as the classes, which the folder of images tells
+        passes += _ROW_OF_ALL * len(recipe.data.class_counts)
     passes *= recipe.loss.model_views or recipe.loss.views
     return passes if recipe.trainable.weights == "all" else passes / _GRADIENT
 
@@ -43,8 +58,3 @@ def passes_text(recipe: Recipe) -> str:
         return "computed"
     passes = passes_per_image(recipe)
     return f"{'?' if passes is None else f'{passes:g}'} x {recipe.schedule.epochs}"
-
-
-def minutes_text(minutes: float) -> str:
-    """Format minutes, with a decimal below ten; blank if no time was recorded, as of a head that is computed."""
-    return "" if minutes == 0 else f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"

@@ -1,0 +1,61 @@
+"""What every perturbation is: a frozen record that makes the step's table for each epoch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from ltzoo.sharpness.schedules import RadiusSchedule, check_radius
+from ltzoo.sharpness.table import Table
+
+
+@dataclass(frozen=True)
+class Perturbation(ABC):
+    """How the weights at which the gradient is taken differ from w.
+
+    Every field that is a number must be finite and not below 0; a radius can be a schedule instead of a number.
+
+    Attributes:
+        name: its name in a recipe.
+    """
+
+    name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float):
+                check_radius(field.name, value)
+
+    @abstractmethod
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+        """Make the table of one epoch.
+
+        Args:
+            class_counts: (C,) training images of each class; the table is on the same device.
+            epoch: the epoch, from 0.
+            epochs: the length T of the whole training.
+        """
+
+    @abstractmethod
+    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+        """Return the radii of one epoch for a log: `rho`, or `rho_head` and `rho_tail`; none for SGD."""
+
+    def scaled(self, epochs: int, of: int) -> Self:
+        """Scale its schedules' milestones to a training of `epochs` instead of `of` epochs, rounding down."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {key: value.scaled(epochs, of) for key, value in values.items() if isinstance(value, RadiusSchedule)}
+        return replace(self, **moved)
+
+
+def class_weights_dtype(device: torch.device) -> torch.dtype:
+    """Return the type of class weights that are neither 0 nor 1: float64, which Apple's GPUs do not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def all_classes(class_counts: Tensor | Sequence[int]) -> Tensor:
+    """Weigh all classes 1, (C,)."""
+    return torch.ones_like(torch.as_tensor(class_counts), dtype=torch.float32)
