@@ -176,6 +176,16 @@ def test_keys_are_those_of_the_images_given(model, criterion):
     assert torch.equal(other, fresh(outputs, TARGETS))
 
 
+def test_the_same_images_have_other_keys_in_the_next_step(model, criterion):
+    outputs = outputs_of(model, 0)
+    criterion(outputs, TARGETS)
+    change(model, 0)
+    criterion.commit(outputs.detach(), TARGETS)
+    fresh = make_criterion("paco", model)
+    fresh.load_state_dict(copies(criterion))
+    assert torch.equal(criterion(outputs, TARGETS), fresh(outputs, TARGETS))
+
+
 def test_a_skipped_step_of_the_scaler_changes_nothing():
     model = make_network().float()
     criterion = make_criterion("paco").float()
