@@ -32,9 +32,17 @@ def command(arguments: argparse.Namespace) -> None:
     """Print the recipe, its cost and its citations."""
     recipe = get_recipe(arguments.name)
     print(describe(recipe))
-    print(f"\n# cost: {passes_text(recipe)} (forward passes of the network for an image in a step, times epochs)")
+    print(f"\n# cost: {_cost(recipe)}")
     for key in recipe.source.cites:
         print("\n# " + CITATIONS.get(key, key).replace("\n", "\n# "))
+
+
+def _cost(recipe: Recipe) -> str:
+    from ltzoo.recipes.model import count_parameters  # timm takes a second to import
+
+    parameters = count_parameters(recipe)
+    size = "" if parameters is None else f"{parameters:,} parameters; "
+    return f"{size}{passes_text(recipe)} (forward passes of the network for an image in a step, times epochs)"
 
 
 def describe(recipe: Recipe) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
+import torch
 from timm.models import PretrainedCfg
 from torch import nn
 
@@ -104,6 +105,14 @@ def build_model(
     if classes and classifier_word(model) != recipe.head.module:
         raise _no_such_classifier(recipe)
     return model
+
+
+def count_parameters(recipe: Recipe) -> int | None:
+    """Count the parameters of a recipe's model, without memory for them; None if the classes are those of a folder."""
+    if recipe.natural and NATURAL_BENCHMARKS[recipe.benchmark].num_classes is None:
+        return None
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_model(recipe).parameters())
 
 
 def _no_such_classifier(recipe: Recipe) -> InputError:

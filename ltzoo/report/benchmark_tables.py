@@ -8,7 +8,7 @@ from ltzoo.checkpoints import COLUMN_TITLES
 from ltzoo.evaluate import RESULT_COLUMNS, markdown_table
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.cost import passes_per_image, passes_text
-from ltzoo.recipes.model import build_model
+from ltzoo.recipes.model import count_parameters
 from ltzoo.report.model_results import COLUMNS, ModelResults
 from ltzoo.report.stages import first_stage, runs_text, stage_minutes
 
@@ -128,4 +128,5 @@ def _cells(model: ModelResults) -> list[str]:
 
 
 def _millions(recipe: Recipe | None) -> float | None:
-    return sum(parameter.numel() for parameter in build_model(recipe).parameters()) / 1e6 if recipe else None
+    parameters = count_parameters(recipe) if recipe else None
+    return None if parameters is None else parameters / 1e6

@@ -3,13 +3,14 @@
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ltzoo.data import Benchmark, all_groups, get_benchmark
-from ltzoo.recipes import Published, Recipe
+from ltzoo.recipes import Head, Published, Recipe
 from ltzoo.recipes.cost import passes_text
+from ltzoo.recipes.model import count_parameters
 from ltzoo.report.model_results import COLUMNS, ModelResults, device_minutes
 from ltzoo.report.paper_tables import limit
 from ltzoo.report.result import RULES, Result
@@ -58,7 +59,8 @@ def leaderboard_data(
     by_name = {recipe.name: recipe for recipe in recipes}
     published = [recipe.name for recipe in recipes if recipe.published and not recipe.natural]
     shown = {*models, *published}
-    rows = [_row(name, by_name.get(name), models.get(name), notes.get(name)) for name in sorted(shown)]
+    parameters = _counter_of_parameters()
+    rows = [_row(name, by_name.get(name), models.get(name), notes.get(name), parameters) for name in sorted(shown)]
     measured = {result.benchmark: result.resolved_benchmark for model in models.values() for result in model.results}
     benchmarks = [measured.get(name) or get_benchmark(name) for name in sorted({row["benchmark"] for row in rows})]
     return {
@@ -83,7 +85,13 @@ def _benchmark(benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
-def _row(name: str, recipe: Recipe | None, model: ModelResults | None, note: str | None) -> dict[str, Any]:
+def _row(
+    name: str,
+    recipe: Recipe | None,
+    model: ModelResults | None,
+    note: str | None,
+    parameters: Callable[[Recipe], int | None],
+) -> dict[str, Any]:
     results = model.results if model else ()
     claims = [result.claim for result in results if result.claim]
     kept = any(result.weights for result in results)
@@ -98,8 +106,22 @@ def _row(name: str, recipe: Recipe | None, model: ModelResults | None, note: str
         "note": note,
         "first_stage": first_stage(recipe),
         "passes": passes_text(recipe) if recipe else None,
+        "parameters": parameters(recipe) if recipe else None,
         "runs": [_run(result) for result in results],
     }
+
+
+def _counter_of_parameters() -> Callable[[Recipe], int | None]:
+    """Return a function that counts a recipe's parameters, each network once."""
+    known: dict[tuple[str, str, Head], int | None] = {}
+
+    def count(recipe: Recipe) -> int | None:
+        key = recipe.architecture, recipe.benchmark, recipe.head
+        if key not in known:
+            known[key] = count_parameters(recipe)
+        return known[key]
+
+    return count
 
 
 def _published(figure: Published, groups: str) -> dict[str, Any]:
