@@ -115,7 +115,8 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
         settings |= {"trainable.weights": "head", "trainable.batchnorm": "frozen"}
     asked = any(getattr(arguments, flag) is not None for flag in _AUGMENTATION)
     asked = asked or any(text.startswith("views") for text in arguments.set)
-    if arguments.cache_features is not None and not recipe.head.computed and not asked:
+    # A loss of several views keeps them: `train` then says that it cannot cache their features.
+    if arguments.cache_features is not None and not recipe.head.computed and not asked and recipe.loss.views == 1:
         settings["views"] = [asdict(Augmentation(crop_padding=0, horizontal_flip=False))]
     if arguments.pretrained and arguments.initial_checkpoint:
         raise InputError("--pretrained and --initial-checkpoint name two places to start from; choose one")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from ltzoo.data import Benchmark, all_groups
+from ltzoo.data import Benchmark, DataSet, all_groups
 from ltzoo.data.batches import Delivery, Images, make_eval_batches
 from ltzoo.data.files.crops import CROPS, FiveCrops
 from ltzoo.data.memory import LabelledImages
@@ -46,20 +46,14 @@ def predict_test(model: nn.Module, benchmark: Benchmark, test: Images, options: 
         options: how to evaluate.
 
     Raises:
-        InputError: the number of classes of the model is not that of the benchmark; or crops are asked for of images
-            that are in memory, at the size of the model's input.
+        InputError: the number of classes of the model is not that of the benchmark; or as `views_to_measure`.
     """
     classes = len(benchmark.class_counts)
     if model.num_classes != classes:
         raise InputError(
             f"the model has {model.num_classes} classes, {benchmark.name} has {classes}; use its own model"
         )
-    data_set = benchmark.data_set
-    if options.crops:
-        if isinstance(test, LabelledImages):
-            raise InputError(f"the images of {benchmark.name} have the size of the model's input; use no crops")
-        # A crop has its size, and is neither resized nor cropped again.
-        test, data_set = FiveCrops(test, data_set), replace(data_set, crop_pct=1.0)
+    test, data_set = views_to_measure(benchmark, test, options)
     batches = make_eval_batches(test, data_set, Delivery(options.device, workers=options.workers))
     with tf32(False):
         predictions = predict(model.to(options.device), batches, flip=options.flip)
@@ -68,6 +62,25 @@ def predict_test(model: nn.Module, benchmark: Benchmark, test: Images, options: 
         predictions = Predictions(logits.view(-1, CROPS, classes).mean(dim=1), labels[::CROPS])
     predictions.logits.mul_(options.logit_scale)  # in place: a second copy could exceed the memory
     return predictions
+
+
+def views_to_measure(benchmark: Benchmark, test: Images, options: EvalOptions) -> tuple[Images, DataSet]:
+    """Return what a model sees of test images, and how it is prepared: the images, or five crops in a row of each.
+
+    Args:
+        benchmark: the size and normalisation of the images.
+        test: the test images.
+        options: whether crops are asked for.
+
+    Raises:
+        InputError: crops are asked for of images that are in memory, at the size of the model's input.
+    """
+    if not options.crops:
+        return test, benchmark.data_set
+    if isinstance(test, LabelledImages):
+        raise InputError(f"the images of {benchmark.name} have the size of the model's input; use no crops")
+    # A crop has its size, and is neither resized nor cropped again.
+    return FiveCrops(test, benchmark.data_set), replace(benchmark.data_set, crop_pct=1.0)
 
 
 def evaluate_model(

@@ -25,6 +25,7 @@ class Loss(ABC):
             have the views as their second dimension, see `Outputs`.
         model_views: how many of these views, from the first on, the model sees; None for all. The others are for the
             loss alone, which asks for `images`.
+        mixes_views: whether the views are of mixed images and the loop must mix them itself; `train.py` cannot.
         weighs: whether it weights the classes itself, so that a re-weighting beside it would count twice.
     """
 
@@ -34,6 +35,7 @@ class Loss(ABC):
     single_process: ClassVar[bool] = False
     views: ClassVar[int] = 1
     model_views: ClassVar[int | None] = None
+    mixes_views: ClassVar[bool] = False
     weighs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

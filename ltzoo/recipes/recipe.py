@@ -18,7 +18,7 @@ from ltzoo.data import (
     make_groups,
 )
 from ltzoo.errors import InputError, shown
-from ltzoo.losses import Loss, Reweighting
+from ltzoo.losses import GLMC, Loss, Reweighting
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import Head, Input, Start, Trainable
 from ltzoo.sharpness import Ascent, Perturbation
@@ -68,7 +68,7 @@ class Published:
 
     Attributes:
         paper: key of the paper in `ltzoo.recipes.citations`, such as `rangwani2022`.
-        table: the table or figure in the paper.
+        table: the table or figure in the paper; `paper` if it is not known which, `repository` for the paper's code.
         row: the row of the table.
         mean: the accuracies, means over the seeds.
         std: their standard deviations over the seeds; None if the paper prints none.
@@ -186,6 +186,11 @@ class Recipe:
         table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
         if table.direction != "gradient" and self.trainable.batchnorm == "clean":
             raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
+        if self.loss.mixes_views or isinstance(self.loss, GLMC):
+            raise ValueError(
+                f"loss: {self.loss.name} takes views that are mixed, and train.py cannot mix views; use "
+                "ltzoo.create_loss in your own loop"
+            )
         if len(self.views) != self.loss.views:
             raise ValueError(
                 f"views: the loss {self.loss.name} needs {self.loss.views} per image, not {len(self.views)}"

@@ -159,6 +159,11 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         ("head", "linear", "head must be a mapping, not 'linear'"),
         ("start", {"name": "first_stage", "recipe": "x"}, "start.head is missing"),
         ("views", [], "views: the loss ce needs 1 per image, not 0"),
+        (
+            "loss",
+            {"name": "glmc", "power": 1.2, "consistency": 4.0, "epochs": 200, "projection_size": 128},
+            "loss: glmc takes views that are mixed, and train.py cannot mix views; use ltzoo.create_loss in your own",
+        ),
         ("views.1.mixup", 0.2, "unknown key views.1.mixup"),
         ("classifier", "cosine", "unknown key classifier; the nearest are "),
         ("precision", "fp16", "precision must be one of float32, tf32, bfloat16, float16"),

@@ -81,6 +81,11 @@ def test_what_no_paper_gives_is_ours():
     assert "views" not in get_recipe("resnet32_cifar100lt_paco_sgd").source.ours
     assert {"loss", "views", "schedule"} <= set(get_recipe("resnet32_cifar100lt_bcl_sgd").source.ours)
     assert get_recipe("resnet32_cifar10lt_sade_sgd").source.ours == ("architecture",)
+    # RIDE's code has no configuration for CIFAR-10, so nothing but the method itself is the paper's there.
+    settings = {"architecture", "head", "optimizer", "schedule", "batch_size", "views", "loss"}
+    assert set(get_recipe("resnet32_cifar10lt_ride_sgd").source.ours) == settings
+    assert set(get_recipe("resnet32_cifar10lt_ride_sam").source.ours) > settings | {"perturbation"}
+    assert get_recipe("resnet32_cifar100lt_ride_sgd").source.ours == ()
 
 
 @pytest.mark.parametrize("method", LOSSES)

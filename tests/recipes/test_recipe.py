@@ -1,8 +1,11 @@
 """Schedules against the papers' own rules, and shortened training."""
 
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
 import pytest
 
-from ltzoo.losses import DRW, NoReweighting
+from ltzoo.losses import CE, DRW, GLMC, NoReweighting
 from ltzoo.recipes import Optimizer, Schedule
 from ltzoo.registry import get_recipe
 
@@ -94,3 +97,21 @@ def test_impossible_schedules_are_refused(fields):
 def test_impossible_optimizers_are_refused(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):
         Optimizer(**{"lr": 0.1, "momentum": 0.9, "weight_decay": 0, "nesterov": True} | fields)
+
+
+@dataclass(frozen=True)
+class OfMixedViews(CE):
+    """A loss of our own whose views the loop must mix."""
+
+    name: ClassVar[str] = "of_mixed_views"
+    views: ClassVar[int] = 2
+    mixes_views: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("loss", [GLMC(1.2, 4.0, epochs=200, projection_size=128), OfMixedViews()])
+def test_a_loss_of_mixed_views_is_no_recipes_with_any_number_of_views(loss):
+    recipe = get_recipe("resnet20_digitslt_ce_sgd")
+    said = "train.py cannot mix views; use ltzoo.create_loss in your own loop"
+    for views in (1, 2):
+        with pytest.raises(ValueError, match=f"loss: {loss.name} takes views that are mixed, and {said}"):
+            replace(recipe, loss=loss, views=recipe.views * views)

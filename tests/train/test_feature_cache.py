@@ -86,6 +86,17 @@ def test_the_command_leaves_augmentation_out_unless_it_was_asked_for():
         assert recipe(*words).views != PLAIN
 
 
+@pytest.mark.parametrize("method", ["paco", "bcl"])
+def test_a_loss_of_several_views_keeps_them_and_is_refused_for_them(method, tmp_path):
+    words = ["--recipe", "x", "--head-only", "--cache-features", "--epochs", "2"]
+    recipe = requested_recipe(f"resnet20_digitslt_{method}_sgd", build_parser("train.py").parse_args(words))
+    assert len(recipe.views) == recipe.loss.views > 1
+    said = f"--cache-features takes the features of one view, and the loss {method} needs views of the images"
+    with pytest.raises(InputError, match=said):
+        train(recipe, options(tmp_path, cache_features=tmp_path / "features"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("loss", ["la", "ce", "bs", "ldam_drw", "vs"])
 def test_quick_heads_for_image_folders(loss, tmp_path, capsys):
     data, name = plant_splits(tmp_path / "photos"), f"resnet50_imagefolder_{loss}_sgd"

@@ -10,7 +10,7 @@ import numpy as np
 
 from ltzoo.data.files.advice import where_image_is
 from ltzoo.data.files.classes import natural_key
-from ltzoo.data.files.image_files import ImageFiles, Names, PathImages
+from ltzoo.data.files.image_files import DataLocation, ImageFiles, Names, PathImages
 from ltzoo.data.files.left_out import LeftOut, image_suffixes, suffix
 from ltzoo.data.files.lists import open_list
 from ltzoo.data.files.thumbnails import thumbnail_folders
@@ -36,15 +36,17 @@ def find_unlabelled(
         The images in the order of `paths`, each path once; all labels are 0, since none is known.
 
     Raises:
-        InputError: a path does not exist, a folder or list has no image or cannot be read, or a listed file is missing
-            or is not called like an image.
+        InputError: a path does not exist, a folder or list has no image or cannot be read, a listed file is missing or
+            is not called like an image, or an option for lists is given without one.
     """
     if image_root is not None and not image_root.is_dir():
         raise InputError(f"the folder {image_root} is not there; name what paths start from with --image-root")
-    if not any(suffix(path.name) in _LISTS for path in paths):
-        for given, flag in ((image_root is not None, "--image-root"), (bool(image_suffix), "--image-suffix")):
-            if given:
-                raise InputError(f"{flag} is for paths in lists, and no list is given; leave it out")
+    lists = {suffix(path.name) for path in paths if not path.is_dir()} & {*_LISTS}
+    for given, flag in ((image_root is not None, "--image-root"), (bool(image_suffix), "--image-suffix")):
+        if given and not lists:
+            raise InputError(f"{flag} is for paths in lists, and no list is given; leave it out")
+    if image_column != DataLocation.image_column and ".csv" not in lists:
+        raise InputError("--image-column is for lists in .csv, and none is given; leave it out")
     found: dict[str, None] = {}
     notes: list[str] = []
     for path in paths:

@@ -1,7 +1,8 @@
 """Wang 2021 (RIDE) on CIFAR: three narrow experts, 200 epochs, images turned by up to 15 degrees.
 
 Settings are those of the code (github.com/frank-xwang/RIDE-LongTailRecognition), which turns images where the paper
-says nothing of it. The routing of its second stage, which saves computation, is left out; the published row has it.
+says nothing of it. It has CIFAR-100 alone. The routing of its second stage, which saves computation, is left out; the
+published row has it.
 """
 
 from ltzoo.data import Augmentation
@@ -9,7 +10,7 @@ from ltzoo.losses import RIDE
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineExpertsHead
 from ltzoo.recipes.protocols.borrowed import PERTURBED, perturbations_like
-from ltzoo.recipes.protocols.protocol import Protocol
+from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.recipe import PaperRule
 
 TURNED = Augmentation(crop_padding=4, horizontal_flip=True, rotation=15.0)
@@ -31,5 +32,10 @@ WANG2021_CIFAR = Protocol(
     losses=dict.fromkeys(("cifar10", "cifar100"), _LOSSES),
     heads={"ride": CosineExpertsHead()},
     perturbations=perturbations_like("ldam_drw", "ride"),
-    ours=PERTURBED,
+    ours=(
+        Ours(
+            ("architecture", "head", "optimizer", "schedule", "batch_size", "views", "loss"), benchmarks=("cifar10lt",)
+        ),
+        *PERTURBED,
+    ),
 )

@@ -66,6 +66,19 @@ def test_wrong_places_are_one_line(photos, tmp_path):
     refused("the folder .*nowhere is not there", find_unlabelled, [photos], tmp_path / "nowhere")
     refused("--image-root is for paths in lists, and no list is given", find_unlabelled, [photos], photos)
     refused("--image-suffix is for paths in lists", find_unlabelled, [photos], None, "image", ".jpg")
+    refused(
+        "--image-column is for lists in .csv, and none is given; leave it out", find_unlabelled, [photos], None, "x"
+    )
+    refused("--image-column is for lists", find_unlabelled, [photos / "list.txt"], None, "x")
+
+
+def test_a_folder_called_like_a_list_is_a_folder(tmp_path):
+    folder = tmp_path / "x.csv"
+    plant(folder, "a.jpg")
+    assert len(find_unlabelled([folder])) == 1
+    refused("--image-root is for paths in lists, and no list is given", find_unlabelled, [folder], folder)
+    refused("--image-suffix is for paths in lists", find_unlabelled, [folder], None, "image", ".jpg")
+    refused("--image-column is for lists in .csv", find_unlabelled, [folder], None, "x")
 
 
 @pytest.mark.parametrize(
