@@ -102,6 +102,7 @@ class GLMC(Loss):
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
     views: ClassVar[int] = _VIEWS
     weighs: ClassVar[bool] = True
+    mixes_views: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,7 +18,7 @@ from ltzoo.data import (
     make_groups,
 )
 from ltzoo.errors import InputError, shown
-from ltzoo.losses import GLMC, Loss, Reweighting
+from ltzoo.losses import Loss, Reweighting
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import Head, Input, Start, Trainable
 from ltzoo.sharpness import Ascent, Perturbation
@@ -186,7 +186,7 @@ class Recipe:
         table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
         if table.direction != "gradient" and self.trainable.batchnorm == "clean":
             raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
-        if self.loss.mixes_views or isinstance(self.loss, GLMC):
+        if self.loss.mixes_views:
             raise ValueError(
                 f"loss: {self.loss.name} takes views that are mixed, and train.py cannot mix views; use "
                 "ltzoo.create_loss in your own loop"

@@ -141,7 +141,7 @@ def test_a_recipes_fields_are_what_its_name_says():
         heads = {LDAM: "cosine", RIDE: "cosine_experts", SADE: "cosine_experts"}
         assert recipe.head.name == heads.get(type(recipe.loss), "linear")
         assert len(recipe.views) == {"paco": 2, "bcl": 3, "proco": 3}.get(loss, 1)
-        assert recipe.trainable.batchnorm == ("all" if word in ("pgd", "lpfsgd") else "clean")
+        assert recipe.trainable.batchnorm == ("all" if word in ("pgd", "lpfsgd", "gnm") else "clean")
         assert recipe.precision == "float32"
         assert recipe.groups in GROUP_RULES
         assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
