@@ -78,6 +78,15 @@ class LossModule(nn.Module, ABC):
         flags = Loss if loss is None else loss
         self.asks, self.ties_images, self.single_process = flags.asks, flags.ties_images, flags.single_process
 
+    @property
+    def reads_model(self) -> bool:
+        """Whether the loss may depend on the model's weights in other ways than through the outputs.
+
+        The step then repeats the whole forward pass where it moves the classifier alone. True for every loss that takes
+        note of the model, see `attach`.
+        """
+        return type(self).attach is not LossModule.attach
+
     @abstractmethod
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
         """Compute the loss of each image. It must not change the state: a step may call it several times.

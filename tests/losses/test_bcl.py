@@ -1,11 +1,13 @@
 """BCL against numpy: its loss, its gradients, where its prototypes come from."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from ltzoo.losses import BCL
-from ltzoo.sharpness import SAM, StepOptions, perturbed_backward
+from ltzoo.sharpness import CCSAM, SAM, StepOptions, perturbed_backward
 from tests.losses import plain
 from tests.losses.contrastive import (
     SETTINGS,
@@ -101,6 +103,25 @@ def test_prototypes_come_from_the_perturbed_classifier(criterion, model):
     assert torch.equal(model.classifier.weight, before)
     assert_same_state(criterion, state)
     assert all(parameter.grad.abs().max() > 0 for parameter in criterion.prototype_head.parameters())
+
+
+def test_prototypes_follow_a_classifier_that_moves_alone():
+    """As in a step that repeats the whole forward pass: the logits of the second are not what the classifier gave."""
+    found = []
+    for factor in (None, 1.0):
+        model = make_network()
+        criterion = make_criterion("bcl", model)
+        forward = forward_of("bcl", model)
+
+        def of_product(images, forward=forward, factor=factor):
+            outputs = forward(images)
+            return outputs if factor is None else replace(outputs, logits=outputs.logits * factor)
+
+        table = CCSAM(rho=0.5, q=0.7).table(torch.tensor(COUNTS))
+        options = StepOptions(forward=of_product)
+        perturbed_backward(model, criterion, make_images("bcl"), TARGETS, table, options=options)
+        found.append(torch.cat([p.grad.flatten() for p in (*model.parameters(), *criterion.parameters())]))
+    assert_close(*found)
 
 
 def test_its_parameters_and_state_are_its_own(criterion, model):
