@@ -62,6 +62,14 @@ class PaCo(Loss):
             raise ValueError(f"queue_size must be a whole number from 1 on, not {self.queue_size!r}")
         check_sizes(self.hidden_size, self.projection_size)
 
+    def check_batch_size(self, images: int) -> None:
+        """See `Loss.check_batch_size`; the queue must have room for a batch."""
+        if images > self.queue_size:
+            raise ValueError(
+                f"the loss paco has a queue of {self.queue_size}, which is less than the batch of {images}: set "
+                "queue_size to at least the batch size"
+            )
+
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> "PaCoModule":
         """See `Loss.bind`. The initial weights are drawn from torch's random generator."""
         return PaCoModule(self, class_counts, check_num_features(self.name, num_features))
@@ -137,11 +145,7 @@ class PaCoModule(LossModule):
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
         """See `LossModule.forward`; logits (B, C) or (B, 1, C), features (B, F) or (B, 1, F), images (B, 2, ...)."""
         logits, features = self._take(outputs)
-        if len(targets) > self.loss.queue_size:
-            raise ValueError(
-                f"the loss paco has a queue of {self.loss.queue_size}, which is less than the batch of {len(targets)}: "
-                "set queue_size to at least the batch size"
-            )
+        self.loss.check_batch_size(len(targets))
         queries, keys = self.head(features), self._keys(outputs)
         compared = torch.cat([queries, keys.to(queries.dtype), self.queue.to(queries.dtype)])
         labels = torch.cat([targets, targets, self.queue_labels])

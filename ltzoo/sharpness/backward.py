@@ -87,7 +87,7 @@ def perturbed_backward(
     check_model(model, options.forward)
     check_batch(images, targets, table, class_weights)
     check_options(table, options)
-    check_criterion(criterion, table, options)
+    check_criterion(criterion, targets, table, options)
     group = options.process_group
     if group is not None:
         check_processes(model, table, options, len(targets))

@@ -121,12 +121,18 @@ def check_options(table: Table, options: StepOptions) -> None:
         raise ValueError(f"the direction {table.direction!r} has no pass at w; use batchnorm='all'")
 
 
-def check_criterion(criterion: object, table: Table, options: StepOptions) -> None:
-    """Check that the criterion can be used with micro-batches and with several processes.
+def check_criterion(criterion: object, targets: object, table: Table, options: StepOptions) -> None:
+    """Check that the criterion can be used with mixed images, with micro-batches and with several processes.
 
     Raises:
-        ValueError: it compares images of the batch, or keeps state of a single process.
+        ValueError: it compares images of the batch, or keeps state of a single process, or gathers the images of more
+            processes than share the batch.
     """
+    if getattr(criterion, "ties_images", False) and isinstance(targets, MixedTargets):
+        raise ValueError(
+            "the loss compares the images of a batch by their classes, so each needs a single one: turn mixup and "
+            "CutMix off, or pass (B,) targets"
+        )
     if getattr(criterion, "ties_images", False) and options.micro_batches > 1:
         raise ValueError(
             f"the loss compares the images of a batch, so {options.micro_batches} micro-batches would change it: "
@@ -135,8 +141,21 @@ def check_criterion(criterion: object, table: Table, options: StepOptions) -> No
     if getattr(criterion, "ties_images", False) and table.parts > 1:
         raise ValueError(f"the loss compares the images of a batch, which a table of {table.parts} parts would cut")
     group = options.process_group
+    _check_gathering(criterion, group)
     if getattr(criterion, "single_process", False) and group is not None and dist.get_world_size(group) > 1:
         raise ValueError(f"the loss runs in one process alone, not in {dist.get_world_size(group)}: start one")
+
+
+def _check_gathering(criterion: object, group: dist.ProcessGroup | None) -> None:
+    """Check that a criterion that gathers the images of all processes is used with all of them."""
+    if not (getattr(criterion, "gathers_images", False) and dist.is_available() and dist.is_initialized()):
+        return
+    world, sharing = dist.get_world_size(), 1 if group is None else dist.get_world_size(group)
+    if sharing != world:
+        raise ValueError(
+            f"the loss gathers the images of all {world} processes, but the step's process_group has {sharing}: "
+            "use torch.distributed.group.WORLD"
+        )
 
 
 def check_processes(model: nn.Module, table: Table, options: StepOptions, images: int) -> None:

@@ -11,8 +11,16 @@ import torch
 import ltzoo
 import ltzoo.models
 from ltzoo.losses import LOSSES, LossModule, Outputs, create_loss
-from ltzoo.sharpness import MixedTargets
-from tests.losses.contrastive import SETTINGS, TARGETS, make_criterion, make_network, make_outputs
+from ltzoo.sharpness import MixedTargets, NoPerturbation, StepOptions, perturbed_backward
+from tests.losses.contrastive import (
+    SETTINGS,
+    TARGETS,
+    forward_of,
+    make_criterion,
+    make_images,
+    make_network,
+    make_outputs,
+)
 from tests.losses.plain import COUNTS
 
 every = pytest.mark.parametrize("name", ["bcl", "proco", "paco"])
@@ -53,10 +61,24 @@ def test_mixed_images_do_not_enter_a_state(name):
 
 
 @every
+def test_a_step_refuses_mixed_images_before_any_pass(name):
+    model, passes = make_network(), []
+    criterion = make_criterion(name, model)
+    model.conv.register_forward_hook(lambda *_: passes.append(1))
+    mixed = MixedTargets(TARGETS.unsqueeze(1).repeat(1, 2), torch.full((6, 2), 0.5))
+    table, options = NoPerturbation().table(torch.tensor(COUNTS)), StepOptions(forward=forward_of(name, model))
+    with pytest.raises(
+        ValueError, match=r"compares the images of a batch by their classes.*: turn mixup and CutMix off"
+    ):
+        perturbed_backward(model, criterion, make_images(name), mixed, table, options=options)
+    assert passes == []
+
+
+@every
 def test_the_flags_of_module_and_record_agree(name):
     criterion, kind = make_criterion(name), LOSSES[name]
     assert isinstance(criterion, LossModule)
-    for flag in ("asks", "ties_images", "single_process"):
+    for flag in ("asks", "ties_images", "single_process", "gathers_images"):
         assert getattr(criterion, flag) == getattr(kind, flag)
     assert kind(**SETTINGS[name]).logit_scale == (1.0 if name == "paco" else 1.5)
     assert (kind.views, kind.model_views, kind.ties_images) == ((2, 1, True) if name == "paco" else (3, None, True))
