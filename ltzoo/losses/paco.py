@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ltzoo.losses.attached import Attached
 from ltzoo.losses.loss import Loss, LossModule, as_counts, check_num_features, log_prior
 from ltzoo.losses.momentum_copy import MomentumCopy
 from ltzoo.losses.outputs import Outputs
@@ -119,7 +120,7 @@ class PaCoModule(LossModule):
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
         self.key_model: MomentumCopy | None = None
         self.key_head: MomentumCopy | None = None
-        self._model: tuple[Any, ...] = ()  # in which nn.Module does not find it
+        self._model = Attached()
         self._computed: tuple[Tensor, tuple[Any, ...], Tensor] | None = None
         self.register_load_state_dict_post_hook(_forget_keys)
 
@@ -139,7 +140,7 @@ class PaCoModule(LossModule):
             )
         self.key_model = MomentumCopy(model, self.loss.momentum)
         self.key_head = MomentumCopy(self.head, self.loss.momentum)
-        self._model = (model,)
+        self._model = Attached(model)
         self._forget()
 
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
@@ -172,14 +173,17 @@ class PaCoModule(LossModule):
         self.queue[places] = keys.to(self.queue.dtype)
         self.queue_labels[places] = targets
         self.position.copy_((self.position + len(keys)) % len(self.queue))
-        for copied, network in ((self.key_model, self._model[0]), (self.key_head, self.head)):
-            assert copied is not None
+        for copied, network in ((self.key_model, self._model.module), (self.key_head, self.head)):
+            assert copied is not None and network is not None
             copied.follow(network)
 
     def _take(self, outputs: Any) -> tuple[Tensor, Tensor]:
         """Take logits (B, C) and features (B, F) of view 0, with a second dimension for it or without."""
-        if self.key_model is None:
-            raise ValueError("the loss paco compares with a copy of the model: call attach(model) before training")
+        if self._model.module is None:
+            raise ValueError(
+                "the loss paco compares with a copy of the model: call attach(model) before training, also for a copy "
+                "of the loss"
+            )
         features, images = getattr(outputs, "features", None), getattr(outputs, "images", None)
         if features is not None and features.ndim == 2:
             outputs = Outputs(outputs.logits.unsqueeze(1), features=features.unsqueeze(1))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltzoo.losses import BCL
 from ltzoo.sharpness import CCSAM, SAM, StepOptions, perturbed_backward
@@ -73,6 +74,29 @@ def test_gradients_are_the_formulas(criterion, model):
                 lambda x, key=key, layers=layers, name=name: total(**{key: layers | {name: x}}), layers[name]
             )
             assert_close(parameter.grad, expected)
+
+
+def test_no_tensor_has_as_many_numbers_as_classes_squared():
+    """Class sizes need none; each of 12 anchors is compared with 12 projections and 600 prototypes."""
+
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            found = func(*args, **(kwargs or {}))
+            for value in found if isinstance(found, tuple | list) else [found]:
+                self.numbers = max(self.numbers, value.numel() if isinstance(value, torch.Tensor) else 0)
+            return found
+
+    model = make_network()
+    model.classifier = nn.Linear(5, 600).double()
+    criterion = BCL(**SETTINGS["bcl"]).bind([9] * 600, 5).double()
+    criterion.attach(model)
+    outputs = make_outputs("bcl")
+    outputs = replace(outputs, logits=torch.zeros(6, 3, 600, dtype=torch.float64))
+    with Largest() as largest:
+        criterion(outputs, TARGETS)
+    assert 12 * 612 <= largest.numbers < 20 * 612
 
 
 def test_the_order_of_a_batch_does_not_matter(criterion):

@@ -1,6 +1,8 @@
 """What the contrastive losses share: outputs that do not fit, mixed images, and their examples, which run."""
 
+import copy
 import inspect
+import pickle
 import re
 import textwrap
 
@@ -15,6 +17,8 @@ from ltzoo.sharpness import MixedTargets, NoPerturbation, StepOptions, perturbed
 from tests.losses.contrastive import (
     SETTINGS,
     TARGETS,
+    assert_same_state,
+    copies,
     forward_of,
     make_criterion,
     make_images,
@@ -90,6 +94,20 @@ def test_attaching_does_nothing_by_default_and_adds_no_parameter(name):
     before = [key for key, _ in criterion.named_parameters()]
     criterion.attach(make_network())
     assert [key for key, _ in criterion.named_parameters()] == before
+
+
+@pytest.mark.parametrize("name", ["bcl", "paco"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda criterion: pickle.loads(pickle.dumps(criterion))])
+def test_a_copy_follows_no_model_until_it_is_attached(name, copied):
+    """It would follow a copy of the model, which nobody trains."""
+    model, outputs = make_network(), make_outputs(name)
+    criterion = make_criterion(name, model)
+    other = copied(criterion)
+    assert_same_state(other, copies(criterion))
+    with pytest.raises(ValueError, match=r"call attach\(model\) before training, also for a copy of the loss"):
+        other(outputs, TARGETS)
+    other.attach(model)
+    assert torch.equal(other(outputs, TARGETS), criterion(outputs, TARGETS))
 
 
 @every
