@@ -124,7 +124,11 @@ class LossModule(nn.Module, ABC):
         """
 
     def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:
-        """Update the state with a batch, once per step and after all its passes.
+        """Update the state with a batch, after all passes over it.
+
+        `perturbed_backward` calls it once for each micro-batch (for each part, with noise) at the end of each call. So
+        a step of one call and one micro-batch, as a loss with `ties_images` needs, commits once; one that is
+        accumulated over several calls, or over micro-batches, commits as often. The trainer's steps are one call each.
 
         Args:
             outputs: those at the unperturbed weights, detached; otherwise as in `forward`.

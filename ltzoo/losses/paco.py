@@ -80,7 +80,10 @@ class PaCoModule(LossModule):
     """`PaCo` for a data set.
 
     Call `attach` with the model before the first batch, and before a state is loaded: the copy is part of the state.
-    Call `commit` after each step, once the gradients are computed.
+    Call `commit` after each step, once the gradients are computed. `perturbed_backward` does so in each of its calls: a
+    step that is accumulated over several calls fills the queue and moves the copy once for each.
+
+    A deep copy refers to no model. Call its `attach`, which copies the model anew, and load its state afterwards.
 
     Example:
         ```python

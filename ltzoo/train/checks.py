@@ -173,12 +173,13 @@ def _check_one_image(model: nn.Module, image: Tensor, part: str, flag: str) -> N
         ) from error
 
 
-def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
+def settings_warnings(recipe: Recipe, class_counts: Sequence[int], compile_backend: str | None = None) -> list[str]:
     """List settings that are probably a mistake, one line each; they do not stop the training.
 
     Args:
         recipe: the recipe to train.
         class_counts: (C,) training images of each class.
+        compile_backend: backend of `torch.compile`, None for eager.
     """
     found = []
     frozen = ["all weights but the head's"] if recipe.trainable.weights == "head" else []
@@ -206,7 +207,22 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
                 f"with perturbation.eta {eta}, {which} belongs to the tail; set it between {min(class_counts)} and "
                 f"{max(class_counts)}, or to a share of the classes, as in {{share: 0.65}}"
             )
+    if compile_backend is not None and (passes := _passes_of_classifier(recipe, class_counts)):
+        found.append(
+            f"{recipe.perturbation.name} repeats the classifier alone, which cannot be done within a compiled model: "
+            f"each step takes {1 + passes} forward passes through the whole model instead of 1; leave --torchcompile "
+            "out"
+        )
     return found + _late_warnings(recipe)
+
+
+def _passes_of_classifier(recipe: Recipe, class_counts: Sequence[int]) -> int:
+    """Count the rows that move the classifier alone, in the middle of the training."""
+    epochs = recipe.schedule.epochs
+    if not epochs:  # the head is computed
+        return 0
+    table = recipe.perturbation.table(class_counts, epochs // 2, epochs)
+    return sum(row.scope == "classifier" and row.radius > 0 for row in table.rows if table.direction == "gradient")
 
 
 def _late_warnings(recipe: Recipe) -> list[str]:

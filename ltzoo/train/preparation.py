@@ -88,7 +88,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     if start.folder is not None:
         say(f"{recipe.name} {start.in_words(options.seed)}")
     check_classes_drawn(recipe, images.train.labels, class_names)
-    for warning in settings_warnings(recipe, images.benchmark.class_counts):
+    for warning in settings_warnings(recipe, images.benchmark.class_counts, options.compile_backend):
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
