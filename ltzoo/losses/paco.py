@@ -1,6 +1,7 @@
 """PaCo: one softmax over the classes and over other images, whose classes they share or not."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -124,6 +125,7 @@ class PaCoModule(LossModule):
         self.key_model: MomentumCopy | None = None
         self.key_head: MomentumCopy | None = None
         self._model = Attached()
+        self._precision: torch.dtype | None = None  # of the model's last forward pass, if it is a half
         self._computed: tuple[Tensor, tuple[Any, ...], Tensor] | None = None
         self.register_load_state_dict_post_hook(_forget_keys)
 
@@ -150,6 +152,7 @@ class PaCoModule(LossModule):
         """See `LossModule.forward`; logits (B, C) or (B, 1, C), features (B, F) or (B, 1, F), images (B, 2, ...)."""
         logits, features = self._take(outputs)
         self.loss.check_batch_size(len(targets))
+        self._precision = _half_precision(outputs.logits)
         queries, keys = self.head(features), self._keys(outputs)
         compared = torch.cat([queries, keys.to(queries.dtype), self.queue.to(queries.dtype)])
         labels = torch.cat([targets, targets, self.queue_labels])
@@ -203,13 +206,32 @@ class PaCoModule(LossModule):
         place = images.data_ptr(), images.shape, images.stride(), images.dtype, images._version
         if self._computed is None or self._computed[1] != place:
             assert self.key_model is not None and self.key_head is not None
+            # The copy runs as the model did, the heads as the loss is called.
+            precision = self._precision
+            half = nullcontext() if precision is None else torch.autocast(images.device.type, precision)
+            with half:
+                features = self.key_model.features(images)
+            features = features.float() if features.dtype == precision else features
             # The images are kept too, so that no others can take their place in memory.
-            self._computed = images, place, self.key_head(self.key_model.features(images))
+            self._computed = images, place, self.key_head(features)
         return self._computed[2]
 
     def _forget(self) -> None:
         """Forget the keys of the step."""
         self._computed = None
+
+
+def _half_precision(logits: Tensor) -> torch.dtype | None:
+    """Return the half precision that logits were computed in before conversions and changes of shape, or None."""
+    node, place = logits.grad_fn, logits.output_nr
+    while node is not None:
+        dtype: torch.dtype = node._input_metadata[place].dtype
+        if dtype in (torch.float16, torch.bfloat16):
+            return dtype
+        if len(node.next_functions) != 1:
+            break
+        node, place = node.next_functions[0]
+    return None
 
 
 def _forget_keys(module: nn.Module, _: object) -> None:
