@@ -152,7 +152,7 @@ class PaCoModule(LossModule):
         """See `LossModule.forward`; logits (B, C) or (B, 1, C), features (B, F) or (B, 1, F), images (B, 2, ...)."""
         logits, features = self._take(outputs)
         self.loss.check_batch_size(len(targets))
-        self._precision = _half_precision(outputs.logits)
+        self._precision = _half_precision(logits)
         queries, keys = self.head(features), self._keys(outputs)
         compared = torch.cat([queries, keys.to(queries.dtype), self.queue.to(queries.dtype)])
         labels = torch.cat([targets, targets, self.queue_labels])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
+from ltzoo.sharpness.batch import BatchRow
 from ltzoo.sharpness.options import MixedTargets, StepOptions
 from ltzoo.sharpness.table import Table
 
@@ -172,6 +173,25 @@ def check_processes(model: nn.Module, table: Table, options: StepOptions, images
         raise ValueError(
             f"{options.micro_batches} micro-batches of {images} images: SyncBatchNorm needs as many in every process; "
             "lower micro_batches"
+        )
+
+
+_MOST_CLASSIFIER_ROWS = 1000
+"""With ImageNet-LT's 1000 classes and 2048 features, their gradients take 8 GB in float32; the copies as much."""
+
+
+def check_classifier_rows(rows: Sequence[BatchRow]) -> None:
+    """Check that the gradients of the rows that move the classifier fit the memory.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    count = sum(row.scope == "classifier" for row in rows)
+    if count > _MOST_CLASSIFIER_ROWS:
+        raise ValueError(
+            f"{count} rows move the classifier, each with a gradient and a copy of it, so that memory grows with the "
+            f"square of the classes; at most {_MOST_CLASSIFIER_ROWS} can: use another method, or one process without "
+            "micro-batches, where only classes of the batch count"
         )
 
 
