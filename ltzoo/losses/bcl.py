@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ltzoo.losses.attached import Attached
 from ltzoo.losses.cross_entropy import LA
 from ltzoo.losses.gathering import gather
 from ltzoo.losses.loss import Loss, LossModule, check_num_features
@@ -50,6 +50,7 @@ class BCL(Loss):
     name: ClassVar[str] = "bcl"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
     ties_images: ClassVar[bool] = True
+    gathers_images: ClassVar[bool] = True
     views: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
@@ -70,6 +71,8 @@ class BCL(Loss):
 
 class BCLModule(LossModule):
     """`BCL` for a data set. Call `attach` with the model before the first batch: prototypes come from its classifier.
+
+    A deep copy refers to no model; call its `attach`.
 
     Example:
         ```python
@@ -100,8 +103,7 @@ class BCLModule(LossModule):
         self.adjusted = LA(tau=1.0).bind(class_counts)
         self.head = ProjectionHead(num_features, loss.hidden_size, loss.projection_size)
         self.prototype_head = ProjectionHead(num_features, loss.hidden_size, loss.projection_size)
-        # In a tuple, in which nn.Module does not find it: parameters and state stay the model's.
-        self._classifier: tuple[Any, ...] = ()
+        self._classifier = Attached()
 
     def attach(self, model: nn.Module) -> None:
         """Take the model's classifier, whose weights are read anew in every pass.
@@ -118,19 +120,21 @@ class BCLModule(LossModule):
         if not isinstance(weight, Tensor) or weight.shape != expected:
             found = tuple(weight.shape) if isinstance(weight, Tensor) else "none"
             raise ValueError(f"the loss bcl needs model.get_classifier().weight of shape {expected}, and found {found}")
-        self._classifier = (classifier,)
+        self._classifier = Attached(classifier)
 
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
         """See `LossModule.forward`; logits (B, 3, C) and features (B, 3, F)."""
         logits, features = take_views(self.loss.name, outputs, self.loss.views, self.num_features)
-        if not self._classifier:
+        classifier: Any = self._classifier.module
+        if classifier is None:
             raise ValueError(
-                "the loss bcl takes its prototypes from the classifier: call attach(model) before training"
+                "the loss bcl takes its prototypes from the classifier: call attach(model) before training, also for a "
+                "copy of the loss"
             )
         features, labels, own = gather(features, targets)
         # BatchNorm sees all three views, as in the code, which projects view 0 too and does not use it.
         projections = self.head(features)
-        prototypes = self.prototype_head(self._classifier[0].weight)
+        prototypes = self.prototype_head(classifier.weight)
         contrast = self._contrast(projections[:, 1:], labels, own, prototypes)
         classified = self.adjusted(self.loss.scale * logits[:, 0], targets)
         return self.loss.ce_weight * classified + self.loss.contrast_weight * contrast
@@ -156,7 +160,9 @@ class BCLModule(LossModule):
         same = anchor_labels.unsqueeze(1) == compared_labels
         itself = index.unsqueeze(1) == torch.arange(len(compared), device=labels.device)
         positive = same & ~itself
-        sizes = F.one_hot(compared_labels, classes).sum(dim=0)[compared_labels]
+        # One-hot vectors would be a matrix of (2 * B + C) * C; sums of integers are exact in any order.
+        counted = torch.zeros_like(compared_labels[:classes])
+        sizes = counted.scatter_add_(0, compared_labels, torch.ones_like(compared_labels))[compared_labels]
         similarities = anchors @ compared.T / self.loss.temperature
         weighted = similarities - (sizes - same.int()).to(similarities.dtype).log()
         every = weighted.masked_fill(itself, -torch.inf).logsumexp(dim=1)

@@ -21,6 +21,7 @@ class Loss(ABC):
         asks: the fields of `Outputs` that it needs beside the logits. If empty, it gets the logits tensor itself.
         ties_images: whether the loss of one image depends on other images of the batch; micro-batches are then refused.
         single_process: whether more than one process is refused.
+        gathers_images: whether it gathers the images of all processes, so that a step of some of them is refused.
         views: how many views of each image it needs. The model sees them as one batch of B * V images, and its outputs
             have the views as their second dimension, see `Outputs`.
         model_views: how many of these views, from the first on, the model sees; None for all. The others are for the
@@ -33,6 +34,7 @@ class Loss(ABC):
     asks: ClassVar[frozenset[str]] = frozenset()
     ties_images: ClassVar[bool] = False
     single_process: ClassVar[bool] = False
+    gathers_images: ClassVar[bool] = False
     views: ClassVar[int] = 1
     model_views: ClassVar[int | None] = None
     mixes_views: ClassVar[bool] = False
@@ -54,6 +56,13 @@ class Loss(ABC):
         """Scale its milestones to a training of `epochs` instead of `of` epochs, rounding down."""
         return self
 
+    def check_batch_size(self, images: int) -> None:  # noqa: B027 (most losses take any)
+        """Check that batches may have this many images in each process.
+
+        Raises:
+            ValueError: they may not.
+        """
+
     @abstractmethod
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> nn.Module:
         """Make the module for a data set.
@@ -72,13 +81,24 @@ class LossModule(nn.Module, ABC):
     """Base class for losses with state. Keep it in buffers of fixed shape, so that it is saved, moved and restored.
 
     Args:
-        loss: the record whose `asks`, `ties_images` and `single_process` hold; None for those of `Loss`.
+        loss: the record whose `asks`, `ties_images`, `single_process` and `gathers_images` hold; None for those of
+            `Loss`.
     """
 
     def __init__(self, loss: Loss | None = None) -> None:
         super().__init__()
         flags = Loss if loss is None else loss
         self.asks, self.ties_images, self.single_process = flags.asks, flags.ties_images, flags.single_process
+        self.gathers_images = flags.gathers_images
+
+    @property
+    def reads_model(self) -> bool:
+        """Whether the loss may depend on the model's weights in other ways than through the outputs.
+
+        The step then repeats the whole forward pass where it moves the classifier alone. True for every loss that takes
+        note of the model, see `attach`.
+        """
+        return type(self).attach is not LossModule.attach
 
     @abstractmethod
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
@@ -106,7 +126,11 @@ class LossModule(nn.Module, ABC):
         """
 
     def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:
-        """Update the state with a batch, once per step and after all its passes.
+        """Update the state with a batch, after all passes over it.
+
+        `perturbed_backward` calls it once for each micro-batch (for each part, with noise) at the end of each call. So
+        a step of one call and one micro-batch, as a loss with `ties_images` needs, commits once; one that is
+        accumulated over several calls, or over micro-batches, commits as often. The trainer's steps are one call each.
 
         Args:
             outputs: those at the unperturbed weights, detached; otherwise as in `forward`.

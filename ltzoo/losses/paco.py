@@ -1,12 +1,14 @@
 """PaCo: one softmax over the classes and over other images, whose classes they share or not."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ltzoo.losses.attached import Attached
 from ltzoo.losses.loss import Loss, LossModule, as_counts, check_num_features, log_prior
 from ltzoo.losses.momentum_copy import MomentumCopy
 from ltzoo.losses.outputs import Outputs
@@ -62,6 +64,14 @@ class PaCo(Loss):
             raise ValueError(f"queue_size must be a whole number from 1 on, not {self.queue_size!r}")
         check_sizes(self.hidden_size, self.projection_size)
 
+    def check_batch_size(self, images: int) -> None:
+        """See `Loss.check_batch_size`; the queue must have room for a batch."""
+        if images > self.queue_size:
+            raise ValueError(
+                f"the loss paco has a queue of {self.queue_size}, which is less than the batch of {images}: set "
+                "queue_size to at least the batch size"
+            )
+
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> "PaCoModule":
         """See `Loss.bind`. The initial weights are drawn from torch's random generator."""
         return PaCoModule(self, class_counts, check_num_features(self.name, num_features))
@@ -71,7 +81,10 @@ class PaCoModule(LossModule):
     """`PaCo` for a data set.
 
     Call `attach` with the model before the first batch, and before a state is loaded: the copy is part of the state.
-    Call `commit` after each step, once the gradients are computed.
+    Call `commit` after each step, once the gradients are computed. `perturbed_backward` does so in each of its calls: a
+    step that is accumulated over several calls fills the queue and moves the copy once for each.
+
+    A deep copy refers to no model. Call its `attach`, which copies the model anew, and load its state afterwards.
 
     Example:
         ```python
@@ -111,7 +124,8 @@ class PaCoModule(LossModule):
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
         self.key_model: MomentumCopy | None = None
         self.key_head: MomentumCopy | None = None
-        self._model: tuple[Any, ...] = ()  # in which nn.Module does not find it
+        self._model = Attached()
+        self._precision: torch.dtype | None = None  # of the model's last forward pass, if it is a half
         self._computed: tuple[Tensor, tuple[Any, ...], Tensor] | None = None
         self.register_load_state_dict_post_hook(_forget_keys)
 
@@ -131,17 +145,14 @@ class PaCoModule(LossModule):
             )
         self.key_model = MomentumCopy(model, self.loss.momentum)
         self.key_head = MomentumCopy(self.head, self.loss.momentum)
-        self._model = (model,)
+        self._model = Attached(model)
         self._forget()
 
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
         """See `LossModule.forward`; logits (B, C) or (B, 1, C), features (B, F) or (B, 1, F), images (B, 2, ...)."""
         logits, features = self._take(outputs)
-        if len(targets) > self.loss.queue_size:
-            raise ValueError(
-                f"the loss paco has a queue of {self.loss.queue_size}, which is less than the batch of {len(targets)}: "
-                "set queue_size to at least the batch size"
-            )
+        self.loss.check_batch_size(len(targets))
+        self._precision = _half_precision(logits)
         queries, keys = self.head(features), self._keys(outputs)
         compared = torch.cat([queries, keys.to(queries.dtype), self.queue.to(queries.dtype)])
         labels = torch.cat([targets, targets, self.queue_labels])
@@ -168,14 +179,17 @@ class PaCoModule(LossModule):
         self.queue[places] = keys.to(self.queue.dtype)
         self.queue_labels[places] = targets
         self.position.copy_((self.position + len(keys)) % len(self.queue))
-        for copied, network in ((self.key_model, self._model[0]), (self.key_head, self.head)):
-            assert copied is not None
+        for copied, network in ((self.key_model, self._model.module), (self.key_head, self.head)):
+            assert copied is not None and network is not None
             copied.follow(network)
 
     def _take(self, outputs: Any) -> tuple[Tensor, Tensor]:
         """Take logits (B, C) and features (B, F) of view 0, with a second dimension for it or without."""
-        if self.key_model is None:
-            raise ValueError("the loss paco compares with a copy of the model: call attach(model) before training")
+        if self._model.module is None:
+            raise ValueError(
+                "the loss paco compares with a copy of the model: call attach(model) before training, also for a copy "
+                "of the loss"
+            )
         features, images = getattr(outputs, "features", None), getattr(outputs, "images", None)
         if features is not None and features.ndim == 2:
             outputs = Outputs(outputs.logits.unsqueeze(1), features=features.unsqueeze(1))
@@ -192,13 +206,32 @@ class PaCoModule(LossModule):
         place = images.data_ptr(), images.shape, images.stride(), images.dtype, images._version
         if self._computed is None or self._computed[1] != place:
             assert self.key_model is not None and self.key_head is not None
+            # The copy runs as the model did, the heads as the loss is called.
+            precision = self._precision
+            half = nullcontext() if precision is None else torch.autocast(images.device.type, precision)
+            with half:
+                features = self.key_model.features(images)
+            features = features.float() if features.dtype == precision else features
             # The images are kept too, so that no others can take their place in memory.
-            self._computed = images, place, self.key_head(self.key_model.features(images))
+            self._computed = images, place, self.key_head(features)
         return self._computed[2]
 
     def _forget(self) -> None:
         """Forget the keys of the step."""
         self._computed = None
+
+
+def _half_precision(logits: Tensor) -> torch.dtype | None:
+    """Return the half precision that logits were computed in before conversions and changes of shape, or None."""
+    node, place = logits.grad_fn, logits.output_nr
+    while node is not None:
+        dtype: torch.dtype = node._input_metadata[place].dtype
+        if dtype in (torch.float16, torch.bfloat16):
+            return dtype
+        if len(node.next_functions) != 1:
+            break
+        node, place = node.next_functions[0]
+    return None
 
 
 def _forget_keys(module: nn.Module, _: object) -> None:

@@ -50,6 +50,7 @@ class ProCo(Loss):
     name: ClassVar[str] = "proco"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
     ties_images: ClassVar[bool] = True
+    gathers_images: ClassVar[bool] = True
     views: ClassVar[int] = 3
 
     def __post_init__(self) -> None:

@@ -18,9 +18,10 @@ from ltzoo.sharpness.ascent import (
     add_filter_noise,
     add_isotropic_noise,
 )
-from ltzoo.sharpness.batch import BatchRow, weigh_batch
+from ltzoo.sharpness.batch import BatchRow, rows_in_batch, weigh_batch
 from ltzoo.sharpness.checks import (
     check_batch,
+    check_classifier_rows,
     check_criterion,
     check_model,
     check_options,
@@ -87,7 +88,7 @@ def perturbed_backward(
     check_model(model, options.forward)
     check_batch(images, targets, table, class_weights)
     check_options(table, options)
-    check_criterion(criterion, table, options)
+    check_criterion(criterion, targets, table, options)
     group = options.process_group
     if group is not None:
         check_processes(model, table, options, len(targets))
@@ -157,6 +158,12 @@ def _with_ascent(
         loss += (mean[piece] * losses.detach()).sum()
         # The graph is kept until the rows have ascended only if it is that of the whole batch.
         shares_features = passes.has_features and len(pieces) == 1
+        # Over processes that ascend together, a class may be in the batch of another one.
+        if shares_features and group is None and not _is_captured(mean):
+            moving = rows_in_batch(moving)
+            gradients = [[None] * len(passes.scope(row.scope)) for row in moving]
+            counted = mean.new_zeros(len(moving))
+        check_classifier_rows(moving)
         if still is not None and not shares_features:
             total = add(total, passes.gradient(still[piece], losses, everything, bool(moving)))
         for k, row in enumerate(moving):
@@ -188,6 +195,11 @@ def _with_ascent(
             for piece in pieces:
                 total = add(total, passes.gradient(row.descent[piece], passes.losses(piece), everything))
     return loss, total, climbed
+
+
+def _is_captured(value: Tensor) -> bool:
+    """Return whether a CUDA graph is being captured, in which the host cannot read from the device."""
+    return value.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _with_noise(passes: Passes, moving: Sequence[BatchRow], mean: Tensor) -> tuple[Tensor, Gradient]:

@@ -1,5 +1,6 @@
 """The table within one batch: what each label counts in each row's losses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -82,6 +83,20 @@ def weigh_batch(
         radius = row.radius if table.device_radii is None else table.device_radii[k]
         moving.append(BatchRow(ascent, descent, share, radius, row.scope, row.move))
     return mean, still, moving
+
+
+def rows_in_batch(rows: Sequence[BatchRow]) -> list[BatchRow]:
+    """Leave out rows that move the classifier and descend no label of the batch; one of them at least stays.
+
+    With a row for each class, most are of other classes than the batch's. Each would take a gradient and a moved copy
+    of the classifier, and add nothing. The host waits for the device once.
+    """
+    own = [row for row in rows if row.scope == "classifier"]
+    if not own:
+        return list(rows)
+    found = torch.stack([row.descent.flatten() for row in own]).any(dim=1).tolist()
+    kept = {id(row) for row, has_labels in zip(own, found, strict=True) if has_labels} or {id(own[0])}
+    return [row for row in rows if row.scope != "classifier" or id(row) in kept]
 
 
 def _other_ascent(table: Table, row: Row) -> Tensor | None:

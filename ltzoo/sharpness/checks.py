@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
+from ltzoo.sharpness.batch import BatchRow
 from ltzoo.sharpness.options import MixedTargets, StepOptions
 from ltzoo.sharpness.table import Table
 
@@ -121,12 +122,18 @@ def check_options(table: Table, options: StepOptions) -> None:
         raise ValueError(f"the direction {table.direction!r} has no pass at w; use batchnorm='all'")
 
 
-def check_criterion(criterion: object, table: Table, options: StepOptions) -> None:
-    """Check that the criterion can be used with micro-batches and with several processes.
+def check_criterion(criterion: object, targets: object, table: Table, options: StepOptions) -> None:
+    """Check that the criterion can be used with mixed images, with micro-batches and with several processes.
 
     Raises:
-        ValueError: it compares images of the batch, or keeps state of a single process.
+        ValueError: it compares images of the batch, or keeps state of a single process, or gathers the images of more
+            processes than share the batch.
     """
+    if getattr(criterion, "ties_images", False) and isinstance(targets, MixedTargets):
+        raise ValueError(
+            "the loss compares the images of a batch by their classes, so each needs a single one: turn mixup and "
+            "CutMix off, or pass (B,) targets"
+        )
     if getattr(criterion, "ties_images", False) and options.micro_batches > 1:
         raise ValueError(
             f"the loss compares the images of a batch, so {options.micro_batches} micro-batches would change it: "
@@ -135,8 +142,21 @@ def check_criterion(criterion: object, table: Table, options: StepOptions) -> No
     if getattr(criterion, "ties_images", False) and table.parts > 1:
         raise ValueError(f"the loss compares the images of a batch, which a table of {table.parts} parts would cut")
     group = options.process_group
+    _check_gathering(criterion, group)
     if getattr(criterion, "single_process", False) and group is not None and dist.get_world_size(group) > 1:
         raise ValueError(f"the loss runs in one process alone, not in {dist.get_world_size(group)}: start one")
+
+
+def _check_gathering(criterion: object, group: dist.ProcessGroup | None) -> None:
+    """Check that a criterion that gathers the images of all processes is used with all of them."""
+    if not (getattr(criterion, "gathers_images", False) and dist.is_available() and dist.is_initialized()):
+        return
+    world, sharing = dist.get_world_size(), 1 if group is None else dist.get_world_size(group)
+    if sharing != world:
+        raise ValueError(
+            f"the loss gathers the images of all {world} processes, but the step's process_group has {sharing}: "
+            "use torch.distributed.group.WORLD"
+        )
 
 
 def check_processes(model: nn.Module, table: Table, options: StepOptions, images: int) -> None:
@@ -153,6 +173,25 @@ def check_processes(model: nn.Module, table: Table, options: StepOptions, images
         raise ValueError(
             f"{options.micro_batches} micro-batches of {images} images: SyncBatchNorm needs as many in every process; "
             "lower micro_batches"
+        )
+
+
+_MOST_CLASSIFIER_ROWS = 1000
+"""With ImageNet-LT's 1000 classes and 2048 features, their gradients take 8 GB in float32; the copies as much."""
+
+
+def check_classifier_rows(rows: Sequence[BatchRow]) -> None:
+    """Check that the gradients of the rows that move the classifier fit the memory.
+
+    Raises:
+        ValueError: there are too many.
+    """
+    count = sum(row.scope == "classifier" for row in rows)
+    if count > _MOST_CLASSIFIER_ROWS:
+        raise ValueError(
+            f"{count} rows move the classifier, each with a gradient and a copy of it, so that memory grows with the "
+            f"square of the classes; at most {_MOST_CLASSIFIER_ROWS} can: use another method, or one process without "
+            "micro-batches, where only classes of the batch count"
         )
 
 

@@ -92,9 +92,10 @@ class Passes:
             outputs = self.forward(self.images[piece])
         check_outputs(outputs, self.table, self.options.scaler, self.criterion)
         if keep and self.classifier is not None:
-            # A loss that holds the classifier's weights depends on their move in other ways than through the logits.
+            # A loss that holds or reads the classifier's weights depends on their move not through the logits alone.
             own = set(self.criterion.parameters()) if isinstance(self.criterion, nn.Module) else set()
-            self.has_features = self.classifier.gave(outputs) and own.isdisjoint(self.classifier.parameters)
+            apart = own.isdisjoint(self.classifier.parameters) and not getattr(self.criterion, "reads_model", False)
+            self.has_features = self.classifier.gave(outputs) and apart
         return self._losses_of(outputs, piece, keep)
 
     def _losses_of(self, outputs: Any, piece: slice, keep: bool = False) -> Tensor:

@@ -63,6 +63,9 @@ class CCSAM(Perturbation):
     A class of one image counts as if it had two. Mixed images count for each of their classes; in the authors' code the
     moved part of the loss sees the first label alone.
 
+    A step holds a gradient of the scope, and a moved copy, for each class; in one process that repeats the classifier
+    alone, for each class of the batch. More than 1000 of a classifier are refused.
+
     Attributes:
         rho: factor of all radii; 1e-6 in the authors' code.
         q: the weight of the moved loss, in [0, 1].

@@ -28,6 +28,7 @@ def check_parts(
     compile_backend: str | None,
     smallest_batch: int = 2,
     processes: int = 1,
+    largest_batch: int = 2,
 ) -> None:
     """Run model, loss and perturbation once, so that faults are reported before training.
 
@@ -38,14 +39,19 @@ def check_parts(
         compile_backend: backend of `torch.compile`, None for eager.
         smallest_batch: images per process in the smallest batch of an epoch.
         processes: how many take part.
+        largest_batch: images per process in the largest batch of an epoch.
 
     Raises:
-        InputError: the model does not accept the benchmark's images, the loss or the perturbation fails, or torch does
-            not know the backend.
+        InputError: the model does not accept the benchmark's images, the loss or the perturbation fails, a batch is too
+            large or too small for them, or torch does not know the backend.
     """
     if compile_backend is not None and compile_backend not in torch.compiler.list_backends(exclude_tags=()):
         usual = ", ".join(torch.compiler.list_backends())
         raise InputError(f"torch.compile has no backend {compile_backend!r}; choose one of {usual}")
+    try:
+        recipe.loss.check_batch_size(largest_batch)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     data_set, counts, epochs = benchmark.data_set, benchmark.class_counts, recipe.schedule.epochs
     images = torch.zeros(2, data_set.channels, data_set.image_size, data_set.image_size)
     targets = torch.zeros(2, dtype=torch.int64)
@@ -57,12 +63,12 @@ def check_parts(
             f"{recipe.architecture} does not accept images of shape {tuple(images.shape[1:])}: {reason}"
         ) from error
     fewest = smallest_batch // min(recipe.micro_batches, smallest_batch)
+    part, flag = (
+        ("the last batch of an epoch", "batch-size") if smallest_batch == 1 else ("a micro-batch", "micro-batches")
+    )
     # Its views are seen together.
     one_image = fewest * (recipe.loss.model_views or recipe.loss.views) == 1
     if one_image and recipe.trainable.batchnorm != "frozen":
-        part, flag = (
-            ("the last batch of an epoch", "batch-size") if smallest_batch == 1 else ("a micro-batch", "micro-batches")
-        )
         _check_one_image(model, images[:1], part, flag)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -70,18 +76,22 @@ def check_parts(
             _check_state(recipe.loss, loss, processes)
             if isinstance(loss, LossModule):
                 loss.attach(model)
-            images, targets = images[:fewest], targets[:fewest]
-            found = tuple(loss(_outputs(model.eval(), recipe.loss, images), targets).shape)
+            _check_loss(loss, recipe.loss, model.eval(), images, targets)
     except InputError:
         raise
     except Exception as error:  # a custom loss can raise anything
         raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
-    if found != targets.shape:
-        images_in_words = "two images" if len(targets) == 2 else "one image"
-        raise InputError(
-            f"the loss {recipe.loss.name!r} must return one value per image, shape {tuple(targets.shape)} for "
-            f"{images_in_words}, not {found}"
-        )
+    if fewest == 1:
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                _check_loss(loss, recipe.loss, model, images[:1], targets[:1])
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{part} has a single image, and the loss {recipe.loss.name!r} cannot be computed for one ({error}); "
+                f"choose another --{flag}"
+            ) from error
     try:
         for epoch in range(epochs):
             recipe.perturbation.table(counts, epoch, epochs)
@@ -122,6 +132,17 @@ def _outputs(model: nn.Module, loss: Loss, images: Tensor) -> Any:
     return views_as_one_batch(model_outputs(model, asked_of_model(loss)), loss)(batch)
 
 
+def _check_loss(criterion: nn.Module, loss: Loss, model: nn.Module, images: Tensor, targets: Tensor) -> None:
+    """Check that a loss returns one value per image."""
+    found = tuple(criterion(_outputs(model, loss, images), targets).shape)
+    if found != targets.shape:
+        images_in_words = "two images" if len(targets) == 2 else "one image"
+        raise InputError(
+            f"the loss {loss.name!r} must return one value per image, shape {tuple(targets.shape)} for "
+            f"{images_in_words}, not {found}"
+        )
+
+
 def _check_state(loss: Loss, module: nn.Module, processes: int) -> None:
     """Check that a loss's module and its record agree, and that its state can be saved."""
     if processes > 1 and loss.single_process:
@@ -133,7 +154,7 @@ def _check_state(loss: Loss, module: nn.Module, processes: int) -> None:
                 "so that they are saved and restored"
             )
         return
-    for flag in ("asks", "ties_images", "single_process"):
+    for flag in ("asks", "ties_images", "single_process", "gathers_images"):
         if getattr(module, flag) != getattr(loss, flag):
             raise InputError(
                 f"the module of the loss {loss.name!r} has another {flag} than the loss itself; "
@@ -152,12 +173,13 @@ def _check_one_image(model: nn.Module, image: Tensor, part: str, flag: str) -> N
         ) from error
 
 
-def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
+def settings_warnings(recipe: Recipe, class_counts: Sequence[int], compile_backend: str | None = None) -> list[str]:
     """List settings that are probably a mistake, one line each; they do not stop the training.
 
     Args:
         recipe: the recipe to train.
         class_counts: (C,) training images of each class.
+        compile_backend: backend of `torch.compile`, None for eager.
     """
     found = []
     frozen = ["all weights but the head's"] if recipe.trainable.weights == "head" else []
@@ -185,7 +207,22 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int]) -> list[str]:
                 f"with perturbation.eta {eta}, {which} belongs to the tail; set it between {min(class_counts)} and "
                 f"{max(class_counts)}, or to a share of the classes, as in {{share: 0.65}}"
             )
+    if compile_backend is not None and (passes := _passes_of_classifier(recipe, class_counts)):
+        found.append(
+            f"{recipe.perturbation.name} repeats the classifier alone, which cannot be done within a compiled model: "
+            f"each step takes {1 + passes} forward passes through the whole model instead of 1; leave --torchcompile "
+            "out"
+        )
     return found + _late_warnings(recipe)
+
+
+def _passes_of_classifier(recipe: Recipe, class_counts: Sequence[int]) -> int:
+    """Count the rows that move the classifier alone, in the middle of the training."""
+    epochs = recipe.schedule.epochs
+    if not epochs:  # the head is computed
+        return 0
+    table = recipe.perturbation.table(class_counts, epochs // 2, epochs)
+    return sum(row.scope == "classifier" and row.radius > 0 for row in table.rows if table.direction == "gradient")
 
 
 def _late_warnings(recipe: Recipe) -> list[str]:

@@ -44,12 +44,21 @@ def why_not_captured(
         return "the learning rate differs between groups of layers"
     if isinstance(recipe.head, ScaledHead) and recipe.head.lr_factor not in (0, 1):
         return "the learning rate differs within the head"
-    if isinstance(recipe.loss.bind(class_counts, num_features), LossModule):
-        return f"the loss {recipe.loss.name} keeps a state"
+    criterion = recipe.loss.bind(class_counts, num_features)
+    if isinstance(criterion, LossModule):
+        return f"the loss {recipe.loss.name} {_what_changes(criterion)}"
     epochs = recipe.schedule.epochs
     if any(recipe.perturbation.table(class_counts, epoch, epochs).direction != "gradient" for epoch in range(epochs)):
         return f"{recipe.perturbation.name} draws new noise in each step"
     return None
+
+
+def _what_changes(criterion: LossModule) -> str:
+    """Say what a captured step of a loss would not restore or follow."""
+    kind = type(criterion)
+    if kind.commit is not LossModule.commit or any(True for _ in criterion.parameters()):
+        return "keeps a state"
+    return "changes over the epochs" if kind.begin is not LossModule.begin else "may keep a state"
 
 
 @dataclass(frozen=True)

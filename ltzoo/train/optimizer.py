@@ -1,6 +1,7 @@
 """The base optimizer of a recipe: which weights are trained, with which learning rate and weight decay."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from timm.optim import Muon, param_groups_layer_decay, param_groups_weight_decay
@@ -56,9 +57,8 @@ def make_optimizer(
     if of_slow:
         for group in groups:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in of_slow]
-        groups = [*groups, {"params": list(slow[0]), "lr_scale": slow[1]}]
-    if loss_parameters:
-        groups = [*groups, {"params": list(loss_parameters)}]
+    for parameters, more in ((slow[0], {"lr_scale": slow[1]}), (loss_parameters, {})):
+        groups = [*groups, *(group | more for group in _groups(settings, parameters))]
     if settings.kind == "adamw":
         betas = (settings.momentum, settings.beta2)
         return torch.optim.AdamW(groups, settings.lr, betas, weight_decay=settings.weight_decay, fused=True)
@@ -75,6 +75,15 @@ def make_optimizer(
         for parameter in group["params"]:
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def _groups(settings: Optimizer, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    """Group parameters that are not the model's body: those that decay, and vectors, if these are kept from it."""
+    still = [] if settings.decay_vectors else [parameter for parameter in parameters if parameter.ndim < 2]
+    of_still = {id(parameter) for parameter in still}
+    groups: list[dict[str, Any]] = [{"params": [p for p in parameters if id(p) not in of_still]}]
+    groups += [{"params": still, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
 
 
 def _make_muon(

@@ -88,7 +88,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     if start.folder is not None:
         say(f"{recipe.name} {start.in_words(options.seed)}")
     check_classes_drawn(recipe, images.train.labels, class_names)
-    for warning in settings_warnings(recipe, images.benchmark.class_counts):
+    for warning in settings_warnings(recipe, images.benchmark.class_counts, options.compile_backend):
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
@@ -166,10 +166,11 @@ def _make_model(
     """Build the model with its initial weights; with it the SHA-256 of loaded weights, None for fresh ones."""
     benchmark = images.benchmark
     settings = BatchSettings(benchmark.data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler)
-    smallest_batch = check_shares(min(epoch_sizes(images.train, settings)), accelerator.num_processes)
+    sizes, processes = epoch_sizes(images.train, settings), accelerator.num_processes
+    smallest_batch, largest_batch = check_shares(min(sizes), processes), -(-max(sizes) // processes)
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)
-    check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, accelerator.num_processes)
+    check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, processes, largest_batch)
     start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set))
     put_head(model, recipe.head)
     if options.sync_bn:

@@ -1,11 +1,14 @@
 """BCL against numpy: its loss, its gradients, where its prototypes come from."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltzoo.losses import BCL
-from ltzoo.sharpness import SAM, StepOptions, perturbed_backward
+from ltzoo.sharpness import CCSAM, SAM, StepOptions, perturbed_backward
 from tests.losses import plain
 from tests.losses.contrastive import (
     SETTINGS,
@@ -73,6 +76,29 @@ def test_gradients_are_the_formulas(criterion, model):
             assert_close(parameter.grad, expected)
 
 
+def test_no_tensor_has_as_many_numbers_as_classes_squared():
+    """Class sizes need none; each of 12 anchors is compared with 12 projections and 600 prototypes."""
+
+    class Largest(TorchDispatchMode):
+        numbers = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            found = func(*args, **(kwargs or {}))
+            for value in found if isinstance(found, tuple | list) else [found]:
+                self.numbers = max(self.numbers, value.numel() if isinstance(value, torch.Tensor) else 0)
+            return found
+
+    model = make_network()
+    model.classifier = nn.Linear(5, 600).double()
+    criterion = BCL(**SETTINGS["bcl"]).bind([9] * 600, 5).double()
+    criterion.attach(model)
+    outputs = make_outputs("bcl")
+    outputs = replace(outputs, logits=torch.zeros(6, 3, 600, dtype=torch.float64))
+    with Largest() as largest:
+        criterion(outputs, TARGETS)
+    assert 12 * 612 <= largest.numbers < 20 * 612
+
+
 def test_the_order_of_a_batch_does_not_matter(criterion):
     outputs, order = make_outputs("bcl"), torch.tensor([3, 0, 5, 1, 4, 2])
     shuffled = type(outputs)(outputs.logits[order], features=outputs.features[order])
@@ -101,6 +127,25 @@ def test_prototypes_come_from_the_perturbed_classifier(criterion, model):
     assert torch.equal(model.classifier.weight, before)
     assert_same_state(criterion, state)
     assert all(parameter.grad.abs().max() > 0 for parameter in criterion.prototype_head.parameters())
+
+
+def test_prototypes_follow_a_classifier_that_moves_alone():
+    """As in a step that repeats the whole forward pass: the logits of the second are not what the classifier gave."""
+    found = []
+    for factor in (None, 1.0):
+        model = make_network()
+        criterion = make_criterion("bcl", model)
+        forward = forward_of("bcl", model)
+
+        def of_product(images, forward=forward, factor=factor):
+            outputs = forward(images)
+            return outputs if factor is None else replace(outputs, logits=outputs.logits * factor)
+
+        table = CCSAM(rho=0.5, q=0.7).table(torch.tensor(COUNTS))
+        options = StepOptions(forward=of_product)
+        perturbed_backward(model, criterion, make_images("bcl"), TARGETS, table, options=options)
+        found.append(torch.cat([p.grad.flatten() for p in (*model.parameters(), *criterion.parameters())]))
+    assert_close(*found)
 
 
 def test_its_parameters_and_state_are_its_own(criterion, model):

@@ -176,6 +176,30 @@ def test_keys_are_those_of_the_images_given(model, criterion):
     assert torch.equal(other, fresh(outputs, TARGETS))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", [None, torch.bfloat16, torch.float16])
+def test_keys_are_computed_in_the_precision_of_the_models_pass(precision, compiled):
+    """Its own pass has autocast, as a trainer's has; the loss is called outside of it, with outputs in float32."""
+    model = make_network().float()
+    criterion = make_criterion("paco").float()
+    criterion.attach(model)
+    run = torch.compile(forward_of("paco", model), backend="aot_eager") if compiled else forward_of("paco", model)
+    seen = []
+    for part in (criterion.key_model.network.conv, criterion.key_head.network.layers[0]):
+        part.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
+
+    def forward(images):
+        with torch.autocast("cpu", precision, enabled=precision is not None):
+            return run(images).float()
+
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0) if precision is torch.float16 else None
+    options = StepOptions(forward=forward, scaler=scaler)
+    table = SAM(rho=0.5).table(torch.tensor(COUNTS))
+    perturbed_backward(model, criterion, make_images("paco").float(), TARGETS, table, options=options)
+    assert seen == [precision or torch.float32, torch.float32]
+    assert criterion.position == 6 and criterion.queue.dtype == torch.float32
+
+
 def test_the_same_images_have_other_keys_in_the_next_step(model, criterion):
     outputs = outputs_of(model, 0)
     criterion(outputs, TARGETS)

@@ -34,6 +34,16 @@ def test_both_end_with_the_same_statistics_bit_for_bit(found):
         assert all(process["states"].values())
 
 
+def test_a_loss_that_gathers_from_all_is_refused_in_a_group_of_some(found):
+    for process in found:
+        assert len(process["of_some"]) == 4
+        for said in process["of_some"].values():
+            assert said == (
+                "the loss gathers the images of all 2 processes, but the step's process_group has 1: "
+                "use torch.distributed.group.WORLD"
+            )
+
+
 def test_a_loss_of_one_process_is_refused_in_two(found):
     for process in found:
         assert process["refused"] == "the loss runs in one process alone, not in 2: start one"

@@ -1,6 +1,8 @@
 """What the contrastive losses share: outputs that do not fit, mixed images, and their examples, which run."""
 
+import copy
 import inspect
+import pickle
 import re
 import textwrap
 
@@ -11,8 +13,18 @@ import torch
 import ltzoo
 import ltzoo.models
 from ltzoo.losses import LOSSES, LossModule, Outputs, create_loss
-from ltzoo.sharpness import MixedTargets
-from tests.losses.contrastive import SETTINGS, TARGETS, make_criterion, make_network, make_outputs
+from ltzoo.sharpness import MixedTargets, NoPerturbation, StepOptions, perturbed_backward
+from tests.losses.contrastive import (
+    SETTINGS,
+    TARGETS,
+    assert_same_state,
+    copies,
+    forward_of,
+    make_criterion,
+    make_images,
+    make_network,
+    make_outputs,
+)
 from tests.losses.plain import COUNTS
 
 every = pytest.mark.parametrize("name", ["bcl", "proco", "paco"])
@@ -53,10 +65,24 @@ def test_mixed_images_do_not_enter_a_state(name):
 
 
 @every
+def test_a_step_refuses_mixed_images_before_any_pass(name):
+    model, passes = make_network(), []
+    criterion = make_criterion(name, model)
+    model.conv.register_forward_hook(lambda *_: passes.append(1))
+    mixed = MixedTargets(TARGETS.unsqueeze(1).repeat(1, 2), torch.full((6, 2), 0.5))
+    table, options = NoPerturbation().table(torch.tensor(COUNTS)), StepOptions(forward=forward_of(name, model))
+    with pytest.raises(
+        ValueError, match=r"compares the images of a batch by their classes.*: turn mixup and CutMix off"
+    ):
+        perturbed_backward(model, criterion, make_images(name), mixed, table, options=options)
+    assert passes == []
+
+
+@every
 def test_the_flags_of_module_and_record_agree(name):
     criterion, kind = make_criterion(name), LOSSES[name]
     assert isinstance(criterion, LossModule)
-    for flag in ("asks", "ties_images", "single_process"):
+    for flag in ("asks", "ties_images", "single_process", "gathers_images"):
         assert getattr(criterion, flag) == getattr(kind, flag)
     assert kind(**SETTINGS[name]).logit_scale == (1.0 if name == "paco" else 1.5)
     assert (kind.views, kind.model_views, kind.ties_images) == ((2, 1, True) if name == "paco" else (3, None, True))
@@ -68,6 +94,20 @@ def test_attaching_does_nothing_by_default_and_adds_no_parameter(name):
     before = [key for key, _ in criterion.named_parameters()]
     criterion.attach(make_network())
     assert [key for key, _ in criterion.named_parameters()] == before
+
+
+@pytest.mark.parametrize("name", ["bcl", "paco"])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda criterion: pickle.loads(pickle.dumps(criterion))])
+def test_a_copy_follows_no_model_until_it_is_attached(name, copied):
+    """It would follow a copy of the model, which nobody trains."""
+    model, outputs = make_network(), make_outputs(name)
+    criterion = make_criterion(name, model)
+    other = copied(criterion)
+    assert_same_state(other, copies(criterion))
+    with pytest.raises(ValueError, match=r"call attach\(model\) before training, also for a copy of the loss"):
+        other(outputs, TARGETS)
+    other.attach(model)
+    assert torch.equal(other(outputs, TARGETS), criterion(outputs, TARGETS))
 
 
 @every

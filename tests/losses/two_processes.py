@@ -111,11 +111,25 @@ def refused(rank: int, world: dist.ProcessGroup) -> str:
     return ""
 
 
+def of_some(rank: int, world: dist.ProcessGroup) -> dict[str, str]:
+    """What losses that gather from all processes say to a group of one, and to none."""
+    groups = [dist.new_group([0]), dist.new_group([1])]
+    found = {}
+    for name in ("bcl", "proco"):
+        for words, group in (("group of one", groups[rank]), ("no group", None)):
+            try:
+                step(name, NoPerturbation(), make_images(name), TARGETS, group)
+                found[f"{name}, {words}"] = ""
+            except ValueError as error:
+                found[f"{name}, {words}"] = str(error)
+    return found
+
+
 def main() -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     rank, world = int(os.environ["RANK"]), dist.group.WORLD
-    found = {part.__name__: part(rank, world) for part in (gathered, losses, states, refused)}
+    found = {part.__name__: part(rank, world) for part in (gathered, losses, states, refused, of_some)}
     Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 

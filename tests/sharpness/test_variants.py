@@ -19,6 +19,7 @@ from ltzoo.sharpness import (
     NormRatioMove,
     Row,
     Table,
+    checks,
 )
 from tests.sharpness.methods import CE, COUNTS, METHODS, make_network, step
 from tests.sharpness.test_rows import PlainRows, assert_same_weights, train, weighted
@@ -246,6 +247,35 @@ def test_the_classifiers_rows_need_no_pass_through_the_rest(batches, name):
     assert [p._version for p in model.parameters()] == before
     assert model[1].num_batches_tracked == statistics + 1
     assert not model[4]._forward_hooks
+
+
+@pytest.mark.parametrize("ascent", ["averaged", "local"])
+def test_only_classes_of_the_batch_move_the_classifier(batches, ascent):
+    """A row of another class would take a gradient and a copy of the classifier, and add nothing."""
+    images, targets = batches[0][0], batches[0][1] % 2 * 3
+    model, calls = make_network(), []
+    model[4].register_forward_hook(lambda *_: calls.append(1))
+    _, found = gradient_of((images, targets), CCSAM(rho=0.1, q=0.7).table(COUNTS), model, ascent=ascent)
+    assert len(calls) == 1 + 2
+    other = make_network()
+    whole = not_the_classifiers(other)
+    _, expected = gradient_of((images, targets), CCSAM(rho=0.1, q=0.7).table(COUNTS), other, forward=whole)
+    assert_close(found, expected)
+    nothing = torch.zeros(4, dtype=torch.float64)
+    _, none = gradient_of((images, targets), CCSAM(rho=0.1, q=1.0).table(COUNTS), class_weights=nothing)
+    assert all((g == 0).all() for g in none)
+
+
+@pytest.mark.parametrize(("options", "count"), [({}, 2), ({"micro_batches": 2}, 4)])
+def test_more_moves_of_the_classifier_than_fit_the_memory_are_refused(batches, options, count, monkeypatch):
+    batch, table = (batches[0][0], batches[0][1] % 2), CCSAM(rho=0.1, q=0.7).table(COUNTS)
+    monkeypatch.setattr(checks, "_MOST_CLASSIFIER_ROWS", count)
+    gradient_of(batch, table, **options)
+    monkeypatch.setattr(checks, "_MOST_CLASSIFIER_ROWS", count - 1)
+    with pytest.raises(
+        ValueError, match=f"^{count} rows move the classifier.* memory grows .* at most {count - 1} can"
+    ):
+        gradient_of(batch, table, **options)
 
 
 def test_a_dropout_before_the_classifier_is_drawn_once(batches):

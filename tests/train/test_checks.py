@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from ltzoo.errors import InputError
 from ltzoo.recipes import Trainable, override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.sharpness import CCSAM, SAM
 from ltzoo.train.checks import _late_warnings, check_classes_drawn, check_parts, settings_warnings
+from ltzoo.train.step import Step
 
 SSESAM = get_recipe("resnet50_imagefolder_vs_ssesam")
 COUNTS = (500, 100, 5)
@@ -95,6 +98,33 @@ def test_a_stage_of_the_perturbation_without_an_epoch_is_a_warning(epochs, setti
     said = settings_warnings(recipe, recipe.data.class_counts)
     assert len(said) == len(found)
     assert all(line.startswith(begun) for line, begun in zip(said, found, strict=True))
+
+
+def test_a_compiled_model_of_which_the_classifier_alone_moves_is_a_warning():
+    plain = get_recipe("resnet20_digitslt_ce_sgd")
+    (said,) = settings_warnings(replace(plain, perturbation=CCSAM(rho=1e-6, q=0.5)), COUNTS, "inductor")
+    assert said.startswith(
+        "ccsam repeats the classifier alone, which cannot be done within a compiled model: each step"
+    )
+    assert "takes 4 forward passes through the whole model instead of 1; leave --torchcompile out" in said
+    for perturbation, backend in ((CCSAM(1e-6, 0.5), None), (CCSAM(1e-6, 0.5, "all"), "eager"), (SAM(0.1), "eager")):
+        assert settings_warnings(replace(plain, perturbation=perturbation), COUNTS, backend) == []
+
+
+def test_a_compiled_model_takes_as_many_forward_passes_as_the_warning_says():
+    recipe, passes = replace(get_recipe("resnet20_digitslt_ce_sgd"), perturbation=CCSAM(rho=1e-6, q=0.5)), []
+    for backend in (None, "eager"):
+        step = Step(recipe, recipe.data.class_counts, build_model(recipe), Accelerator(cpu=True), 0, backend)
+        forward, count = step.forward, []
+
+        def counted(images, forward=forward, count=count):
+            count.append(1)
+            return forward(images)
+
+        step.forward = counted
+        step(torch.randn(4, 1, 16, 16), torch.tensor([0, 1, 2, 3]))
+        passes.append(len(count))
+    assert passes == [1, 1 + 10]
 
 
 def test_frozen_pretrained_weights_give_no_warning():

@@ -47,6 +47,22 @@ def test_vectors_can_be_kept_from_decaying():
 
 
 @pytest.mark.parametrize("decay_vectors", [True, False])
+@pytest.mark.parametrize("layer_decay", [None, 0.5])
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_vectors_of_the_loss_and_of_a_slow_head_are_treated_like_the_models(kind, layer_decay, decay_vectors):
+    of, head = model(), nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    slow = list(of.fc.parameters()) if layer_decay is None else []
+    settings = replace(PLAIN, kind=kind, decay_vectors=decay_vectors, layer_decay=layer_decay)
+    groups = make_optimizer(settings, of, list(head.parameters()), (slow, 0.5)).param_groups
+    found = {id(p): (group.get("lr_scale", 1.0), group["weight_decay"]) for group in groups for p in group["params"]}
+    assert len(found) == sum(len(group["params"]) for group in groups) == len([*of.parameters(), *head.parameters()])
+    for scale, parameters in ((1.0, head.parameters()), (0.5, slow)):
+        for parameter in parameters:
+            decays = decay_vectors or parameter.ndim > 1
+            assert found[id(parameter)] == (scale, 0.01 if decays else 0.0), tuple(parameter.shape)
+
+
+@pytest.mark.parametrize("decay_vectors", [True, False])
 def test_rates_fall_from_the_head_down(decay_vectors):
     of = model()
     found = rates(replace(PLAIN, layer_decay=0.5, decay_vectors=decay_vectors), of)

@@ -4,6 +4,7 @@ import gc
 import weakref
 from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import timm
@@ -13,6 +14,7 @@ from timm.layers import EvoNorm2dB0
 from torch import nn
 
 from ltzoo.errors import InputError
+from ltzoo.losses import BCL, RIDE, InfluenceBalanced
 from ltzoo.recipes import Recipe, override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
@@ -332,6 +334,12 @@ def test_the_reason_against_a_capture_is_named():
     assert why_not_captured(SGD, COUNTS, accelerator) is None
     noisy = get_recipe("resnet32_cifar100lt_ce_drw_pgd")
     assert why_not_captured(noisy, noisy.data.class_counts, accelerator) == "pgd draws new noise in each step"
+    ib = InfluenceBalanced(start=1, factor=1000.0, epsilon=0.001, beta=1.0, gamma=0.0)
+    ride = RIDE(max_margin=0.5, scale=30.0, diversity=0.2, spread=0.8, start=1, beta=0.99)
+    bcl = BCL(temperature=0.1, scale=1.0, ce_weight=1.0, contrast_weight=1.0, hidden_size=4, projection_size=4)
+    for loss, reason in ((ib, "changes over the epochs"), (ride, "changes over the epochs"), (bcl, "keeps a state")):
+        recipe = SimpleNamespace(optimizer=SGD.optimizer, head=SGD.head, loss=loss)
+        assert why_not_captured(recipe, COUNTS, accelerator, 5) == f"the loss {loss.name} {reason}"
     accelerator.scaler = torch.amp.GradScaler("cpu")
     assert why_not_captured(SGD, COUNTS, accelerator) == "float16 uses a loss scaler; bfloat16 does not"
 

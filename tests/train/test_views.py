@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from ltzoo.errors import InputError, Interrupted
 from ltzoo.landscape.loss import make_criterion
 from ltzoo.landscape.settings import Settings
-from ltzoo.losses import LOSSES, Loss, Outputs, register_loss
+from ltzoo.losses import LOSSES, Loss, Outputs, PaCo, register_loss
 from ltzoo.recipes.model import build_model
-from ltzoo.registry import create_model
+from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions, train
 from ltzoo.train.checks import check_parts
 from ltzoo.train.device import feature_size, make_forward
@@ -240,7 +240,29 @@ def test_a_head_that_cannot_take_a_single_image_is_refused_for_a_last_batch_of_o
 
     check_parts(build_model(recipe()), recipe(), recipe().data, None, 1)
     monkeypatch.setattr(TwoViewsModule, "project", project_first)
-    refused("the loss 'two_views' fails: ValueError: Expected more than 1 value per channel", recipe(), smallest=1)
+    match = (
+        "last batch of an epoch has a single image, and the loss 'two_views' cannot be computed for one .*batch-size"
+    )
+    refused(match, recipe(), smallest=1)
+
+
+PACO = PaCo(temperature=0.05, alpha=0.01, momentum=0.999, queue_size=64, hidden_size=8, projection_size=4)
+
+
+def test_paco_refuses_a_last_batch_of_one_in_its_own_words():
+    trained = replace(recipe(), loss=PACO, architecture=get_recipe("resnet20_digitslt_ce_sgd").architecture)
+    check_parts(build_model(trained), trained, trained.data, None, 2)
+    match = "last batch of an epoch has a single image, and the loss 'paco' cannot be computed for one .*--batch-size$"
+    refused(match, trained, smallest=1)
+
+
+def test_a_queue_smaller_than_the_largest_batch_is_refused_before_anything_is_written(tmp_path):
+    trained = replace(recipe(), loss=PACO)
+    check_parts(build_model(trained), trained, trained.data, None, largest_batch=64)
+    match = f"a queue of 64, which is less than the batch of {trained.batch_size}: set queue_size to at least the batch"
+    with pytest.raises(InputError, match=match):
+        train(trained, options(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_mixing_views_is_refused():
