@@ -70,7 +70,7 @@ def test_every_combination_is_trained_once_and_the_best_is_named(run_choose, tmp
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.safetensors")} == states
     # What was trained with other images held out is not taken for it.
     assert run_choose(*argv, "--hold-out", "6") == 2
-    assert "started with different settings (overrides.hold_out" in capsys.readouterr().err
+    assert "started with different settings (hold_out: 5 -> 6" in capsys.readouterr().err
 
 
 def test_of_equal_ones_the_first_is_named(run_choose, capsys):

@@ -456,8 +456,8 @@ def test_a_run_records_its_initial_weights_and_cannot_be_resumed_from_others(tmp
     in_safetensors(tmp_path / "file", weights | {"conv1.weight": weights["conv1.weight"] * 2})
     said = refused(capsys, data, tmp_path, *options, "--resume")
     assert (
-        "was started with different settings (run.start_sha256); use the same settings, or name another --output"
-        in said
+        "was started with different settings (run.start_sha256: " in said
+        and "); use the same settings, or name another --output" in said
     )
     file.unlink()
     assert "there is no file" in refused(capsys, data, tmp_path, *options, "--resume")
