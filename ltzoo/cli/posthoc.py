@@ -83,14 +83,14 @@ def strength(text: str) -> float:
 def command(arguments: argparse.Namespace) -> None:
     """Read, re-balance, measure and print; write the file asked for."""
     path, model = arguments.logits, arguments.model
-    source = None
+    features = None
     if model is None:
         read = read_logits(path)
         # A file of logits names its recipe alone: overrides are not known, nor recipes that are not registered.
         registered = get_recipe(read.recipe) if read.recipe in list_recipes() else None
         balanced = already_rebalanced(registered, read.class_counts) if registered else None
     else:
-        read, source, balanced = logits_of_features(path, model)
+        read, features, balanced = logits_of_features(path, model)
     stored = _regrouped(read, arguments.groups, path)
     linear, logits = stored.classifier, stored.predictions.logits
     la, tau_norm = dict.fromkeys(arguments.la or ()), dict.fromkeys(arguments.tau_norm or ())
@@ -117,8 +117,8 @@ def command(arguments: argparse.Namespace) -> None:
     shown = stored.groupings[0].rule
     images = f"{len(logits)} {'held-out' if HELD_OUT_RULE in stored.rule else 'test'} images"
     print(f"{stored.model} on {stored.benchmark}, {images}, {stored.rule}, groups by the rule {shown}")
-    if source:
-        print(source)
+    if features:
+        print(features)
     print(accuracy_table({label: figures.headline for label, _, _, figures in rows}))
     if by_default and not linear:
         print("without tau-normalisation: the classifier is not a linear layer")
