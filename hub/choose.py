@@ -22,8 +22,10 @@ from ltzoo.cli.parser import Parser, is_main_process, run
 from ltzoo.cli.recipe_options import add_field_options, add_precision_options, features_folder, requested_recipe
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
-from ltzoo.recipes import override, parse_setting
+from ltzoo.recipes import FirstStage, Recipe, override, parse_setting
+from ltzoo.registry import get_recipe
 from ltzoo.train import CaptureError, TrainOptions, ValInterval, train_all
+from ltzoo.train.first_stage import find_first_stage
 
 _ACCURACIES = ("overall", "head", "mid", "tail")
 
@@ -72,9 +74,9 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--first-stages",
         type=Path,
-        default=Path("output"),
         metavar="DIR",
-        help="folder of the runs that a second stage starts from; they must hold out the same images (%(default)s)",
+        help="folder of the runs that a second stage starts from, which must be there and hold out the same images "
+        "(without it: those in output, else published checkpoints)",
     )
     parser.add_argument("--json", type=writable, metavar="FILE", help="write the accuracies")
     add_precision_options(add_field_options(parser))
@@ -108,7 +110,6 @@ def command(arguments: argparse.Namespace) -> None:
     options = TrainOptions(
         arguments.data_dir,
         arguments.output,
-        first_stages=arguments.first_stages,
         cache_features=features_folder(arguments),
         hold_out=arguments.hold_out,
         download=arguments.download,
@@ -117,8 +118,16 @@ def command(arguments: argparse.Namespace) -> None:
         threads=arguments.threads,
     )
     jobs = [
-        (override(recipe, settings), replace(options, output=arguments.output / folder_name(settings), seed=number))
-        for settings in tried
+        (
+            changed,
+            replace(
+                options,
+                output=arguments.output / folder_name(settings),
+                first_stages=first_stages(changed, number, arguments.first_stages),
+                seed=number,
+            ),
+        )
+        for settings, changed in ((settings, override(recipe, settings)) for settings in tried)
         for number in arguments.seeds
     ]
     alike = [list(group) for _, group in itertools.groupby(jobs, lambda job: job[0].precision)]
@@ -140,6 +149,21 @@ def command(arguments: argparse.Namespace) -> None:
     if arguments.json:
         document = {"recipe": recipe.name, "hold_out": arguments.hold_out, "rows": records, "best": best["values"]}
         write_text(arguments.json, json.dumps(document, indent=1) + "\n")
+
+
+def first_stages(recipe: Recipe, seed: int, given: Path | None) -> Path | None:
+    """Return the folder that must hold a second stage's first; None to take a published checkpoint.
+
+    Args:
+        recipe: the recipe to train.
+        seed: its seed.
+        given: the folder that the user named; without it, a run in `output` comes before a published checkpoint.
+    """
+    if given is not None or not isinstance(recipe.start, FirstStage):
+        return given
+    usual, name = Path("output"), recipe.start.recipe
+    own = usual / get_recipe(name).name / f"seed{seed}"
+    return None if not own.exists() and find_first_stage(name, usual, seed) else usual
 
 
 def table(varied: Sequence[Varied], records: Sequence[Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ltzoo.recipes import FirstStage, Recipe
 from ltzoo.registry import get_recipe
-from ltzoo.train.start import find_first_stage
+from ltzoo.train.first_stage import find_first_stage
 
 Job = tuple[Recipe, int]
 """A recipe and a seed."""

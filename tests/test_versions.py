@@ -144,7 +144,7 @@ FORMATS = {
         lambda f, v, k: change_document(run_of(f) / "recipe.yaml", ("run",), v, k),
         resume,
         "unknown field: x",
-        r"was started with different settings \(run\.x\)",
+        r"was started with different settings \(run\.x: ",
     ),
     "run state": (
         lambda f, v, k: change_state(run_of(f) / "state" / "last.safetensors", v, k),

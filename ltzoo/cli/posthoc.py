@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ltzoo.atomic_write import write_text
+from ltzoo.checkpoints.logit_prior import already_rebalanced
 from ltzoo.cli.arguments import writable
 from ltzoo.cli.parser import Parser, run
 from ltzoo.cli.stored_features import logits_of_features
@@ -21,6 +22,7 @@ from ltzoo.evaluate import (
     read_logits,
     tau_normalize,
 )
+from ltzoo.registry import get_recipe, list_recipes
 
 
 def build_parser(prog: str) -> Parser:
@@ -81,7 +83,14 @@ def strength(text: str) -> float:
 def command(arguments: argparse.Namespace) -> None:
     """Read, re-balance, measure and print; write the file asked for."""
     path, model = arguments.logits, arguments.model
-    read = read_logits(path) if model is None else logits_of_features(path, model)
+    features = None
+    if model is None:
+        read = read_logits(path)
+        # A file of logits names its recipe alone: overrides are not known, nor recipes that are not registered.
+        registered = get_recipe(read.recipe) if read.recipe in list_recipes() else None
+        balanced = already_rebalanced(registered, read.class_counts) if registered else None
+    else:
+        read, features, balanced = logits_of_features(path, model)
     stored = _regrouped(read, arguments.groups, path)
     linear, logits = stored.classifier, stored.predictions.logits
     la, tau_norm = dict.fromkeys(arguments.la or ()), dict.fromkeys(arguments.tau_norm or ())
@@ -89,9 +98,10 @@ def command(arguments: argparse.Namespace) -> None:
     if by_default:
         la, tau_norm = {1.0: None}, {1.0: None} if linear else {}
     if tau_norm and not linear:
+        possible = " ".join(f"{tau:g}" for tau in la or (1.0,))
         raise InputError(
             f"{arguments.logits} has no weight norms, since the classifier of {stored.model} is not a linear layer; "
-            "leave --tau-norm out"
+            f"leave --tau-norm out: logit adjustment alone is possible, with --la {possible}"
         )
     changed = {("as trained", None): logits}
     changed |= {("logit adjustment", tau): adjust_logits(logits, stored.class_counts, tau) for tau in la}
@@ -107,9 +117,13 @@ def command(arguments: argparse.Namespace) -> None:
     shown = stored.groupings[0].rule
     images = f"{len(logits)} {'held-out' if HELD_OUT_RULE in stored.rule else 'test'} images"
     print(f"{stored.model} on {stored.benchmark}, {images}, {stored.rule}, groups by the rule {shown}")
+    if features:
+        print(features)
     print(accuracy_table({label: figures.headline for label, _, _, figures in rows}))
     if by_default and not linear:
         print("without tau-normalisation: the classifier is not a linear layer")
+    if balanced:
+        print(f"note: {balanced}; re-balanced once more, they can favour rare classes too much")
     if arguments.json:
         records = [{"method": method, "tau": tau, **figures.to_dict()} for _, method, tau, figures in rows]
         source = {key: getattr(stored, key) for key in ("model", "benchmark", "recipe")}

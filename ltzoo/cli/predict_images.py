@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ltzoo import checkpoints
 from ltzoo.atomic_write import atomic_write, write_text
+from ltzoo.checkpoints.logit_prior import prior_of_recipe
 from ltzoo.cli.measure_checkpoint import note_decoding, tta_in_words
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark
 from ltzoo.data.batches import Images, crop_to_size
@@ -24,7 +25,7 @@ from ltzoo.data.files import ImageFiles, ResizedImages, find_unlabelled, without
 from ltzoo.data.files.checks import each_image
 from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError, counted, printable
-from ltzoo.evaluate import EvalOptions, LogitPrior, predict_test, prior_of_logits, read_shares, with_prior
+from ltzoo.evaluate import EvalOptions, LogitPrior, predict_test, read_shares, with_prior
 from ltzoo.recipes import Recipe
 from ltzoo.registry import create_model
 
@@ -135,7 +136,9 @@ def _priors(asked: str, trained: _Trained) -> tuple[LogitPrior | None, Tensor | 
         InputError: another prior is asked for, and cannot be reached or read.
     """
     recipe, benchmark = trained.recipe, trained.benchmark
-    old, why = (None, "config.json has no recipe") if recipe is None else _of_recipe(recipe, trained)
+    old, why = None, "config.json has no recipe"
+    if recipe is not None:
+        old, why = prior_of_recipe(recipe, benchmark.class_counts, trained.epochs)
     if asked == "train":
         return old, None
     if old is None:
@@ -150,24 +153,6 @@ def _priors(asked: str, trained: _Trained) -> tuple[LogitPrior | None, Tensor | 
     if asked == "uniform":
         return old, torch.full((len(names),), 1 / len(names), dtype=torch.float64)
     return old, read_shares(Path(asked), names)
-
-
-def _of_recipe(recipe: Recipe, trained: _Trained) -> tuple[LogitPrior | None, str]:
-    """Return the prior of the logits; or None, and why it is unknown."""
-    if recipe.head.computed:
-        return None, f"its head {recipe.head.name} is computed, not trained"
-    if recipe.sampler.name not in _SHARES:
-        return None, f"its images were drawn by the sampler {recipe.sampler.name}"
-    counts = trained.benchmark.class_counts
-    weights = recipe.reweighting.weights(counts, (trained.epochs or recipe.schedule.epochs) - 1)
-    old = prior_of_logits(recipe.loss, counts, weights, balanced=_SHARES[recipe.sampler.name] == "equal")
-    if old is not None and old.caveat is None and any(view.mixup or view.cutmix for view in recipe.views):
-        old = replace(old, caveat="images were mixed in training (mixup, CutMix)")
-    return old, f"its loss is {recipe.loss.name}"
-
-
-_SHARES = {"instance": "of the images", "class_aware": "equal"}
-"""The shares of the classes among the images that a sampler draws."""
 
 
 def _files(arguments: argparse.Namespace) -> ImageFiles:

@@ -1,6 +1,7 @@
 """From stored features and a checkpoint's head to logits, for `ltzoo posthoc --model`."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from ltzoo import checkpoints
+from ltzoo.checkpoints.logit_prior import already_rebalanced
 from ltzoo.data import HOLD_OUT, all_groups
 from ltzoo.errors import InputError, first_few
 from ltzoo.evaluate import (
@@ -25,12 +27,15 @@ from ltzoo.registry import create_model, find_checkpoint
 _MEASURED = "measured-*.safetensors"
 
 
-def logits_of_features(path: Path, name: str) -> StoredLogits:
+def logits_of_features(path: Path, name: str) -> tuple[StoredLogits, str, str | None]:
     """Compute the logits of a checkpoint from stored features of test or held-out images.
 
     Args:
         path: a file kept by `train --cache-features`, or the folder of such files.
         name: the checkpoint, as given by the user.
+
+    Returns:
+        The logits; which file the features are from; and why the head is balanced already, None if it is not.
 
     Raises:
         InputError: the features are missing, damaged, or not those of images that the checkpoint can be measured on.
@@ -40,13 +45,17 @@ def logits_of_features(path: Path, name: str) -> StoredLogits:
     benchmark = checkpoints.benchmark_of(config, recipe)
     model = create_model(f"local-dir:{folder}", pretrained=True).eval()
     fit = _Fit(name, config, model, benchmark.data_set.class_names)
-    features = _choose(path, fit) if path.is_dir() else read_features(path)
+    file = _choose(path, fit) if path.is_dir() else path
+    features = read_features(file)
     if fault := fit.fault(features):
         raise InputError(f"the features in {path} {fault}")
     with torch.no_grad():
         logits = classifier_of(model)(features.features) * recipe.loss.logit_scale
     rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
-    return StoredLogits(
+    written = datetime.fromtimestamp(file.stat().st_mtime).astimezone()
+    source = f"features from {file}, written {written:%Y-%m-%d %H:%M}; images are not read or compared with them"
+    rebalanced = already_rebalanced(recipe, benchmark.class_counts, config.get(checkpoints.EPOCH))
+    stored = StoredLogits(
         Predictions(logits.float(), features.labels),
         class_counts=benchmark.class_counts,
         classifier=linear_classifier(model),
@@ -56,6 +65,7 @@ def logits_of_features(path: Path, name: str) -> StoredLogits:
         recipe=recipe.name,
         rule=f"{rule}{'' if features.origin.held_out is None else HELD_OUT_RULE}, from cached features",
     )
+    return stored, source, rebalanced
 
 
 class _Fit:
@@ -96,11 +106,11 @@ class _Fit:
         return None if same else f"are not of the images that the training of {self.name} held out"
 
 
-def _choose(folder: Path, fit: _Fit) -> StoredFeatures:
-    """Read the file of a folder that belongs to a checkpoint: the one that its training recorded, or all that fit."""
+def _choose(folder: Path, fit: _Fit) -> Path:
+    """Return the file of a folder that belongs to a checkpoint: the one that its training recorded, or all that fit."""
     recorded = folder / _MEASURED.replace("*", str(fit.measured))
     if fit.measured and recorded.is_file():
-        return read_features(recorded)
+        return recorded
     fitting = [path for path in sorted(folder.glob(_MEASURED)) if fit.fault(read_features(path)) is None]
     if not fitting:
         raise InputError(
@@ -111,4 +121,4 @@ def _choose(folder: Path, fit: _Fit) -> StoredFeatures:
             f"{folder} has several files that fit {fit.name}: {', '.join(path.name for path in fitting)}; "
             "name one of them"
         )
-    return read_features(fitting[0])
+    return fitting[0]

@@ -54,7 +54,8 @@ def build_parser(prog: str) -> Parser:
         "--first-stages",
         type=Path,
         metavar="DIR",
-        help="folder of the runs that second stages start from (that of --output)",
+        help="folder of the runs that second stages start from, which must be there (without it: those in "
+        "--output, else published checkpoints)",
     )
     parser.add_argument(
         "--seed",

@@ -47,6 +47,10 @@ def advise(
         f"{one.threads}: {in_ms(one.step_ms)}" for one in speeds if one.precision == "float32" and one.step_ms
     ]
     reasons["threads"] = f"{best.threads}: ms per step in float32 by threads: {', '.join(by_threads)}"
+    late = [str(one.threads) for one in speeds if one.precision == "float32" and one.unfinished]
+    if late:
+        alone = "the only one whose measurement finished, " if len(by_threads) == 1 else ""
+        reasons["threads"] += f"; {alone}unfinished with {', '.join(late)}"
     fits = max(1, math.floor(machine.free_gb / _GB_PER_RUN))
     jobs = min(machine.cores, fits)
     reasons["jobs"] = f"{jobs}: a process with one thread on each of {machine.cores} cores"
@@ -73,7 +77,12 @@ def _why_precision(speeds: Sequence[Speed], best: Speed) -> str:
         if speed.step_ms is not None:
             by_precision[speed.precision] = min(speed.step_ms, by_precision.get(speed.precision, math.inf))
     measured = ", ".join(f"{precision}: {in_ms(ms)}" for precision, ms in by_precision.items())
-    return f"{best.precision}: ms per step by precision: {measured}; another than float32 must be {_GAIN} times as fast"
+    late = list(dict.fromkeys(one.precision for one in speeds if one.unfinished and one.precision not in by_precision))
+    said = f"{best.precision}: ms per step by precision: {measured}"
+    if late:
+        alone = "the only one whose measurement finished, " if len(by_precision) == 1 else ""
+        said += f"; {alone}unfinished: {', '.join(late)}"
+    return f"{said}. A precision other than float32 is recommended only if it is at least {_GAIN} times as fast."
 
 
 def _jobs_on_gpu(at_once: Mapping[int, float]) -> int:

@@ -66,7 +66,8 @@ class _Examination:
             advice = advise(
                 machine, speeds, self.checks, self.part("jobs", "ltzoo.doctor.speed:steps_at_once", *rest) or {}
             )
-        return Report(machine, copies, tuple(speeds), tuple(self.checks), advice, _seconds_of_process())
+        longer = round(600 * max(1.0, self.patience))  # ten times as long as by default, or as was given
+        return Report(machine, copies, tuple(speeds), tuple(self.checks), advice, _seconds_of_process(), longer)
 
     def speeds(self, machine: Machine, captured: bool) -> Sequence[Speed]:
         """Time each precision: float32 with several numbers of threads, the others with the fastest of these."""
@@ -91,7 +92,7 @@ class _Examination:
         except FailedError as error:
             if precision == "float32" and not isinstance(error, LateError):
                 self.checks.append(Check("training", "wrong", f"no step in float32: {error}"))
-            return Speed(precision, None, None, threads, False, str(error))
+            return Speed(precision, None, None, threads, False, str(error), isinstance(error, LateError))
 
     def check(self, name: str, function: str, *arguments: object) -> None:
         """Make a check; an error in it is what is wrong."""
@@ -122,7 +123,8 @@ class _Examination:
             return check(seconds)
         except LateError as error:
             # A machine that is busy is slow, not wrong.
-            return Check(name, "wrong" if seconds == self.patience * _SECONDS["check"] else "skipped", str(error))
+            wrong = seconds == self.patience * _SECONDS["check"]
+            return Check(name, "wrong" if wrong else "skipped", str(error), unfinished=not wrong)
         except FailedError as error:
             return Check(name, "wrong", str(error))
 
@@ -134,7 +136,7 @@ class _Examination:
         except FailedError as error:
             # The first part only imports torch and looks around: where that takes too long, nothing can be done.
             busy = isinstance(error, LateError) and name != "machine"
-            self.checks.append(Check(name, "skipped" if busy else "wrong", str(error)))
+            self.checks.append(Check(name, "skipped" if busy else "wrong", str(error), unfinished=busy))
             return None
 
     def at_most(self, seconds: float) -> float:

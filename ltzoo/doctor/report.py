@@ -57,6 +57,7 @@ class Speed:
         threads: CPU threads of both; None on other devices.
         captured: whether the step is a CUDA graph.
         why: why there is no step.
+        unfinished: whether it was stopped for lack of time.
     """
 
     precision: str
@@ -65,6 +66,7 @@ class Speed:
     threads: int | None
     captured: bool
     why: str = ""
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,13 @@ class Check:
         name: what is checked, in a word.
         outcome: ok, skipped or wrong.
         found: what was found, or why it was skipped.
+        unfinished: whether it was stopped for lack of time.
     """
 
     name: str
     outcome: Outcome
     found: str
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ class Report:
         checks: what was checked.
         advice: the settings to use; None if nothing could be measured.
         seconds: how long the examination took.
+        longer: the seconds to give it instead, if some of it is unfinished.
     """
 
     machine: Machine | None
@@ -122,6 +127,12 @@ class Report:
     checks: tuple[Check, ...]
     advice: Advice | None
     seconds: float
+    longer: int = 600
+
+    @property
+    def unfinished(self) -> int:
+        """How many measurements and checks were stopped for lack of time."""
+        return sum(speed.unfinished for speed in self.speeds) + sum(check.unfinished for check in self.checks)
 
     @property
     def wrong(self) -> list[Check]:
@@ -142,8 +153,14 @@ class Report:
         blocks += [_advice(self.advice)] if self.advice else []
         count, of = len(self.wrong), len(self.checks)
         verdict = f"{count} of {of} checks {'is' if count == 1 else 'are'} wrong" if count else "nothing is wrong"
-        skipped = sum(check.outcome == "skipped" for check in self.checks)
-        blocks.append(f"{verdict}{f', {skipped} skipped' if skipped else ''}; {self.seconds:.0f} s")
+        skipped = sum(check.outcome == "skipped" and not check.unfinished for check in self.checks)
+        verdict += f", {skipped} skipped" if skipped else ""
+        if late := self.unfinished:
+            verdict += (
+                f"; {late} measurement{'s' if late > 1 else ''} unfinished: --seconds {self.longer} lets "
+                f"{'them' if late > 1 else 'it'} end"
+            )
+        blocks.append(f"{verdict}; {self.seconds:.0f} s")
         return "\n\n".join(blocks)
 
 

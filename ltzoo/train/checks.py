@@ -251,8 +251,8 @@ def _late_warnings(recipe: Recipe) -> list[str]:
     together = sorted({milestone for milestone in schedule.milestones if schedule.milestones.count(milestone) > 1})
     if together:
         found.append(
-            f"{schedule.milestones.count(together[0])} of schedule.milestones are {together[0]} in a run of {epochs} "
-            "epochs, so that the learning rate drops as often at once; train longer, or set them apart"
+            f"with {epochs} epochs, {schedule.milestones.count(together[0])} drops of the learning rate fall on epoch "
+            f"{together[0]}, and only the last of them counts; train longer, or set schedule.milestones apart"
         )
     return found
 

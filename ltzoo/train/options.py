@@ -15,7 +15,8 @@ class TrainOptions:
         data_dir: the folder that has one folder per data set.
         output: the run folder is `output/NAME/seedN`.
         seed: seed of initial weights, order, augmentation and noise.
-        first_stages: the folder of run folders in which second stages look for their first; None for `output`.
+        first_stages: the folder of run folders that must hold the first stages of second stages; None: they are looked
+            for in `output`, then among the published checkpoints.
         subset: a file with the indices of the training images, used instead of the recipe's rule; an override of the
             recipe if the images differ.
         hold_out: images per class to hold out of the training split and to measure on instead of the test set, which is

@@ -1,6 +1,6 @@
 """The preparation of a run: what is fixed before its first step, checked before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -85,8 +85,10 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     images = on_every_process(accelerator, lambda: load_images(recipe, start, options, say))
     class_names = images.benchmark.data_set.class_names
     on_every_process(accelerator, lambda: start.check_images(images.subset, class_names))
-    if start.folder is not None:
+    if start.first_stage is not None:
         say(f"{recipe.name} {start.in_words(options.seed)}")
+    if start.warning:
+        say(start.warning)
     check_classes_drawn(recipe, images.train.labels, class_names)
     for warning in settings_warnings(recipe, images.benchmark.class_counts, options.compile_backend):
         say(warning)
@@ -99,7 +101,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     options = kept_choice(options, recorded, folder.path, device, processes)
     options, tuned = _tune(recipe, options, images, accelerator, start, folder)
     options = _choose_options(recipe, options, images, accelerator, side_by_side)
-    model, start_sha256 = _make_model(recipe, options, images, accelerator, start)
+    model, start_sha256 = _make_model(recipe, options, images, accelerator, start, say)
     not_captured = (
         why_not_captured(recipe, images.benchmark.class_counts, accelerator, feature_size(model))
         if options.capture
@@ -161,7 +163,12 @@ def _choose_options(
 
 
 def _make_model(
-    recipe: Recipe, options: TrainOptions, images: RunImages, accelerator: Accelerator, start: StartWeights
+    recipe: Recipe,
+    options: TrainOptions,
+    images: RunImages,
+    accelerator: Accelerator,
+    start: StartWeights,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[nn.Module, str | None]:
     """Build the model with its initial weights; with it the SHA-256 of loaded weights, None for fresh ones."""
     benchmark = images.benchmark
@@ -171,7 +178,7 @@ def _make_model(
     torch.manual_seed(options.seed)
     model = build_model(recipe, data_set=benchmark.data_set)
     check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, processes, largest_batch)
-    start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set))
+    start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set, say))
     put_head(model, recipe.head)
     if options.sync_bn:
         model = synchronize_batchnorm(model, accelerator)

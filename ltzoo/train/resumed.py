@@ -48,6 +48,52 @@ def kept_choice(
     return options
 
 
+def changes(there: Mapping[str, Any], document: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Name each differing setting once, with the value of the existing run and the requested one.
+
+    Args:
+        there: the existing run's `recipe.yaml`, with all fields.
+        document: that of the requested run.
+        keys: the settings that differ: `batch_size`, `run.threads`, `overrides.optimizer.lr`.
+    """
+    found = list[str]()
+    for key in keys:
+        part, _, name = key.partition(".")
+        if part == "overrides" and name.partition(".")[0] in keys:
+            continue  # the field itself is named
+        if part in ("overrides", "run"):
+            old, new = there[part].get(name), document[part].get(name)
+            if part == "overrides" and name.partition(".")[0] not in document:
+                # No field of a recipe, such as `hold_out`: of [registered, used], what is used differs.
+                key, old, new = name, _used(old), _used(new)
+        else:
+            old, new = there.get(key), document.get(key)
+        found += _leaves(key, old, new)
+    return ", ".join(found)
+
+
+def _leaves(key: str, old: Any, new: Any) -> list[str]:
+    """Write the values within a part that differ; a part of another name is another part, and written as one."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.get("name") == new.get("name"):
+        pairs = [(name, old.get(name), new.get(name)) for name in {**old, **new}]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = [(str(number), *both) for number, both in enumerate(zip(old, new, strict=True))]
+    else:
+        return [f"{key}: {_short(old)} -> {_short(new)}"]
+    return [line for name, one, other in pairs if one != other for line in _leaves(f"{key}.{name}", one, other)]
+
+
+def _used(override: Any) -> Any:
+    return override[1] if isinstance(override, list) and len(override) == 2 else override
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping) and "name" in value:
+        return str(value["name"])
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def flags(there: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Name the flags by which a command would have the settings of an existing run, in parentheses; empty if none has.
 

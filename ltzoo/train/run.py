@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ltzoo.atomic_write import WriteError
+from ltzoo.checkpoints.logit_prior import already_rebalanced
 from ltzoo.data import make_groups
 from ltzoo.data.batches import (
     BatchSettings,
@@ -291,9 +292,9 @@ class Run:
             evaluation = Evaluation(self.prepared.record, self.prepared.images.measured, *how)
             write_final_checkpoint(self.folder, weights_of(self.step), self.saved.history, evaluation)
             cache, key = self.options.cache_features, self.prepared.record.how.get("measured_features")
-            if cache is not None and key:
+            balanced = already_rebalanced(self.recipe, self.prepared.record.benchmark.class_counts)
+            if cache is not None and key and not balanced:
                 words = (str(cache / f"measured-{key}.safetensors"), "--model", f"local-dir:{self.folder.checkpoint}")
-                self.display.say(
-                    f"to re-balance this head without training: {shlex.join(('ltzoo', 'posthoc', *words))}"
-                )
+                line = shlex.join(("ltzoo", "posthoc", *words))
+                self.display.say(f"to re-balance this head without training: {line}")
         self.accelerator.wait_for_everyone()

@@ -19,7 +19,7 @@ from ltzoo.reading.json_text import read_json
 from ltzoo.reading.tables import parse_numbers
 from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
-from ltzoo.train.resumed import flags
+from ltzoo.train.resumed import changes, flags
 from ltzoo.versions import NewerError, named_if_newer
 
 SUMMARY_COLUMNS = (
@@ -191,7 +191,9 @@ class RunFolder:
             with named_if_newer(
                 self.recipe, run.get("versions"), unknown=sorted({*run} - {*document["run"]} - _OPTIONAL)
             ):
-                other = _differing(there, document)
+                written = _in_full(there)
+                other = _differing(written, document)
+                changed = changes(written, document, other)
         except NewerError:
             raise
         except InputError as error:
@@ -207,7 +209,7 @@ class RunFolder:
             )
         if other:
             raise InputError(
-                f"the run in {self.path} was started with different settings ({', '.join(other)}); "
+                f"the run in {self.path} was started with different settings ({changed}); "
                 f"use the same settings{flags(there, other)}, or name another --output"
             )
         if indices != subset["sha256"]:
@@ -235,12 +237,16 @@ class RunFolder:
         write_text(self.summary, "\n".join(lines) + "\n")
 
 
+def _in_full(there: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields that were added to recipes since an existing run's `recipe.yaml` was written their defaults."""
+    parts = ("overrides", "run")
+    written = recipe_from_dict({key: value for key, value in there.items() if key not in parts})
+    return recipe_to_dict(written) | {part: there[part] for part in parts}
+
+
 def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     """List the keys in which an existing run's `recipe.yaml` differs from the requested run."""
     parts = {"overrides": set(), "run": _MAY_DIFFER}
-    # Fields that were added to recipes since then have their defaults.
-    written = recipe_from_dict({key: value for key, value in there.items() if key not in parts})
-    there = recipe_to_dict(written) | {part: there[part] for part in parts}
     within = [
         f"{part}.{key}"
         for part, may_differ in parts.items()

@@ -1,6 +1,6 @@
 """Loads the weights that training starts from: timm's, a checkpoint's, a file's, or those of another recipe's run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ltzoo import checkpoints
 from ltzoo.checkpoints.config import read_view
-from ltzoo.checkpoints.find import search_path
 from ltzoo.data import HOLD_OUT, DataSet, Subset
 from ltzoo.errors import InputError, first_few
 from ltzoo.evaluate import hash_tensors
@@ -19,13 +18,10 @@ from ltzoo.models.heads import classifier_names, classifier_of
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
 from ltzoo.recipes.model import model_arguments
 from ltzoo.recipes.registry import network
-from ltzoo.registry import find_checkpoint, get_recipe
+from ltzoo.registry import find_checkpoint, get_recipe, list_recipes
+from ltzoo.train.first_stage import required_first_stage
 from ltzoo.train.options import TrainOptions
-from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.weight_file import difference, read_weights
-
-_OF_FIRST_STAGE = ("seed", "label_names", "subset_layout", "subset_sha256", "overrides")
-"""What the `config.json` of a first stage must say."""
 
 _FILES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 
@@ -42,6 +38,7 @@ class StartWeights:
         folder: the checkpoint's folder; None if the weights are not a checkpoint.
         overrides: overrides of the second stage because its first stage was trained with overrides.
         first_stage: the `config.json` of a first stage's checkpoint; None for all other weights.
+        benchmark: what a checkpoint was trained on; None if that is unknown.
     """
 
     recipe: Recipe
@@ -51,6 +48,18 @@ class StartWeights:
     folder: Path | None = None
     overrides: Mapping[str, list[Any]] = field(default_factory=dict)
     first_stage: Mapping[str, Any] | None = None
+    benchmark: str | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """Say that a second stage was given a first stage of another benchmark; None if it was not."""
+        recipe, first = self.recipe, self.benchmark
+        if first in (None, recipe.benchmark) or not _is_second_stage(recipe):
+            return None
+        return (
+            f"warning: {recipe.name} is a second stage on {recipe.benchmark}, but starts from {self.origin}, whose "
+            f"features were trained on {first}"
+        )
 
     def check_images(self, subset: Subset, class_names: Sequence[str]) -> None:
         """Check that a second stage is trained on the same images and classes as its first stage.
@@ -108,30 +117,7 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     if isinstance(start, Pretrained):
         return _pretrained(recipe)
     if isinstance(start, FirstStage):
-        runs = options.first_stages or options.output
-        folder = find_first_stage(start.recipe, runs, options.seed)
-        unfinished = runs / start.recipe / f"seed{options.seed}"
-        if folder is None and unfinished.exists():
-            raise InputError(
-                f"{recipe.name} begins with {start.recipe}, whose run in {unfinished} is not finished; continue it "
-                "with --resume, or remove it"
-            )
-        if folder is None:
-            raise InputError(
-                f"{recipe.name} begins with {start.recipe}, which has no finished run of seed {options.seed} in {runs} "
-                f"and no checkpoint in the package: train it first, with --recipe {start.recipe} "
-                f"--seed {options.seed} --output {runs}"
-            )
-        config = checkpoints.read_config(folder)
-        trained = (config.get(checkpoints.RECIPE) or {}).get("name")
-        missing = [key for key in _OF_FIRST_STAGE if key not in config]
-        if trained != start.recipe or missing:
-            found_there = f"was trained by {trained}" if trained else "names no recipe"
-            raise InputError(
-                f"{recipe.name} begins with {start.recipe}, but the checkpoint in {folder} "
-                f"{found_there if trained != start.recipe else 'lacks ' + missing[0]}; remove it, or train the first "
-                "stage"
-            )
+        folder, config = required_first_stage(recipe, start, options)
         found = _checkpoint(recipe, f"{start.recipe}, seed {config['seed']}", folder)
         # `hold_out` is not listed again: the second stage must hold out the same images, and records this itself.
         changed = [key for key in config["overrides"] if key != HOLD_OUT]
@@ -146,32 +132,6 @@ def find_start(recipe: Recipe, options: TrainOptions) -> StartWeights:
     if not Path(start.of).is_file():
         raise InputError(f"there is no file {start.of} to start from; check the path")
     return StartWeights(recipe, start.of)
-
-
-def find_first_stage(name: str, runs: Path, seed: int, any_seed: bool = True) -> Path | None:
-    """Find the checkpoint of a first stage: its run with the same seed, else a published one.
-
-    Args:
-        name: the recipe of the first stage.
-        runs: holds run folders.
-        seed: the seed of the second stage.
-        any_seed: where there is neither a run nor a published checkpoint of that seed, take a published one of another
-            seed.
-
-    Returns:
-        The checkpoint's folder; None if there is neither, or if the run is not finished.
-    """
-    run = RunFolder(runs / get_recipe(name).name / f"seed{seed}")
-    if run.metrics.exists():
-        return run.checkpoint
-    if run.path.exists():
-        return None  # its seed was asked for: another checkpoint must not take its place silently
-    # Only local folders: nothing is downloaded without being requested.
-    places = [place for place in search_path() if isinstance(place, Path)]
-    published = [folder for place in places for folder in (place / f"{name}.seed{seed}", place / name)]
-    published = [folder for folder in published if (folder / checkpoints.CONFIG).is_file()]
-    of_seed = [folder for folder in published if checkpoints.read_config(folder).get("seed") == seed]
-    return next(iter(of_seed or (published if any_seed else [])), None)
 
 
 def _pretrained(recipe: Recipe) -> StartWeights:
@@ -190,22 +150,35 @@ def _pretrained(recipe: Recipe) -> StartWeights:
 
 def _checkpoint(recipe: Recipe, origin: str, folder: Path) -> StartWeights:
     config = checkpoints.read_config(folder)
+    trained = config.get(checkpoints.RECIPE)
+    benchmark = trained.get("benchmark") if isinstance(trained, Mapping) else None
     if network(config["architecture"]) != network(recipe.architecture):
-        raise InputError(
-            f"{origin} is a {config['architecture']}, not a {recipe.architecture}; add --arch {config['architecture']}"
-        )
+        advice = f"add --arch {config['architecture']}"
+        if benchmark not in (None, recipe.benchmark) and _is_second_stage(recipe):
+            advice = (
+                f"it was trained on {benchmark}, and {recipe.name} is a second stage on {recipe.benchmark}: name a "
+                f"checkpoint that was trained on {recipe.benchmark}"
+            )
+        raise InputError(f"{origin} is a {config['architecture']}, not a {recipe.architecture}; {advice}")
     if recipe.natural:
         read_view(config["pretrained_cfg"])
     names = config.get("label_names") or ()
     known = isinstance(names, list) and len(names) == config["num_classes"]
     if known and all(str(name).isdecimal() for name in names):
         # Numbers do not identify classes: a custom data set can have the same.
-        known = (config.get(checkpoints.RECIPE) or {}).get("benchmark") == recipe.benchmark != "imagefolder"
+        known = benchmark == recipe.benchmark != "imagefolder"
     names = tuple(map(str, names)) if known else ()
-    return StartWeights(recipe, origin, config["pretrained_cfg"], names, folder)
+    return StartWeights(recipe, origin, config["pretrained_cfg"], names, folder, benchmark=benchmark)
 
 
-def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str | None:
+def _is_second_stage(recipe: Recipe) -> bool:
+    """Return whether the registered recipe of this name is a second stage; another start may have been given."""
+    return recipe.name in list_recipes() and isinstance(get_recipe(recipe.name).start, FirstStage)
+
+
+def load_start(
+    model: nn.Module, start: StartWeights, data_set: DataSet, say: Callable[[str], None] | None = None
+) -> str | None:
     """Load the weights into a model.
 
     Args:
@@ -213,6 +186,8 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
         start: the result of `find_start`. The recipe's `start.head` decides whether the classifier is kept or fresh; if
             it is None, the classifier is kept if the checkpoint has the same classes.
         data_set: the images that the model is trained on.
+        say: called with a line that says which weights of a checkpoint or a file were loaded, and what became of the
+            classifier; None for none.
 
     Returns:
         The SHA-256 of the loaded weights; None if the model keeps its fresh weights.
@@ -249,6 +224,10 @@ def load_start(model: nn.Module, start: StartWeights, data_set: DataSet) -> str 
             "--arch, or give weights of this one"
         )
     model.load_state_dict(own | kept)
+    if say is not None and isinstance(recipe.start, Weights):
+        source = start.origin if start.folder is None else start.folder / checkpoints.WEIGHTS
+        head = "kept" if keep_head else "fresh"
+        say(f"{recipe.name} starts from {source}: {len(kept)} tensors match and are loaded, the classifier is {head}")
     return hash_tensors(kept)
 
 

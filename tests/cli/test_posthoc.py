@@ -1,6 +1,7 @@
 """The posthoc command: one table from stored logits, and one line for bad input."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -128,7 +129,31 @@ def test_a_cosine_classifier_has_logit_adjustment_alone(cosine, capsys):
     assert "tau-normalisation, tau" not in text
     assert text.splitlines()[-1] == "without tau-normalisation: the classifier is not a linear layer"
     refused([str(cosine), "--tau-norm", "1"], "has no weight norms", capsys)
-    refused([str(cosine), "--la", "1", "--tau-norm", "0"], "leave --tau-norm out", capsys)
+    refused(
+        [str(cosine), "--la", "1", "--tau-norm", "0"],
+        "leave --tau-norm out: logit adjustment alone is possible, with --la 1\n",
+        capsys,
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("resnet20_digitslt_ce_sgd", None),
+        (
+            "resnet20_digitslt_la_sgd",
+            r"note: the logits of \S+ stand for the class prior \S.* uniform \(loss la\), not",
+        ),
+        ("resnet20_digitslt_crt_sgd", r"note: the logits of \S+ stand for the class prior uniform \(loss ce\), not"),
+        ("resnet20_digitslt_ncm_sgd", r"note: the head \S+ of \S+ was computed to balance the classes; re-balanced"),
+        ("of_ones_own", None),
+    ],
+)
+def test_logits_that_are_balanced_already_are_noted(recipe, said, logits, tmp_path, capsys):
+    write_logits(tmp_path / "l.safetensors", replace(read_logits(logits), recipe=recipe))
+    assert main([str(tmp_path / "l.safetensors")]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note:")]
+    assert (re.match(said, *notes) is not None) if said else notes == []
 
 
 def test_files_that_hold_no_logits_are_refused(logits, finished_run, tmp_path, capsys):

@@ -34,6 +34,15 @@ def test_a_lone_run_takes_the_fastest_number_of_threads_and_a_build_one_per_proc
     assert found.reasons["threads"] == "2: ms per step in float32 by threads: 1: 100, 2: 60, 4: 110"
 
 
+def test_a_recommendation_without_a_choice_says_so():
+    late = [replace(speed(*one), unfinished=True) for one in (("float32", None, 2), ("bfloat16", None, 1))]
+    found = on_cpu(speed("float32", 100.0, 1), *late).reasons
+    assert found["threads"].endswith(": 1: 100; the only one whose measurement finished, unfinished with 2")
+    only = "float32: 100; the only one whose measurement finished, unfinished: bfloat16. A precision other than float32"
+    assert only in found["precision"]
+    assert "finished" not in str(on_cpu(speed("float32", 100.0, 1), speed("bfloat16", 90.0, 1)).reasons)
+
+
 def test_runs_at_once_fit_into_the_memory():
     found = on_cpu(speed("float32", 100.0, 1), machine=replace(CPU, free_gb=3.1))
     assert found.jobs == 2

@@ -100,6 +100,7 @@ def test_a_float32_that_fails_is_wrong_and_one_that_is_slow_is_not(a_gpu, capsys
 
     a_gpu["ltzoo.doctor.speed:measure_precision"] = late
     assert doctor.main([]) == 0
+    assert "4 measurements unfinished: --seconds 600 lets them end" in capsys.readouterr().out
 
     def fail(*arguments):
         raise FailedError("OutOfMemoryError: CUDA out of memory.")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ltzoo.doctor import Report, read_report
-from ltzoo.doctor.report import Advice, Check
+from ltzoo.doctor.report import Advice, Check, Speed
 from ltzoo.errors import InputError
 from tests.doctor.example import ADVICE, MACHINE, REPORT
 
@@ -40,6 +40,17 @@ def test_what_is_wrong_is_counted():
     wrong = replace(REPORT, checks=(*REPORT.checks, Check("capture", "wrong", "no"), Check("jobs", "skipped", "late")))
     assert [check.name for check in wrong.wrong] == ["capture"]
     assert wrong.text().endswith("1 of 3 checks is wrong, 1 skipped; 21 s")
+
+
+def test_what_was_stopped_is_counted_apart():
+    late, skipped = (
+        Speed("bfloat16", None, None, 1, False, "it was stopped", unfinished=True),
+        Check("a", "skipped", ""),
+    )
+    one = replace(REPORT, speeds=(*REPORT.speeds, late), checks=(*REPORT.checks, skipped))
+    assert one.text().endswith("nothing is wrong, 1 skipped; 1 measurement unfinished: --seconds 600 lets it end; 21 s")
+    two = replace(one, checks=(*REPORT.checks, Check("memory", "skipped", "it was stopped", unfinished=True)))
+    assert two.text().endswith("nothing is wrong; 2 measurements unfinished: --seconds 600 lets them end; 21 s")
 
 
 def test_without_a_machine_there_is_still_a_report():

@@ -11,6 +11,7 @@ import yaml
 import choose
 from ltzoo.errors import InputError
 from ltzoo.evaluate import plots
+from ltzoo.registry import get_recipe
 from ltzoo.train import CaptureError
 from tests.launch import ROOT
 
@@ -69,7 +70,7 @@ def test_every_combination_is_trained_once_and_the_best_is_named(run_choose, tmp
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.safetensors")} == states
     # What was trained with other images held out is not taken for it.
     assert run_choose(*argv, "--hold-out", "6") == 2
-    assert "started with different settings (overrides.hold_out" in capsys.readouterr().err
+    assert "started with different settings (hold_out: 5 -> 6" in capsys.readouterr().err
 
 
 def test_of_equal_ones_the_first_is_named(run_choose, capsys):
@@ -136,6 +137,20 @@ def test_after_a_failed_capture_the_same_command_goes_on_in_a_new_process(run_ch
     given = ["--hold-out", "5", "--epochs", "1", "--output", str(tmp_path / "chosen"), "--vary", "optimizer.lr=0.1,0.2"]
     assert caught.value.args[0] == [sys.executable, str(ROOT / "hub" / "choose.py"), NAME, *given]
     assert "stream is capturing; going on eagerly in a new process" in capsys.readouterr().err
+
+
+def test_first_stages_that_are_named_must_be_there_and_the_usual_ones_need_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LTZOO_HUB", str(ROOT / "hub/zoo"))
+    crt = get_recipe("resnet20_digitslt_crt_sgd")
+    assert choose.first_stages(crt, 77, None) is None  # a published checkpoint of another seed
+    assert choose.first_stages(crt, 77, tmp_path / "typo") == tmp_path / "typo"
+    (tmp_path / "output" / NAME / "seed77").mkdir(parents=True)
+    assert choose.first_stages(crt, 77, None) == choose.Path("output")
+    argv = ["--hold-out", "5", "--vary", "optimizer.lr=0.1", "--output", str(tmp_path / "chosen")]
+    assert choose.main([crt.name, *argv, "--first-stages", str(tmp_path / "typo")]) == 2
+    assert f"there is no folder {tmp_path / 'typo'}" in capsys.readouterr().err
+    assert not (tmp_path / "chosen").exists()
 
 
 def test_a_record_is_a_value_and_names_a_folder():

@@ -204,7 +204,13 @@ def test_posthoc_on_features(cached, stages, capsys, tmp_path):
     rows = []
     for argv in ([str(measured), "--model", first], [str(tmp_path / "logits.safetensors")]):
         assert posthoc.main([*argv, "--la", "1", "--tau-norm", "1"]) == 0
-        rows.append(capsys.readouterr().out.splitlines()[1:])
+        lines = capsys.readouterr().out.splitlines()
+        if "--model" in argv:
+            said = lines.pop(1)
+            assert said.startswith(f"features from {measured}, written 2") and said.endswith(
+                "not read or compared with them"
+            )
+        rows.append(lines[1:])
     assert rows[0] == rows[1]
     assert posthoc.main([str(training), "--model", first]) == 2
     assert "are of training images; give those of the images that are measured" in capsys.readouterr().err
@@ -283,12 +289,15 @@ def test_without_a_recorded_file_the_one_that_fits_is_taken(cached, stages, head
 def test_the_run_prints_the_line_that_takes_its_features(tmp_path, capsys):
     data = plant_splits(tmp_path / "my photos")
     words = ["--head-only", "--cache-features", "--initial-checkpoint", str(weights(tmp_path))]
-    run(data, tmp_path / "my output", *words, name="resnet50_imagefolder_la_sgd")
+    run(data, tmp_path / "my output", *words, name="resnet50_imagefolder_ce_sgd")
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "ltzoo posthoc" in line)
     program, command, *argv = shlex.split(line.partition("without training: ")[2])
     assert (program, command) == ("ltzoo", "posthoc") and posthoc.main(argv) == 0
     (data / "val" / "ant" / "0.png").touch()
-    run(data, tmp_path / "my output", *words, "--resume", name="resnet50_imagefolder_la_sgd")
+    run(data, tmp_path / "my output", *words, "--resume", name="resnet50_imagefolder_ce_sgd")
+    capsys.readouterr()
+    run(data, tmp_path / "my output", *words, name="resnet50_imagefolder_la_sgd")  # balanced by its loss
+    assert "ltzoo posthoc" not in capsys.readouterr().err
 
 
 def test_features_are_read_back(tmp_path):

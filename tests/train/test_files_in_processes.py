@@ -71,7 +71,9 @@ def test_two_processes_train_and_measure_as_one(where, launched):
 
 def test_a_run_cannot_be_resumed_with_another_number_of_processes(launched):
     root, done, of_one = launched
-    said = f"the run in {folder_of(root, 'one', 'frozen sgd').path} was started with different settings (run.processes)"
+    said = (
+        f"the run in {folder_of(root, 'one', 'frozen sgd').path} was started with different settings (run.processes: "
+    )
     assert done.stderr.count(said) == 1
     assert files_of(folder_of(root, "one", "frozen sgd")) == of_one
 

@@ -138,7 +138,7 @@ def test_an_interrupted_run_can_be_resumed(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize("other", [None, 10])
 def test_it_cannot_be_resumed_with_another_number(run, other):
     options = TrainOptions(DATA, run.path.parents[1], hold_out=other, resume=True)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"settings \(overrides.hold_out, "):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"settings \(hold_out: 20 -> "):
         patch.setattr(images, "load_test", lambda *arguments: load_train(RECIPE.data, "cao", DATA)[0])
         train(RECIPE, options)
 
@@ -150,7 +150,9 @@ def test_images_are_held_out_of_the_subset_that_a_file_names(run, tmp_path):
     train(RECIPE, options)  # the rule's own images: the same run
     assert run.last_state.stat().st_mtime_ns == before
     options.subset.write_text(json.dumps(load_train(RECIPE.data, "first", DATA)[1].to_dict()))
-    with pytest.raises(InputError, match=r"different settings \(overrides.subset, run.subset_sha256, subset\)"):
+    with pytest.raises(
+        InputError, match=r"different settings \(run.subset_sha256: .* -> .*, subset: cao -> imported\)"
+    ):
         train(RECIPE, options)
 
 

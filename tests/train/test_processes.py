@@ -72,7 +72,7 @@ def test_the_losses_are_near_those_of_one_process(launched, tmp_path):
 
 def test_a_run_cannot_be_resumed_with_another_number_of_processes(launched):
     output, _ = launched
-    with pytest.raises(InputError, match=r"different settings \(run.processes\)"):
+    with pytest.raises(InputError, match=r"different settings \(run.processes: "):
         train(RECIPE, TrainOptions(Path("data"), output / "whole", resume=True))
 
 

@@ -47,7 +47,7 @@ def test_how_a_run_computes_is_read_back_if_it_can_be(folder, tmp_path):
 
 
 def test_a_run_cannot_be_resumed_on_another_device(folder):
-    with pytest.raises(InputError, match=r"different settings \(run.device\)"):
+    with pytest.raises(InputError, match=r"different settings \(run.device: cpu -> cuda\)"):
         claim(folder, DOCUMENT | {"run": RUN | {"device": "cuda"}})
 
 
@@ -89,8 +89,17 @@ def test_a_folder_that_exists_is_refused_without_resume(folder):
 
 
 def test_other_settings_are_named(folder):
-    with pytest.raises(InputError, match=r"different settings \(batch_size\)"):
+    with pytest.raises(InputError, match=r"different settings \(batch_size: \d+ -> 4\)"):
         claim(folder, DOCUMENT | {"batch_size": 4})
+
+
+def test_a_field_that_is_overridden_is_named_once(folder):
+    optimizer = DOCUMENT["optimizer"]
+    lr = optimizer["lr"]
+    changed = {"optimizer": optimizer | {"lr": 7.0}, "overrides": {"optimizer.lr": [lr, 7.0], "hold_out": [None, 5]}}
+    with pytest.raises(InputError) as caught:
+        claim(folder, DOCUMENT | changed)
+    assert f"different settings (optimizer.lr: {lr} -> 7.0, hold_out: none -> 5); use" in str(caught.value)
 
 
 def test_other_images_are_refused(folder):

@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 from ltzoo import checkpoints
 from ltzoo.checkpoints.files import write_manifest
 from ltzoo.errors import InputError
+from ltzoo.recipes import override
 from ltzoo.registry import create_model, get_recipe
-from ltzoo.train import RunFolder, TrainOptions, start, train, train_all
+from ltzoo.train import RunFolder, TrainOptions, first_stage, train, train_all
+from ltzoo.train.start import find_start
 
 CRT = get_recipe("resnet20_digitslt_crt_sgd").with_epochs(2)
 ZOO = Path(__file__).parents[2] / "hub/zoo"
@@ -122,8 +124,44 @@ def test_an_unfinished_first_stage_is_refused_although_another_seed_is_published
     assert [path.name for path in tmp_path.iterdir()] == ["resnet20_digitslt_ce_sgd"]
 
 
+def test_a_folder_that_is_named_must_hold_the_run_although_another_seed_is_published(second, tmp_path):
+    runs = second.path.parents[1]
+    for folder, seed, said in (
+        (tmp_path / "typo", 0, "there is no folder"),
+        (runs, 7, "there is no run of seed 7 of it"),
+    ):
+        looked_for = folder / "resnet20_digitslt_ce_sgd" / f"seed{seed}"
+        with pytest.raises(InputError, match=said) as caught:
+            train(CRT, options(tmp_path / "output", seed=seed, first_stages=folder))
+        assert f"looked for {looked_for}): train it, with --recipe resnet20_digitslt_ce_sgd" in str(caught.value)
+        assert str(caught.value).endswith("or leave --first-stages out")
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_checkpoint_without_its_runs_files_is_not_called_unfinished(second, tmp_path):
+    first = tmp_path / "resnet20_digitslt_ce_sgd" / "seed0"
+    shutil.copytree(second.path.parents[1] / "resnet20_digitslt_ce_sgd/seed0/checkpoint", first / "checkpoint")
+    with pytest.raises(InputError, match=r"is no whole run folder: it has checkpoint, and neither recipe.yaml nor met"):
+        train(CRT, options(tmp_path))
+
+
+def given_start(name, **changes):
+    return override(CRT, {"start": {"name": "weights", "of": name}, **changes})
+
+
+def test_a_given_first_stage_of_another_benchmark_is_warned_of(tmp_path):
+    """And the architecture is not advised, by which its features would be taken."""
+    cifar = "resnet32_cifar100lt_ce_sgd"
+    found = find_start(given_start(cifar, architecture="resnet32_cifar"), options(tmp_path))
+    assert found.warning and "second stage on digitslt" in found.warning and "trained on cifar100lt" in found.warning
+    assert find_start(given_start("resnet20_digitslt_ce_sgd"), options(tmp_path)).warning is None
+    with pytest.raises(InputError, match=r"trained on cifar100lt, and .* is a second stage on digitslt") as caught:
+        find_start(given_start(cifar), options(tmp_path))
+    assert "--arch" not in str(caught.value)
+
+
 def test_without_any_first_stage_it_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(start, "search_path", lambda: [tmp_path / "empty", "ltzoo"])
+    monkeypatch.setattr(first_stage, "search_path", lambda: [tmp_path / "empty", "ltzoo"])
     with pytest.raises(InputError, match="begins with resnet20_digitslt_ce_sgd, which has no finished run of seed 77"):
         train(CRT, options(tmp_path, seed=77))
     assert not list(tmp_path.iterdir())
@@ -158,7 +196,7 @@ def test_a_first_stage_of_something_else_is_refused(of, changes, said, tmp_path,
 def test_a_first_stage_without_weights_is_refused(tmp_path, monkeypatch):
     changed_zoo(tmp_path, monkeypatch, "resnet20_digitslt_ce_sgd", "resnet20_digitslt_ce_sgd")
     (tmp_path / "zoo" / "resnet20_digitslt_ce_sgd" / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"model\.safetensors is missing"):
+    with pytest.raises(InputError, match=r"model\.safetensors is missing: train the first stage again, with --re"):
         train(CRT, options(tmp_path / "output", seed=2))
 
 

@@ -445,6 +445,9 @@ def test_a_run_records_its_initial_weights_and_cannot_be_resumed_from_others(tmp
     file = in_safetensors(tmp_path / "file", weights)
     options = ("--arch", "resnet32_cifar", "--initial-checkpoint", str(file), "--epochs", "1", "--head-only")
     folder = run(data, tmp_path, *options)
+    matched = len([key for key in weights if not key.startswith("fc.")])
+    said = f"starts from {file}: {matched} tensors match and are loaded, the classifier is fresh\n"
+    assert capsys.readouterr().err.count(said) == 1
     document = yaml.safe_load(folder.recipe.read_text())
     assert document["run"]["start_sha256"] == begin(from_(file, size=32)).sha256
     assert document["start"] == {"name": "weights", "of": str(file), "head": None}
@@ -453,8 +456,8 @@ def test_a_run_records_its_initial_weights_and_cannot_be_resumed_from_others(tmp
     in_safetensors(tmp_path / "file", weights | {"conv1.weight": weights["conv1.weight"] * 2})
     said = refused(capsys, data, tmp_path, *options, "--resume")
     assert (
-        "was started with different settings (run.start_sha256); use the same settings, or name another --output"
-        in said
+        "was started with different settings (run.start_sha256: " in said
+        and "); use the same settings, or name another --output" in said
     )
     file.unlink()
     assert "there is no file" in refused(capsys, data, tmp_path, *options, "--resume")

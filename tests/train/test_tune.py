@@ -210,7 +210,7 @@ def test_a_resumed_run_keeps_its_choice_without_another_trial(tmp_path, clock, m
     parts = train(RECIPE, options(tmp_path / "parts", tune=flag, resume=True))
     for file in ("recipe.yaml", "checkpoint/model.safetensors", "state/last.safetensors", "metrics.json"):
         assert (whole.path / file).read_bytes() == (parts.path / file).read_bytes(), file
-    with pytest.raises(InputError, match=r"different settings \(run.channels_last\)"):
+    with pytest.raises(InputError, match=r"different settings \(run.channels_last: "):
         train(RECIPE, options(tmp_path / "parts", tune=flag, resume=True, channels_last=True))
 
 

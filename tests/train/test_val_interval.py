@@ -165,5 +165,5 @@ def test_a_run_resumes_only_with_its_own_schedule(tmp_path, accuracies):
     recipe = override(RECIPE, {"paper_rule": {"interval": 6, "flip": False}})
     same = TrainOptions(Path("data"), tmp_path, resume=True, val_interval=ValInterval.parse("3,5:1"))
     assert train(recipe, same) == folder
-    with pytest.raises(InputError, match=r"different settings \(run.val_interval\)"):
+    with pytest.raises(InputError, match=r"different settings \(run.val_interval: "):
         train(recipe, TrainOptions(Path("data"), tmp_path, resume=True, val_interval=ValInterval(3)))
