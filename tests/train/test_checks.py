@@ -57,7 +57,7 @@ def test_settings_warnings(settings, found):
         ({"schedule.milestones": [8, 40]}, ["schedule.milestones.1 is 40, but there are 13 epochs, from 0 to 12"]),
         ({"views.0.mixup": 0.2, "views.0.mixup_off_epoch": 13}, ["views.0.mixup_off_epoch is 13, but there are 13"]),
         ({"views.0.mixup": 0.2, "views.0.mixup_off_epoch": 12}, []),
-        ({"schedule.milestones": [8, 8]}, ["2 of schedule.milestones are 8 in a run of 13 epochs, so that"]),
+        ({"schedule.milestones": [8, 8]}, ["with 13 epochs, 2 drops of the learning rate fall on epoch 8, and only"]),
         ({"schedule.milestones": [8, 12], "reweighting.start": 12}, []),
     ],
 )
