@@ -38,8 +38,9 @@ _FEWEST_RADII = 3
 def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[Path], None]]:
     """Find the plots for which there are enough results.
 
-    Recipes that differ in their perturbation alone share a plot; that of accuracy over cost has all recipes of an
-    architecture on a benchmark, with fresh weights and their protocol's radii.
+    Recipes that differ in their perturbation alone share a plot, but for second stages, whose classifiers train for a
+    few epochs or none; that of accuracy over cost has all recipes of an architecture on a benchmark, with fresh weights
+    and their protocol's radii.
 
     Args:
         models: the results by `Result.key`.
@@ -51,10 +52,10 @@ def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[P
     together: dict[str, dict[str, list[ModelResults]]] = {}
     for model in models.values():
         recipe = model.results[0].recipe
-        if recipe:
+        if recipe and not isinstance(recipe.start, FirstStage):
             family, _, word = model.name.rpartition("_")
             families.setdefault(family, []).append(model)
-            if word in _MARKERS and not isinstance(recipe.start, FirstStage):
+            if word in _MARKERS:
                 place = "_".join(model.name.split("_")[:2])
                 together.setdefault(place, {}).setdefault(family.removeprefix(f"{place}_"), []).append(model)
     found = {}

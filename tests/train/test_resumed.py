@@ -99,5 +99,7 @@ def test_other_settings_name_the_flag(tmp_path, finished_run):
     other = run | {"run": run["run"] | {"threads": 3}}
     for file in ("recipe.yaml", "subset.json"):
         (tmp_path / file).write_bytes((finished_run.path / file).read_bytes())
-    with pytest.raises(InputError, match=r"settings .run.threads: 1 -> 3.; use the same settings .--threads 1., or name"):
+    with pytest.raises(
+        InputError, match=r"settings .run.threads: 1 -> 3.; use the same settings .--threads 1., or name"
+    ):
         folder._check_same(other, {})
