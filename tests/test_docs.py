@@ -113,7 +113,7 @@ def test_methods_that_fail_are_one_line_and_leave_nothing(change, found, folder,
     assert main(["train", "--recipe", NAME, "--import", "my_methods", "--epochs", "2"]) == 2
     error = capsys.readouterr().err
     assert found in error
-    assert error.count("\n") == error.count("2 of schedule.milestones") + 1  # a warning, and the error
+    assert error.count("\n") == error.count("2 drops of the learning rate") + 1  # a warning, and the error
     assert not (folder / "output").exists()
 
 
