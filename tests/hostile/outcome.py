@@ -129,7 +129,9 @@ def not_finite(value: Any, depth: int = 0) -> str | None:
 
 _seen: list[str] | None = None
 _inside: tuple[str, ...] = ()
-_forbidden: tuple[str, ...] = ()
+_outside: tuple[str, ...] = ()
+_SYSTEM_FILES = ("/etc/passwd", "/etc/shadow")
+"""Not devices: they are opened to see what they are, and refused without a byte read (`ltzoo.reading.content`)."""
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -139,7 +141,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         _seen.append(f"a program or a connection: {event} {str(arguments)[:200]}")
     elif event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
         path, flags = os.path.realpath(os.fsdecode(arguments[0])), arguments[2]
-        if path.startswith(_forbidden):
+        if path in _SYSTEM_FILES or path.startswith(_outside):
             _seen.append(f"{path} was opened")
         elif isinstance(flags, int) and flags & _WRITING and not path.startswith(_inside):
             _seen.append(f"{path} was opened for writing")
@@ -151,10 +153,9 @@ sys.addaudithook(_audit)  # it cannot be taken off again; outside `_watched` it 
 @contextmanager
 def _watched(folder: Path, leaves: bool) -> Iterator[list[str]]:
     """Watch for programs that are started and for files that are opened outside the folder."""
-    global _seen, _inside, _forbidden
-    outside = str(folder.parent.resolve() / "outside")
+    global _seen, _inside, _outside
     _inside = (str(folder.resolve()), tempfile.gettempdir(), "/dev/null")
-    _forbidden = ("/etc/passwd", "/etc/shadow", "/dev/zero", *(() if leaves else (outside,)))
+    _outside = () if leaves else (str(folder.parent.resolve() / "outside"),)
     seen: list[str] = []
     _seen = seen
     try:
