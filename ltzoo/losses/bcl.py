@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from ltzoo.losses.attached import Attached
 from ltzoo.losses.cross_entropy import LA
 from ltzoo.losses.gathering import gather
-from ltzoo.losses.loss import Loss, LossModule, check_num_features
+from ltzoo.losses.loss import LossModule, check_num_features
 from ltzoo.losses.outputs import Outputs
-from ltzoo.losses.projection import ProjectionHead, check_sizes
+from ltzoo.losses.projection import ProjectionHead, ProjectionLoss
 from ltzoo.losses.views import take_views
 
 
 @dataclass(frozen=True)
-class BCL(Loss):
+class BCL(ProjectionLoss):
     """Balanced contrastive learning (Zhu 2022): LA on view 0, plus a contrastive loss on views 1 and 2.
 
     The 2 * B projections of views 1 and 2 and a prototype of each class, a projection of the classifier's weights,
@@ -49,15 +49,8 @@ class BCL(Loss):
     projection_size: int
     name: ClassVar[str] = "bcl"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
-    ties_images: ClassVar[bool] = True
     gathers_images: ClassVar[bool] = True
     views: ClassVar[int] = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.temperature:
-            raise ValueError("temperature must be above 0")
-        check_sizes(self.hidden_size, self.projection_size)
 
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> "BCLModule":
         """See `Loss.bind`. The initial weights are drawn from torch's random generator."""

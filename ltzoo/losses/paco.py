@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo.losses.attached import Attached
-from ltzoo.losses.loss import Loss, LossModule, as_counts, check_num_features, log_prior
+from ltzoo.losses.loss import LossModule, as_counts, check_num_features, log_prior
 from ltzoo.losses.momentum_copy import MomentumCopy
 from ltzoo.losses.outputs import Outputs
-from ltzoo.losses.projection import ProjectionHead, check_sizes
+from ltzoo.losses.projection import ProjectionHead, ProjectionLoss
 from ltzoo.losses.views import check_unmixed, take_views
 
 
 @dataclass(frozen=True)
-class PaCo(Loss):
+class PaCo(ProjectionLoss):
     """Parametric contrastive learning (Cui 2021).
 
     The model sees view 0 of an image, a copy of it that follows with momentum sees view 1. Projections q of the first
@@ -49,20 +49,16 @@ class PaCo(Loss):
     projection_size: int
     name: ClassVar[str] = "paco"
     asks: ClassVar[frozenset[str]] = frozenset({"features", "images"})
-    ties_images: ClassVar[bool] = True
     single_process: ClassVar[bool] = True
     views: ClassVar[int] = 2
     model_views: ClassVar[int | None] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.temperature:
-            raise ValueError("temperature must be above 0")
         if self.momentum > 1:
             raise ValueError(f"momentum must be at most 1, not {self.momentum}")
         if type(self.queue_size) is not int or self.queue_size < 1:
             raise ValueError(f"queue_size must be a whole number from 1 on, not {self.queue_size!r}")
-        check_sizes(self.hidden_size, self.projection_size)
 
     def check_batch_size(self, images: int) -> None:
         """See `Loss.check_batch_size`; the queue must have room for a batch."""

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ltzoo.losses.cross_entropy import LA
 from ltzoo.losses.gathering import gather
-from ltzoo.losses.loss import Loss, LossModule, check_num_features
+from ltzoo.losses.loss import LossModule, check_num_features
 from ltzoo.losses.outputs import Outputs
-from ltzoo.losses.projection import ProjectionHead, check_sizes
+from ltzoo.losses.projection import ProjectionHead, ProjectionLoss
 from ltzoo.losses.views import check_unmixed, take_views
 from ltzoo.losses.von_mises_fisher import estimate_concentration, log_normalizer
 
 
 @dataclass(frozen=True)
-class ProCo(Loss):
+class ProCo(ProjectionLoss):
     """Probabilistic contrastive learning (Du 2024): LA, tau = 1, on view 0, plus a contrastive loss on views 1, 2.
 
     The projections u of class j are taken to follow a von Mises-Fisher distribution with mean direction mu_j and
@@ -49,15 +49,8 @@ class ProCo(Loss):
     projection_size: int
     name: ClassVar[str] = "proco"
     asks: ClassVar[frozenset[str]] = frozenset({"features"})
-    ties_images: ClassVar[bool] = True
     gathers_images: ClassVar[bool] = True
     views: ClassVar[int] = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.temperature:
-            raise ValueError("temperature must be above 0")
-        check_sizes(self.hidden_size, self.projection_size)
 
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> "ProCoModule":
         """See `Loss.bind`. The initial weights and means are drawn from torch's random generator."""

@@ -1,7 +1,11 @@
 """Projection heads: networks of a loss's own that map features to the unit sphere, where they are compared."""
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ltzoo.losses.loss import Loss
 
 
 class ProjectionHead(nn.Module):
@@ -38,12 +42,24 @@ class ProjectionHead(nn.Module):
         return F.normalize(projected.reshape(*features.shape[:-1], -1), dim=-1)
 
 
-def check_sizes(hidden_size: int, projection_size: int) -> None:
-    """Check the sizes of a projection head.
+class ProjectionLoss(Loss):
+    """A loss that compares the projections of a batch; each such record declares these fields itself.
 
-    Raises:
-        ValueError: one is not a number from 1 on, or projections have less than two dimensions.
+    Attributes:
+        temperature: T, above 0.
+        hidden_size: hidden units of the projection head, from 1 on.
+        projection_size: the size of a projection, from 2 on.
     """
-    for name, size, least in (("hidden_size", hidden_size, 1), ("projection_size", projection_size, 2)):
-        if type(size) is not int or size < least:
-            raise ValueError(f"{name} must be a whole number from {least} on, not {size!r}")
+
+    temperature: float
+    hidden_size: int
+    projection_size: int
+    ties_images: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.temperature:
+            raise ValueError("temperature must be above 0")
+        for name, size, least in (("hidden_size", self.hidden_size, 1), ("projection_size", self.projection_size, 2)):
+            if type(size) is not int or size < least:
+                raise ValueError(f"{name} must be a whole number from {least} on, not {size!r}")

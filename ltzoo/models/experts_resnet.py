@@ -6,12 +6,12 @@ in the plain network. The prediction is the mean of the experts' logits.
 
 from typing import Any
 
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import Bottleneck, ResNet
 
 from ltzoo.models.cifar_resnet import CifarResNet, build_cifar_resnet, cifar_cfg
 from ltzoo.models.experts import CosineExpertsClassifier, ExpertStage, WithExperts, check_experts
+from ltzoo.models.own_head_resnet import RESNET50_CFG
 
 __all__ = ["ExpertsCifarResNet", "ExpertsResNet"]  # register_model adds each entry point
 
@@ -111,19 +111,7 @@ default_cfgs = generate_default_cfgs(
     {
         "resnet20_3experts_cifar": cifar_cfg(pool_size=(8, 8), **_PAPER),
         "resnet32_3experts_cifar": cifar_cfg(pool_size=(8, 8), **_PAPER),
-        "resnet50_3experts": {
-            "num_classes": 1000,
-            "input_size": (3, 224, 224),
-            "pool_size": (7, 7),
-            "crop_pct": 0.875,
-            "interpolation": "bilinear",
-            "mean": IMAGENET_DEFAULT_MEAN,
-            "std": IMAGENET_DEFAULT_STD,
-            "first_conv": "conv1",
-            "classifier": "fc",
-            "license": "apache-2.0",
-            **_PAPER,
-        },
+        "resnet50_3experts": RESNET50_CFG | _PAPER,
     }
 )
 

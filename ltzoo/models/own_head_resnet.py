@@ -48,7 +48,7 @@ class OwnHeadResNet(ResNet):
             self.fc.train(self.training)
 
 
-_CFG = {
+RESNET50_CFG = {
     "num_classes": 1000,
     "input_size": (3, 224, 224),
     "pool_size": (7, 7),
@@ -62,8 +62,9 @@ _CFG = {
     "paper_name": "Deep Residual Learning for Image Recognition",
     "paper_ids": "arXiv:1512.03385",
 }
+"""How timm describes a ResNet-50 without weights."""
 
-default_cfgs = generate_default_cfgs({f"resnet50_{word}": dict(_CFG) for word in OWN_CLASSIFIERS})
+default_cfgs = generate_default_cfgs({f"resnet50_{word}": dict(RESNET50_CFG) for word in OWN_CLASSIFIERS})
 
 
 def _create(classifier: str, pretrained: bool, kwargs: dict[str, Any]) -> OwnHeadResNet:
