@@ -26,6 +26,7 @@ from ltzoo.train.val_interval import check_val_interval
 from machine_settings import machine_settings
 from packing import pack_images
 from run_queue import RunQueue
+from time_left import time_left
 from training_order import in_order, with_first_stages, without_repetitions
 
 _PRECISIONS = get_args(get_type_hints(Recipe)["precision"])
@@ -80,7 +81,9 @@ def command(arguments: argparse.Namespace) -> int:
     recipes = [get_recipe(name) for pattern in arguments.patterns for name in _matching(pattern)]
     finished = {(result.model, result.seed) for result in read_results(arguments.results)}
     seeds = list(dict.fromkeys(arguments.seeds))
-    jobs = [job for job in in_order(dict.fromkeys(recipes), seeds) if (job[0].name, job[1]) not in finished]
+    wanted = in_order(dict.fromkeys(recipes), seeds)
+    jobs = [job for job in wanted if (job[0].name, job[1]) not in finished]
+    there = len(wanted) - len(jobs)
     if arguments.pack:
         load = partial(_subset, arguments=arguments)
         pack_images([recipe for recipe, _ in jobs], load, arguments.data_dir, arguments.pack, arguments.hold_out)
@@ -93,9 +96,11 @@ def command(arguments: argparse.Namespace) -> int:
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
     more = f", and {len(jobs) - missing} first stages for them" if len(jobs) > missing else ""
-    print(f"{missing} runs are missing{more}", flush=True)
+    print(f"{there} runs have a result, {missing} are missing{more}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
+    for line in time_left(jobs, arguments.output, machine.jobs):
+        print(line, flush=True)
     with interrupts():
         return RunQueue(arguments, machine, jobs, finished).work() if jobs else 0
 

@@ -1,0 +1,89 @@
+"""How far the runs of a build are, and how long the rest takes by the epochs that were measured."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from ltzoo.errors import InputError
+from ltzoo.recipes import Recipe
+from ltzoo.recipes.cost import passes_per_image
+from ltzoo.registry import get_recipe, list_recipes
+from ltzoo.train import RunFolder
+from training_order import Job
+
+_Kind = tuple[str, str]
+"""Architecture and benchmark: their epochs cost the same time per forward pass."""
+
+
+def time_left(jobs: Sequence[Job], output: Path, at_once: int) -> list[str]:
+    """Describe the runs that are begun, and the time that all runs take.
+
+    A run that is begun takes as long per epoch as it did so far. One that is not takes the mean seconds per forward
+    pass of the runs in `output` with its architecture and benchmark, times its passes.
+
+    Args:
+        jobs: the runs to train.
+        output: holds run folders.
+        at_once: how many are trained at once.
+
+    Returns:
+        One line for each run that is begun, and one for the time of all; none if there are no jobs.
+    """
+    paces = _paces(output)
+    lines, seconds, unknown = [], 0.0, list[Job]()
+    for recipe, seed in jobs:
+        measured = _epoch_seconds(recipe, output / recipe.name / f"seed{seed}")
+        epochs, pace = recipe.schedule.epochs, paces.get(_kind(recipe))
+        passes = passes_per_image(recipe)
+        if measured:
+            mean, left = fmean(measured), (epochs - len(measured)) * fmean(measured)
+            seconds += left
+            lines.append(
+                f"begun before: {recipe.name}, seed {seed}: {len(measured)} of {epochs} epochs, {_text(left)} left "
+                f"({mean:.1f} s per epoch)"
+            )
+        elif pace and passes is not None:
+            seconds += pace * passes * epochs
+        elif epochs:
+            unknown.append((recipe, seed))
+    if len(unknown) < len(jobs):
+        beside = f" of {len(jobs) - len(unknown)} runs, {at_once} at once" if at_once > 1 else ""
+        lines.append(f"time left by measured epochs{beside}: {_text(seconds / at_once)}")
+    if unknown:
+        networks = dict.fromkeys(f"{recipe.architecture} on {recipe.benchmark}" for recipe, _ in unknown)
+        lines.append(f"time unknown for {len(unknown)} runs: no epoch measured in {output} of {', '.join(networks)}")
+    return lines
+
+
+def _paces(output: Path) -> dict[_Kind, float]:
+    """Return the mean seconds per forward pass of an epoch, of each architecture and benchmark in `output`."""
+    known = set(list_recipes())
+    measured: dict[_Kind, list[float]] = {}
+    for folder in sorted(output.glob("*/seed*")):
+        if folder.parent.name not in known:
+            continue
+        recipe = get_recipe(folder.parent.name)
+        passes = passes_per_image(recipe)
+        if passes is not None:
+            seconds = [value / passes for value in _epoch_seconds(recipe, folder)]
+            measured.setdefault(_kind(recipe), []).extend(seconds)
+    return {kind: fmean(values) for kind, values in measured.items() if values}
+
+
+def _epoch_seconds(recipe: Recipe, folder: Path) -> list[float]:
+    """Return the seconds of each finished epoch, with its evaluation."""
+    try:
+        rows: Iterable = RunFolder(folder).read_history(recipe.schedule.epochs)
+    except InputError:  # the run itself will report it
+        return []
+    return [row["seconds"] + (row["eval_seconds"] or 0.0) for row in rows if row["seconds"] is not None]
+
+
+def _kind(recipe: Recipe) -> _Kind:
+    return recipe.architecture, recipe.benchmark
+
+
+def _text(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

@@ -1,0 +1,57 @@
+"""The time that a build takes, by the epochs measured in its run folders."""
+
+from dataclasses import replace
+
+import pytest
+
+from ltzoo.registry import get_recipe
+from ltzoo.train import RunFolder
+from ltzoo.train.run_folder import SUMMARY_COLUMNS
+from time_left import time_left
+
+SGD, SAM = get_recipe("resnet32_cifar100lt_ce_sgd"), get_recipe("resnet32_cifar100lt_vs_sam")
+OTHER = get_recipe("resnet20_digitslt_ce_sgd")
+
+
+def measured(output, recipe, seconds, evaluation=None, seed=0):
+    """Write the history of a run whose epochs took so many seconds each."""
+    folder = RunFolder(output / recipe.name / f"seed{seed}")
+    folder.path.mkdir(parents=True)
+    empty = dict.fromkeys(SUMMARY_COLUMNS)
+    folder.write_history(
+        [empty | {"epoch": k, "seconds": value, "eval_seconds": evaluation} for k, value in enumerate(seconds)]
+    )
+
+
+def test_a_run_that_is_begun_goes_on_at_its_own_pace(tmp_path):
+    measured(tmp_path, SGD, [100.0] * 50, evaluation=20.0)
+    assert time_left([(SGD, 0)], tmp_path, 1) == [
+        "begun before: resnet32_cifar100lt_ce_sgd, seed 0: 50 of 200 epochs, 5.0 h left (120.0 s per epoch)",
+        "time left by measured epochs: 5.0 h",
+    ]
+
+
+def test_other_runs_take_their_passes_at_the_pace_of_their_network(tmp_path):
+    measured(tmp_path, SGD, [18.0] * 200, seed=3)  # 6 s per forward pass; SAM has 6 passes
+    short = replace(SAM, schedule=replace(SAM.schedule, epochs=10, milestones=(5, 8)))
+    assert time_left([(short, 0), (SGD, 1)], tmp_path, 2) == [
+        "time left by measured epochs of 2 runs, 2 at once: 33 min"  # (36 * 10 + 18 * 200) / 2 = 1980 s
+    ]
+
+
+def test_a_network_without_a_measured_epoch_is_named(tmp_path):
+    measured(tmp_path, SGD, [1.0])
+    (tmp_path / "stray" / "seed0").mkdir(parents=True)
+    damaged = tmp_path / SGD.name / "seed1" / "summary.csv"
+    damaged.parent.mkdir()
+    damaged.write_text("no table")
+    lines = time_left([(OTHER, 0), (SGD, 0)], tmp_path, 1)
+    assert lines[1:] == [
+        "time left by measured epochs: 3 min",
+        f"time unknown for 1 runs: no epoch measured in {tmp_path} of resnet20_cifar on digitslt",
+    ]
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_nothing_to_do_has_no_time(tmp_path, at_once):
+    assert time_left([], tmp_path, at_once) == []
