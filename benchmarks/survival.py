@@ -193,11 +193,9 @@ def disturbed(arguments: list[str], reference: Undisturbed, folder: RunFolder, p
         os.kill(children[moment.process], number)
     codes = wait(children)
     hit = any(codes)
-    # A process whose partner is killed ends with 2.
-    expected = {0, 2, -signal.SIGKILL} if number is None or number == signal.SIGKILL else {0, 128 + number}
-    lost = "" if set(codes) <= expected else f"exit codes {codes}; "
-    epochs, fault = examine(reference, folder, log)
-    lost += fault
+    epochs, lost = examine(reference, folder, log)
+    if not set(codes) <= exit_codes(number, begun=epochs is not None):
+        lost += f"exit codes {codes}; "
     resumed = wait(start([*arguments, "--resume"], log, processes, lambda rank: None))
     if any(resumed):
         lost += f"the resumed run ended with {resumed}; "
@@ -211,6 +209,19 @@ def disturbed(arguments: list[str], reference: Undisturbed, folder: RunFolder, p
     if lost:
         sys.stderr.write(log.read_text())
     return Trial("", processes, moment, hit, epochs, lost)
+
+
+def exit_codes(number: int | None, begun: bool) -> set[int]:
+    """Return the exit codes that the processes of a disturbed run may have.
+
+    Args:
+        number: the signal; None for a kill before a call about a file.
+        begun: whether the run has a state.
+    """
+    if number is None or number == signal.SIGKILL:
+        return {0, 2, -signal.SIGKILL}  # a process whose partner is killed ends with 2
+    # During the start-up a signal can come before a process handles it, or before the processes are connected.
+    return {0, 128 + number} if begun else {0, 2, 128 + number, -number}
 
 
 def examine(reference: Undisturbed, folder: RunFolder, log: Path) -> tuple[int | None, str]:
