@@ -112,10 +112,10 @@ def changed(draw: Draw, document: Any) -> Any:
     found = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
         path = draw(st.sampled_from(places_in(found)))
-        value = draw(st.sampled_from(VALUES))
+        value = copy.deepcopy(draw(st.sampled_from(VALUES)))  # a later change may be within it
         if not path:
             if draw(st.integers(0, 9)) == 0:
-                return copy.deepcopy(value)
+                return value
             continue
         holder = found
         for key in path[:-1]:
@@ -140,7 +140,7 @@ def changed(draw: Draw, document: Any) -> Any:
                 holder[path[-1]] = holder[draw(st.sampled_from(sorted(holder, key=str)))]
                 holder[path[-1]] = copy.deepcopy(holder[path[-1]])
             case _:
-                holder[path[-1]] = copy.deepcopy(value)
+                holder[path[-1]] = value
     return found
 
 
