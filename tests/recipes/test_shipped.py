@@ -194,7 +194,7 @@ def test_the_tail_partition_is_that_of_lyu2025(benchmark, eta):
     rho = RECIPES[f"resnet32_{benchmark}_ce_sam"].perturbation.rho
     assert RECIPES[f"resnet32_{benchmark}_ce_imbsam"].perturbation == ImbSAM(rho=rho, eta=eta)
     found = RECIPES[f"resnet32_{benchmark}_ce_ssesam"].perturbation
-    assert found == SSESAM(rho_head=rho / 2, rho_tail=rho / 2, gamma=0.7, eta=eta)
+    assert found == SSESAM(rho_head=rho / 4, rho_tail=rho / 4, gamma=0.7, eta=eta)
     counts = RECIPES[f"resnet34_{benchmark}_ce_ssesam"].data.class_counts
     assert sum(n < eta for n in counts) == {"cifar10lt": 3, "cifar100lt": 65}[benchmark]
 
