@@ -28,7 +28,11 @@ ARCHITECTURES = {
 _WITH_OWN_HEAD = {"resnet50"}
 """Of these, timm's own: another classifier than a linear one is part of the architecture's name in timm."""
 
-_WITH_EXPERTS = {"resnet20": "resnet20_3experts_cifar", "resnet32": "resnet32_3experts_cifar"}
+_WITH_EXPERTS = {
+    "resnet20": "resnet20_3experts_cifar",
+    "resnet32": "resnet32_3experts_cifar",
+    "resnet50": "resnet50_3experts",
+}
 """What these words stand for where a method has three experts."""
 
 _RADII = {

@@ -6,8 +6,12 @@ from itertools import product
 from ltzoo.recipes.compose import compose, compose_second_stage
 from ltzoo.recipes.protocols import (
     CUI2021_CIFAR,
+    CUI2021_IMAGENETLT,
+    CUI2021_INAT18,
     DIGITS,
     DU2024_CIFAR,
+    DU2024_IMAGENETLT,
+    DU2024_INAT18,
     FAST_CIFAR,
     FAST_CIFAR_CUTMIX,
     FINE_TUNING,
@@ -16,11 +20,17 @@ from ltzoo.recipes.protocols import (
     RANGWANI2022_CIFAR,
     RANGWANI2022_LARGE,
     WANG2021_CIFAR,
+    WANG2021_IMAGENETLT,
+    WANG2021_INAT18,
     ZHANG2022_CIFAR,
+    ZHANG2022_IMAGENETLT,
+    ZHANG2022_INAT18,
     ZHONG2021_CIFAR,
     ZHONG2021_IMAGENETLT,
     ZHONG2021_INAT18,
     ZHU2022_CIFAR,
+    ZHU2022_IMAGENETLT,
+    ZHU2022_INAT18,
 )
 from ltzoo.recipes.recipe import Recipe
 
@@ -47,6 +57,13 @@ _ONE_STAGE = {
 }
 """Methods with a loss of their own, and the protocol of each on CIFAR."""
 _ONE_STAGE_PERTURBATIONS = ("sgd", "sam", "ssesam")
+_ONE_STAGE_LARGE = {
+    "ride": (WANG2021_IMAGENETLT, WANG2021_INAT18),
+    "sade": (ZHANG2022_IMAGENETLT, ZHANG2022_INAT18),
+    "paco": (CUI2021_IMAGENETLT, CUI2021_INAT18),
+    "bcl": (ZHU2022_IMAGENETLT, ZHU2022_INAT18),
+    "proco": (DU2024_IMAGENETLT, DU2024_INAT18),
+}
 _TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
@@ -60,9 +77,13 @@ def shipped_recipes() -> Iterator[Recipe]:
     for data_set, (loss, rule), perturbation in product(cifars, _STEP_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet32", f"{data_set}step", loss, rule, perturbation, RANGWANI2022_CIFAR)
     for (loss, protocol), perturbation in product(_ONE_STAGE.items(), _ONE_STAGE_PERTURBATIONS):
-        for data_set in cifars:
-            yield compose("resnet32", f"{data_set}lt", loss, "none", perturbation, protocol)
+        for benchmark in protocol.perturbations:
+            yield compose("resnet32", benchmark, loss, "none", perturbation, protocol)
         yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
+    for loss, protocols in _ONE_STAGE_LARGE.items():
+        for protocol in protocols:
+            (benchmark,) = protocol.perturbations
+            yield compose("resnet50", benchmark, loss, "none", "sgd", protocol)
     for data_set, perturbation in product(cifars, ("pgd", "lpfsgd")):  # Rangwani 2022, Table 4
         yield compose("resnet32", f"{data_set}lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
     for perturbation in ("sam05", "sam10", "sam20", "sam80"):  # Rangwani 2022, Figure 4; 0.5 is the protocol's own

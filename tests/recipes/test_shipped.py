@@ -47,6 +47,7 @@ from tests.each import check_each
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
 RANGWANI = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "rangwani2022_cifar"}
 LYU = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "lyu2025_cifar"}
+LARGE = ("wang2021", "zhang2022", "cui2021", "zhu2022", "du2024")
 LONG_TAILED = [f"cifar{classes}lt{factor}" for classes in (10, 100) for factor in ("", 10, 50, 200)]
 
 
@@ -101,18 +102,20 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     expected |= {
         f"{network}_{loss}_{method}"
-        for network in ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
+        for network in ("resnet20_digitslt", *(f"resnet32_cifar{n}lt{f}" for n in (10, 100) for f in ("", 50, 10)))
         for loss in ("ib", "ride", "sade", "paco", "bcl", "proco")
         for method in ("sgd", "sam", "ssesam")
     }
+    one_stage = ("ride", "sade", "paco", "bcl", "proco")
+    expected |= {f"resnet50_{data}_{loss}_sgd" for data in ("imagenetlt", "inat18") for loss in one_stage}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 808
+    assert len(RECIPES) == len(list(shipped_recipes())) == 890
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 89, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2,
-        "park2021_cifar": 6, "wang2021_cifar": 6, "zhang2022_cifar": 6, "cui2021_cifar": 6, "zhu2022_cifar": 6,
-        "du2024_cifar": 6,
+        **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
+        **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
     }  # fmt: skip
 
 
@@ -130,7 +133,8 @@ def test_a_recipes_fields_are_what_its_name_says():
         losses |= {"ib": InfluenceBalanced, "ride": RIDE, "sade": SADE, "paco": PaCo, "bcl": BCL, "proco": ProCo}
         losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
         suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.head.name == "cosine" else ""
-        suffix = "_3experts_cifar" if loss in ("ride", "sade") else suffix
+        if loss in ("ride", "sade"):
+            suffix = "_3experts" if architecture == "resnet50" else "_3experts_cifar"
         assert recipe.architecture == architecture + suffix
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
@@ -139,6 +143,7 @@ def test_a_recipes_fields_are_what_its_name_says():
         rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
         assert type(recipe.reweighting) is rule
         heads = {LDAM: "cosine", RIDE: "cosine_experts", SADE: "cosine_experts"}
+        heads |= {BCL: "cosine", ProCo: "cosine"} if recipe.natural else {}
         assert recipe.head.name == heads.get(type(recipe.loss), "linear")
         assert len(recipe.views) == {"paco": 2, "bcl": 3, "proco": 3}.get(loss, 1)
         assert recipe.trainable.batchnorm == ("all" if word in ("pgd", "lpfsgd", "gnm") else "clean")

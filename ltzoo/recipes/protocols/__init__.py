@@ -1,8 +1,8 @@
 """Protocols: the settings that the recipes of a paper share, one file per protocol."""
 
-from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR
+from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, CUI2021_INAT18
 from ltzoo.recipes.protocols.digits import DIGITS
-from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR
+from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR, DU2024_IMAGENETLT, DU2024_INAT18
 from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
@@ -11,10 +11,10 @@ from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profil
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
 from ltzoo.recipes.protocols.second_stage import SecondStage, two_stage_methods
-from ltzoo.recipes.protocols.wang2021 import WANG2021_CIFAR
-from ltzoo.recipes.protocols.zhang2022 import ZHANG2022_CIFAR
+from ltzoo.recipes.protocols.wang2021 import WANG2021_CIFAR, WANG2021_IMAGENETLT, WANG2021_INAT18
+from ltzoo.recipes.protocols.zhang2022 import ZHANG2022_CIFAR, ZHANG2022_IMAGENETLT, ZHANG2022_INAT18
 from ltzoo.recipes.protocols.zhong2021 import ZHONG2021_CIFAR, ZHONG2021_IMAGENETLT, ZHONG2021_INAT18
-from ltzoo.recipes.protocols.zhu2022 import ZHU2022_CIFAR
+from ltzoo.recipes.protocols.zhu2022 import ZHU2022_CIFAR, ZHU2022_IMAGENETLT, ZHU2022_INAT18
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -27,10 +27,20 @@ PROTOCOLS: dict[str, Protocol] = {
         ZHONG2021_INAT18,
         PARK2021_CIFAR,
         WANG2021_CIFAR,
+        WANG2021_IMAGENETLT,
+        WANG2021_INAT18,
         ZHANG2022_CIFAR,
+        ZHANG2022_IMAGENETLT,
+        ZHANG2022_INAT18,
         CUI2021_CIFAR,
+        CUI2021_IMAGENETLT,
+        CUI2021_INAT18,
         ZHU2022_CIFAR,
+        ZHU2022_IMAGENETLT,
+        ZHU2022_INAT18,
         DU2024_CIFAR,
+        DU2024_IMAGENETLT,
+        DU2024_INAT18,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
         DIGITS,
@@ -40,8 +50,12 @@ PROTOCOLS: dict[str, Protocol] = {
 
 __all__ = [
     "CUI2021_CIFAR",
+    "CUI2021_IMAGENETLT",
+    "CUI2021_INAT18",
     "DIGITS",
     "DU2024_CIFAR",
+    "DU2024_IMAGENETLT",
+    "DU2024_INAT18",
     "FAST_CIFAR",
     "FAST_CIFAR_CUTMIX",
     "FINE_TUNING",
@@ -51,11 +65,17 @@ __all__ = [
     "RANGWANI2022_CIFAR",
     "RANGWANI2022_LARGE",
     "WANG2021_CIFAR",
+    "WANG2021_IMAGENETLT",
+    "WANG2021_INAT18",
     "ZHANG2022_CIFAR",
+    "ZHANG2022_IMAGENETLT",
+    "ZHANG2022_INAT18",
     "ZHONG2021_CIFAR",
     "ZHONG2021_IMAGENETLT",
     "ZHONG2021_INAT18",
     "ZHU2022_CIFAR",
+    "ZHU2022_IMAGENETLT",
+    "ZHU2022_INAT18",
     "Ours",
     "Protocol",
     "SecondStage",
