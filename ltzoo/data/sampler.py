@@ -1,5 +1,6 @@
 """Samplers: which training images make an epoch, and in which order."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -103,7 +104,38 @@ class ClassAwareSampler(Sampler):
         return drawn.flatten()[:length]
 
 
-SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (InstanceSampler, ClassAwareSampler)}
+@dataclass(frozen=True)
+class InversePowerSampler(Sampler):
+    """As many draws as training images, with replacement, each image with a probability proportional to n_j^-power.
+
+    n_j is the number of training images of its class j. GLMC draws the images that others are mixed with like this.
+
+    Attributes:
+        power: 0 draws each image equally often, 1 each class.
+    """
+
+    power: float
+    name: ClassVar[str] = "inverse_power"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.power < math.inf:
+            raise ValueError(f"power must be finite and not below 0, not {self.power}")
+
+    def length(self, images: int, batch_size: int) -> int:
+        """See `Sampler.length`."""
+        return images
+
+    def order(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+        """See `Sampler.order`."""
+        weights = torch.bincount(labels).double().clamp_min(1).pow(-self.power)[labels]
+        upto = weights.cumsum(0)
+        drawn = torch.rand(len(labels), dtype=torch.float64, generator=generator) * upto[-1]
+        return torch.searchsorted(upto, drawn, right=True).clamp_max(len(labels) - 1)
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    kind.name: kind for kind in (InstanceSampler, ClassAwareSampler, InversePowerSampler)
+}
 
 EACH_IMAGE_ONCE = InstanceSampler()
 """The default."""

@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "resnet9": "resnet9_cifar",
     "resnet20": "resnet20_cifar",
     "resnet32": "resnet32_cifar",
+    "resnet32wide": "resnet32_wide_cifar",
     "resnet34": "resnet34_cifar",
     "resnet50": "resnet50",
 }
@@ -93,6 +94,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         head=head,
         sampler=InstanceSampler(),
         views=protocol.views_of(loss),
+        partners=protocol.partners.get(loss),
         perturbation=moved,
         optimizer=protocol.optimizer_of(benchmark, loss),
         schedule=protocol.schedule,

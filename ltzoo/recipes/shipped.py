@@ -9,6 +9,7 @@ from ltzoo.recipes.protocols import (
     CUI2021_IMAGENETLT,
     CUI2021_INAT18,
     DIGITS,
+    DU2023_CIFAR,
     DU2024_CIFAR,
     DU2024_IMAGENETLT,
     DU2024_INAT18,
@@ -80,6 +81,10 @@ def shipped_recipes() -> Iterator[Recipe]:
         for benchmark in protocol.perturbations:
             yield compose("resnet32", benchmark, loss, "none", perturbation, protocol)
         yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
+    for perturbation in _ONE_STAGE_PERTURBATIONS:
+        for benchmark in DU2023_CIFAR.perturbations:
+            yield compose("resnet32wide", benchmark, "glmc", "none", perturbation, DU2023_CIFAR)
+        yield compose("resnet20", "digitslt", "glmc", "none", perturbation, DIGITS)
     for loss, protocols in _ONE_STAGE_LARGE.items():
         for protocol in protocols:
             (benchmark,) = protocol.perturbations

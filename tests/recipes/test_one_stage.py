@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from ltzoo.data import Augmentation
-from ltzoo.losses import BCL, RIDE, SADE, InfluenceBalanced, PaCo, ProCo
-from ltzoo.recipes import PROTOCOLS, recipe_from_dict, recipe_to_dict
+from ltzoo.data import Augmentation, InversePowerSampler
+from ltzoo.losses import BCL, GLMC, RIDE, SADE, InfluenceBalanced, PaCo, ProCo
+from ltzoo.recipes import PROTOCOLS, Optimizer, Schedule, recipe_from_dict, recipe_to_dict
 from ltzoo.recipes.protocols import RANGWANI2022_CIFAR
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions, train
@@ -22,6 +22,7 @@ ib    | 200 5  | 100:1e-2 160:1e-4 180:1e-6   | 0.1  2e-4 no  | 128
 ride  | 200 5  | 160:0.01 180:1e-4            | 0.1  5e-4 yes | 128
 sade  | 200 5  | 160:0.1 180:0.01             | 0.1  5e-4 yes | 128
 """
+MIXED = (Augmentation(4, True, mixup=1.0), Augmentation(4, True, cutmix=1.0))
 CIFAR = [f"cifar{classes}lt{factor}" for classes in (10, 100) for factor in ("", 50, 10)]
 LOSSES = {
     "paco": PaCo(0.05, 0.01, 0.999, 1024, 64, 32),
@@ -73,6 +74,29 @@ def test_settings_are_those_of_the_methods_code(line):
         assert recipe.architecture == ("resnet32_3experts_cifar" if experts else "resnet32_cifar")
 
 
+def test_settings_of_glmc_are_those_of_its_code():
+    for data_set, consistency in (("cifar10", 1.0), ("cifar100", 4.0)):
+        recipe = get_recipe(f"resnet32wide_{data_set}lt_glmc_sgd")
+        assert recipe.loss == GLMC(1.2, consistency, epochs=200, projection_size=128)
+        assert recipe.schedule == Schedule(200, 0, (), (), "cosine")
+        assert recipe.optimizer == Optimizer(0.01, 0.9, 5e-3, False)
+        assert (recipe.batch_size, recipe.subset, recipe.groups) == (64, "cao", "count")
+        assert (recipe.views, recipe.partners) == (MIXED, InversePowerSampler(0.0))
+        assert (recipe.architecture, recipe.source.ours) == ("resnet32_wide_cifar", ("subset",))
+        for word in ("sam", "ssesam"):
+            perturbed = get_recipe(f"resnet32wide_{data_set}lt_glmc_{word}")
+            assert perturbed.perturbation == get_recipe(f"resnet34_{data_set}lt_ce_{word}").perturbation
+            assert perturbed.source.ours == ("subset", "perturbation", "trainable.batchnorm")
+    assert get_recipe("resnet20_digitslt_glmc_sgd").loss.epochs == 40
+    assert get_recipe("resnet20_digitslt_glmc_sgd").with_epochs(10).loss.epochs == 10
+
+
+def test_other_partners_contradict_the_protocol():
+    recipe = get_recipe("resnet32wide_cifar100lt_glmc_sgd")
+    other = replace(recipe, partners=InversePowerSampler(0.2))
+    assert PROTOCOLS[recipe.protocol].contradictions(other) == ["partners"]
+
+
 def test_what_no_paper_gives_is_ours():
     for method in LOSSES:
         for perturbation in ("sam", "ssesam"):
@@ -107,7 +131,7 @@ def test_other_views_contradict_the_protocol():
     assert PROTOCOLS[recipe.protocol].contradictions(other) == ["views"]
 
 
-@pytest.mark.parametrize("method", LOSSES)
+@pytest.mark.parametrize("method", [*LOSSES, "glmc"])
 def test_it_is_read_back_and_trained_on_the_digits(method, tmp_path):
     recipe = get_recipe(f"resnet20_digitslt_{method}_ssesam")
     assert recipe_from_dict(recipe_to_dict(recipe)) == recipe
@@ -116,7 +140,12 @@ def test_it_is_read_back_and_trained_on_the_digits(method, tmp_path):
     assert all(0 < row["train_loss"] < 100 for row in folder.read_history(2))
     state = load_file(folder.last_state)
     own = {key.split(".")[1] for key in state if key.startswith("loss.")}
-    expected = {"paco": {"head", "queue", "key_model"}, "bcl": {"head"}, "proco": {"head", "means"}}
+    expected = {
+        "glmc": {"classifier", "projection", "predictor"},
+        "paco": {"head", "queue", "key_model"},
+        "bcl": {"head"},
+        "proco": {"head", "means"},
+    }
     assert expected.get(method, set()) <= own
     model = create_model(f"local-dir:{folder.checkpoint}", pretrained=True)
     assert model.state_dict().keys() == create_model(recipe.name).state_dict().keys()

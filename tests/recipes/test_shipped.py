@@ -11,6 +11,7 @@ from ltzoo.losses import (
     BCL,
     CE,
     DRW,
+    GLMC,
     LA,
     LDAM,
     RIDE,
@@ -106,14 +107,17 @@ def test_names_are_the_product_of_their_parts():
         for loss in ("ib", "ride", "sade", "paco", "bcl", "proco")
         for method in ("sgd", "sam", "ssesam")
     }
+    of_glmc = ("resnet20_digitslt", "resnet32wide_cifar10lt", "resnet32wide_cifar100lt")
+    expected |= {f"{network}_glmc_{method}" for network in of_glmc for method in ("sgd", "sam", "ssesam")}
     one_stage = ("ride", "sade", "paco", "bcl", "proco")
     expected |= {f"resnet50_{data}_{loss}_sgd" for data in ("imagenetlt", "inat18") for loss in one_stage}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 890
+    assert len(RECIPES) == len(list(shipped_recipes())) == 899
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
-        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 89, "rangwani2022_large": 43, "fine_tuning": 50,
+        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 92, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2,
+        "du2023_cifar": 6,
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
     }  # fmt: skip
@@ -131,11 +135,12 @@ def test_a_recipes_fields_are_what_its_name_says():
         methods |= {"ccsam": CCSAM, "gnm": GNM, "asam": ASAM, "gsam": GSAM}
         losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
         losses |= {"ib": InfluenceBalanced, "ride": RIDE, "sade": SADE, "paco": PaCo, "bcl": BCL, "proco": ProCo}
+        losses["glmc"] = GLMC
         losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
         suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.head.name == "cosine" else ""
         if loss in ("ride", "sade"):
             suffix = "_3experts" if architecture == "resnet50" else "_3experts_cifar"
-        assert recipe.architecture == architecture + suffix
+        assert recipe.architecture == architecture.replace("wide", "_wide") + suffix
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
         assert type(recipe.perturbation) is methods[word]
@@ -145,7 +150,7 @@ def test_a_recipes_fields_are_what_its_name_says():
         heads = {LDAM: "cosine", RIDE: "cosine_experts", SADE: "cosine_experts"}
         heads |= {BCL: "cosine", ProCo: "cosine"} if recipe.natural else {}
         assert recipe.head.name == heads.get(type(recipe.loss), "linear")
-        assert len(recipe.views) == {"paco": 2, "bcl": 3, "proco": 3}.get(loss, 1)
+        assert len(recipe.views) == {"paco": 2, "bcl": 3, "proco": 3, "glmc": 2}.get(loss, 1)
         assert recipe.trainable.batchnorm == ("all" if word in ("pgd", "lpfsgd", "gnm") else "clean")
         assert recipe.precision == "float32"
         assert recipe.groups in GROUP_RULES

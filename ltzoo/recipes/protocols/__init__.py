@@ -2,6 +2,7 @@
 
 from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, CUI2021_INAT18
 from ltzoo.recipes.protocols.digits import DIGITS
+from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR
 from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR, DU2024_IMAGENETLT, DU2024_INAT18
 from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
@@ -41,6 +42,7 @@ PROTOCOLS: dict[str, Protocol] = {
         DU2024_CIFAR,
         DU2024_IMAGENETLT,
         DU2024_INAT18,
+        DU2023_CIFAR,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
         DIGITS,
@@ -53,6 +55,7 @@ __all__ = [
     "CUI2021_IMAGENETLT",
     "CUI2021_INAT18",
     "DIGITS",
+    "DU2023_CIFAR",
     "DU2024_CIFAR",
     "DU2024_IMAGENETLT",
     "DU2024_INAT18",
