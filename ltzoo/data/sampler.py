@@ -70,18 +70,25 @@ class ClassAwareSampler(Sampler):
         epoch: the length of an epoch: `images` for as many draws as training images; `whole_batches` for as many whole
             batches as these fill, without a smaller last one, as in Kang's code; `one_more_batch` for whole batches
             that hold all of these and one more, as in MiSLAS's code.
+        draws: length of an epoch in images, in place of `epoch`, as in DRO-LT's code, whose epochs have as many draws
+            as there would be images if all classes were as large as the largest; None: as `epoch` says.
     """
 
     per_class: int = 4
     epoch: Literal["images", "whole_batches", "one_more_batch"] = "images"
+    draws: int | None = None
     name: ClassVar[str] = "class_aware"
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
             raise ValueError(f"per_class must be at least 1, not {self.per_class}")
+        if self.draws is not None and (self.draws < 1 or self.epoch != "images"):
+            raise ValueError(f"draws must be at least 1, with epoch: images, not {self.draws} with {self.epoch}")
 
     def length(self, images: int, batch_size: int) -> int:
         """See `Sampler.length`; an epoch has one batch at least."""
+        if self.draws is not None:
+            return self.draws
         if self.epoch == "images":
             return images
         batches = max(images // batch_size, 1) if self.epoch == "whole_batches" else -(-images // batch_size) + 1

@@ -151,8 +151,9 @@ _REPOSITORIES: dict[str, dict[Cell, tuple[str, Row]]] = {
     },
 }
 
-# From a paper itself, in a table that is not named here: its repository has figures of a ResNeXt-50 alone.
+# From a paper itself, in a table that is not named here: its repository has none of this network.
 _PAPERS: dict[str, dict[Cell, tuple[str, Row]]] = {
+    "samuel2021": {("resnet32", "cifar100lt", "drolt"): ("DRO-LT, CIFAR-100 IF 100", (47.3, None, None, None))},
     "zhu2022": {
         ("resnet32", "cifar100lt", "bcl"): ("BCL, CIFAR-100 IF 100", (51.9, 67.2, 53.1, 32.9)),
         ("resnet32", "cifar100lt50", "bcl"): ("BCL, CIFAR-100 IF 50", (56.6, None, None, None)),

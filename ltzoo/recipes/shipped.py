@@ -100,6 +100,9 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose_second_stage("resnet32", f"{data_set}lt", "mislas", perturbation, ZHONG2021_CIFAR)
     for data_set, method, perturbation in product(cifars, _TWO_STAGE, _RANGWANI_PERTURBATIONS):
         yield compose_second_stage("resnet32", f"{data_set}lt", method, perturbation, RANGWANI2022_CIFAR)
+    for method in ("drolt_backbone", "drolt"):
+        for data_set in cifars:
+            yield compose_second_stage("resnet32", f"{data_set}lt", method, "sgd", RANGWANI2022_CIFAR)
     for benchmark, loss, perturbation in product(_LONG_TAILED, ("ce", "ldam", "la", "vs"), _LYU_PERTURBATIONS):
         yield compose("resnet34", benchmark, loss, "none", perturbation, LYU2025_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
@@ -119,6 +122,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
     for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):
         yield compose_second_stage("resnet20", "digitslt", method, perturbation, DIGITS)
+    for method in ("drolt_backbone", "drolt"):
+        yield compose_second_stage("resnet20", "digitslt", method, "sgd", DIGITS)
     for perturbation in _MISLAS_PERTURBATIONS:
         yield compose("resnet20", "digitslt", "ce_mixup", "none", perturbation, DIGITS)
         yield compose_second_stage("resnet20", "digitslt", "mislas", perturbation, DIGITS)

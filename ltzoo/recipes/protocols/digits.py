@@ -7,7 +7,7 @@ from ltzoo.losses import BCL, CE, DRW, GLMC, LA, LDAM, RIDE, SADE, VS, Influence
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineExpertsHead, CosineHead
 from ltzoo.recipes.protocols.protocol import Protocol
-from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
+from ltzoo.recipes.protocols.second_stage import dro_lt, mislas, two_stage_methods
 from ltzoo.sharpness import ASAM, CCSAM, GNM, GSAM, SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
 
 _LOSSES = {
@@ -75,5 +75,8 @@ DIGITS = Protocol(
     views=_VIEWS,
     partners={"glmc": InversePowerSampler(power=0.0)},
     # MiSLAS as on CIFAR-10 with IF 10, which is the nearest.
-    second_stages=two_stage_methods() | {"mislas": mislas(0.1, 0.0, lr_factor=0.2, shifted_batchnorm=False)},
+    second_stages=two_stage_methods()
+    | {"mislas": mislas(0.1, 0.0, lr_factor=0.2, shifted_batchnorm=False)}
+    # As many epochs, compared with those of the first stage, and draws as on CIFAR: 10 times the largest class.
+    | dro_lt(draws=1300, epochs=(16, 4), view=_CROP),
 )
