@@ -241,5 +241,6 @@ METHOD_CITATIONS: dict[str, str] = {
     "gnm": "li2024",
     "asam": "kwon2021",
     "gsam": "zhuang2022",
+    "groupsam": "zhou2023ccsam",
 }
 """The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""

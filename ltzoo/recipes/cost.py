@@ -16,6 +16,7 @@ _PASSES = {
     "asam": 6.0,
     "gsam": 6.0,
     "ccsam": 3.0,
+    "groupsam": 11.0,
 }
 """Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7.
 

@@ -16,6 +16,7 @@ from ltzoo.recipes.protocols import (
     FAST_CIFAR,
     FAST_CIFAR_CUTMIX,
     FINE_TUNING,
+    LI2025_CIFAR,
     LYU2025_CIFAR,
     PARK2021_CIFAR,
     RANGWANI2022_CIFAR,
@@ -100,6 +101,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose_second_stage("resnet32", f"{data_set}lt", "mislas", perturbation, ZHONG2021_CIFAR)
     for data_set, method, perturbation in product(cifars, _TWO_STAGE, _RANGWANI_PERTURBATIONS):
         yield compose_second_stage("resnet32", f"{data_set}lt", method, perturbation, RANGWANI2022_CIFAR)
+    for data_set in cifars:
+        yield compose("resnet32", f"{data_set}lt", "la", "none", "focalsam", LI2025_CIFAR)
     for method in ("drolt_backbone", "drolt"):
         for data_set in cifars:
             yield compose_second_stage("resnet32", f"{data_set}lt", method, "sgd", RANGWANI2022_CIFAR)

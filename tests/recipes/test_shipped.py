@@ -26,7 +26,7 @@ from ltzoo.losses import (
     PaCo,
     ProCo,
 )
-from ltzoo.recipes import CITATIONS, PROTOCOLS, FirstStage, LinearHead, compose, shipped_recipes
+from ltzoo.recipes import CITATIONS, PROTOCOLS, FirstStage, LinearHead, Optimizer, Schedule, compose, shipped_recipes
 from ltzoo.recipes.protocols import DIGITS, LYU2025_CIFAR, RANGWANI2022_CIFAR
 from ltzoo.sharpness import (
     ASAM,
@@ -107,6 +107,7 @@ def test_names_are_the_product_of_their_parts():
         for loss in ("ib", "ride", "sade", "paco", "bcl", "proco")
         for method in ("sgd", "sam", "ssesam")
     }
+    expected |= {f"resnet32_cifar{n}lt_la_focalsam" for n in (10, 100)}
     plain_networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
     expected |= {f"{network}_{stage}_sgd" for network in plain_networks for stage in ("drolt_backbone", "drolt")}
     of_glmc = ("resnet20_digitslt", "resnet32wide_cifar10lt", "resnet32wide_cifar100lt")
@@ -114,12 +115,12 @@ def test_names_are_the_product_of_their_parts():
     one_stage = ("ride", "sade", "paco", "bcl", "proco")
     expected |= {f"resnet50_{data}_{loss}_sgd" for data in ("imagenetlt", "inat18") for loss in one_stage}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 905
+    assert len(RECIPES) == len(list(shipped_recipes())) == 907
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2,
-        "du2023_cifar": 6,
+        "du2023_cifar": 6, "li2025_cifar": 2,
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
     }  # fmt: skip
@@ -192,6 +193,17 @@ def test_the_variants_on_the_digits_have_their_authors_settings():
     assert cited == {
         "ccsam": ("zhou2023ccsam",), "gnm": ("li2024",), "asam": ("kwon2021",), "gsam": ("zhuang2022",),
     }  # fmt: skip
+
+
+def test_focal_sam_on_cifar_has_its_authors_scripts():
+    for classes, decay, perturbation in ((10, 2e-4, FocalSAM(0.2, 0.5, 3.0)), (100, 1e-3, FocalSAM(0.3, 0.8, 3.2))):
+        recipe = RECIPES[f"resnet32_cifar{classes}lt_la_focalsam"]
+        assert (recipe.loss, recipe.perturbation, recipe.batch_size) == (LA(tau=1.0), perturbation, 64)
+        assert recipe.optimizer == Optimizer(0.1, 0.9, decay, False)
+        assert recipe.schedule == Schedule(200, 0, (), (), "cosine")
+        assert (recipe.subset, recipe.groups, recipe.published) == ("cao", "count", ())
+        assert recipe.source.ours == ("trainable.batchnorm",)
+        assert recipe.source.cites == ("li2025", "menon2021")
 
 
 def test_radii_in_the_name_are_those_of_the_variants_too():

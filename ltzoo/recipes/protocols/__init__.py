@@ -6,6 +6,7 @@ from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR
 from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR, DU2024_IMAGENETLT, DU2024_INAT18
 from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
+from ltzoo.recipes.protocols.li2025 import LI2025_CIFAR
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.park2021 import PARK2021_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
@@ -43,6 +44,7 @@ PROTOCOLS: dict[str, Protocol] = {
         DU2024_IMAGENETLT,
         DU2024_INAT18,
         DU2023_CIFAR,
+        LI2025_CIFAR,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
         DIGITS,
@@ -62,6 +64,7 @@ __all__ = [
     "FAST_CIFAR",
     "FAST_CIFAR_CUTMIX",
     "FINE_TUNING",
+    "LI2025_CIFAR",
     "LYU2025_CIFAR",
     "PARK2021_CIFAR",
     "PROTOCOLS",
