@@ -91,6 +91,12 @@ class LossModule(nn.Module, ABC):
         self.asks, self.ties_images, self.single_process = flags.asks, flags.ties_images, flags.single_process
         self.gathers_images = flags.gathers_images
 
+    unwritten: ClassVar[frozenset[str]] = frozenset()
+    """Buffers of its own that `forward` only reads, such as a queue that `commit` fills.
+
+    A step then keeps no copies of them during perturbed passes. Those of submodules are not meant.
+    """
+
     @property
     def reads_model(self) -> bool:
         """Whether the loss may depend on the model's weights in other ways than through the outputs.
