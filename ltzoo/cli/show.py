@@ -8,7 +8,16 @@ from ltzoo.recipes.cost import passes_text
 
 _SECTIONS = {
     "": ("name", "architecture", "benchmark"),
-    "the method, in seven parts": ("start", "trainable", "head", "sampler", "views", "loss", "perturbation"),
+    "the method, in seven parts": (
+        "start",
+        "trainable",
+        "head",
+        "sampler",
+        "views",
+        "partners",
+        "loss",
+        "perturbation",
+    ),
     "how it is trained": (),
     "how accuracy is reported: head (many-shot), mid (medium-shot) and tail (few-shot)": ("groups", "paper_rule"),
     "where it comes from": ("protocol", "source", "published"),

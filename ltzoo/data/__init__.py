@@ -19,7 +19,7 @@ from ltzoo.data.benchmarks import (
     step_counts,
 )
 from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, make_groups
-from ltzoo.data.sampler import SAMPLERS, ClassAwareSampler, InstanceSampler, Sampler
+from ltzoo.data.sampler import SAMPLERS, ClassAwareSampler, InstanceSampler, InversePowerSampler, Sampler
 from ltzoo.data.seeding import seed_torch, seeded_generator, temporary_seed
 from ltzoo.data.subset import HOLD_OUT, IMPORTED, SUBSET_RULES, WHOLE, Subset, hold_out, read_subset, select_subset
 
@@ -38,6 +38,7 @@ __all__ = [
     "DataSet",
     "Groups",
     "InstanceSampler",
+    "InversePowerSampler",
     "ModelInput",
     "NaturalBenchmark",
     "Sampler",

@@ -22,7 +22,7 @@ class Augmentation:
         color_jitter: strength of random changes of brightness, contrast and saturation; 0: none.
         auto_augment: a policy in timm's notation (--aa), such as `rand-m9-mstd0.5`, or `cifar10`, AutoAugment's policy
             for CIFAR-10 (Cubuk 2019); None: none. With a policy of its own timm ignores `color_jitter`, unless it is a
-            `3a`.
+            `3a`, or `jitter_before_policy` is set.
         mixup: alpha of mixup (Zhang 2018); 0: none. With both mixup and CutMix, each batch gets one of the two. Each
             process mixes its own share of the batch.
         cutmix: alpha of CutMix (Yun 2019); 0: none.
@@ -39,6 +39,8 @@ class Augmentation:
             and 2 pixels (timm's --gaussian-blur-prob).
         interpolation: how a crop of random size and shape, and what timm's policy moves, are resampled; None: as images
             of the data set are resized.
+        jitter_before_policy: colours are jittered before a policy of timm's, which otherwise makes timm ignore
+            `color_jitter`.
     """
 
     crop_padding: int
@@ -57,6 +59,7 @@ class Augmentation:
     grayscale_prob: float = 0.0
     gaussian_blur_prob: float = 0.0
     interpolation: Literal["bilinear", "bicubic"] | None = None
+    jitter_before_policy: bool = False
 
     def __post_init__(self) -> None:
         if self.crop_padding < 0:
@@ -96,9 +99,13 @@ class Augmentation:
                 f"interpolation {self.interpolation} has no effect without min_scale and without a policy of timm's; "
                 "leave it out"
             )
-        ignored = (
-            self.auto_augment is not None and self.auto_augment != CIFAR10_POLICY and "3a" not in self.auto_augment
-        )
+        by_policy = self.auto_augment not in (None, CIFAR10_POLICY) and "3a" not in (self.auto_augment or "")
+        if self.jitter_before_policy and not (by_policy and (self.color_jitter or self.color_jitter_hue)):
+            raise ValueError(
+                "jitter_before_policy has an effect only with color_jitter and a policy of timm's (--aa), not with "
+                f"color_jitter {self.color_jitter} and auto_augment {self.auto_augment}; leave it out"
+            )
+        ignored = by_policy and not self.jitter_before_policy
         for name in ("color_jitter", "color_jitter_hue"):
             if ignored and getattr(self, name):
                 raise ValueError(

@@ -1,5 +1,6 @@
 """Samplers: which training images make an epoch, and in which order."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -69,18 +70,25 @@ class ClassAwareSampler(Sampler):
         epoch: the length of an epoch: `images` for as many draws as training images; `whole_batches` for as many whole
             batches as these fill, without a smaller last one, as in Kang's code; `one_more_batch` for whole batches
             that hold all of these and one more, as in MiSLAS's code.
+        draws: length of an epoch in images, in place of `epoch`, as in DRO-LT's code, whose epochs have as many draws
+            as there would be images if all classes were as large as the largest; None: as `epoch` says.
     """
 
     per_class: int = 4
     epoch: Literal["images", "whole_batches", "one_more_batch"] = "images"
+    draws: int | None = None
     name: ClassVar[str] = "class_aware"
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
             raise ValueError(f"per_class must be at least 1, not {self.per_class}")
+        if self.draws is not None and (self.draws < 1 or self.epoch != "images"):
+            raise ValueError(f"draws must be at least 1, with epoch: images, not {self.draws} with {self.epoch}")
 
     def length(self, images: int, batch_size: int) -> int:
         """See `Sampler.length`; an epoch has one batch at least."""
+        if self.draws is not None:
+            return self.draws
         if self.epoch == "images":
             return images
         batches = max(images // batch_size, 1) if self.epoch == "whole_batches" else -(-images // batch_size) + 1
@@ -103,7 +111,38 @@ class ClassAwareSampler(Sampler):
         return drawn.flatten()[:length]
 
 
-SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (InstanceSampler, ClassAwareSampler)}
+@dataclass(frozen=True)
+class InversePowerSampler(Sampler):
+    """As many draws as training images, with replacement, each image with a probability proportional to n_j^-power.
+
+    n_j is the number of training images of its class j. GLMC draws the images that others are mixed with like this.
+
+    Attributes:
+        power: 0 draws each image equally often, 1 each class.
+    """
+
+    power: float
+    name: ClassVar[str] = "inverse_power"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.power < math.inf:
+            raise ValueError(f"power must be finite and not below 0, not {self.power}")
+
+    def length(self, images: int, batch_size: int) -> int:
+        """See `Sampler.length`."""
+        return images
+
+    def order(self, labels: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+        """See `Sampler.order`."""
+        weights = torch.bincount(labels).double().clamp_min(1).pow(-self.power)[labels]
+        upto = weights.cumsum(0)
+        drawn = torch.rand(len(labels), dtype=torch.float64, generator=generator) * upto[-1]
+        return torch.searchsorted(upto, drawn, right=True).clamp_max(len(labels) - 1)
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    kind.name: kind for kind in (InstanceSampler, ClassAwareSampler, InversePowerSampler)
+}
 
 EACH_IMAGE_ONCE = InstanceSampler()
 """The default."""

@@ -26,7 +26,7 @@ class Loss(ABC):
             have the views as their second dimension, see `Outputs`.
         model_views: how many of these views, from the first on, the model sees; None for all. The others are for the
             loss alone, which asks for `images`.
-        mixes_views: whether the views are of mixed images and the loop must mix them itself; `train.py` cannot.
+        mixes_views: whether the views are of mixed images, each mixed with the same view of one other image.
         weighs: whether it weights the classes itself, so that a re-weighting beside it would count twice.
     """
 
@@ -90,6 +90,12 @@ class LossModule(nn.Module, ABC):
         flags = Loss if loss is None else loss
         self.asks, self.ties_images, self.single_process = flags.asks, flags.ties_images, flags.single_process
         self.gathers_images = flags.gathers_images
+
+    unwritten: ClassVar[frozenset[str]] = frozenset()
+    """Buffers of its own that `forward` only reads, such as a queue that `commit` fills.
+
+    A step then keeps no copies of them during perturbed passes. Those of submodules are not meant.
+    """
 
     @property
     def reads_model(self) -> bool:

@@ -26,10 +26,12 @@ class MomentumCopy(nn.Module):
             if isinstance(module, _BatchNorm):
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None
-            for name, parameter in list(module._parameters.items()):
-                if parameter is not None:
-                    del module._parameters[name]
-                    module.register_buffer(name, parameter.detach().clone())
+            weights = {name: weight for name, weight in module._parameters.items() if weight is not None}
+            for name, weight in weights.items():
+                del module._parameters[name]
+                module.register_buffer(name, weight.detach().clone())
+            # `follow` alone writes them, so that no copy of them need be kept during perturbed passes.
+            module.unwritten = frozenset(weights)  # type: ignore[assignment]
 
     @torch.no_grad()
     def follow(self, network: nn.Module) -> None:

@@ -110,6 +110,8 @@ class PaCoModule(LossModule):
     queue_labels: Tensor
     position: Tensor
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"log_prior", "queue", "queue_labels", "position"})
+
     def __init__(self, loss: PaCo, class_counts: Tensor | Sequence[int], num_features: int) -> None:
         super().__init__(loss)
         self.loss, self.num_features = loss, num_features

@@ -98,6 +98,8 @@ class ProCoModule(LossModule):
     epoch_means: Tensor
     epoch_counts: Tensor
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"means", "counts", "epoch_means", "epoch_counts"})
+
     def __init__(self, loss: ProCo, class_counts: Tensor | Sequence[int], num_features: int) -> None:
         super().__init__(loss)
         self.loss, self.num_features = loss, num_features

@@ -33,6 +33,8 @@ class RobustLoss(LossModule):
     images: Tensor
     epoch: Tensor
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"weight", "prototypes", "known", "sums", "images", "epoch"})
+
     def __init__(self, loss: "DROLT", counts: Tensor, num_features: int) -> None:
         super().__init__(loss)
         self.temperature = loss.temperature

@@ -1,6 +1,13 @@
 """Architectures, registered with timm on import, and classifier heads; imports only torch and timm."""
 
-from ltzoo.models.cifar_resnet import CifarResNet, resnet20_cifar, resnet32_cifar, resnet44_cifar, resnet56_cifar
+from ltzoo.models.cifar_resnet import (
+    CifarResNet,
+    resnet20_cifar,
+    resnet32_cifar,
+    resnet32_wide_cifar,
+    resnet44_cifar,
+    resnet56_cifar,
+)
 from ltzoo.models.experts import CosineExpertsClassifier, ExpertStage
 from ltzoo.models.experts_resnet import (
     ExpertsCifarResNet,
@@ -31,6 +38,7 @@ __all__ = [
     "resnet20_cifar",
     "resnet32_3experts_cifar",
     "resnet32_cifar",
+    "resnet32_wide_cifar",
     "resnet34_cifar",
     "resnet44_cifar",
     "resnet50_3experts",

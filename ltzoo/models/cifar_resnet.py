@@ -340,6 +340,7 @@ default_cfgs = generate_default_cfgs(
     {
         "resnet20_cifar": cifar_cfg(pool_size=(8, 8)),
         "resnet32_cifar": cifar_cfg(pool_size=(8, 8)),
+        "resnet32_wide_cifar": cifar_cfg(pool_size=(8, 8)),
         "resnet44_cifar": cifar_cfg(pool_size=(8, 8)),
         "resnet56_cifar": cifar_cfg(pool_size=(8, 8)),
     }
@@ -356,6 +357,16 @@ def resnet20_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
 def resnet32_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
     """ResNet-32 for CIFAR (He et al., 2016): 5 blocks per stage, 0.46 M parameters."""
     return build_cifar_resnet(CifarResNet, "resnet32_cifar", pretrained, num_blocks=5, **kwargs)
+
+
+@register_model
+def resnet32_wide_cifar(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
+    """ResNet-32 for CIFAR, four times as wide: stages of 64, 128 and 256 channels, 7.4 M parameters.
+
+    The network that Du et al. (CVPR 2023, GLMC) call ResNet-32.
+    """
+    model_args = {"num_blocks": 5, "channels": (64, 64, 128, 256), **kwargs}
+    return build_cifar_resnet(CifarResNet, "resnet32_wide_cifar", pretrained, **model_args)
 
 
 @register_model

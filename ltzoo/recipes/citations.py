@@ -184,6 +184,18 @@ CITATIONS: dict[str, str] = {
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
   year      = {2022}
 }""",
+    "samuel2021": """@inproceedings{samuel2021distributional,
+  title     = {Distributional Robustness Loss for Long-tail Learning},
+  author    = {Samuel, Dvir and Chechik, Gal},
+  booktitle = {IEEE/CVF International Conference on Computer Vision},
+  year      = {2021}
+}""",
+    "du2023": """@inproceedings{du2023global,
+  title     = {Global and Local Mixture Consistency Cumulative Learning for Long-tailed Visual Recognitions},
+  author    = {Du, Fei and Yang, Peng and Jia, Qi and Nan, Fengtao and Chen, Xiaoting and Yang, Yun},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  year      = {2023}
+}""",
     "du2024": """@article{du2024probabilistic,
   title   = {Probabilistic Contrastive Learning for Long-Tailed Visual Recognition},
   author  = {Du, Chaoqun and Wang, Yulin and Song, Shiji and Huang, Gao},
@@ -222,9 +234,13 @@ METHOD_CITATIONS: dict[str, str] = {
     "paco": "cui2021",
     "bcl": "zhu2022",
     "proco": "du2024",
+    "glmc": "du2023",
+    "drolt_backbone": "samuel2021",
+    "drolt": "samuel2021",
     "ccsam": "zhou2023ccsam",
     "gnm": "li2024",
     "asam": "kwon2021",
     "gsam": "zhuang2022",
+    "groupsam": "zhou2023ccsam",
 }
 """The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ltzoo.data import InstanceSampler
 from ltzoo.losses import NoReweighting
@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "resnet9": "resnet9_cifar",
     "resnet20": "resnet20_cifar",
     "resnet32": "resnet32_cifar",
+    "resnet32wide": "resnet32_wide_cifar",
     "resnet34": "resnet34_cifar",
     "resnet50": "resnet50",
 }
@@ -28,7 +29,11 @@ ARCHITECTURES = {
 _WITH_OWN_HEAD = {"resnet50"}
 """Of these, timm's own: another classifier than a linear one is part of the architecture's name in timm."""
 
-_WITH_EXPERTS = {"resnet20": "resnet20_3experts_cifar", "resnet32": "resnet32_3experts_cifar"}
+_WITH_EXPERTS = {
+    "resnet20": "resnet20_3experts_cifar",
+    "resnet32": "resnet32_3experts_cifar",
+    "resnet50": "resnet50_3experts",
+}
 """What these words stand for where a method has three experts."""
 
 _RADII = {
@@ -89,6 +94,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         head=head,
         sampler=InstanceSampler(),
         views=protocol.views_of(loss),
+        partners=protocol.partners.get(loss),
         perturbation=moved,
         optimizer=protocol.optimizer_of(benchmark, loss),
         schedule=protocol.schedule,
@@ -122,24 +128,26 @@ def compose_second_stage(
         raise ValueError(
             f"the protocol {protocol.name} has no {method}; it has {', '.join(protocol.second_stages) or 'none'}"
         )
-    first = compose(architecture, benchmark, *stage.first, perturbation, protocol)
+    if protocol.second_stage_of(benchmark, stage.first[0]):
+        first = compose_second_stage(architecture, benchmark, stage.first[0], perturbation, protocol)
+    else:
+        first = compose(architecture, benchmark, *stage.first, perturbation, protocol)
     published = published_figures(architecture, benchmark, method, perturbation)
     cites = [*first.source.cites, *([METHOD_CITATIONS[method]] if method in METHOD_CITATIONS else [])]
     cites += [figure.paper for figure in published]
     # What is open in the first stage is said in its own recipe.
     open_here = [open for open in protocol.ours if method in (open.losses or ())]
     ours = tuple(key for open in open_here if open.applies(benchmark, method, perturbation) for key in open.fields)
-    return replace(
-        first,
-        name=f"{architecture}_{benchmark}_{method}_{perturbation}",
-        architecture=_architecture(architecture, stage.head),
-        start=FirstStage(first.name, stage.start_head),
-        views=(protocol.augmentation,),
-        perturbation=NoPerturbation(),
-        source=Source(protocol.paper, tuple(dict.fromkeys(cites)), ours),
-        published=published,
-        **stage.settings,
-    )
+    own: dict[str, Any] = {
+        "name": f"{architecture}_{benchmark}_{method}_{perturbation}",
+        "architecture": _architecture(architecture, stage.head),
+        "start": FirstStage(first.name, stage.start_head),
+        "views": (protocol.augmentation,),
+        "perturbation": NoPerturbation(),
+        "source": Source(protocol.paper, tuple(dict.fromkeys(cites)), ours),
+        "published": published,
+    }
+    return replace(first, **(own | stage.settings))
 
 
 def _architecture(word: str, head: Head) -> str:

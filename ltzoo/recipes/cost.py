@@ -16,6 +16,7 @@ _PASSES = {
     "asam": 6.0,
     "gsam": 6.0,
     "ccsam": 3.0,
+    "groupsam": 11.0,
 }
 """Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7.
 
@@ -43,7 +44,7 @@ def passes_per_image(recipe: Recipe) -> float | None:
             return None  # its rows are as many as the classes, which the folder of images tells
         passes += _ROW_OF_ALL * len(recipe.data.class_counts)
     passes *= recipe.loss.model_views or recipe.loss.views
-    return passes if recipe.trainable.weights == "all" else passes / _GRADIENT
+    return passes / _GRADIENT if recipe.trainable.weights == "head" else passes
 
 
 def total_passes(recipe: Recipe) -> float | None:

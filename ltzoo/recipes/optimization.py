@@ -71,15 +71,17 @@ class Schedule:
         warmup_epochs: epoch e < warmup_epochs has the rate lr * (e + 1) / warmup_epochs.
         milestones: epochs, from 0, at which the factor changes; empty with the other decays.
         factors: the factor of lr from each milestone on (not cumulative).
-        decay: "steps"; "cosine": epoch e has the rate lr * (1 + cos(pi * e / T)) / 2; or "linear": with W epochs of
-            warm-up, epoch e < W has lr * (e + 1) / (W + 1), and the epochs from W on lr * (T - e) / (T - W).
+        decay: "steps"; "cosine": epoch e has the rate lr * (1 + cos(pi * e / T)) / 2; "cosine_after_warmup": with W
+            epochs of warm-up, epoch e >= W has lr * (1 + cos(pi * (e - W + 1) / (T - W + 1))) / 2, as in the code of
+            PaCo, BCL and ProCo; or "linear": with W epochs of warm-up, epoch e < W has lr * (e + 1) / (W + 1), and the
+            epochs from W on lr * (T - e) / (T - W).
     """
 
     epochs: int
     warmup_epochs: int
     milestones: tuple[int, ...]
     factors: tuple[float, ...]
-    decay: Literal["steps", "cosine", "linear"] = "steps"
+    decay: Literal["steps", "cosine", "cosine_after_warmup", "linear"] = "steps"
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
@@ -109,5 +111,10 @@ class Schedule:
             return (epoch + 1) / self.warmup_epochs
         if self.decay == "cosine":
             return (1 + math.cos(math.pi * epoch / self.epochs)) / 2
-        passed = [factor for milestone, factor in zip(self.milestones, self.factors, strict=True) if epoch >= milestone]
-        return passed[-1] if passed else 1.0
+        if self.decay == "cosine_after_warmup":
+            passed, all_of_them = (count - self.warmup_epochs + 1 for count in (epoch, self.epochs))
+            return (1 + math.cos(math.pi * passed / all_of_them)) / 2
+        dropped = [
+            factor for milestone, factor in zip(self.milestones, self.factors, strict=True) if epoch >= milestone
+        ]
+        return dropped[-1] if dropped else 1.0

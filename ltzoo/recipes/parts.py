@@ -69,13 +69,13 @@ class Trainable:
     """Which weights are trained, and how running statistics (BatchNorm's, InstanceNorm's, EvoNorm's) are updated.
 
     Attributes:
-        weights: `all`, or only those of the `head`.
+        weights: `all`, only those of the `head`, or only those of the `backbone`, which is all but the head.
         batchnorm: which forward passes update the running statistics, also in layers with frozen weights: `clean`, only
             the pass at w; `all`, every pass; `frozen`, none. With `frozen`, training normalises by the initial
             statistics, and with `weights: head` all layers below the head are in evaluation mode.
     """
 
-    weights: Literal["all", "head"] = "all"
+    weights: Literal["all", "head", "backbone"] = "all"
     batchnorm: Literal["clean", "all", "frozen"] = "clean"
 
 

@@ -106,15 +106,34 @@ _LYU_TABLE_3 = {
 # From the papers' repositories: network, benchmark and method to row, overall, head, mid, tail. First stages of second
 # stages have other settings than this zoo's, except those of Zhong 2021.
 _REPOSITORIES: dict[str, dict[Cell, tuple[str, Row]]] = {
-    "cui2021": {("resnet32", "cifar100lt", "paco"): ("PaCo, CIFAR-100 IF 100", (52.0, None, None, None))},
+    "cui2021": {
+        ("resnet32", "cifar100lt", "paco"): ("PaCo, CIFAR-100 IF 100", (52.0, None, None, None)),
+        ("resnet50", "imagenetlt", "paco"): ("PaCo, ImageNet-LT, ResNet-50", (57.0, None, None, None)),
+        ("resnet50", "inat18", "paco"): ("PaCo, iNaturalist 2018, ResNet-50", (73.2, None, None, None)),
+    },
+    # The paper's own runs, 87.75 and 55.88, have a subset with repeated images; these have none.
+    "du2023": {
+        ("resnet32wide", "cifar10lt", "glmc"): ("GLMC, updated, CIFAR-10 IF 100", (88.5, None, None, None)),
+        ("resnet32wide", "cifar100lt", "glmc"): ("GLMC, updated, CIFAR-100 IF 100", (57.97, None, None, None)),
+    },
     "du2024": {
         ("resnet32", "cifar10lt", "proco"): ("ProCo, CIFAR-10 IF 100", (85.9, None, None, None)),
+        ("resnet32", "cifar10lt50", "proco"): ("ProCo, CIFAR-10 IF 50", (88.2, None, None, None)),
+        ("resnet32", "cifar10lt10", "proco"): ("ProCo, CIFAR-10 IF 10", (91.9, None, None, None)),
         ("resnet32", "cifar100lt", "proco"): ("ProCo, CIFAR-100 IF 100", (52.8, None, None, None)),
+        ("resnet32", "cifar100lt50", "proco"): ("ProCo, CIFAR-100 IF 50", (57.1, None, None, None)),
+        ("resnet32", "cifar100lt10", "proco"): ("ProCo, CIFAR-100 IF 10", (65.5, None, None, None)),
+        ("resnet50", "imagenetlt", "proco"): ("ProCo, ImageNet-LT, ResNet-50, 90 epochs", (57.3, None, None, None)),
+        ("resnet50", "inat18", "proco"): ("ProCo, iNaturalist 2018, ResNet-50", (73.5, None, None, None)),
     },
     "wang2021": {
         ("resnet32", "cifar100lt", "ride"): ("RIDE, 3 experts, with routing", (48.6, 67.0, 49.9, 25.7)),
+        ("resnet50", "inat18", "ride"): ("RIDE, 3 experts, with routing", (71.2, 70.2, 71.2, 71.6)),
     },
-    "zhang2022": {("resnet32", "cifar100lt", "sade"): ("SADE, CIFAR-100 IF 100", (49.8, None, None, None))},
+    "zhang2022": {
+        ("resnet32", "cifar100lt", "sade"): ("SADE, CIFAR-100 IF 100", (49.8, None, None, None)),
+        ("resnet50", "inat18", "sade"): ("SADE, iNaturalist 2018", (72.9, None, None, None)),
+    },
     "kang2020": {("resnet50", "inat18", "lws"): ("LWS, 90 epochs", (65.9, 65.0, 66.3, 65.5))},
     "zhang2021": {
         ("resnet50", "imagenetlt", "disalign"): ("DisAlign, ResNet-50", (52.9, 61.3, 52.2, 31.4)),
@@ -132,9 +151,16 @@ _REPOSITORIES: dict[str, dict[Cell, tuple[str, Row]]] = {
     },
 }
 
-# From a paper itself, in a table that is not named here: its repository has no figures on CIFAR.
+# From a paper itself, in a table that is not named here: its repository has none of this network.
 _PAPERS: dict[str, dict[Cell, tuple[str, Row]]] = {
-    "zhu2022": {("resnet32", "cifar100lt", "bcl"): ("BCL, CIFAR-100 IF 100", (51.9, 67.2, 53.1, 32.9))},
+    "samuel2021": {("resnet32", "cifar100lt", "drolt"): ("DRO-LT, CIFAR-100 IF 100", (47.3, None, None, None))},
+    "zhu2022": {
+        ("resnet32", "cifar100lt", "bcl"): ("BCL, CIFAR-100 IF 100", (51.9, 67.2, 53.1, 32.9)),
+        ("resnet32", "cifar100lt50", "bcl"): ("BCL, CIFAR-100 IF 50", (56.6, None, None, None)),
+        ("resnet32", "cifar100lt10", "bcl"): ("BCL, CIFAR-100 IF 10", (64.9, None, None, None)),
+        ("resnet50", "imagenetlt", "bcl"): ("BCL, ImageNet-LT, ResNet-50", (56.0, None, None, None)),
+        ("resnet50", "inat18", "bcl"): ("BCL, iNaturalist 2018", (71.8, None, None, None)),
+    },
 }
 
 

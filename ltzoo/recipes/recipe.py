@@ -117,6 +117,7 @@ class Recipe:
         head: the classifier.
         sampler: which images make an epoch, and in which order.
         views: how an image is augmented, once for each view that the loss needs.
+        partners: draws the images that views are mixed with, for a loss that needs mixed views; None for all others.
         loss: maps outputs and targets to one value per image.
         perturbation: the points at which gradients are computed; it fills the table of the step.
         reweighting: class weights over the epochs.
@@ -147,6 +148,7 @@ class Recipe:
     head: Head
     sampler: Sampler
     views: tuple[Augmentation, ...]
+    partners: Sampler | None = None
     loss: Loss
     perturbation: Perturbation
     reweighting: Reweighting
@@ -186,19 +188,15 @@ class Recipe:
         table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
         if table.direction != "gradient" and self.trainable.batchnorm == "clean":
             raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
-        if self.loss.mixes_views:
-            raise ValueError(
-                f"loss: {self.loss.name} takes views that are mixed, and train.py cannot mix views; use "
-                "ltzoo.create_loss in your own loop"
-            )
         if len(self.views) != self.loss.views:
             raise ValueError(
                 f"views: the loss {self.loss.name} needs {self.loss.views} per image, not {len(self.views)}"
             )
         if self.loss.ties_images and self.micro_batches > 1:
             raise ValueError(f"the loss {self.loss.name} compares the images of a batch; set micro_batches to 1")
+        self._check_partners()
         mixed = any(view.mixup or view.cutmix for view in self.views)
-        if mixed and len(self.views) > 1:
+        if mixed and len(self.views) > 1 and not self.loss.mixes_views:
             raise ValueError(
                 "views: mixup and cutmix mix images that are seen once, but the loss "
                 f"{self.loss.name} takes {len(self.views)} views of each; set both to 0 in every view"
@@ -216,6 +214,26 @@ class Recipe:
             raise ValueError(
                 "layer_decay has no effect with trainable.weights: head, which freezes the layers below the head; "
                 "set it to null"
+            )
+
+    def _check_partners(self) -> None:
+        """Check that views are mixed with partners where the loss needs that, and nowhere else."""
+        name = self.loss.name
+        if not self.loss.mixes_views:
+            if self.partners is not None:
+                raise ValueError(f"partners have no effect with the loss {name}, which takes no mixed views; set null")
+            return
+        if self.partners is None:
+            raise ValueError(
+                f"partners: the loss {name} takes views that are mixed with other images; give their sampler, such as "
+                "{name: inverse_power, power: 0}"
+            )
+        kinds = [bool(view.mixup) + bool(view.cutmix) for view in self.views]
+        alphas = {view.mixup or view.cutmix for view in self.views}
+        if set(kinds) != {1} or len(alphas) > 1 or any(view.mixup_off_epoch is not None for view in self.views):
+            raise ValueError(
+                f"views: the loss {name} mixes each view by one lambda; give each either mixup or cutmix, all of the "
+                "same alpha, and no mixup_off_epoch"
             )
 
     @property

@@ -6,21 +6,33 @@ from itertools import product
 from ltzoo.recipes.compose import compose, compose_second_stage
 from ltzoo.recipes.protocols import (
     CUI2021_CIFAR,
+    CUI2021_IMAGENETLT,
+    CUI2021_INAT18,
     DIGITS,
+    DU2023_CIFAR,
     DU2024_CIFAR,
+    DU2024_IMAGENETLT,
+    DU2024_INAT18,
     FAST_CIFAR,
     FAST_CIFAR_CUTMIX,
     FINE_TUNING,
+    LI2025_CIFAR,
     LYU2025_CIFAR,
     PARK2021_CIFAR,
     RANGWANI2022_CIFAR,
     RANGWANI2022_LARGE,
     WANG2021_CIFAR,
+    WANG2021_IMAGENETLT,
+    WANG2021_INAT18,
     ZHANG2022_CIFAR,
+    ZHANG2022_IMAGENETLT,
+    ZHANG2022_INAT18,
     ZHONG2021_CIFAR,
     ZHONG2021_IMAGENETLT,
     ZHONG2021_INAT18,
     ZHU2022_CIFAR,
+    ZHU2022_IMAGENETLT,
+    ZHU2022_INAT18,
 )
 from ltzoo.recipes.recipe import Recipe
 
@@ -47,6 +59,13 @@ _ONE_STAGE = {
 }
 """Methods with a loss of their own, and the protocol of each on CIFAR."""
 _ONE_STAGE_PERTURBATIONS = ("sgd", "sam", "ssesam")
+_ONE_STAGE_LARGE = {
+    "ride": (WANG2021_IMAGENETLT, WANG2021_INAT18),
+    "sade": (ZHANG2022_IMAGENETLT, ZHANG2022_INAT18),
+    "paco": (CUI2021_IMAGENETLT, CUI2021_INAT18),
+    "bcl": (ZHU2022_IMAGENETLT, ZHU2022_INAT18),
+    "proco": (DU2024_IMAGENETLT, DU2024_INAT18),
+}
 _TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
@@ -60,9 +79,17 @@ def shipped_recipes() -> Iterator[Recipe]:
     for data_set, (loss, rule), perturbation in product(cifars, _STEP_LOSSES, _RANGWANI_PERTURBATIONS):
         yield compose("resnet32", f"{data_set}step", loss, rule, perturbation, RANGWANI2022_CIFAR)
     for (loss, protocol), perturbation in product(_ONE_STAGE.items(), _ONE_STAGE_PERTURBATIONS):
-        for data_set in cifars:
-            yield compose("resnet32", f"{data_set}lt", loss, "none", perturbation, protocol)
+        for benchmark in protocol.perturbations:
+            yield compose("resnet32", benchmark, loss, "none", perturbation, protocol)
         yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
+    for perturbation in _ONE_STAGE_PERTURBATIONS:
+        for benchmark in DU2023_CIFAR.perturbations:
+            yield compose("resnet32wide", benchmark, "glmc", "none", perturbation, DU2023_CIFAR)
+        yield compose("resnet20", "digitslt", "glmc", "none", perturbation, DIGITS)
+    for loss, protocols in _ONE_STAGE_LARGE.items():
+        for protocol in protocols:
+            (benchmark,) = protocol.perturbations
+            yield compose("resnet50", benchmark, loss, "none", "sgd", protocol)
     for data_set, perturbation in product(cifars, ("pgd", "lpfsgd")):  # Rangwani 2022, Table 4
         yield compose("resnet32", f"{data_set}lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
     for perturbation in ("sam05", "sam10", "sam20", "sam80"):  # Rangwani 2022, Figure 4; 0.5 is the protocol's own
@@ -74,6 +101,11 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose_second_stage("resnet32", f"{data_set}lt", "mislas", perturbation, ZHONG2021_CIFAR)
     for data_set, method, perturbation in product(cifars, _TWO_STAGE, _RANGWANI_PERTURBATIONS):
         yield compose_second_stage("resnet32", f"{data_set}lt", method, perturbation, RANGWANI2022_CIFAR)
+    for data_set in cifars:
+        yield compose("resnet32", f"{data_set}lt", "la", "none", "focalsam", LI2025_CIFAR)
+    for method in ("drolt_backbone", "drolt"):
+        for data_set in cifars:
+            yield compose_second_stage("resnet32", f"{data_set}lt", method, "sgd", RANGWANI2022_CIFAR)
     for benchmark, loss, perturbation in product(_LONG_TAILED, ("ce", "ldam", "la", "vs"), _LYU_PERTURBATIONS):
         yield compose("resnet34", benchmark, loss, "none", perturbation, LYU2025_CIFAR)
     for benchmark, perturbation in product(("cifar100lt", "cifar100lt50"), ("imbsam05", "ssesam0505")):
@@ -93,6 +125,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
     for method, perturbation in product(_TWO_STAGE, _RANGWANI_PERTURBATIONS):
         yield compose_second_stage("resnet20", "digitslt", method, perturbation, DIGITS)
+    for method in ("drolt_backbone", "drolt"):
+        yield compose_second_stage("resnet20", "digitslt", method, "sgd", DIGITS)
     for perturbation in _MISLAS_PERTURBATIONS:
         yield compose("resnet20", "digitslt", "ce_mixup", "none", perturbation, DIGITS)
         yield compose_second_stage("resnet20", "digitslt", "mislas", perturbation, DIGITS)

@@ -11,7 +11,7 @@ from ltzoo.sharpness.registry import PERTURBATIONS, register_perturbation
 from ltzoo.sharpness.running_statistics import frozen_statistics
 from ltzoo.sharpness.schedules import RADIUS_SCHEDULES, Cosine, Linear, Radius, RadiusSchedule, Stages, Steps, radius_at
 from ltzoo.sharpness.table import Row, Table
-from ltzoo.sharpness.variants import ASAM, CCSAM, GSAM
+from ltzoo.sharpness.variants import ASAM, CCSAM, GSAM, GroupSAM
 
 __all__ = [
     "ASAM",
@@ -28,6 +28,7 @@ __all__ = [
     "Ascent",
     "Cosine",
     "FocalSAM",
+    "GroupSAM",
     "ImbSAM",
     "L2Move",
     "Linear",

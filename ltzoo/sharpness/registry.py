@@ -7,11 +7,11 @@ from typing import TypeVar
 from ltzoo.sharpness.methods import SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation, SAMExt
 from ltzoo.sharpness.noise import GNM, LPFSGD, PGD
 from ltzoo.sharpness.perturbation import Perturbation
-from ltzoo.sharpness.variants import ASAM, CCSAM, GSAM
+from ltzoo.sharpness.variants import ASAM, CCSAM, GSAM, GroupSAM
 
 PERTURBATIONS: dict[str, type[Perturbation]] = {
     kind.name: kind
-    for kind in (NoPerturbation, SAM, ImbSAM, SAMExt, SSESAM, FocalSAM, CCSAM, ASAM, GSAM, PGD, LPFSGD, GNM)
+    for kind in (NoPerturbation, SAM, ImbSAM, SAMExt, SSESAM, FocalSAM, CCSAM, GroupSAM, ASAM, GSAM, PGD, LPFSGD, GNM)
 }
 
 _Kind = TypeVar("_Kind", bound=type[Perturbation])

@@ -1,8 +1,9 @@
 """Running statistics: keep perturbed passes and repeated passes out of them, and undo failed steps.
 
-They are recognised as state that a forward pass can write, not by a type: besides BatchNorm, InstanceNorm with running
-statistics, timm's EvoNorm and spectral normalisation (whose singular vectors are estimated anew in each pass) have
-such buffers, and so may any layer of your own.
+They are recognised as state that a forward pass can write, not by a type: besides BatchNorm, InstanceNorm with
+running statistics, timm's EvoNorm and spectral normalisation (whose singular vectors are estimated anew in each pass)
+have such buffers, and so may any layer of your own. A module can name buffers of its own that forward passes only
+read, in an attribute `unwritten`: a loss's queue, or the weights of a momentum copy. They are not copied.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -33,7 +34,8 @@ class RunningStatistics:
     """All buffers that a forward pass can write.
 
     BatchNorm is told not to write them; what other layers write is taken back. So a network whose only such layers are
-    BatchNorm's needs no copies for it. Buffers whose elements share memory cannot be written and are left alone.
+    BatchNorm's needs no copies for it. Buffers whose elements share memory cannot be written and are left alone; so are
+    those that a layer names as `unwritten`.
 
     Args:
         *modules: any modules.
@@ -45,18 +47,23 @@ class RunningStatistics:
         self.of_batchnorm: list[Tensor] = []
         self.by_layer: list[slice] = []
         others: list[_Layer] = []
+        self.unwritten: list[tuple[str, Tensor]] = []
         for layer in layers:
             buffers = layer._buffers
             if not buffers:
                 continue
             own: Collection[str] = ()
+            unwritten: Collection[str] = getattr(layer, "unwritten", ())
             if isinstance(layer, _BatchNorm) and layer.track_running_stats and _obeys(cast(type, type(layer))):
                 self.layers.append(layer)
                 begin, own = len(self.of_batchnorm), _TRACKED
                 self.of_batchnorm += [buffer for name in _TRACKED if (buffer := buffers[name]) is not None]
                 self.by_layer.append(slice(begin, len(self.of_batchnorm)))
             if len(buffers) > len(own):
-                others.append(_Layer(buffers, [name for name in buffers if name not in own]))
+                others.append(_Layer(buffers, [name for name in buffers if name not in own and name not in unwritten]))
+            for name in unwritten:
+                if (buffer := buffers.get(name)) is not None:
+                    self.unwritten.append((f"{type(layer).__name__}.{name}", buffer))
         self.others = [layer for layer in others if layer.names]
         self.is_frozen = False
 
@@ -67,12 +74,17 @@ class RunningStatistics:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let forward passes leave them as they are, at the end at the latest."""
+        """Let forward passes leave them as they are, at the end at the latest.
+
+        Raises:
+            ValueError: a pass wrote a buffer that its layer names as `unwritten`.
+        """
         for layer in self.layers:
             layer.track_running_stats = False
         self.is_frozen = True
         before = [layer.now() for layer in self.others]
         kept = copies_of([buffer for buffers in before for buffer in buffers])
+        versions = [buffer._version for _, buffer in self.unwritten]
         try:
             yield
         finally:
@@ -82,6 +94,9 @@ class RunningStatistics:
             for other, buffers in zip(self.others, before, strict=True):
                 other.put_back(buffers)
             copy_all([buffer for buffers in before for buffer in buffers], kept)
+        for (name, buffer), version in zip(self.unwritten, versions, strict=True):
+            if buffer._version != version:
+                raise ValueError(f"a forward pass has written {name}, which `unwritten` names; take it out there")
 
     def copy(self) -> list[Tensor]:
         """Copy them as they are now."""

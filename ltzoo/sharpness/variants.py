@@ -1,4 +1,4 @@
-"""Relatives of SAM that measure the move, or use the gradients, in another way: ASAM, GSAM and CC-SAM."""
+"""Relatives of SAM that measure the move, or use the gradients, in another way: ASAM, GSAM, CC-SAM and GroupSAM."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ltzoo.sharpness.ascent import AdaptiveMove, NormRatioMove
-from ltzoo.sharpness.methods import SAM
+from ltzoo.sharpness.methods import SAM, TailPerturbation
+from ltzoo.sharpness.partition import tail_partition
 from ltzoo.sharpness.perturbation import Perturbation, all_classes, class_weights_dtype
 from ltzoo.sharpness.schedules import Radius, radius_at
 from ltzoo.sharpness.table import Row, Scope, Table
@@ -97,4 +98,41 @@ class CCSAM(Perturbation):
 
     def radii(self, epoch: int, epochs: int) -> dict[str, float]:
         """See `Perturbation.radii`; the factor of all radii is called `rho`."""
+        return {"rho": radius_at(self.rho, epoch, epochs)}
+
+
+@dataclass(frozen=True)
+class GroupSAM(TailPerturbation):
+    """Head and tail classes each move as far as CC-SAM's formula says, as in GKP-GSA (2026) without its memory.
+
+    Both rows move all parameters w along the gradient g of the group's (weighted) mean loss, by
+
+        norm(eps) = rho * (D / (n - 1))^(1/4) * sqrt(norm(w) / (2 norm(g)))
+
+    with D parameters, n training images in the classes of the group, and norms over all tensors together, so that the
+    group with fewer images and the smaller gradient moves farther. A group of one image counts as if it had two.
+    GKP-GSA's code also subtracts an average of the group's earlier gradients, which needs a memory, and takes a single
+    pass at the groups' mean eps.
+
+    Attributes:
+        rho: factor of both radii.
+    """
+
+    rho: Radius
+    name: ClassVar[str] = "groupsam"
+
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+        """See `Perturbation.table`."""
+        counts = torch.as_tensor(class_counts)
+        is_tail = tail_partition(counts, self.eta)
+        rho = radius_at(self.rho, epoch, epochs)
+        rows = []
+        for group in (~is_tail, is_tail):
+            images = max(int(counts[group].sum()), 2)
+            radius = rho / (2**0.5 * (images - 1) ** 0.25)
+            rows.append(Row(group.float(), group.float(), radius, move=NormRatioMove(per_tensor=False)))
+        return Table(rows)
+
+    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+        """See `Perturbation.radii`; the factor of both radii is called `rho`."""
         return {"rho": radius_at(self.rho, epoch, epochs)}

@@ -182,7 +182,8 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int], compile_backe
         compile_backend: backend of `torch.compile`, None for eager.
     """
     found = []
-    frozen = ["all weights but the head's"] if recipe.trainable.weights == "head" else []
+    kept = {"head": ["all weights but the head's"], "backbone": ["the head's weights"]}
+    frozen = kept.get(recipe.trainable.weights, [])
     frozen += ["BatchNorm's statistics"] if recipe.trainable.batchnorm == "frozen" else []
     if frozen and recipe.start == Fresh():
         found.append(

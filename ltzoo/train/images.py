@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ltzoo.data import HOLD_OUT, IMPORTED, NATURAL_BENCHMARKS, WHOLE, Benchmark, Subset, read_subset
-from ltzoo.data.batches import Images
+from ltzoo.data import HOLD_OUT, IMPORTED, NATURAL_BENCHMARKS, WHOLE, Benchmark, DataSet, Subset, read_subset
+from ltzoo.data.batches import BatchSettings, Images
 from ltzoo.data.files import (
     ImageFiles,
     ResizedImages,
@@ -70,6 +70,17 @@ def load_images(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
         return RunImages(recipe.data, train, load_test(recipe.data, *where), subset, {})
     train, subset, measured = load_held_out(recipe.data, wanted, int(options.hold_out), *where)
     return RunImages(recipe.data, train, measured, subset, {HOLD_OUT: [None, options.hold_out]})
+
+
+def batch_settings(recipe: Recipe, data_set: DataSet, seed: int) -> BatchSettings:
+    """Return what describes the batches of a recipe's images.
+
+    Args:
+        recipe: the recipe.
+        data_set: size and normalisation of the images.
+        seed: the run's.
+    """
+    return BatchSettings(data_set, recipe.views, recipe.batch_size, seed, recipe.sampler, recipe.partners)
 
 
 def is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:

@@ -25,6 +25,12 @@ def freeze(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if head.isdisjoint(module.modules())]
 
 
+def freeze_head(model: nn.Module) -> None:
+    """Freeze the weights of a timm model's classifier."""
+    for parameter in classifier_of(model).parameters():
+        parameter.requires_grad_(False)
+
+
 def make_optimizer(
     settings: Optimizer,
     model: nn.Module,

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.data import IMPORTED, read_subset
-from ltzoo.data.batches import BatchSettings, epoch_sizes
+from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.errors import InputError
 from ltzoo.evaluate import weights_key
@@ -29,7 +29,7 @@ from ltzoo.train.device import (
 )
 from ltzoo.train.feature_cache import check_cacheable, feature_key
 from ltzoo.train.head import put_head
-from ltzoo.train.images import RunImages, is_rules_own, load_images
+from ltzoo.train.images import RunImages, batch_settings, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
 from ltzoo.train.record import FailedCapture, RunRecord, RunSettings, make_record
@@ -172,7 +172,7 @@ def _make_model(
 ) -> tuple[nn.Module, str | None]:
     """Build the model with its initial weights; with it the SHA-256 of loaded weights, None for fresh ones."""
     benchmark = images.benchmark
-    settings = BatchSettings(benchmark.data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler)
+    settings = batch_settings(recipe, benchmark.data_set, options.seed)
     sizes, processes = epoch_sizes(images.train, settings), accelerator.num_processes
     smallest_batch, largest_batch = check_shares(min(sizes), processes), -(-max(sizes) // processes)
     torch.manual_seed(options.seed)

@@ -15,14 +15,13 @@ from ltzoo.atomic_write import WriteError
 from ltzoo.checkpoints.logit_prior import already_rebalanced
 from ltzoo.data import make_groups
 from ltzoo.data.batches import (
-    BatchSettings,
     Delivery,
     FeatureBatches,
     TrainBatches,
     TrainLoader,
     make_eval_batches,
     make_train_batches,
-    mix,
+    mix_batch,
 )
 from ltzoo.errors import InputError, Interrupted
 from ltzoo.recipes import Recipe
@@ -30,6 +29,7 @@ from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, write_final_
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError
 from ltzoo.train.feature_batches import feature_batches, feature_source
 from ltzoo.train.head import compute_head
+from ltzoo.train.images import batch_settings
 from ltzoo.train.interrupts import Agreement, Interrupts
 from ltzoo.train.measuring import measure
 from ltzoo.train.options import TrainOptions
@@ -143,7 +143,7 @@ class Run:
         processes = self.accelerator.process_index, self.accelerator.num_processes
         where = self.accelerator.device, bool(options.channels_last), *processes, options.workers or 0
         self.delivery = delivery = Delivery(*where)
-        settings = BatchSettings(data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler)
+        settings = batch_settings(recipe, data_set, options.seed)
         self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
         self.groups = make_groups(recipe.groups, images.benchmark)
@@ -220,9 +220,9 @@ class Run:
         self.reached = self.saved.within or Within(0, torch.zeros((), device=self.accelerator.device), 0.0)
         first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
         seed, process = self.options.seed, self.accelerator.process_index
-        augmentation = recipe.augmentation.in_epoch(epoch)
+        views = [view.in_epoch(epoch) for view in recipe.views]
         for number, (images, targets) in enumerate(reported(self.accelerator, self.batches.epoch(epoch, first)), first):
-            mixed = mix(images, targets, augmentation, seed, epoch, 3, process, number)
+            mixed = mix_batch(images, targets, views, seed, epoch, 3, process, number)
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()

@@ -97,7 +97,7 @@ class StartWeights:
         if self.first_stage is not None and self.first_stage["seed"] != seed:
             said += (
                 f", of seed {self.first_stage['seed']}: there is no checkpoint of seed {seed}, so this run's seed "
-                "applies to the head alone"
+                f"applies to the {'head' if self.recipe.trainable.weights == 'head' else 'second stage'} alone"
             )
         return said
 

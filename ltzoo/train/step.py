@@ -16,7 +16,7 @@ from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
 from ltzoo.train.device import feature_size, make_forward
 from ltzoo.train.head import slow_parameters
-from ltzoo.train.optimizer import freeze, make_optimizer
+from ltzoo.train.optimizer import freeze, freeze_head, make_optimizer
 
 
 class Step:
@@ -69,6 +69,8 @@ class Step:
         """Freeze the weights that are not trained; returns the modules that stay in evaluation mode."""
         trainable = self.recipe.trainable
         frozen = freeze(self.model) if trainable.weights == "head" else []
+        if trainable.weights == "backbone":
+            freeze_head(self.model)
         norms = [module for module in self.model.modules() if _has_running_statistics(module)]
         in_eval = [*frozen, *norms] if trainable.batchnorm == "frozen" else []
         self.moves_statistics = not set(norms) <= set(in_eval)

@@ -16,11 +16,11 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.data import temporary_seed
-from ltzoo.data.batches import BatchSettings, Delivery, in_memory_format, make_train_batches, mix
+from ltzoo.data.batches import Delivery, in_memory_format, make_train_batches, mix_batch
 from ltzoo.errors import InputError, first_line
 from ltzoo.recipes import Recipe
 from ltzoo.train.device import cores
-from ltzoo.train.images import RunImages
+from ltzoo.train.images import RunImages, batch_settings
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.step import Step
 
@@ -150,12 +150,10 @@ class Trial:
     ) -> None:
         self.recipe, self.options, self.accelerator, self.make_model = recipe, options, accelerator, make_model
         self.counts = images.benchmark.class_counts
-        settings = BatchSettings(
-            images.benchmark.data_set, recipe.views, recipe.batch_size, options.seed, recipe.sampler
-        )
+        settings = batch_settings(recipe, images.benchmark.data_set, options.seed)
         batches = make_train_batches(images.train, settings, Delivery(accelerator.device))
         self.steps = len(batches) * recipe.schedule.epochs
-        self.batch = mix(*next(iter(batches.epoch(0))), recipe.augmentation, options.seed)
+        self.batch = mix_batch(*next(iter(batches.epoch(0))), recipe.views, options.seed)
         self.made: dict[tuple[bool, str | None], Step] = {}
 
     def fastest(self, say: Callable[[str], None]) -> tuple[Setting, dict[Setting, float]]:

@@ -104,6 +104,18 @@ def test_fewer_images_in_a_row_than_one_are_refused():
         ClassAwareSampler(0)
 
 
+def test_an_epoch_can_have_a_number_of_draws_of_its_own():
+    sampler = ClassAwareSampler(per_class=4, draws=50)
+    labels = torch.tensor([0] * 9 + [1] * 3)
+    assert sampler.length(len(labels), 8) == 50
+    order = sampler.order(labels, 8, torch.Generator().manual_seed(0))
+    assert len(order) == 50
+    assert abs(int((labels[order] == 0).sum()) - 25) <= 4  # classes equally often, in rows of 4
+    for fields in ({"draws": 0}, {"draws": 50, "epoch": "whole_batches"}):
+        with pytest.raises(ValueError, match="draws must be at least 1, with epoch: images, not"):
+            ClassAwareSampler(**fields)
+
+
 MODEL_INPUT = ModelInput(8, (0.5,) * 3, (0.2,) * 3, 1.0, "bicubic")
 
 

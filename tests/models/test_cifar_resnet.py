@@ -50,6 +50,18 @@ def plain_forward(state: dict[str, Tensor], num_blocks: int, x: Tensor) -> Tenso
     return x.mean(dim=(2, 3)) @ state["fc.weight"].T + state["fc.bias"]
 
 
+def test_the_wide_network_is_that_of_glmc():
+    """Counted by hand: convolutions and BatchNorm of stem and three stages of 64, 128 and 256 channels, classifier."""
+    stem = 9 * 3 * 64 + 2 * 64
+    blocks = [9 * a * b + 9 * b * b + 4 * b for a, b in ((64, 64), (64, 128), (128, 128), (128, 256), (256, 256))]
+    expected = stem + 5 * blocks[0] + blocks[1] + 4 * blocks[2] + blocks[3] + 4 * blocks[4] + 257 * 10
+    model = timm.create_model("resnet32_wide_cifar", num_classes=10)
+    assert sum(p.numel() for p in model.parameters()) == expected
+    assert round(expected / 1e6, 1) == 7.4
+    assert [info["num_chs"] for info in model.feature_info] == [64, 128, 256]
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_parameter_count(depth):
     model = timm.create_model(f"resnet{depth}_cifar", num_classes=10)
@@ -169,7 +181,7 @@ def test_dropout_acts_before_the_classifier_and_in_training_alone():
 
 
 def test_registered_with_timm_beside_its_own_models():
-    names = [f"resnet{depth}_cifar" for depth in DEPTHS]
+    names = sorted([*(f"resnet{depth}_cifar" for depth in DEPTHS), "resnet32_wide_cifar"])
     assert timm.list_models(module="cifar_resnet") == names
     assert not set(names) & set(timm.list_models(module="resnet"))
     assert not set(names) & set(timm.list_pretrained())

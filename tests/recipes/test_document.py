@@ -162,7 +162,7 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         (
             "loss",
             {"name": "glmc", "power": 1.2, "consistency": 4.0, "epochs": 200, "projection_size": 128},
-            "loss: glmc takes views that are mixed, and train.py cannot mix views; use ltzoo.create_loss in your own",
+            "views: the loss glmc needs 2 per image, not 1",
         ),
         ("views.1.mixup", 0.2, "unknown key views.1.mixup"),
         ("classifier", "cosine", "unknown key classifier; the nearest are "),

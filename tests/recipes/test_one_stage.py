@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from ltzoo.data import Augmentation
-from ltzoo.losses import BCL, RIDE, SADE, InfluenceBalanced, PaCo, ProCo
-from ltzoo.recipes import PROTOCOLS, recipe_from_dict, recipe_to_dict
+from ltzoo.data import Augmentation, InversePowerSampler
+from ltzoo.losses import BCL, GLMC, RIDE, SADE, InfluenceBalanced, PaCo, ProCo
+from ltzoo.recipes import PROTOCOLS, Optimizer, Schedule, recipe_from_dict, recipe_to_dict
+from ltzoo.recipes.protocols import RANGWANI2022_CIFAR
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions, train
 
@@ -21,6 +22,8 @@ ib    | 200 5  | 100:1e-2 160:1e-4 180:1e-6   | 0.1  2e-4 no  | 128
 ride  | 200 5  | 160:0.01 180:1e-4            | 0.1  5e-4 yes | 128
 sade  | 200 5  | 160:0.1 180:0.01             | 0.1  5e-4 yes | 128
 """
+MIXED = (Augmentation(4, True, mixup=1.0), Augmentation(4, True, cutmix=1.0))
+CIFAR = [f"cifar{classes}lt{factor}" for classes in (10, 100) for factor in ("", 50, 10)]
 LOSSES = {
     "paco": PaCo(0.05, 0.01, 0.999, 1024, 64, 32),
     "bcl": BCL(0.1, 1.0, 2.0, 0.6, 512, 128),
@@ -54,13 +57,13 @@ VIEWS = {
 @pytest.mark.parametrize("line", SETTINGS.strip().splitlines(), ids=lambda line: line.split()[0])
 def test_settings_are_those_of_the_methods_code(line):
     method, epochs, drops, rates, batch = (cell.split() for cell in line.split("|"))
-    for data_set in ("cifar10", "cifar100"):
-        recipe = get_recipe(f"resnet32_{data_set}lt_{method[0]}_sgd")
+    for benchmark in CIFAR:
+        recipe = get_recipe(f"resnet32_{benchmark}_{method[0]}_sgd")
         schedule, optimizer = recipe.schedule, recipe.optimizer
         assert [schedule.epochs, schedule.warmup_epochs] == list(map(int, epochs))
         found = dict(zip(schedule.milestones, schedule.factors, strict=True))
         assert found == {int(epoch): float(factor) for epoch, factor in (drop.split(":") for drop in drops)}
-        half = 0.5 if (method[0], data_set) == ("sade", "cifar10") else 1
+        half = 0.5 if method[0] == "sade" and benchmark.startswith("cifar10lt") else 1
         assert (optimizer.lr, optimizer.weight_decay) == (half * float(rates[0]), float(rates[1]))
         assert (optimizer.nesterov, optimizer.momentum, optimizer.kind) == (rates[2] == "yes", 0.9, "sgd")
         assert recipe.batch_size == int(batch[0])
@@ -69,6 +72,29 @@ def test_settings_are_those_of_the_methods_code(line):
         assert (recipe.paper_rule.interval, recipe.paper_rule.flip) == (1, False)
         experts = method[0] in ("ride", "sade")
         assert recipe.architecture == ("resnet32_3experts_cifar" if experts else "resnet32_cifar")
+
+
+def test_settings_of_glmc_are_those_of_its_code():
+    for data_set, consistency in (("cifar10", 1.0), ("cifar100", 4.0)):
+        recipe = get_recipe(f"resnet32wide_{data_set}lt_glmc_sgd")
+        assert recipe.loss == GLMC(1.2, consistency, epochs=200, projection_size=128)
+        assert recipe.schedule == Schedule(200, 0, (), (), "cosine")
+        assert recipe.optimizer == Optimizer(0.01, 0.9, 5e-3, False)
+        assert (recipe.batch_size, recipe.subset, recipe.groups) == (64, "cao", "count")
+        assert (recipe.views, recipe.partners) == (MIXED, InversePowerSampler(0.0))
+        assert (recipe.architecture, recipe.source.ours) == ("resnet32_wide_cifar", ("subset",))
+        for word in ("sam", "ssesam"):
+            perturbed = get_recipe(f"resnet32wide_{data_set}lt_glmc_{word}")
+            assert perturbed.perturbation == get_recipe(f"resnet34_{data_set}lt_ce_{word}").perturbation
+            assert perturbed.source.ours == ("subset", "perturbation", "trainable.batchnorm")
+    assert get_recipe("resnet20_digitslt_glmc_sgd").loss.epochs == 40
+    assert get_recipe("resnet20_digitslt_glmc_sgd").with_epochs(10).loss.epochs == 10
+
+
+def test_other_partners_contradict_the_protocol():
+    recipe = get_recipe("resnet32wide_cifar100lt_glmc_sgd")
+    other = replace(recipe, partners=InversePowerSampler(0.2))
+    assert PROTOCOLS[recipe.protocol].contradictions(other) == ["partners"]
 
 
 def test_what_no_paper_gives_is_ours():
@@ -86,15 +112,16 @@ def test_what_no_paper_gives_is_ours():
     assert set(get_recipe("resnet32_cifar10lt_ride_sgd").source.ours) == settings
     assert set(get_recipe("resnet32_cifar10lt_ride_sam").source.ours) > settings | {"perturbation"}
     assert get_recipe("resnet32_cifar100lt_ride_sgd").source.ours == ()
+    assert set(get_recipe("resnet32_cifar100lt50_ride_sgd").source.ours) == settings
 
 
 @pytest.mark.parametrize("method", LOSSES)
 def test_radii_are_those_of_the_most_similar_loss(method):
     like = {"ib": "ce", "ride": "ldam_drw", "sade": "bs"}.get(method, "la")
-    for data_set in ("cifar10", "cifar100"):
+    for benchmark in CIFAR:
         for word in ("sgd", "sam", "ssesam"):
-            found = get_recipe(f"resnet32_{data_set}lt_{method}_{word}").perturbation
-            assert found == get_recipe(f"resnet32_{data_set}lt_{like}_{word}").perturbation
+            found = get_recipe(f"resnet32_{benchmark}_{method}_{word}").perturbation
+            assert found == RANGWANI2022_CIFAR.perturbations[benchmark][like][word]
 
 
 def test_other_views_contradict_the_protocol():
@@ -104,7 +131,7 @@ def test_other_views_contradict_the_protocol():
     assert PROTOCOLS[recipe.protocol].contradictions(other) == ["views"]
 
 
-@pytest.mark.parametrize("method", LOSSES)
+@pytest.mark.parametrize("method", [*LOSSES, "glmc"])
 def test_it_is_read_back_and_trained_on_the_digits(method, tmp_path):
     recipe = get_recipe(f"resnet20_digitslt_{method}_ssesam")
     assert recipe_from_dict(recipe_to_dict(recipe)) == recipe
@@ -113,7 +140,12 @@ def test_it_is_read_back_and_trained_on_the_digits(method, tmp_path):
     assert all(0 < row["train_loss"] < 100 for row in folder.read_history(2))
     state = load_file(folder.last_state)
     own = {key.split(".")[1] for key in state if key.startswith("loss.")}
-    expected = {"paco": {"head", "queue", "key_model"}, "bcl": {"head"}, "proco": {"head", "means"}}
+    expected = {
+        "glmc": {"classifier", "projection", "predictor"},
+        "paco": {"head", "queue", "key_model"},
+        "bcl": {"head"},
+        "proco": {"head", "means"},
+    }
     assert expected.get(method, set()) <= own
     model = create_model(f"local-dir:{folder.checkpoint}", pretrained=True)
     assert model.state_dict().keys() == create_model(recipe.name).state_dict().keys()

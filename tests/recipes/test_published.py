@@ -262,10 +262,22 @@ def test_ce_on_imagenet_lt_is_a_row_of_both_papers():
 # What the repositories of methods print: overall, many, medium and few, or overall alone.
 REPOSITORIES = """
 cui2021   | resnet32_cifar100lt_paco_sgd      | 52.0
+cui2021   | resnet50_imagenetlt_paco_sgd      | 57.0
+cui2021   | resnet50_inat18_paco_sgd          | 73.2
+du2023    | resnet32wide_cifar10lt_glmc_sgd   | 88.5
+du2023    | resnet32wide_cifar100lt_glmc_sgd  | 57.97
 du2024    | resnet32_cifar10lt_proco_sgd      | 85.9
+du2024    | resnet32_cifar10lt50_proco_sgd    | 88.2
+du2024    | resnet32_cifar10lt10_proco_sgd    | 91.9
 du2024    | resnet32_cifar100lt_proco_sgd     | 52.8
+du2024    | resnet32_cifar100lt50_proco_sgd   | 57.1
+du2024    | resnet32_cifar100lt10_proco_sgd   | 65.5
+du2024    | resnet50_imagenetlt_proco_sgd     | 57.3
+du2024    | resnet50_inat18_proco_sgd         | 73.5
 wang2021  | resnet32_cifar100lt_ride_sgd      | 48.6 67.0 49.9 25.7
+wang2021  | resnet50_inat18_ride_sgd          | 71.2 70.2 71.2 71.6
 zhang2022 | resnet32_cifar100lt_sade_sgd      | 49.8
+zhang2022 | resnet50_inat18_sade_sgd          | 72.9
 kang2020  | resnet50_inat18_lws_sgd           | 65.9 65.0 66.3 65.5
 zhang2021 | resnet50_imagenetlt_disalign_sgd  | 52.9 61.3 52.2 31.4
 zhang2021 | resnet50_inat18_disalign_sgd      | 69.5 61.6 70.8 69.9
@@ -293,6 +305,12 @@ def test_figures_of_repositories():
     assert all(paper in RECIPES[name].source.cites for name, (paper, _) in expected.items())
 
 
-def test_the_figure_of_bcl_is_the_papers_since_its_repository_has_none_on_cifar():
+def test_figures_of_bcl_and_dro_lt_are_the_papers_since_their_repositories_have_none_of_the_network():
     found = {(name, f.paper): f.mean for name, each in RECIPES.items() for f in each.published if f.table == "paper"}
-    assert found == {("resnet32_cifar100lt_bcl_sgd", "zhu2022"): Accuracy(51.9, 67.2, 53.1, 32.9)}
+    overall = {"cifar100lt50": 56.6, "cifar100lt10": 64.9, "imagenetlt": 56.0, "inat18": 71.8}
+    networks = {benchmark: "resnet32" if "cifar" in benchmark else "resnet50" for benchmark in overall}
+    assert found.pop(("resnet32_cifar100lt_drolt_sgd", "samuel2021")) == Accuracy(47.3, None, None, None)
+    assert found == {("resnet32_cifar100lt_bcl_sgd", "zhu2022"): Accuracy(51.9, 67.2, 53.1, 32.9)} | {
+        (f"{networks[benchmark]}_{benchmark}_bcl_sgd", "zhu2022"): Accuracy(mean, None, None, None)
+        for benchmark, mean in overall.items()
+    }

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pytest
 
+from ltzoo.data import Augmentation, InversePowerSampler
 from ltzoo.losses import CE, DRW, GLMC, NoReweighting
 from ltzoo.recipes import Optimizer, Schedule
 from ltzoo.registry import get_recipe
@@ -108,10 +109,32 @@ class OfMixedViews(CE):
     mixes_views: ClassVar[bool] = True
 
 
+MIXUP, CUTMIX = Augmentation(2, False, mixup=1.0), Augmentation(2, False, cutmix=1.0)
+PARTNERS = InversePowerSampler(0.0)
+
+
 @pytest.mark.parametrize("loss", [GLMC(1.2, 4.0, epochs=200, projection_size=128), OfMixedViews()])
-def test_a_loss_of_mixed_views_is_no_recipes_with_any_number_of_views(loss):
+@pytest.mark.parametrize(
+    ("views", "partners", "said"),
+    [
+        ((MIXUP, CUTMIX), None, "partners: the loss {} takes views that are mixed with other images; give their samp"),
+        ((MIXUP,), PARTNERS, "views: the loss {} needs 2 per image, not 1"),
+        ((MIXUP, replace(CUTMIX, cutmix=0.5)), PARTNERS, "views: the loss {} mixes each view by one lambda; give each"),
+        ((MIXUP, replace(MIXUP, mixup=0.0)), PARTNERS, "views: the loss {} mixes each view by one lambda"),
+        ((MIXUP, replace(MIXUP, cutmix=1.0)), PARTNERS, "views: the loss {} mixes each view by one lambda"),
+        ((MIXUP, replace(CUTMIX, mixup_off_epoch=3)), PARTNERS, "views: the loss {} mixes each view by one lambda"),
+    ],
+)
+def test_a_loss_of_mixed_views_needs_partners_and_one_lambda(loss, views, partners, said):
     recipe = get_recipe("resnet20_digitslt_ce_sgd")
-    said = "train.py cannot mix views; use ltzoo.create_loss in your own loop"
-    for views in (1, 2):
-        with pytest.raises(ValueError, match=f"loss: {loss.name} takes views that are mixed, and {said}"):
-            replace(recipe, loss=loss, views=recipe.views * views)
+    with pytest.raises(ValueError, match=said.format(loss.name)):
+        replace(recipe, loss=loss, views=views, partners=partners)
+    found = replace(recipe, loss=loss, views=(MIXUP, CUTMIX), partners=PARTNERS)
+    assert (found.views, found.partners) == ((MIXUP, CUTMIX), PARTNERS)
+
+
+def test_partners_without_a_loss_that_mixes_views_are_refused():
+    with pytest.raises(
+        ValueError, match="partners have no effect with the loss ce, which takes no mixed views; set nu"
+    ):
+        replace(get_recipe("resnet20_digitslt_ce_sgd"), partners=PARTNERS)

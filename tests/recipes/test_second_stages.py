@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from ltzoo.data import ClassAwareSampler, InstanceSampler
+from ltzoo.data import Augmentation, ClassAwareSampler, InstanceSampler
 from ltzoo.errors import InputError
-from ltzoo.losses import CE, BalancedSoftmax, InversePower, LabelAwareSmoothing, NoReweighting
+from ltzoo.losses import CE, DROLT, BalancedSoftmax, InversePower, LabelAwareSmoothing, NoReweighting
 from ltzoo.recipes import (
     PROTOCOLS,
     DisAlignHead,
@@ -73,6 +73,42 @@ def test_second_stages_are_what_their_authors_code_does(network, method):
         assert recipe.source.ours == (() if network == "resnet20_digitslt" else FIELDS)
         assert not recipe.published
         assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
+
+
+AUTO_AUGMENTED = Augmentation(4, True, auto_augment="cifar10", cutout=16)
+
+
+@pytest.mark.parametrize(
+    ("network", "draws", "epochs", "view"),
+    [
+        ("resnet32_cifar10lt", 50_000, (80, 20), AUTO_AUGMENTED),
+        ("resnet32_cifar100lt", 50_000, (80, 20), AUTO_AUGMENTED),
+        ("resnet20_digitslt", 1300, (16, 4), Augmentation(2, False)),
+    ],
+)
+def test_the_two_stages_of_dro_lt_after_ce(network, draws, epochs, view):
+    ce, backbone, head = (get_recipe(f"{network}_{word}_sgd") for word in ("ce", "drolt_backbone", "drolt"))
+    assert (backbone.start, head.start) == (FirstStage(ce.name, "kept"), FirstStage(backbone.name, "kept"))
+    assert (backbone.trainable, head.trainable) == (Trainable("backbone", "clean"), Trainable("head", "frozen"))
+    assert (backbone.loss, head.loss) == (DROLT(1.0, 1.0), CE())
+    assert (backbone.optimizer, head.optimizer) == tuple(Optimizer(lr, 0.9, 1e-4, False) for lr in (0.005, 0.01))
+    counts = ce.data.class_counts
+    assert max(counts) * len(counts) == draws
+    for recipe, length in zip((backbone, head), epochs, strict=True):
+        assert recipe.schedule == Schedule(length, 0, (), ())
+        assert {recipe.schedule.factor(epoch) for epoch in range(length)} == {1.0}
+        assert recipe.sampler == ClassAwareSampler(per_class=4, draws=draws)
+        assert recipe.sampler.length(sum(counts), recipe.batch_size) == draws
+        assert recipe.views == (view,)
+        assert (recipe.head, recipe.perturbation, recipe.batch_size) == (LinearHead(), NoPerturbation(), ce.batch_size)
+        assert "samuel2021" in recipe.source.cites
+        assert recipe_from_dict(recipe_to_dict(recipe)) == recipe
+        assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
+    on_cifar = ((("start", "loss"), ("start",))) if "cifar" in network else ((), ())
+    assert (backbone.source.ours, head.source.ours) == on_cifar
+    plain = replace(head, views=ce.views, start=FirstStage(ce.name, "kept"))
+    wrong = ["views", "start"] if "cifar" in network else ["start"]
+    assert PROTOCOLS[head.protocol].contradictions(plain) == wrong
 
 
 MISLAS = {

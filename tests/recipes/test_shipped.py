@@ -11,6 +11,7 @@ from ltzoo.losses import (
     BCL,
     CE,
     DRW,
+    GLMC,
     LA,
     LDAM,
     RIDE,
@@ -25,7 +26,7 @@ from ltzoo.losses import (
     PaCo,
     ProCo,
 )
-from ltzoo.recipes import CITATIONS, PROTOCOLS, FirstStage, LinearHead, compose, shipped_recipes
+from ltzoo.recipes import CITATIONS, PROTOCOLS, FirstStage, LinearHead, Optimizer, Schedule, compose, shipped_recipes
 from ltzoo.recipes.protocols import DIGITS, LYU2025_CIFAR, RANGWANI2022_CIFAR
 from ltzoo.sharpness import (
     ASAM,
@@ -47,6 +48,7 @@ from tests.each import check_each
 RECIPES = {recipe.name: recipe for recipe in shipped_recipes()}
 RANGWANI = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "rangwani2022_cifar"}
 LYU = {name: recipe for name, recipe in RECIPES.items() if recipe.protocol == "lyu2025_cifar"}
+LARGE = ("wang2021", "zhang2022", "cui2021", "zhu2022", "du2024")
 LONG_TAILED = [f"cifar{classes}lt{factor}" for classes in (10, 100) for factor in ("", 10, 50, 200)]
 
 
@@ -101,18 +103,26 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"resnet50_imagefolder_{loss}_{method}" for loss in tuned for method in four}
     expected |= {
         f"{network}_{loss}_{method}"
-        for network in ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
+        for network in ("resnet20_digitslt", *(f"resnet32_cifar{n}lt{f}" for n in (10, 100) for f in ("", 50, 10)))
         for loss in ("ib", "ride", "sade", "paco", "bcl", "proco")
         for method in ("sgd", "sam", "ssesam")
     }
+    expected |= {f"resnet32_cifar{n}lt_la_focalsam" for n in (10, 100)}
+    plain_networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
+    expected |= {f"{network}_{stage}_sgd" for network in plain_networks for stage in ("drolt_backbone", "drolt")}
+    of_glmc = ("resnet20_digitslt", "resnet32wide_cifar10lt", "resnet32wide_cifar100lt")
+    expected |= {f"{network}_glmc_{method}" for network in of_glmc for method in ("sgd", "sam", "ssesam")}
+    one_stage = ("ride", "sade", "paco", "bcl", "proco")
+    expected |= {f"resnet50_{data}_{loss}_sgd" for data in ("imagenetlt", "inat18") for loss in one_stage}
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 808
+    assert len(RECIPES) == len(list(shipped_recipes())) == 907
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
-        "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 89, "rangwani2022_large": 43, "fine_tuning": 50,
+        "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2,
-        "park2021_cifar": 6, "wang2021_cifar": 6, "zhang2022_cifar": 6, "cui2021_cifar": 6, "zhu2022_cifar": 6,
-        "du2024_cifar": 6,
+        "du2023_cifar": 6, "li2025_cifar": 2,
+        **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
+        **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
     }  # fmt: skip
 
 
@@ -128,10 +138,12 @@ def test_a_recipes_fields_are_what_its_name_says():
         methods |= {"ccsam": CCSAM, "gnm": GNM, "asam": ASAM, "gsam": GSAM}
         losses = {"ce": CE, "la": LA, "vs": VS, "focal": Focal, "bs": BalancedSoftmax}
         losses |= {"ib": InfluenceBalanced, "ride": RIDE, "sade": SADE, "paco": PaCo, "bcl": BCL, "proco": ProCo}
+        losses["glmc"] = GLMC
         losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
         suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.head.name == "cosine" else ""
-        suffix = "_3experts_cifar" if loss in ("ride", "sade") else suffix
-        assert recipe.architecture == architecture + suffix
+        if loss in ("ride", "sade"):
+            suffix = "_3experts" if architecture == "resnet50" else "_3experts_cifar"
+        assert recipe.architecture == architecture.replace("wide", "_wide") + suffix
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
         assert type(recipe.perturbation) is methods[word]
@@ -139,8 +151,9 @@ def test_a_recipes_fields_are_what_its_name_says():
         rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
         assert type(recipe.reweighting) is rule
         heads = {LDAM: "cosine", RIDE: "cosine_experts", SADE: "cosine_experts"}
+        heads |= {BCL: "cosine", ProCo: "cosine"} if recipe.natural else {}
         assert recipe.head.name == heads.get(type(recipe.loss), "linear")
-        assert len(recipe.views) == {"paco": 2, "bcl": 3, "proco": 3}.get(loss, 1)
+        assert len(recipe.views) == {"paco": 2, "bcl": 3, "proco": 3, "glmc": 2}.get(loss, 1)
         assert recipe.trainable.batchnorm == ("all" if word in ("pgd", "lpfsgd", "gnm") else "clean")
         assert recipe.precision == "float32"
         assert recipe.groups in GROUP_RULES
@@ -180,6 +193,17 @@ def test_the_variants_on_the_digits_have_their_authors_settings():
     assert cited == {
         "ccsam": ("zhou2023ccsam",), "gnm": ("li2024",), "asam": ("kwon2021",), "gsam": ("zhuang2022",),
     }  # fmt: skip
+
+
+def test_focal_sam_on_cifar_has_its_authors_scripts():
+    for classes, decay, perturbation in ((10, 2e-4, FocalSAM(0.2, 0.5, 3.0)), (100, 1e-3, FocalSAM(0.3, 0.8, 3.2))):
+        recipe = RECIPES[f"resnet32_cifar{classes}lt_la_focalsam"]
+        assert (recipe.loss, recipe.perturbation, recipe.batch_size) == (LA(tau=1.0), perturbation, 64)
+        assert recipe.optimizer == Optimizer(0.1, 0.9, decay, False)
+        assert recipe.schedule == Schedule(200, 0, (), (), "cosine")
+        assert (recipe.subset, recipe.groups, recipe.published) == ("cao", "count", ())
+        assert recipe.source.ours == ("trainable.batchnorm",)
+        assert recipe.source.cites == ("li2025", "menon2021")
 
 
 def test_radii_in_the_name_are_those_of_the_variants_too():

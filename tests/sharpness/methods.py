@@ -13,6 +13,7 @@ from ltzoo.sharpness import (
     SAM,
     SSESAM,
     FocalSAM,
+    GroupSAM,
     ImbSAM,
     MixedTargets,
     NoPerturbation,
@@ -50,6 +51,7 @@ METHODS = {
     "gsam": GSAM(rho=0.5, alpha=0.4),
     "ccsam": CCSAM(rho=0.1, q=0.3),
     "ccsam all": CCSAM(rho=1e-6, q=0.3, scope="all"),
+    "groupsam": GroupSAM(rho=0.1, eta=10),
 }
 NOISE = {"pgd": PGD(rho=0.5), "lpfsgd": LPFSGD(std=0.1, parts=3), "gnm": GNM(rho=0.05)}
 

@@ -114,7 +114,7 @@ def test_bad_radii_are_refused(make, message):
 
 
 def test_names_are_the_recipes_words():
-    more = ["ccsam", "asam", "gsam", "pgd", "lpfsgd", "gnm"]
+    more = ["ccsam", "groupsam", "asam", "gsam", "pgd", "lpfsgd", "gnm"]
     assert list(PERTURBATIONS) == ["sgd", "sam", "imbsam", "samext", "ssesam", "focalsam", *more]
 
 

@@ -14,6 +14,7 @@ from ltzoo.sharpness import (
     SAM,
     AdaptiveMove,
     FocalSAM,
+    GroupSAM,
     ImbSAM,
     NoPerturbation,
     NormRatioMove,
@@ -163,6 +164,49 @@ def test_a_radius_of_a_groups_norms_over_all_tensors_equals_its_formula(batches)
         return formula
 
     assert_steps_equal(batches, None, table, formula_of)
+
+
+@weighted
+def test_ten_steps_of_group_sam_equal_its_formula(batches, weights):
+    """CC-SAM's radius with the images, the gradient and the weights of a group, all tensors together."""
+
+    def formula_of(plain):
+        def formula(images, targets):
+            parameters, total = list(plain.model.parameters()), [0.0] * 6
+            size, of_image = sum(p.numel() for p in parameters), ONES if weights is None else weights
+            for group, n in (([0, 1], 90), ([2, 3], 13)):
+                mine = torch.tensor([int(y) in group for y in targets])
+                if not mine.any():
+                    continue
+                plain.model.zero_grad()
+                w = of_image[targets][mine]
+                ((w * CE(plain.model(images), targets)[mine]).sum() / w.sum()).backward()
+                g = [p.grad.clone() for p in parameters]
+                of_g = math.sqrt(sum(float(x.square().sum()) for x in g))
+                of_w = math.sqrt(sum(float(p.detach().square().sum()) for p in parameters))
+                length = 0.05 * (size / (n - 1)) ** 0.25 * math.sqrt(of_w / (2 * of_g))
+                moves = [(p, length * x / of_g) for p, x in zip(parameters, g, strict=True)]
+                c = torch.tensor([float(j in group) for j in range(4)], dtype=torch.float64)
+                total = [a + b for a, b in zip(total, plain.gradient_at(images, targets, c, moves), strict=True)]
+            return total
+
+        return formula
+
+    table = GroupSAM(rho=0.05, eta=10).table(COUNTS)
+    found = assert_steps_equal(batches, weights, table, formula_of)
+    sgd = train(NoPerturbation().table(COUNTS), batches[:10], weights)
+    assert not torch.allclose(found[4].weight, sgd[4].weight, atol=1e-4)
+
+
+def test_radii_of_group_sam_follow_the_images_of_each_group():
+    head, tail = GroupSAM(rho=0.2, eta=10).table(COUNTS).radii
+    assert head == pytest.approx(0.2 / (math.sqrt(2) * 89**0.25))
+    assert tail == pytest.approx(0.2 / (math.sqrt(2) * 12**0.25))
+    (alone,) = GroupSAM(rho=0.2, eta=2).table([5, 3]).radii
+    assert alone == pytest.approx(0.2 / (math.sqrt(2) * 7**0.25))
+    (_, single) = GroupSAM(rho=0.2, eta=2).table([5, 1]).radii
+    assert single == pytest.approx(0.2 / math.sqrt(2))  # one image counts as two
+    assert GroupSAM(rho=0.2, eta=10).radii(0, 5) == {"rho": 0.2}
 
 
 def gradient_of(batch, table, model=None, **options):

@@ -209,3 +209,20 @@ def test_both_stages_in_one_command_are_refused(tmp_path):
 def test_other_images_than_the_first_stages_are_refused(second):
     with pytest.raises(InputError, match="was trained on different images than this run"):
         train(replace(CRT, subset="first"), options(second.path.parents[1], resume=True))
+
+
+def test_dro_lt_moves_the_backbone_under_the_first_head_and_then_that_head_alone(finished_run, tmp_path):
+    shutil.copytree(finished_run.path, tmp_path / "resnet20_digitslt_ce_sgd" / "seed0")
+    recipes = [get_recipe(f"resnet20_digitslt_{word}_sgd").with_epochs(2) for word in ("drolt_backbone", "drolt")]
+    backbone, head = (train(override(recipe, {"sampler.draws": 96}), options(tmp_path)) for recipe in recipes)
+    before, between = states(backbone)
+    moved = {key for key in before if not torch.equal(before[key], between[key])}
+    assert moved == {key for key in before if not key.startswith("fc.")}
+    state = load_file(backbone.last_state)
+    assert bool(state["loss.known"].any()) and bool((state["loss.radius"] != 1).any())
+    stored = load_file(backbone.checkpoint / "model.safetensors")
+    after = {key.removeprefix("model."): value for key, value in load_file(head.last_state).items()}
+    assert {key for key, value in stored.items() if not torch.equal(value.float(), after[key].float())} == {
+        "fc.weight",
+        "fc.bias",
+    }

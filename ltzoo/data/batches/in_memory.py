@@ -157,24 +157,49 @@ class TrainBatches:
 
         Yields:
             Images (B, channels, H, W) float32 and labels (B,) int64, on the device; with V > 1 views of each image
-            (B, V, channels, H, W).
+            (B, V, channels, H, W). With partners (B, 2V, channels, H, W), the views of each image and then those of its
+            partner, and the labels (B, 2) of both.
         """
-        settings, device = self.settings, self.delivery.device
+        settings = self.settings
         generator = seeded_generator(settings.seed, epoch)
         order = settings.sampler.order(self.classes, settings.batch_size, generator)
-        drawn = [self._draw(settings.views[0], order, epoch, generator).to(device)]
-        for number, view in enumerate(settings.views[1:], 1):
-            # Of its own generator, so that a view does not depend on those before it.
-            drawn.append(self._draw(view, order, epoch, seeded_generator(settings.seed, epoch, 7, number)).to(device))
-        order = order.to(device)
+        streams = [self._stream(order, epoch, generator, 7)]
+        if settings.partners is not None:
+            generator = seeded_generator(settings.seed, epoch, 8)
+            partners = settings.partners.order(self.classes, settings.batch_size, generator)
+            # Where there are fewer of them, they begin again.
+            partners = partners[torch.arange(len(order)) % len(partners)]
+            streams.append(self._stream(partners, epoch, generator, 9))
         for end, count in islice(zip(accumulate(self.sizes), self.sizes, strict=True), first, None):
             part = slice(end - count + self.delivery.process, end, self.delivery.processes)
-            views = [self._view(*each, order, part) for each in zip(settings.views, drawn, strict=True)]
+            views = [
+                self._view(view, drawn, order, part)
+                for order, of_views in streams
+                for view, drawn in zip(settings.views, of_views, strict=True)
+            ]
             if len(views) == 1:
                 images = self.normalize(views[0])
             else:
                 images = self.normalize(torch.stack(views, dim=1).flatten(0, 1)).unflatten(0, (-1, len(views)))
-            yield images, self.labels[order[part]]
+            labels = [self.labels[order[part]] for order, _ in streams]
+            yield images, labels[0] if len(labels) == 1 else torch.stack(labels, dim=1)
+
+    def _stream(self, order: Tensor, epoch: int, generator: torch.Generator, word: int) -> tuple[Tensor, list[_Drawn]]:
+        """Draw each view of the images of an epoch; returns the order and the views, on the device.
+
+        Args:
+            order: (M,) indices of the images.
+            epoch: from 0.
+            generator: of the first view.
+            word: a number that tells the generators of the other views from all others.
+        """
+        settings, device = self.settings, self.delivery.device
+        drawn = [self._draw(settings.views[0], order, epoch, generator).to(device)]
+        for number, view in enumerate(settings.views[1:], 1):
+            # Of its own generator, so that a view does not depend on those before it.
+            own = seeded_generator(settings.seed, epoch, word, number)
+            drawn.append(self._draw(view, order, epoch, own).to(device))
+        return order.to(device), drawn
 
     def _draw(self, view: Augmentation, order: Tensor, epoch: int, generator: torch.Generator) -> _Drawn:
         """Draw a view of the images of an epoch."""

@@ -35,6 +35,7 @@ class BatchSettings:
         seed: together with the epoch it determines the order and the augmentation, so that an epoch is the same after a
             resume.
         sampler: which images make an epoch, and in which order.
+        partners: draws a partner for each of them, which `mix_batch` mixes in; None: there are none.
     """
 
     data_set: DataSet
@@ -42,6 +43,7 @@ class BatchSettings:
     batch_size: int
     seed: int
     sampler: Sampler = EACH_IMAGE_ONCE
+    partners: Sampler | None = None
 
     @property
     def batched(self) -> bool:

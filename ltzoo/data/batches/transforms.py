@@ -43,6 +43,7 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
         )
     whole = augmentation.min_scale is None
     jitter, hue, prob = augmentation.color_jitter, augmentation.color_jitter_hue, augmentation.color_jitter_prob
+    strengths = (jitter, jitter, jitter, hue)
     of_cifar = augmentation.auto_augment == CIFAR10_POLICY
     try:
         geometry, colors, pixels = create_transform(
@@ -52,7 +53,7 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
             scale=(augmentation.min_scale or 1.0, 1.0),
             ratio=(1.0, 1.0) if whole else (3 / 4, 4 / 3),
             hflip=0.5 if augmentation.horizontal_flip else 0.0,
-            color_jitter=(jitter, jitter, jitter, hue) if hue else jitter,
+            color_jitter=strengths,
             color_jitter_prob=None if prob == 1 else prob,
             grayscale_prob=augmentation.grayscale_prob,
             gaussian_blur_prob=augmentation.gaussian_blur_prob,
@@ -74,6 +75,8 @@ def train_transform(data_set: DataSet, augmentation: Augmentation) -> Transform:
     steps += geometry.transforms
     if augmentation.rotation:
         steps.append(transforms.RandomRotation(augmentation.rotation))
+    if augmentation.jitter_before_policy:  # timm ignores the jitter then
+        steps.append(transforms.RandomApply([transforms.ColorJitter(*strengths)], prob))
     if of_cifar:
         # Grey where the image has moved away, as the code of methods with this policy has it.
         steps.append(transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10, fill=[128]))

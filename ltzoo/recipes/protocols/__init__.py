@@ -1,20 +1,22 @@
 """Protocols: the settings that the recipes of a paper share, one file per protocol."""
 
-from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR
+from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, CUI2021_INAT18
 from ltzoo.recipes.protocols.digits import DIGITS
-from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR
+from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR
+from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR, DU2024_IMAGENETLT, DU2024_INAT18
 from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
+from ltzoo.recipes.protocols.li2025 import LI2025_CIFAR
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.park2021 import PARK2021_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
 from ltzoo.recipes.protocols.second_stage import SecondStage, two_stage_methods
-from ltzoo.recipes.protocols.wang2021 import WANG2021_CIFAR
-from ltzoo.recipes.protocols.zhang2022 import ZHANG2022_CIFAR
+from ltzoo.recipes.protocols.wang2021 import WANG2021_CIFAR, WANG2021_IMAGENETLT, WANG2021_INAT18
+from ltzoo.recipes.protocols.zhang2022 import ZHANG2022_CIFAR, ZHANG2022_IMAGENETLT, ZHANG2022_INAT18
 from ltzoo.recipes.protocols.zhong2021 import ZHONG2021_CIFAR, ZHONG2021_IMAGENETLT, ZHONG2021_INAT18
-from ltzoo.recipes.protocols.zhu2022 import ZHU2022_CIFAR
+from ltzoo.recipes.protocols.zhu2022 import ZHU2022_CIFAR, ZHU2022_IMAGENETLT, ZHU2022_INAT18
 
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
@@ -27,10 +29,22 @@ PROTOCOLS: dict[str, Protocol] = {
         ZHONG2021_INAT18,
         PARK2021_CIFAR,
         WANG2021_CIFAR,
+        WANG2021_IMAGENETLT,
+        WANG2021_INAT18,
         ZHANG2022_CIFAR,
+        ZHANG2022_IMAGENETLT,
+        ZHANG2022_INAT18,
         CUI2021_CIFAR,
+        CUI2021_IMAGENETLT,
+        CUI2021_INAT18,
         ZHU2022_CIFAR,
+        ZHU2022_IMAGENETLT,
+        ZHU2022_INAT18,
         DU2024_CIFAR,
+        DU2024_IMAGENETLT,
+        DU2024_INAT18,
+        DU2023_CIFAR,
+        LI2025_CIFAR,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
         DIGITS,
@@ -40,22 +54,34 @@ PROTOCOLS: dict[str, Protocol] = {
 
 __all__ = [
     "CUI2021_CIFAR",
+    "CUI2021_IMAGENETLT",
+    "CUI2021_INAT18",
     "DIGITS",
+    "DU2023_CIFAR",
     "DU2024_CIFAR",
+    "DU2024_IMAGENETLT",
+    "DU2024_INAT18",
     "FAST_CIFAR",
     "FAST_CIFAR_CUTMIX",
     "FINE_TUNING",
+    "LI2025_CIFAR",
     "LYU2025_CIFAR",
     "PARK2021_CIFAR",
     "PROTOCOLS",
     "RANGWANI2022_CIFAR",
     "RANGWANI2022_LARGE",
     "WANG2021_CIFAR",
+    "WANG2021_IMAGENETLT",
+    "WANG2021_INAT18",
     "ZHANG2022_CIFAR",
+    "ZHANG2022_IMAGENETLT",
+    "ZHANG2022_INAT18",
     "ZHONG2021_CIFAR",
     "ZHONG2021_IMAGENETLT",
     "ZHONG2021_INAT18",
     "ZHU2022_CIFAR",
+    "ZHU2022_IMAGENETLT",
+    "ZHU2022_INAT18",
     "Ours",
     "Protocol",
     "SecondStage",

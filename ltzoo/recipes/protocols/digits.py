@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from ltzoo.data import Augmentation
-from ltzoo.losses import BCL, CE, DRW, LA, LDAM, RIDE, SADE, VS, InfluenceBalanced, PaCo, ProCo
+from ltzoo.data import Augmentation, InversePowerSampler
+from ltzoo.losses import BCL, CE, DRW, GLMC, LA, LDAM, RIDE, SADE, VS, InfluenceBalanced, PaCo, ProCo
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineExpertsHead, CosineHead
 from ltzoo.recipes.protocols.protocol import Protocol
-from ltzoo.recipes.protocols.second_stage import mislas, two_stage_methods
+from ltzoo.recipes.protocols.second_stage import dro_lt, mislas, two_stage_methods
 from ltzoo.sharpness import ASAM, CCSAM, GNM, GSAM, SAM, SSESAM, FocalSAM, ImbSAM, NoPerturbation
 
 _LOSSES = {
@@ -24,12 +24,17 @@ _LOSSES = {
     "paco": PaCo(temperature=0.05, alpha=0.01, momentum=0.999, queue_size=256, hidden_size=64, projection_size=32),
     "bcl": BCL(temperature=0.1, scale=1.0, ce_weight=2.0, contrast_weight=0.6, hidden_size=64, projection_size=32),
     "proco": ProCo(temperature=0.1, scale=1.0, weight=1.0, hidden_size=64, projection_size=32),
+    "glmc": GLMC(power=1.2, consistency=1.0, epochs=40, projection_size=32),
 }
 
 _CROP = Augmentation(crop_padding=2, horizontal_flip=False)
 # A digit keeps its class where it is turned a little; mirrored or without half of its area it does not.
 _COMPARED = replace(_CROP, rotation=15.0, cutout=4)
-_VIEWS = {"paco": (_CROP, _COMPARED), **dict.fromkeys(("bcl", "proco"), (_CROP, _COMPARED, _COMPARED))}
+_VIEWS = {
+    "paco": (_CROP, _COMPARED),
+    **dict.fromkeys(("bcl", "proco"), (_CROP, _COMPARED, _COMPARED)),
+    "glmc": (replace(_CROP, mixup=1.0), replace(_CROP, cutmix=1.0)),
+}
 
 # The radius 0.05 was the best of 0.05, 0.1 and 0.2 for SAM with CE and VS together, with one seed, on images that are
 # neither in the subset nor in the test set; it is also the radius of Lyu 2025.
@@ -68,6 +73,10 @@ DIGITS = Protocol(
     ours=(),
     augmentations={"ce_mixup": replace(_CROP, mixup=1.0)},
     views=_VIEWS,
+    partners={"glmc": InversePowerSampler(power=0.0)},
     # MiSLAS as on CIFAR-10 with IF 10, which is the nearest.
-    second_stages=two_stage_methods() | {"mislas": mislas(0.1, 0.0, lr_factor=0.2, shifted_batchnorm=False)},
+    second_stages=two_stage_methods()
+    | {"mislas": mislas(0.1, 0.0, lr_factor=0.2, shifted_batchnorm=False)}
+    # As many epochs, compared with those of the first stage, and draws as on CIFAR: 10 times the largest class.
+    | dro_lt(draws=1300, epochs=(16, 4), view=_CROP),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, get_benchmark
+from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, Sampler, get_benchmark
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
 from ltzoo.losses import DRW, ClassBalanced, Loss
 from ltzoo.recipes.optimization import Optimizer, Schedule
@@ -74,6 +74,7 @@ class Protocol:
         second_stages: `METHOD` or `BENCHMARK_METHOD` to the settings of its second stage.
         augmentations: word of a loss to its augmentation, if that differs from `augmentation`.
         views: word of a loss that takes several views of an image to how each is augmented.
+        partners: word of a loss that takes mixed views to the sampler of what they are mixed with.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Protocol:
     second_stages: Mapping[str, SecondStage] = field(default_factory=dict)
     augmentations: Mapping[str, Augmentation] = field(default_factory=dict)
     views: Mapping[str, tuple[Augmentation, ...]] = field(default_factory=dict)
+    partners: Mapping[str, Sampler] = field(default_factory=dict)
 
     def views_of(self, loss: str) -> tuple[Augmentation, ...]:
         """Look up how the views of an image are augmented for a loss, by its word."""
@@ -134,7 +136,7 @@ class Protocol:
             fixed |= {"views": (self.augmentation,), "start": start, "perturbation": NoPerturbation()}
             fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, stage.first[0])} | stage.settings
         else:
-            fixed |= {"sampler": EACH_IMAGE_ONCE, "views": self.views_of(word)}
+            fixed |= {"sampler": EACH_IMAGE_ONCE, "views": self.views_of(word), "partners": self.partners.get(word)}
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
         if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")

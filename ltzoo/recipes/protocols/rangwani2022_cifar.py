@@ -6,7 +6,7 @@ from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
-from ltzoo.recipes.protocols.second_stage import FIELDS, two_stage_methods
+from ltzoo.recipes.protocols.second_stage import FIELDS, dro_lt, two_stage_methods
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, Perturbation
 
@@ -43,6 +43,7 @@ _SHARED_LOSSES = {
 }
 
 _TWO_STAGE = two_stage_methods()
+_AUTO_AUGMENTED = Augmentation(crop_padding=4, horizontal_flip=True, auto_augment="cifar10", cutout=16)
 
 RANGWANI2022_CIFAR = Protocol(
     name="rangwani2022_cifar",
@@ -90,10 +91,14 @@ RANGWANI2022_CIFAR = Protocol(
         # No paper has these methods on CIFAR with this first stage; their settings are those of their code, with the
         # first stage's optimizer and batch size.
         Ours(FIELDS, losses=tuple(_TWO_STAGE)),
+        # The code of DRO-LT assigns radii to images of other classes, computes prototypes in a pass of their own, and
+        # chooses an epoch on the test images. It does not say how its CE model was trained.
+        Ours(("start",), losses=("drolt_backbone", "drolt")),
+        Ours(("loss",), losses=("drolt_backbone",)),
         # In the papers' code every pass updates BatchNorm's running statistics; with one pass there is no choice.
         Ours(("trainable.batchnorm",), perturbations=("sam", "imbsam", "ssesam")),
     ),
     # Tau and eta.
     borrowed={"la": "lyu2025", "imbsam": "lyu2025"},
-    second_stages=_TWO_STAGE,
+    second_stages=_TWO_STAGE | dro_lt(draws=50_000, epochs=(80, 20), view=_AUTO_AUGMENTED),
 )

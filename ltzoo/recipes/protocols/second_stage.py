@@ -3,9 +3,9 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from ltzoo.data import ClassAwareSampler, Sampler
+from ltzoo.data import Augmentation, ClassAwareSampler, Sampler
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
-from ltzoo.losses import CE, BalancedSoftmax, InversePower, LabelAwareSmoothing, Loss, NoReweighting, Reweighting
+from ltzoo.losses import CE, DROLT, BalancedSoftmax, InversePower, LabelAwareSmoothing, Loss, NoReweighting, Reweighting
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import DisAlignHead, Head, LinearHead, NearestMeanHead, ScaledHead, TauNormHead, Trainable
 
@@ -16,11 +16,11 @@ _UNWEIGHTED = NoReweighting()
 class SecondStage:
     """The settings of a method's second stage, which starts from another recipe's weights and has no perturbation.
 
-    What is not named here is the first stage's: batch size, crop and flip, groups, and where `optimizer` is None the
-    optimizer.
+    What is not named here is the first stage's, such as batch size and groups; so are optimizer and views if None.
 
     Attributes:
-        first: loss and rule of the first stage, as in a recipe's name: `("ce", "none")`.
+        first: loss and rule of the first stage, as in a recipe's name: `("ce", "none")`; or another method of the
+            protocol's second stages, whose stage comes before this one: `("drolt_backbone", "none")`.
         start_head: whether the first stage's classifier is `kept`, or the classifier is `fresh`.
         trainable: which weights are trained, and how BatchNorm's statistics are updated.
         head: the classifier.
@@ -29,6 +29,7 @@ class SecondStage:
         schedule: epochs and learning rate; no epochs for a head that is computed.
         reweighting: class weights.
         optimizer: the base optimizer; None for the protocol's own.
+        views: how images are augmented; None for the protocol's crop and flip.
     """
 
     first: tuple[str, str]
@@ -40,13 +41,14 @@ class SecondStage:
     schedule: Schedule
     reweighting: Reweighting = _UNWEIGHTED
     optimizer: Optimizer | None = None
+    views: tuple[Augmentation, ...] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The recipe fields that the second stage fixes."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        own = {key: value for key, value in own.items() if key not in ("first", "start_head")}
-        return own if self.optimizer else {key: value for key, value in own.items() if key != "optimizer"}
+        inherited = {key for key in ("optimizer", "views") if own[key] is None}
+        return {key: value for key, value in own.items() if key not in {"first", "start_head", *inherited}}
 
 
 FIELDS = ("trainable", "head", "sampler", "loss", "reweighting", "optimizer", "schedule")
@@ -108,3 +110,38 @@ def mislas(most: float, least: float, lr_factor: float, shifted_batchnorm: bool)
         loss=LabelAwareSmoothing(most, least),
         schedule=cosine(10),
     )
+
+
+def dro_lt(draws: int, epochs: tuple[int, int], view: Augmentation) -> dict[str, SecondStage]:
+    """Return DRO-LT's two stages after a CE first stage (Samuel 2021), by method.
+
+    - `drolt_backbone`: all below the frozen head, with the robust loss.
+    - `drolt`: then that head, with plain CE, and all below it frozen and in evaluation mode.
+
+    Both have the class-aware sampler with 4 images in a row, and constant learning rates. In the code, the second one
+    begins with the epoch whose nearest class means are best on the test images; here it begins with the last.
+
+    Args:
+        draws: images in an epoch: in the code as many as if all classes were as large as the largest.
+        epochs: of the two stages.
+        view: how images are augmented; on CIFAR in the code with AutoAugment and Cutout.
+    """
+
+    def stage(first: str, trainable: Trainable, loss: Loss, length: int, lr: float) -> SecondStage:
+        return SecondStage(
+            first=(first, "none"),
+            start_head="kept",
+            trainable=trainable,
+            head=LinearHead(),
+            sampler=ClassAwareSampler(per_class=4, draws=draws),
+            loss=loss,
+            schedule=Schedule(length, warmup_epochs=0, milestones=(), factors=()),
+            optimizer=Optimizer(lr=lr, momentum=0.9, weight_decay=1e-4, nesterov=False),
+            views=(view,),
+        )
+
+    robust = DROLT(radius=1.0, temperature=1.0)
+    return {
+        "drolt_backbone": stage("ce", Trainable("backbone", "clean"), robust, epochs[0], 0.005),
+        "drolt": stage("drolt_backbone", Trainable("head", "frozen"), CE(), epochs[1], 0.01),
+    }

@@ -121,6 +121,26 @@ def test_color_jitter_is_never_ignored_silently():
     assert "ColorJitter" in str(jittered)
 
 
+def test_color_jitter_comes_before_a_policy_where_it_is_asked_for():
+    jittered = Augmentation(0, False, color_jitter=0.4, auto_augment="rand-n2-m10-mstd0.5", jitter_before_policy=True)
+    steps = train_transform(DATA_SET, jittered).transforms
+    apart = train_transform(DATA_SET, replace(jittered, color_jitter=0.0, jitter_before_policy=False)).transforms
+    kinds = [type(step).__name__ for step in steps]
+    place = kinds.index("RandomApply")
+    assert kinds[:place] + kinds[place + 1 :] == [type(step).__name__ for step in apart]
+    assert kinds[place + 1] == "RandAugment"
+    (jitter,) = steps[place].transforms
+    assert (steps[place].p, jitter.brightness, jitter.saturation, jitter.hue) == (1, (0.6, 1.4), (0.6, 1.4), None)
+    both = replace(jittered, color_jitter_hue=0.1, color_jitter_prob=0.8)
+    assert train_transform(DATA_SET, both).transforms[place].p == 0.8
+
+
+@pytest.mark.parametrize("fields", [{"auto_augment": "rand-m9"}, {"color_jitter": 0.4}, {"auto_augment": "cifar10"}])
+def test_color_jitter_does_not_come_before_a_policy_that_is_not_there(fields):
+    with pytest.raises(ValueError, match=r"^jitter_before_policy has an effect only"):
+        Augmentation(0, False, jitter_before_policy=True, **fields)
+
+
 def test_a_recipe_that_jitters_takes_a_policy_in_its_place():
     recipe = get_recipe("resnet50_imagenetlt_ce_sgd")
     assert recipe.augmentation.color_jitter
