@@ -17,6 +17,8 @@ from ltzoo.train import RunFolder, TrainOptions
 from ltzoo.train.device import cores
 from ltzoo.train.device_errors import as_input_error
 from ltzoo.train.preparation import Preparation, prepare_run
+from ltzoo.train.processes import join_processes
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.tune import Setting, Trial
 
 _LONG = 3.0
@@ -73,11 +75,12 @@ def estimate_run_time(recipe: Recipe, options: TrainOptions, folder: RunFolder) 
     Raises:
         InputError: data, folder, weights, model or device cannot be used, as for training.
     """
-    with tf32(recipe.precision == "tf32"):
-        prepared = prepare_run(recipe, replace(options, tune=False), folder)
-        if recipe.head.computed or options.cache_features is not None:
-            return None
+    # A stream and random states of its own, as each run has, so that the run after it computes as if it were the first.
+    with tf32(recipe.precision == "tf32"), RunResources(join_processes().device).in_use():
         try:
+            prepared = prepare_run(recipe, replace(options, tune=False), folder)
+            if recipe.head.computed or options.cache_features is not None:
+                return None
             with temporary_seed(options.seed):
                 found = _measure(prepared)
         except Exception as error:  # whatever a model, a loss or the device raises
