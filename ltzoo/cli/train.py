@@ -22,7 +22,13 @@ from ltzoo.cli.arguments import (
 )
 from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import Parser, is_main_process, run
-from ltzoo.cli.recipe_options import add_field_options, add_precision_options, features_folder, requested_recipe
+from ltzoo.cli.recipe_options import (
+    add_field_options,
+    add_precision_options,
+    features_folder,
+    requested_recipe,
+    stated_of_start,
+)
 
 if TYPE_CHECKING:
     from ltzoo.train import RunFolder, TrainOptions
@@ -157,6 +163,7 @@ def train_options(arguments: argparse.Namespace) -> "TrainOptions":
         image_cache=arguments.image_cache,
         cache_features=features_folder(arguments),
         trackers=tuple(dict.fromkeys(arguments.log_with or ())),
+        start_stated=stated_of_start(arguments),
     )
 
 

@@ -41,9 +41,14 @@ def fitted(data: Path, output: Path, name: str, *options: str) -> Fitted:
     """Fit through the command, which must end well, and catch what it prints."""
     AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.MonkeyPatch.context() as patch, capture() as printed:
-        patch.setattr(plots, "save_figure", lambda figure, path: path.touch())
+        patch.setattr(plots, "save_figure", write_labels)
         assert main(["fit", str(data), *TINY, "--output", str(output), *options]) == 0
     return Fitted(data, RunFolder(output / name / "seed0"), printed.getvalue())
+
+
+def write_labels(figure, path: Path) -> None:
+    """Write what stands below a picture's horizontal axis in place of the picture."""
+    path.write_text("\n".join(label.get_text() for label in figure.axes[0].get_xticklabels()))
 
 
 def capture() -> contextlib.redirect_stdout:
@@ -110,6 +115,37 @@ def test_it_ends_with_the_worst_classes_and_the_confusion_by_name(which, request
     for j, row in enumerate(rows):
         chosen = stored.logits.argmax(dim=1)[stored.labels == j]
         assert [int(cell) for cell in row[1:]] == chosen.bincount(minlength=3).tolist()
+
+
+def test_the_picture_and_the_card_of_the_checkpoint_name_the_classes(plain):
+    assert (plain.folder.checkpoint / "classes.png").read_text().split() == ["ant", "bee", "cat"]
+    card = (plain.folder.checkpoint / "README.md").read_text()
+    assert "Each class, from the lowest accuracy on:" in card and "\n| ant | " in card
+
+
+def test_the_card_says_what_was_stated_of_the_weights_in_a_file(plain, tmp_path, capsys):
+    file = plain.folder.checkpoint / "model.safetensors"
+    stated = ["--initial-license", "cc0", "--initial-data", "a thousand ants"]
+    start = ("--initial-checkpoint", str(file), *stated, "--output", str(tmp_path), "--epochs", "1")
+    recipe = ("--recipe", "resnet50_imagefolder_ce_sgd")
+    assert main(["fit", str(plain.data), *TINY[:-1], *recipe, *start]) == 0
+    assert shlex.join(stated) in capsys.readouterr().out
+    card = (tmp_path / "resnet50_imagefolder_ce_sgd/seed0/checkpoint/README.md").read_text()
+    assert f"the weights `{file}`: licence cc0; pretrained on a thousand ants (stated by whoever" in card
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--initial-license", "mit"), "--initial-license describes the weights of --initial-checkpoint; name them"),
+        (("--initial-checkpoint", "w.pth", "--initial-data", "a\nb"), "--initial-data must be a line of 1 to 200"),
+        (("--initial-checkpoint", "w.pth", "--initial-license", " "), "--initial-license must be a line of 1 to 200"),
+    ],
+)
+def test_statements_that_cannot_be_taken(options, found, plain, tmp_path, capsys):
+    assert main(["fit", str(plain.data), *TINY[:-1], *options, "--output", str(tmp_path / "o")]) == 2
+    assert found in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_plain_cross_entropy_ends_with_what_re_balancing_would_change(plain, capsys):
