@@ -7,7 +7,7 @@ docs/images/, results/results-*.csv.
 import argparse
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from collect import RESULTS, ZOO
@@ -24,6 +24,7 @@ from ltzoo.report import (
     contradictions,
     count_text,
     csv_text,
+    fresh_and_pretrained,
     grid_tables,
     group_by_benchmark,
     group_by_model,
@@ -113,10 +114,11 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
     tables = paper_tables(recipes, found)
     benchmarks = group_by_benchmark(found)
     of_papers = [f"### {table.title}\n\n{table_text(table, found, notes)}" for table in tables]
-    of_benchmarks = [
-        f"### {name}\n\n{benchmark_table(under_first_stages(members), found)}" for name, members in benchmarks.items()
-    ]
-    kept = {name: [s for s in members if any(r.weights for r in s.results)] for name, members in benchmarks.items()}
+    of_benchmarks = [f"### {name}\n\n{_tables(members, found)}" for name, members in benchmarks.items()]
+    kept = {
+        name: [s for s in fresh_and_pretrained(members)[0] if any(r.weights for r in s.results)]
+        for name, members in benchmarks.items()
+    }
     shown = [f"{name}:\n\n{benchmark_table(members[:SHOWN], found)}" for name, members in kept.items() if members]
     first_page = [measured_text(tables), tau_norm_sentence(recipes, found), *shown]
     page = leaderboard_page(leaderboard_data(recipes, found, notes))
@@ -138,6 +140,16 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
         root / "docs" / "index.html": page,
         **{results / f"results-{name}.csv": csv_text(members) for name, members in benchmarks.items()},
     }
+
+
+def _tables(members: Sequence[ModelResults], found: Mapping[str, ModelResults]) -> str:
+    """Format a benchmark's results; those that began with pretrained weights stand in a table of their own."""
+    fresh, pretrained = fresh_and_pretrained(members)
+    tables = [benchmark_table(under_first_stages(fresh), found)] if fresh else []
+    if pretrained:
+        said = "From weights pretrained on other images, not comparable with results from fresh weights:"
+        tables.append(f"{said}\n\n{benchmark_table(under_first_stages(pretrained), found)}")
+    return "\n\n".join(tables)
 
 
 def _filled(text: str, name: str, content: str, path: Path) -> str:

@@ -10,6 +10,7 @@ COMMANDS = {
     "show": "print one recipe with all its settings",
     "doctor": "examine this machine and recommend settings for it",
     "inspect": "check an image folder and suggest a recipe to begin with",
+    "fit": "from an image folder to a model: inspect, train, measure",
     "train": "train a recipe",
     "validate": "measure a checkpoint's accuracy",
     "predict": "predict the classes of images without labels",

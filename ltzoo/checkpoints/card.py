@@ -1,5 +1,6 @@
 """The model card that the Hub shows: written from `config.json` and `metrics.json` alone."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ltzoo.atomic_write import write_text
 from ltzoo.checkpoints.config import EPOCH
 from ltzoo.checkpoints.files import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, read_file
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, get_benchmark
-from ltzoo.errors import InputError, first_line
+from ltzoo.errors import InputError, first_line, printable
 from ltzoo.evaluate import Figures, markdown_table
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import read_json
@@ -20,6 +21,12 @@ from ltzoo.recipes import CITATIONS, to_yaml
 
 IN_THIS_FOLDER = "local-dir:."
 """The address of a checkpoint that is not published."""
+
+START_STATED = "start_stated"
+"""The key of `config.json`, under `run`, of what the user stated of the weights in a file: `license` and `data`."""
+
+_LOWEST = 10
+"""How many classes are named with their accuracy."""
 
 COLUMN_TITLES = {
     "overall": "overall",
@@ -121,7 +128,7 @@ def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address:
     if recipe is not None and metrics is not None:
         test = "the test set" if recipe["benchmark"] in NATURAL_BENCHMARKS else "the balanced test set"
         images = "images held out of the training split" if _held_out(config) else test
-        lines += ["## Figures", "", *_figures(images, recipe, metrics), ""]
+        lines += ["## Figures", "", *_figures(images, recipe, metrics), "", *_lowest(config, metrics), ""]
     if recipe is not None:
         shown = {key: value for key, value in recipe.items() if key != "published"}
         lines += ["## Recipe", "", "```yaml", to_yaml(shown).rstrip("\n"), "```", ""]
@@ -149,10 +156,57 @@ def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
         other = config["run"].get("start_seed")
         which = "the same seed" if other is None else f"seed {other}: the seed of this run is that of its head alone"
         lines.append(f"A second stage: training began with the weights of `{first}` of {which}.")
+    lines += _began_with(config, recipe)
     if changed:
         fields = ", ".join(f"`{key}` {used} for {registered}" for key, (registered, used) in changed.items())
         lines.append(f"**Not the registered recipe**: {fields}.")
     return lines
+
+
+def _began_with(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
+    """Describe the pretrained weights that training began with: licence and data, as far as they are stated."""
+    start = recipe["start"]
+    said = config.get("run", {}).get(START_STATED) or {}
+    if start["name"] == "pretrained":
+        cfg = config["pretrained_cfg"]
+        tag = cfg.get("tag") or ""
+        weights, by = f"timm's weights `{config['architecture']}{f'.{tag}' if tag else ''}`", "timm"
+        licence, data = cfg.get("license"), _data_of(tag)
+    elif start["name"] == "weights":
+        weights, by = f"the weights `{start['of']}`", "whoever trained this model"
+        licence, data = said.get("license"), said.get("data")
+    else:
+        return []
+    stated = f"licence {_plain(licence or 'not stated')}; pretrained on {_plain(data or 'data that are not stated')}"
+    lines = [f"Training began with {weights}: {stated}{f' (stated by {by})' if licence or data else ''}."]
+    if recipe["benchmark"].startswith("cifar") and (not data or "imagenet" in data.lower()):
+        condition = "" if data else "If it was ImageNet: "
+        lines.append(
+            f"{condition}ImageNet has images of most classes of CIFAR, so the backbone has seen these classes, and the "
+            "figures are not comparable with those of models trained on CIFAR alone."
+        )
+    return lines
+
+
+def _data_of(tag: str) -> str | None:
+    """Read the pretraining data from timm's tag of weights, such as `a1_in1k`; other tags are quoted."""
+    found = [f"ImageNet-{size}" for size in re.findall(r"in(1k|12k|21k|22k)", tag)]
+    named = " and ".join(dict.fromkeys(found))
+    return f"{named} (tag {tag})" if named else f"what timm's tag {tag} stands for" if tag else None
+
+
+def _plain(text: str) -> str:
+    """Write a text of someone else's, such as the name of a class, so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#&~!])", r"\\\1", printable(str(text)))
+
+
+def _lowest(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    """Name the classes with the lowest accuracies."""
+    figures, names = Figures.from_dict(metrics["last"]), config["label_names"]
+    lowest = sorted(range(len(names)), key=lambda j: figures.per_class[j])[:_LOWEST]
+    what = "Each class" if len(names) <= _LOWEST else f"The {_LOWEST} classes with the lowest accuracy"
+    rows = [[_plain(names[j]), f"{figures.per_class[j]:.1f}", str(figures.class_counts[j])] for j in lowest]
+    return [f"{what}, from the lowest accuracy on:", "", markdown_table(["class", "accuracy", "training images"], rows)]
 
 
 def _use(config: Mapping[str, Any], address: str) -> list[str]:

@@ -3,32 +3,22 @@
 import argparse
 import json
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ltzoo.atomic_write import write_text
 from ltzoo.cli.arguments import add_files_options, held_out, writable
-from ltzoo.cli.data_location import location_of
+from ltzoo.cli.data_location import location_options, open_splits
 from ltzoo.cli.inspect_report import describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
 from ltzoo.cli.parser import Parser, run
-from ltzoo.cli.recipe_suggestion import Suggestion, suggest_options, suggest_recipe
-from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import (
-    DataLocation,
-    ImageFiles,
-    check_present,
-    hold_out_files,
-    open_files,
-    profile_files,
-    where_test_is,
-)
+from ltzoo.cli.recipe_suggestion import suggest_hold_out, suggest_options, suggest_recipe
+from ltzoo.data import NATURAL_BENCHMARKS, NaturalBenchmark
+from ltzoo.data.files import ImageFiles, profile_files, where_test_is
 from ltzoo.data.files.profile import Profile
 from ltzoo.errors import InputError, counted, printable
 from ltzoo.evaluate import draw_class_counts
-
-_SHARE = 0.1
-"""The share of each class that is suggested to be held out."""
 
 
 def build_parser(prog: str) -> Parser:
@@ -63,81 +53,96 @@ def build_parser(prog: str) -> Parser:
     return parser
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in the images.
+
+    Attributes:
+        profile: class counts, groups and contents.
+        measured: what to call the images that accuracy would be measured on: `test` or `held out`.
+        warnings: what is wrong with the images, one line each.
+        notes: what was left out or read in a way that is worth knowing, one line each.
+    """
+
+    profile: Profile
+    measured: str
+    warnings: list[str]
+    notes: list[str]
+
+    def print(self, data_dir: Path) -> None:
+        """Print class counts, groups, warnings and notes."""
+        print(f"{printable(str(data_dir))}: {counted(len(self.profile.class_names), 'class', 'classes')}")
+        print(describe(self.profile, self.measured))
+        print("".join(f"warning: {line}\n" for line in self.warnings) + "".join(f"note: {n}\n" for n in self.notes))
+
+
+def inspect_images(
+    arguments: argparse.Namespace,
+    benchmark: NaturalBenchmark,
+    train: ImageFiles,
+    test: ImageFiles | None,
+    *,
+    held_out: bool,
+    quick: bool = False,
+) -> Inspection:
+    """Open every image once, behind a progress bar.
+
+    Args:
+        arguments: as for `location_of`.
+        benchmark: what the images are.
+        train: the training images.
+        test: those that accuracy would be measured on; None where there are none.
+        held_out: whether they were held out of the training split.
+        quick: open no image.
+    """
+    images = len(train) + (0 if test is None else len(test))
+    with tqdm(total=images, unit="image", dynamic_ncols=True, disable=quick or None) as bar:
+        profile = profile_files(train, test, progress=bar.update, benchmark=benchmark, quick=quick)
+    label = "held out" if held_out else "test"
+    warnings = list_warnings(profile, label, where_test_is(arguments.data_dir))
+    warnings += warn_of_shared(train, test) if quick and test is not None else []
+    warnings += warn_of_lists(benchmark, train, test, held_out)
+    notes = list_notes(profile.contents, [train] if test is None else [train, test])
+    return Inspection(profile, label, warnings, notes)
+
+
 def command(arguments: argparse.Namespace) -> None:
     """Check the images, print a report, write the files asked for."""
     _check_files(arguments)
     benchmark = NATURAL_BENCHMARKS[arguments.benchmark]
-    train, test = _open_splits(arguments)
-    label = "test" if arguments.hold_out is None else "held out"
-    images = len(train) + (0 if test is None else len(test))
-    with tqdm(total=images, unit="image", dynamic_ncols=True, disable=arguments.quick or None) as bar:
-        profile = profile_files(train, test, progress=bar.update, benchmark=benchmark, quick=arguments.quick)
+    train, test = open_splits(arguments, benchmark, arguments.hold_out)
+    held_out = arguments.hold_out is not None
+    found = inspect_images(arguments, benchmark, train, test, held_out=held_out, quick=arguments.quick)
+    profile = found.profile
     suggestion = suggest_recipe(profile, benchmark.name)
-    options = _options(arguments, profile, suggestion)
+    options = [(option, "") for option in location_options(arguments)]
+    options += suggest_hold_out(profile, arguments.hold_out) + suggest_options(profile, suggestion.recipe)
     words = ["ltzoo", "train", "--recipe", suggestion.recipe.name]
     words += [word for part, _ in options for word in part]
-    warnings = list_warnings(profile, label, where_test_is(arguments.data_dir))
-    warnings += warn_of_shared(train, test) if arguments.quick and test is not None else []
-    warnings += warn_of_lists(benchmark, train, test, arguments.hold_out is not None)
-    notes = list_notes(profile.contents, [train] if test is None else [train, test])
-    print(f"{printable(str(arguments.data_dir))}: {counted(len(train.class_names), 'class', 'classes')}")
-    print(describe(profile, label))
-    lines = [f"warning: {warning}\n" for warning in warnings] + [f"note: {note}\n" for note in notes]
-    print("".join(lines))
+    found.print(arguments.data_dir)
     print(f"suggested: {suggestion.recipe.name}, since {suggestion.reason}\n  {printable(shlex.join(words))}")
-    print("".join(f"    {shlex.join(part)}: {why}\n" for part, why in options if why), end="")
+    print(reasons(options), end="")
     if arguments.picture:
         by_count, thirds = profile.groups
         shaded = by_count if all(by_count.classes.values()) else thirds
         title = f"{printable(arguments.data_dir.resolve().name)}: IF {profile.imbalance_factor:.3g}"
-        draw_class_counts(arguments.picture, title, profile.train_counts, profile.test_counts, shaded, label)
+        draw_class_counts(arguments.picture, title, profile.train_counts, profile.test_counts, shaded, found.measured)
     if arguments.json:
         document = {
             "data_dir": str(arguments.data_dir),
             "benchmark": benchmark.name,
             "hold_out": arguments.hold_out,
             **profile.to_dict(),
-            "warnings": warnings,
-            "notes": notes,
+            "warnings": found.warnings,
+            "notes": found.notes,
             "suggestion": {"recipe": suggestion.recipe.name, "reason": suggestion.reason, "command": words},
         }
         write_text(arguments.json, json.dumps(document, indent=1) + "\n")
 
 
-def _open_splits(arguments: argparse.Namespace) -> tuple[ImageFiles, ImageFiles | None]:
-    """Open the training images, and those that accuracy would be measured on."""
-    benchmark = NATURAL_BENCHMARKS[arguments.benchmark]
-    location = location_of(arguments)
-    train = open_files(benchmark, "train", location)
-    if train is None:
-        raise InputError(f"there are no training images in {arguments.data_dir}; name another folder")
-    check_present(train)
-    if arguments.hold_out is not None:
-        return hold_out_files(train, arguments.hold_out)
-    test = open_files(benchmark, "test", location, train.class_names)
-    if test is not None:
-        check_present(test)
-    return train, test
-
-
-def _options(arguments: argparse.Namespace, profile: Profile, suggestion: Suggestion) -> list[tuple[list[str], str]]:
-    """List the options of the suggested command, each with its reason where it needs one."""
-    options = [(["--data-dir", str(arguments.data_dir)], "")]
-    if arguments.image_root is not None:
-        options.append((["--image-root", str(arguments.image_root)], ""))
-    if arguments.image_column != DataLocation.image_column:
-        options.append((["--image-column", arguments.image_column], ""))
-    if arguments.label_column != DataLocation.label_column:
-        options.append((["--label-column", arguments.label_column], ""))
-    if arguments.image_suffix:
-        options.append((["--image-suffix", arguments.image_suffix], ""))
-    if arguments.class_folder != DataLocation.class_folder:
-        options.append((["--class-folder", arguments.class_folder], ""))
-    if arguments.hold_out is not None:
-        options.append((["--hold-out", str(arguments.hold_out)], ""))
-    elif profile.test_counts is None:
-        options.append((["--hold-out", str(_SHARE)], "there is no test split"))
-    return options + suggest_options(profile, suggestion.recipe)
+def reasons(options: list[tuple[list[str], str]]) -> str:
+    """Format a line for each option that has a reason."""
+    return "".join(f"    {printable(shlex.join(part))}: {why}\n" for part, why in options if why)
 
 
 def _check_files(arguments: argparse.Namespace) -> None:

@@ -194,7 +194,7 @@ def _write_files(
         if arguments.confusion.suffix == ".csv":
             write_confusion(arguments.confusion, matrix, names)
         else:
-            draw_confusion(arguments.confusion, title, matrix, benchmark.class_counts)
+            draw_confusion(arguments.confusion, title, matrix, benchmark.class_counts, names)
     if arguments.logits:
         stored = StoredLogits(
             predictions,

@@ -31,6 +31,9 @@ _FIELDS = {
 """Options, and the field of the recipe that each sets."""
 
 
+_LONGEST = 200
+"""Characters of a text for the model card."""
+
 _AUGMENTATION = ("aa", "color_jitter", "mixup", "cutmix", "mixup_off_epoch")
 """Options that augment images."""
 
@@ -69,6 +72,12 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
         metavar="NAME|FILE",
         help="start from a checkpoint (as for validate --model) or a file",
     )
+    for what, meaning in (("license", "licence"), ("data", "pretraining data")):
+        fields.add_argument(
+            f"--initial-{what}",
+            metavar="TEXT",
+            help=f"{meaning} of the weights of --initial-checkpoint, for the model card",
+        )
     fields.add_argument("--img-size", type=at_least_one, metavar="PIXELS", help="height and width, for images in files")
     fields.add_argument("--aa", metavar="POLICY", help="augmentation policy, such as rand-m9-mstd0.5")
     fields.add_argument(
@@ -138,6 +147,22 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
     elif launched != "no":
         settings["precision"] = _PRECISIONS[launched]
     return override(recipe, settings | dict(parse_setting(text) for text in arguments.set))
+
+
+def stated_of_start(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return what the user states of the weights of `--initial-checkpoint`.
+
+    Raises:
+        InputError: it is stated of no such weights, or is no single line.
+    """
+    stated = {key: getattr(arguments, f"initial_{key}") for key in ("license", "data")}
+    stated = {key: text for key, text in stated.items() if text is not None}
+    for key, text in stated.items():
+        if not arguments.initial_checkpoint:
+            raise InputError(f"--initial-{key} describes the weights of --initial-checkpoint; name them")
+        if not text.strip() or not text.isprintable() or len(text) > _LONGEST:
+            raise InputError(f"--initial-{key} must be a line of 1 to {_LONGEST} characters, not {text[:40]!r}")
+    return stated
 
 
 def features_folder(arguments: argparse.Namespace) -> Path | None:

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from ltzoo.data.files.profile import Profile
-from ltzoo.recipes import Recipe, get_recipe
+from ltzoo.recipes import Fresh, Recipe, get_recipe
 from ltzoo.sharpness import SSESAM, tail_partition
+
+SHARE = 0.1
+"""The share of each class that is suggested to be held out."""
 
 _BALANCED_BELOW = 2.0
 _HEAD_FROM = 100
@@ -90,6 +93,18 @@ def _has_tail(profile: Profile) -> bool:
     return bool(tail_partition(torch.tensor(profile.train_counts), perturbation.eta).any())
 
 
+def suggest_hold_out(profile: Profile, asked: int | float | None) -> list[tuple[list[str], str]]:
+    """Suggest what to hold out of training, with the reason; nothing where there is a test split.
+
+    Args:
+        profile: says whether there is a test split.
+        asked: what the user holds out; None for nothing.
+    """
+    if asked is not None:
+        return [(["--hold-out", str(asked)], "")]
+    return [(["--hold-out", str(SHARE)], "there is no test split")] if profile.test_counts is None else []
+
+
 def suggest_options(profile: Profile, recipe: Recipe) -> list[tuple[list[str], str]]:
     """Suggest options for `ltzoo train`, each with its reason.
 
@@ -98,7 +113,7 @@ def suggest_options(profile: Profile, recipe: Recipe) -> list[tuple[list[str], s
         recipe: the recipe that is suggested.
     """
     options = []
-    if recipe.benchmark == "imagefolder":
+    if recipe.benchmark == "imagefolder" and isinstance(recipe.start, Fresh):
         options.append((["--pretrained"], "downloads pretrained weights, which the recipe fine-tunes"))
     if profile.contents:
         unreadable = sum(map(len, profile.contents.unreadable.values()))
@@ -120,5 +135,9 @@ def suggest_groups(profile: Profile, recipe: Recipe) -> str:
 
 
 def _batch_size(images: int) -> int:
-    """Return the largest power of two with at least four steps per epoch; at least 2, which BatchNorm needs."""
-    return max(2, 2 ** max(0, (images // 4).bit_length() - 1))
+    """Return the largest power of two with at least four steps per epoch.
+
+    BatchNorm needs two images in a batch, so it is 2 or more; and 4 or more for an odd number of images, since a single
+    image that is left over is added only to a batch of at least four.
+    """
+    return max(4 if images % 2 else 2, 2 ** max(0, (images // 4).bit_length() - 1))

@@ -7,6 +7,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ltzoo.cli.arguments import (
     add_data_options,
@@ -21,7 +22,16 @@ from ltzoo.cli.arguments import (
 )
 from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import Parser, is_main_process, run
-from ltzoo.cli.recipe_options import add_field_options, add_precision_options, features_folder, requested_recipe
+from ltzoo.cli.recipe_options import (
+    add_field_options,
+    add_precision_options,
+    features_folder,
+    requested_recipe,
+    stated_of_start,
+)
+
+if TYPE_CHECKING:
+    from ltzoo.train import RunFolder, TrainOptions
 
 
 def build_parser(prog: str) -> Parser:
@@ -39,6 +49,12 @@ def build_parser(prog: str) -> Parser:
         "--recipe", required=True, nargs="+", metavar="NAME|FILE", help="names of recipes, or YAML files of recipes"
     )
     add_data_options(parser)
+    add_run_options(parser)
+    return parser
+
+
+def add_run_options(parser: Parser) -> None:
+    """Add the options of a run: all but those that name recipes and data."""
     files = add_files_options(parser)
     add_skip_option(files)
     files.add_argument(
@@ -115,17 +131,13 @@ def build_parser(prog: str) -> Parser:
     how.add_argument(
         "--log-with", action="append", metavar="NAME", help="one of Accelerate's trackers, such as tensorboard"
     )
-    return parser
 
 
-def command(arguments: argparse.Namespace) -> None:
-    """Train, then print each run's figures and where its files are."""
-    recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
+def train_options(arguments: argparse.Namespace) -> "TrainOptions":
+    """Return the options of a run, without its seed."""
+    from ltzoo.train import TrainOptions, ValInterval
 
-    from ltzoo.cli.train_report import report
-    from ltzoo.train import CaptureError, TrainOptions, ValInterval, train_all
-
-    options = TrainOptions(
+    return TrainOptions(
         data_dir=arguments.data_dir,
         output=arguments.output,
         first_stages=arguments.first_stages,
@@ -151,10 +163,34 @@ def command(arguments: argparse.Namespace) -> None:
         image_cache=arguments.image_cache,
         cache_features=features_folder(arguments),
         trackers=tuple(dict.fromkeys(arguments.log_with or ())),
+        start_stated=stated_of_start(arguments),
     )
+
+
+def command(arguments: argparse.Namespace) -> None:
+    """Train, then print each run's figures and where its files are."""
+    train_recipes(arguments, ["train", *arguments.argv])
+
+
+def train_recipes(arguments: argparse.Namespace, again: list[str]) -> list["RunFolder"]:
+    """Train, and print each run's figures as soon as it is finished.
+
+    Args:
+        arguments: those of `ltzoo train`.
+        again: the words of the ltzoo command that is run; where a capture fails, a new process resumes it.
+
+    Returns:
+        The run folders, recipe by recipe.
+    """
+    recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
+
+    from ltzoo.cli.train_report import report
+    from ltzoo.train import CaptureError, train_all
+
+    options = train_options(arguments)
     jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]
     try:
-        train_all(
+        return train_all(
             jobs,
             lambda recipe, folder: print(report(recipe, folder)) if is_main_process() else None,
             arguments.side_by_side,
@@ -162,7 +198,7 @@ def command(arguments: argparse.Namespace) -> None:
     except CaptureError as error:
         print(f"the step cannot be captured: {error}; going on eagerly in a new process", file=sys.stderr)
         resume = [] if arguments.resume else ["--resume"]
-        resume_in_new_process(["-m", "ltzoo", "train", *arguments.argv, *resume])
+        resume_in_new_process(["-m", "ltzoo", *again, *resume])
 
 
 def main(argv: list[str] | None = None, prog: str = "train.py") -> int:

@@ -189,7 +189,13 @@ def draw_reliability(path: Path, title: str, calibration: Calibration) -> None:
     save_figure(figure, path)
 
 
-def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequence[int]) -> None:
+def draw_confusion(
+    path: Path,
+    title: str,
+    matrix: Tensor,
+    class_counts: Sequence[int],
+    class_names: Sequence[str] | None = None,
+) -> None:
     """Plot the row-normalised confusion matrix, classes sorted from the most to the fewest training images.
 
     Args:
@@ -197,6 +203,7 @@ def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequenc
         title: heading.
         matrix: (C, C) counts; rows are labels, columns are predicted classes.
         class_counts: (C,) training images of each class.
+        class_names: C names, shown of up to 40 classes; None, and of more classes, for some indices.
     """
     order = _by_count(class_counts)
     rows = matrix[order][:, order].double()
@@ -204,10 +211,14 @@ def draw_confusion(path: Path, title: str, matrix: Tensor, class_counts: Sequenc
     figure = Figure(figsize=(6, 5.4), layout="constrained")
     axes = figure.add_subplot()
     shown = axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
-    step = -(-len(order) // 20)
-    ticks = range(0, len(order), step)
-    axes.set_xticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
-    axes.set_yticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
+    if class_names is not None and len(order) <= _MOST_NAMES:
+        labels = [_short(class_names[j], j) for j in order]
+        axes.set_xticks(range(len(order)), labels, rotation=90, fontsize=7, parse_math=False)
+        axes.set_yticks(range(len(order)), labels, fontsize=7, parse_math=False)
+    else:
+        ticks = range(0, len(order), -(-len(order) // 20))
+        axes.set_xticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
+        axes.set_yticks(ticks, [str(order[place]) for place in ticks], fontsize=8)
     axes.set_xlabel("predicted class, from the most training images to the fewest")
     axes.set_ylabel("label, in the same order")
     figure.colorbar(shown, label="share of the label's images (%)")

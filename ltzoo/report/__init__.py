@@ -10,7 +10,7 @@ from ltzoo.report.rebalancing import rebalancing_tables, tau_norm_sentence
 from ltzoo.report.recipe_plots import available_plots
 from ltzoo.report.result import RULES, Claim, Result, check_name, check_url
 from ltzoo.report.result_files import has_result, read_results, result_from_checkpoint, write_result
-from ltzoo.report.stages import under_first_stages
+from ltzoo.report.stages import fresh_and_pretrained, is_pretrained, under_first_stages
 from ltzoo.report.zoo_check import contradictions, zoo_path, zoo_weights
 
 __all__ = [
@@ -25,10 +25,12 @@ __all__ = [
     "contradictions",
     "count_text",
     "csv_text",
+    "fresh_and_pretrained",
     "grid_tables",
     "group_by_benchmark",
     "group_by_model",
     "has_result",
+    "is_pretrained",
     "leaderboard_data",
     "leaderboard_page",
     "load_weights",

@@ -14,7 +14,7 @@ from ltzoo.recipes.model import count_parameters
 from ltzoo.report.model_results import COLUMNS, ModelResults, device_minutes
 from ltzoo.report.paper_tables import limit
 from ltzoo.report.result import RULES, Result
-from ltzoo.report.stages import first_stage, start_seed
+from ltzoo.report.stages import first_stage, is_pretrained, start_seed
 
 _TEMPLATE = Path(__file__).with_name("leaderboard.html")
 _PLACEHOLDER = re.compile(r"\{\{(title|data)\}\}")
@@ -54,7 +54,8 @@ def leaderboard_data(
         Plain data for the page, accuracies in per cent, None for blank cells. `title`; `columns` (overall and the
         groups); `rules` (evaluation rules by key, `last` is shown first); `benchmarks` by name, each with `title`,
         `class_counts`, `class_names` and `groupings` (the classes of each group, by rule); `rows`, one per model, each
-        with its published or claimed figures, its cost, the `first_stage` of a second stage, and its `runs`.
+        with its published or claimed figures, its cost, the `first_stage` of a second stage, whether it began with
+        `pretrained` weights, and its `runs`.
     """
     by_name = {recipe.name: recipe for recipe in recipes}
     published = [recipe.name for recipe in recipes if recipe.published and not recipe.natural]
@@ -105,6 +106,7 @@ def _row(
         "claimed": {"overall": claims[0].overall, "source": claims[0].source} if claims else None,
         "note": note,
         "first_stage": first_stage(recipe),
+        "pretrained": is_pretrained(results[0].recipe if results else recipe),
         "passes": passes_text(recipe) if recipe else None,
         "parameters": parameters(recipe) if recipe else None,
         "runs": [_run(result) for result in results],

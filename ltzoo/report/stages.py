@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from ltzoo.recipes import FirstStage, Recipe
+from ltzoo.recipes import FirstStage, Fresh, Recipe
+from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report.model_results import ModelResults
 from ltzoo.report.result import Result
 
@@ -10,6 +11,24 @@ from ltzoo.report.result import Result
 def first_stage(recipe: Recipe | None) -> str | None:
     """Return the name of the recipe whose weights a second stage starts from; None for any other recipe."""
     return recipe.start.recipe if recipe is not None and isinstance(recipe.start, FirstStage) else None
+
+
+def is_pretrained(recipe: Recipe | None) -> bool:
+    """Return whether a recipe begins with weights that were trained on other images, or its first stage does.
+
+    Such results are compared with each other alone. What an external model began with is not known.
+    """
+    if recipe is None or isinstance(recipe.start, Fresh):
+        return False
+    if not isinstance(recipe.start, FirstStage):
+        return True
+    return recipe.start.recipe in list_recipes() and is_pretrained(get_recipe(recipe.start.recipe))
+
+
+def fresh_and_pretrained(models: Sequence[ModelResults]) -> tuple[list[ModelResults], list[ModelResults]]:
+    """Divide models, in their order, into those from fresh weights and those from pretrained ones."""
+    pretrained = [model for model in models if is_pretrained(model.results[0].recipe)]
+    return [model for model in models if model not in pretrained], pretrained
 
 
 def start_seed(result: Result) -> int | None:

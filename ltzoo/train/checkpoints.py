@@ -145,9 +145,8 @@ def write_final_checkpoint(
         text = json.dumps(metrics, indent=1) + "\n"
         write_text(fresh / checkpoints.METRICS, text)
         shutil.copyfile(folder.summary, fresh / checkpoints.SUMMARY)
-        draw_classes(
-            fresh / checkpoints.CLASSES_PICTURE, record.title, last, make_groups(recipe.groups, record.benchmark)
-        )
+        groups, names = make_groups(recipe.groups, record.benchmark), record.benchmark.data_set.class_names
+        draw_classes(fresh / checkpoints.CLASSES_PICTURE, record.title, last, groups, names)
         if history:
             measured = "held-out" if record.held_out else "test"
             draw_curves(fresh / checkpoints.CURVES_PICTURE, record.title, history, measured)

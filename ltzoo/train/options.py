@@ -1,6 +1,7 @@
 """The options of a run in addition to its recipe."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ltzoo.data.files import ClassFolder, DataLocation
@@ -46,6 +47,8 @@ class TrainOptions:
         trackers: names of Accelerate's trackers that log each epoch's row.
         class_folder: which of several nested folders is the class, see `DataLocation`.
         image_suffix: what the names in lists and tables lack, see `DataLocation`.
+        start_stated: what the user states of the weights of `start`, for the model card: `license`, `data`; empty for
+            nothing.
     """
 
     data_dir: Path
@@ -74,6 +77,7 @@ class TrainOptions:
     cache_features: Path | None = None
     class_folder: ClassFolder = "first"
     image_suffix: str = ""
+    start_stated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def location(self) -> DataLocation:

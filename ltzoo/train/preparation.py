@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from ltzoo.checkpoints.card import START_STATED
 from ltzoo.data import IMPORTED, read_subset
 from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
@@ -115,6 +116,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     how = _how(options, images, accelerator, not_captured is None)
     how |= failed.recorded() if failed is not None else {}
     how |= {"start_sha256": start_sha256} if start_sha256 else {}
+    how |= {START_STATED: dict(options.start_stated)} if options.start_stated else {}
     how |= {"tuned": tuned} if tuned else {}
     how |= _features(recipe, options, images, accelerator, model)
     if start.first_stage is not None and start.first_stage["seed"] != options.seed:

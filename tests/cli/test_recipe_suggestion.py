@@ -4,6 +4,7 @@ import pytest
 
 from ltzoo.cli.recipe_suggestion import suggest_groups, suggest_options, suggest_recipe
 from ltzoo.data import NATURAL_BENCHMARKS, ModelInput, make_groups
+from ltzoo.data.batches.settings import batch_sizes
 from ltzoo.data.files.checks import Unreadable
 from ltzoo.data.files.profile import Contents, Profile
 from ltzoo.registry import get_recipe, list_recipes
@@ -63,12 +64,19 @@ def test_thirds_where_the_count_rule_leaves_a_group_empty(counts, rule):
 
 
 @pytest.mark.parametrize(
-    ("images", "batch"), [(64, None), (63, "8"), (32, "8"), (31, "4"), (16, "4"), (9, "2"), (3, "2"), (1, "2")]
+    ("images", "batch"),
+    [(64, None), (63, "8"), (32, "8"), (31, "4"), (16, "4"), (10, "2"), (9, "4"), (7, "4"), (3, "4"), (2, "2")],
 )
 def test_a_batch_is_no_larger_than_the_data_set(images, batch):
     options = suggest_options(profile(images), get_recipe("resnet50_imagefolder_ce_sam"))
     words = [word for part, _ in options for word in part]
     assert words == ["--pretrained"] + (["--batch-size", batch] if batch else [])
+
+
+@pytest.mark.parametrize("images", range(2, 64))
+def test_no_batch_of_a_suggested_size_has_a_single_image(images):
+    options = suggest_options(profile(images), get_recipe("resnet50_imagefolder_ce_sam"))
+    assert min(batch_sizes(images, int(options[-1][0][1]), joined=True)) >= 2
 
 
 def test_unreadable_images_of_both_splits_are_to_be_skipped():

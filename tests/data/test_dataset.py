@@ -207,7 +207,7 @@ def test_listed_images_that_are_missing_are_named(photos, tmp_path):
     (photos / "all.csv").write_text("image,label\ntrain/ape/0.png,a\ntrain/ape/1.png,a\ntrain/bee/0.png,b\n")
     with pytest.raises(InputError, match="1 of the 3 images of"):
         create_dataset("imagefolder", data_dir=photos / "all.csv", transform=None)
-    with pytest.raises(InputError, match="would leave 1 classes without a training image: 'bee'"):
+    with pytest.raises(InputError, match="would leave 1 class without a training image: 'bee'"):
         create_dataset("imagefolder", photos, hold_out=1, transform=None)
 
 

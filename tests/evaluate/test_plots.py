@@ -191,6 +191,26 @@ def test_confusion_of_any_number_of_classes_is_drawn_even_with_an_empty_row(clas
     assert (picture[CELLS].min(axis=2) < 255).all()  # white would be no number
 
 
+def test_names_of_classes_stand_beside_the_confusion_matrix(tmp_path, monkeypatch):
+    shown = []
+
+    def keep(figure, path):
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        shown.append(
+            [[tick.get_text() for tick in ticks] for ticks in (axes.get_xticklabels(), axes.get_yticklabels())]
+        )
+
+    monkeypatch.setattr(plots, "save_figure", keep)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a missing letter would be a warning
+        draw_confusion(tmp_path / "a.png", "m", torch.eye(3, dtype=torch.int64), (1, 9, 4), ("ant", "$5 and $6", "猫"))
+        many = range(41, 0, -1)
+        draw_confusion(tmp_path / "b.png", "m", torch.eye(41, dtype=torch.int64), many, ["name"] * 41)
+    assert shown[0] == [["$5 and $6", "class 2", "ant"]] * 2
+    assert shown[1][0][:3] == ["0", "3", "6"]
+
+
 def test_drawing_needs_no_pyplot(figures, tmp_path, monkeypatch):
     monkeypatch.delattr(matplotlib, "pyplot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it fails

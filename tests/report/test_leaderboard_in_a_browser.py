@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from ltzoo.report.leaderboard import leaderboard_page
-from tests.report.leaderboard_document import DOCUMENT, HOSTILE, MEASURED, SEEDS
+from tests.report.leaderboard_document import DOCUMENT, HOSTILE, MEASURED, SEEDS, figure, row, run
 from tests.report.test_leaderboard import DOCUMENTS
 
 pytestmark = pytest.mark.slow
 ENTRIES = 6
 MINUS = "\u2212"
+APART = {"adapted": 90.0, "other": 70.0}
 
 
 @pytest.fixture(scope="module")
@@ -376,6 +377,31 @@ def test_hostile_strings_stay_text(page):
     assert page.all("img") == []
     assert page.script("return document.scripts.length") == 2
     assert page.script("return window.broken ?? null") is None
+
+
+def test_what_begins_with_pretrained_weights_has_a_table_of_its_own(browser, tmp_path):
+    more = [row(name, pretrained=True, runs=[run(0, figure(of, 95.0, 90.0, 80.0))]) for name, of in APART.items()]
+    path = tmp_path / "apart.html"
+    path.write_text(leaderboard_page(DOCUMENT | {"rows": [*DOCUMENT["rows"], *more]}), encoding="utf-8")
+    page = Page(browser, path.as_uri())
+
+    def apart():
+        code = "return [...document.querySelectorAll('#pretrained > tbody > tr[data-place]')]"
+        return page.script(f"{code}.map((row) => data.rows[row.dataset.place].model)")
+
+    assert page.models()[:4] == MEASURED and apart() == ["adapted", "other"]
+    assert page.text("#count") == f"{ENTRIES + 2} of {ENTRIES + 2} entries"
+    page.one("#pretrained [data-key=overall] button").click()
+    assert page.models()[:4] == MEASURED[::-1] and apart() == ["other", "adapted"]
+    page.all("#pretrained [data-do=details]")[0].click()
+    assert len(page.all("#pretrained .more")) == 1
+    page.one("[name=search]").send_keys("single")
+    assert page.models() == ["single"] and not page.one("#apart").is_displayed()
+
+
+def test_without_pretrained_weights_there_is_one_table(page):
+    assert not page.one("#apart").is_displayed()
+    assert page.script("return document.querySelectorAll('#pretrained button').length") == 0
 
 
 @pytest.mark.parametrize("key", ["\ue007", " "], ids=["enter", "space"])

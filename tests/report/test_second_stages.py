@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from ltzoo.recipes import FirstStage, Fresh, Pretrained, Weights
 from ltzoo.recipes.cost import passes_per_image, passes_text, total_passes
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import (
     benchmark_table,
     count_text,
+    fresh_and_pretrained,
     group_by_model,
+    is_pretrained,
     leaderboard_data,
     paper_tables,
     rebalancing_tables,
@@ -200,3 +203,27 @@ def test_the_page_knows_first_stages_their_seeds_and_costs():
     runs = [by_name[name]["runs"][0] for name in (CE, CRT, TAUNORM)]
     assert [run["start_seed"] for run in runs] == [None, 0, 0]
     assert [run["minutes"] for run in runs] == [2.0, 2.0, None]
+
+
+def from_pretrained(name, start, accuracy=50.0):
+    """A made-up result of a recipe that begins with other weights than the registered one."""
+    made = result(name, accuracy=accuracy)
+    return replace(made, recipe=replace(made.recipe, start=start))
+
+
+@pytest.mark.parametrize(
+    ("start", "apart"),
+    [(Pretrained(), True), (Weights("w.pth"), True), (Fresh(), False), (FirstStage(CE, "fresh"), False), (None, False)],
+)
+def test_what_begins_with_pretrained_weights_is_marked(start, apart):
+    recipe = None if start is None else replace(get_recipe(SAM), start=start)
+    assert is_pretrained(recipe) == apart
+
+
+def test_results_from_pretrained_weights_are_compared_among_themselves():
+    best = from_pretrained(LA, Pretrained(), accuracy=99.0)
+    found = group_by_model([result(CE, accuracy=50.0), best, result(SAM, accuracy=60.0)])
+    rows = {row["model"]: row for row in leaderboard_data(RECIPES, found, {})["rows"]}
+    assert [rows[name]["pretrained"] for name in (CE, SAM, LA)] == [False, False, True]
+    fresh, pretrained = fresh_and_pretrained(list(found.values()))
+    assert [model.name for model in fresh] == sorted([CE, SAM]) and [model.name for model in pretrained] == [LA]

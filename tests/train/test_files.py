@@ -416,7 +416,7 @@ BAD = {
         (),
         "has only training images; add val/ or test/, or hold some out with --hold-out 0.1",
     ),
-    "too many held out": (lambda own: None, ("--hold-out", "3"), "leave 1 classes without a training image: 'cat'"),
+    "too many held out": (lambda own: None, ("--hold-out", "3"), "leave 1 class without a training image: 'cat'"),
     "an image gone": (
         lambda own: (own / "train.csv").write_text("image,label\ntrain/ant/0.png,ant\ntrain/ant/x.png,ant\n"),
         ("--hold-out", "1"),

@@ -21,7 +21,7 @@ from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import MISSPELT, SPELLINGS
 from ltzoo.data.files.lists import read_list, read_table
 from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
-from ltzoo.errors import InputError, first_few, printable
+from ltzoo.errors import InputError, counted, first_few, printable
 
 Splits = dict[str, Callable[[], ImageFiles]]
 """From the name of each split that exists (`train`, `val`, `test`) to the function that opens it."""
@@ -113,11 +113,13 @@ def hold_out_files(files: ImageFiles, amount: int | float) -> tuple[ImageFiles, 
         )
     counts = np.array(files.class_counts)
     held = np.full_like(counts, amount) if whole else np.maximum(1, np.rint(counts * amount)).astype(np.int64)
-    short = [repr(files.class_names[j]) for j in np.flatnonzero(held >= counts)]
-    if short:
+    short = np.flatnonzero(held >= counts)
+    if len(short):
+        names = first_few([repr(files.class_names[j]) for j in short])
+        fewer = "hold out fewer, add images" if whole and amount > 1 else "add images to each, leave the class out"
         raise InputError(
-            f"to hold {amount} of each class out of {files.origin} would leave {len(short)} classes without a training "
-            f"image: {first_few(short)}; hold out fewer, add images, or add a test split"
+            f"to hold {amount} of each class out of {files.origin} would leave "
+            f"{counted(len(short), 'class', 'classes')} without a training image: {names}; {fewer}, or add a test split"
         )
     generator = np.random.RandomState(0)
     mask = np.zeros(len(files), dtype=bool)
