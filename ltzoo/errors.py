@@ -4,6 +4,7 @@ import signal
 from collections.abc import Sequence
 
 _LONGEST = 200
+_LONGEST_NAME = 300
 """Characters of a value that a message quotes."""
 
 
@@ -43,14 +44,19 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
+def named(text: str) -> str:
+    """Make a name or a path that may come from a file `printable`, and leave out the middle of a very long one."""
+    return _without_middle(printable(text), _LONGEST_NAME)
+
+
 def shown(value: object) -> str:
     """Quote a value from a file in a message: on one line, and not at full length."""
     return shortened(repr(value), _LONGEST)
 
 
 def first_few(names: Sequence[str], most: int = 5, joint: str = ", ") -> str:
-    """Join the first few names, made `printable`; an ellipsis stands for the others."""
-    return joint.join([*map(printable, names[:most]), *(["..."] if len(names) > most else [])])
+    """Join the first few names, each as `named` gives it; an ellipsis stands for the others."""
+    return joint.join([*map(named, names[:most]), *(["..."] if len(names) > most else [])])
 
 
 def counted(number: int, one: str, several: str | None = None) -> str:
@@ -60,5 +66,8 @@ def counted(number: int, one: str, several: str | None = None) -> str:
 
 def shortened(text: str, most: int = 400) -> str:
     """Keep the beginning and the end of a long text, on one line: the cause often stands last."""
-    line = " ".join(text.split())
+    return _without_middle(" ".join(text.split()), most)
+
+
+def _without_middle(line: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"

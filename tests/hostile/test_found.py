@@ -213,6 +213,14 @@ def test_a_long_value_is_not_quoted_at_full_length(tmp_path):
     assert len(str(error.value)) < 1000
 
 
+def test_names_of_a_list_are_not_quoted_at_full_length(tmp_path):
+    long = "x" * 5000
+    folder, _ = case("list", tmp_path, f"{long} a\n./{long} a\n")
+    with pytest.raises(InputError) as error:
+        READERS["list"].read(folder)
+    assert f"line 2: line 1 names {'x' * 150} ... {'x' * 150} already" in str(error.value)
+
+
 # Tensors
 
 

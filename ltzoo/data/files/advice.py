@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ltzoo.data.files.left_out import LeftOut, image_suffixes, suffix
 from ltzoo.data.files.levels import SPELLINGS
-from ltzoo.errors import counted, first_few, printable
+from ltzoo.errors import counted, first_few, named
 
 _SPLITS = {spelling for spellings in SPELLINGS.values() for spelling in spellings}
 _LISTS = (".csv", ".txt")
@@ -92,7 +92,7 @@ def where_image_is(root: Path, name: str) -> str:
     for folder in _near(root):
         tail, ending = _end_of(folder, name, known)
         if tail:
-            shorten = "" if tail == name else f"shorten the paths in the list to {printable(tail)} and the like, and "
+            shorten = "" if tail == name else f"shorten the paths in the list to {named(tail)} and the like, and "
             more = f" --image-suffix {ending}" if ending else ""
             return f"{_shown(folder / f'{tail}{ending}')} is there: {shorten}add --image-root {_shown(folder)}{more}"
     if not os.path.isdir(path.parent):  # noqa: PTH112  False where no folder can have the name
@@ -141,4 +141,4 @@ def _folders(folder: Path, besides: str = "") -> list[str]:
 
 
 def _shown(path: Path) -> str:
-    return printable(str(path))
+    return named(str(path))

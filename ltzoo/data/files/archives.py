@@ -13,7 +13,7 @@ from ltzoo.data.files.classes import label_classes, natural_key
 from ltzoo.data.files.image_files import LARGEST_FILE, ClassFolder, ImageFiles, Names, stamp_of
 from ltzoo.data.files.left_out import LeftOut, suffix
 from ltzoo.data.files.levels import by_folder, note_levels
-from ltzoo.errors import InputError, first_line, printable
+from ltzoo.errors import InputError, first_line, named
 from ltzoo.reading.content import open_regular
 
 _LARGEST_TEXT = 2**20
@@ -149,14 +149,14 @@ def _shard(path: Path, left_out: LeftOut) -> tuple[list[_Member], list[str]]:
         kept = classes if kind.lower() == "cls" else images
         key = posixpath.join(folder, stem)
         if key in kept:
-            raise InputError(f"{path} has {printable(kept[key].name)} and {printable(member.name)}; remove one of them")
+            raise InputError(f"{path} has {named(kept[key].name)} and {named(member.name)}; remove one of them")
         kept[key] = member
     alone = next(
         (kept[key] for kept in (images, classes) for key in images.keys() ^ classes.keys() if key in kept), None
     )
     if alone is not None:
         needed = "image" if suffix(alone.name) == ".cls" else ".cls"
-        raise InputError(f"{path} has {printable(alone.name)}, but no {needed} of that key; write the shard again")
+        raise InputError(f"{path} has {named(alone.name)}, but no {needed} of that key; write the shard again")
     try:
         with open_regular(path) as file:
             return list(images.values()), [_text(file, classes[key]) for key in images]
@@ -190,13 +190,13 @@ def _members(path: Path, wanted: Callable[[str], bool]) -> Iterator[_Member]:
                     continue
                 if not entry.isreg() or entry.issparse():
                     raise InputError(
-                        f"{printable(name)} of {path} is a link or has holes; pack the tar file again with "
+                        f"{named(name)} of {path} is a link or has holes; pack the tar file again with "
                         "tar --dereference --hard-dereference"
                     )
                 if entry.size > (_LARGEST_TEXT if suffix(name) == ".cls" else LARGEST_FILE):
-                    raise InputError(f"{printable(name)} of {path} has {entry.size} bytes, too many; leave it out")
+                    raise InputError(f"{named(name)} of {path} has {entry.size} bytes, too many; leave it out")
                 if name in seen:
-                    raise InputError(f"{path} has {printable(name)} twice; pack the tar file again")
+                    raise InputError(f"{path} has {named(name)} twice; pack the tar file again")
                 seen.add(name)
                 yield _Member(name, entry.offset_data, entry.size)
             # tarfile takes a damaged header for the end of the file; the real end is a block of zeros.

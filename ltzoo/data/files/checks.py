@@ -14,7 +14,7 @@ from ltzoo.data.files.advice import where_image_is, where_splits_are
 from ltzoo.data.files.identity import shared_files
 from ltzoo.data.files.image_files import ImageFiles, PathImages, reason
 from ltzoo.data.files.splits import unread_lists
-from ltzoo.errors import InputError, first_few, printable
+from ltzoo.errors import InputError, first_few, named
 
 _Found = TypeVar("_Found")
 
@@ -45,7 +45,7 @@ def check_present(files: ImageFiles) -> None:
     if missing:
         raise InputError(
             f"{len(missing)} of the {len(files)} images of {files.origin} do not exist, the first is "
-            f"{printable(reader.path(missing[0]))}; {where_image_is(Path(reader.root), reader.name(missing[0]))}"
+            f"{named(reader.path(missing[0]))}; {where_image_is(Path(reader.root), reader.name(missing[0]))}"
         )
 
 
@@ -104,7 +104,7 @@ def check_each_class(files: ImageFiles, use: str) -> None:
 def _check_several(train: ImageFiles) -> None:
     if len(train.class_names) != 1:
         return
-    lists = [printable(str(path)) for path in unread_lists(train)]
+    lists = [named(str(path)) for path in unread_lists(train)]
     advice = where_splits_are(Path(train.origin)) or "add images of another class, or name another --data-dir"
     if lists:
         advice = f"{first_few(lists)} {'is' if len(lists) == 1 else 'are'} there: name the list of images as --data-dir"
@@ -116,7 +116,7 @@ def _check_several(train: ImageFiles) -> None:
 def _check_apart(train: ImageFiles, test: ImageFiles) -> None:
     twice = shared_files(train, test)
     if twice:
-        one, two = (printable(files.name(index)) for files, index in zip((train, test), twice[0], strict=True))
+        one, two = (named(files.name(index)) for files, index in zip((train, test), twice[0], strict=True))
         if test.reader is train.reader and test.origin == train.origin:  # one was held out of the other
             raise InputError(
                 f"{len(twice)} of the {len(test)} images held out of {test.origin} would be trained on too: {one} and "
@@ -188,14 +188,14 @@ def without_unreadable(
     """
     found = find_unreadable(files, threads, progress)
     if len(found) > at_most:
-        first = ", ".join(f"{printable(image.name)} ({image.reason})" for image in found[:3])
+        first = ", ".join(f"{named(image.name)} ({image.reason})" for image in found[:3])
         raise InputError(
             f"{len(found)} of {len(files)} images of {files.origin} cannot be read: {first}"
             f"{', ...' if len(found) > 3 else ''}; repair or remove them, or raise --skip-unreadable by "
             f"{len(found) - at_most}"
         )
     for image in found:
-        say(f"left out, since it cannot be read: {printable(image.name)} of {files.origin} ({image.reason})")
+        say(f"left out, since it cannot be read: {named(image.name)} of {files.origin} ({image.reason})")
     return files.chosen(np.delete(np.arange(len(files)), [image.index for image in found])) if found else files
 
 

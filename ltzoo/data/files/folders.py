@@ -9,7 +9,7 @@ from ltzoo.data.files.image_files import ClassFolder, ImageFiles, Names, PathIma
 from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import by_folder, note_levels
 from ltzoo.data.files.thumbnails import thumbnail_folders
-from ltzoo.errors import InputError, first_few, printable
+from ltzoo.errors import InputError, first_few, named
 from ltzoo.reading.content import open_regular
 
 
@@ -30,7 +30,7 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
 
     def refuse(error: OSError) -> None:
         reason = error.strerror or "unreadable"
-        raise InputError(f"{printable(str(error.filename))} cannot be listed ({reason}); make it readable") from error
+        raise InputError(f"{named(str(error.filename))} cannot be listed ({reason}); make it readable") from error
 
     left_out = LeftOut()
     found: list[str] = []
@@ -40,9 +40,7 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
         status = Path(folder).stat()
         twin = visited.setdefault((status.st_dev, status.st_ino), folder)
         if twin != folder:
-            raise InputError(
-                f"{printable(folder)} is the same folder as {printable(twin)}, through a link; remove the link"
-            )
+            raise InputError(f"{named(folder)} is the same folder as {named(twin)}, through a link; remove the link")
         relative = "" if folder == str(root) else os.path.relpath(folder, root)
         below[:] = [name for name in below if left_out.is_walked(os.path.join(relative, name))]  # noqa: PTH118
         images = [path for name in files if left_out.is_image(path := os.path.join(relative, name))]  # noqa: PTH118
@@ -56,13 +54,13 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
     notes = left_out.notes(str(root), lambda path: open_regular(root / path))
     if not found:
         there = f" ({notes[-1].partition(': ')[2]})" if notes else ""
-        raise InputError(f"{printable(str(root))} has no image{there}; name another folder with --data-dir")
+        raise InputError(f"{named(str(root))} has no image{there}; name another folder with --data-dir")
     holding = {path.partition("/")[0] for path in found} if level == "first" else set()
     empty = sorted(leaf for leaf in leaves if level != "first" or ("/" not in leaf and leaf not in holding))
     if empty:
-        named = [printable(leaf) + (f" (but {there})" if (there := left_out.below(leaf)) else "") for leaf in empty]
+        without = [named(leaf) + (f" (but {there})" if (there := left_out.below(leaf)) else "") for leaf in empty]
         raise InputError(
-            f"{len(empty)} class folders of {printable(str(root))} have no image: {first_few(named)}; remove them, or "
+            f"{len(empty)} class folders of {named(str(root))} have no image: {first_few(without)}; remove them, or "
             "put their images there"
         )
     order, labels, class_names = by_folder(found, str(root), level)

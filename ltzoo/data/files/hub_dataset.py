@@ -16,7 +16,7 @@ from huggingface_hub import HfApi, constants, try_to_load_from_cache
 
 from ltzoo.data.files.classes import check_names, label_classes
 from ltzoo.data.files.image_files import LARGEST_FILE, DataLocation, ImageFiles, Names, stamp_of
-from ltzoo.errors import InputError, first_few, first_line, printable, shortened
+from ltzoo.errors import InputError, first_few, first_line, named, shortened
 from ltzoo.hub_errors import is_broken, reason
 from ltzoo.reading.content import read_content, stays_within
 
@@ -127,9 +127,7 @@ def _load(location: DataLocation) -> "dict[str, Dataset]":
     folders = _folders(location)
     outside = next((file for file in files if not stays_within(file, folders)), None)
     if outside is not None:
-        raise InputError(
-            f"{location.data_dir} names {printable(str(outside))}, outside its folder; do not use this copy"
-        )
+        raise InputError(f"{location.data_dir} names {named(str(outside))}, outside its folder; do not use this copy")
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ltzoo.data.files.pixels import DECODING, DeepError, as_rgb
-from ltzoo.errors import InputError, first_line, printable, shortened
+from ltzoo.errors import InputError, first_line, named, shortened
 from ltzoo.reading.content import read_content
 from ltzoo.reading.images import open_image
 
@@ -212,8 +212,7 @@ class ImageFiles:
             return self.reader.read(int(self.positions[index]))
         except OSError as error:
             raise InputError(
-                f"{printable(self.name(index))} of {self.origin} cannot be read ({_reason(error)}); check that "
-                "it exists"
+                f"{named(self.name(index))} of {self.origin} cannot be read ({_reason(error)}); check that it exists"
             ) from error
 
     def image(self, index: int) -> Image.Image:
@@ -231,13 +230,13 @@ class ImageFiles:
                 return as_rgb(image)
         except DeepError as error:
             raise InputError(
-                f"{printable(self.name(index))} of {self.origin} has {error}; convert it to 8 bits, or add "
+                f"{named(self.name(index))} of {self.origin} has {error}; convert it to 8 bits, or add "
                 "--skip-unreadable"
             ) from error
         # For damaged files Pillow passes on whatever the decoder of the format raises, even AttributeError.
         except Exception as error:
             raise InputError(
-                f"{printable(self.name(index))} of {self.origin} is damaged or not an image ({_reason(error)}); "
+                f"{named(self.name(index))} of {self.origin} is damaged or not an image ({_reason(error)}); "
                 "repair or remove it, or add --skip-unreadable"
             ) from error
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from PIL import Image, ImageFile
 from timm.data.readers.img_extensions import get_img_extensions
 
-from ltzoo.errors import counted, first_few, printable
+from ltzoo.errors import counted, first_few, named
 from ltzoo.reading.images import open_image
 
 _NO_PIXELS = {"EPS", "FITS", "MPEG"}
@@ -114,11 +114,11 @@ class LeftOut:
         ):
             if paths:
                 number = counted(len(paths), one, several)
-                found.append(f"{printable(origin)}: left out {number} {why}".rstrip() + f": {first_few(sorted(paths))}")
+                found.append(f"{named(origin)}: left out {number} {why}".rstrip() + f": {first_few(sorted(paths))}")
         recognised = _recognised(self.others, opened) if opened else None
         if recognised:
             path, format = recognised
-            found[-1] += f"; {printable(path)} is {format}: rename such files, so that they end in {_usual(format)}"
+            found[-1] += f"; {named(path)} is {format}: rename such files, so that they end in {_usual(format)}"
         return found
 
 
@@ -126,7 +126,7 @@ def _kinds(paths: Iterable[str]) -> str:
     """Count files by suffix, the most frequent first."""
     counts: dict[str, int] = {}
     for path in paths:
-        kind = printable(suffix(path)) or "without any"
+        kind = named(suffix(path)) or "without any"
         counts[kind] = counts.get(kind, 0) + 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{count:,} {kind}" for kind, count in ordered[:_KINDS]]

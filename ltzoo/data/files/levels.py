@@ -6,7 +6,7 @@ import numpy as np
 
 from ltzoo.data.files.classes import check_folders, check_names, natural_key
 from ltzoo.data.files.image_files import ClassFolder
-from ltzoo.errors import InputError, first_few, printable
+from ltzoo.errors import InputError, first_few, named
 
 SPELLINGS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
 """How the splits are called."""
@@ -37,7 +37,7 @@ def by_folder(
     if loose:
         them = "it into one, or remove it" if len(loose) == 1 else "them into one, or remove them"
         verb = "is not in a class folder" if len(loose) == 1 else "are in no class folder"
-        raise InputError(f"{first_few(loose)} of {printable(origin)} {verb}; move {them}")
+        raise InputError(f"{first_few(loose)} of {named(origin)} {verb}; move {them}")
     if level == "first":
         _check_levels(paths, origin)
         classes = [paths[k].partition("/")[0] for k in order]
@@ -58,7 +58,7 @@ def _innermost(paths: Iterable[str], origin: str) -> list[str]:
         name = folder.rpartition("/")[2]
         if folder_of.setdefault(name, folder) != folder:
             raise InputError(
-                f"{printable(folder_of[name])} and {printable(folder)} of {printable(origin)} have the same name, "
+                f"{named(folder_of[name])} and {named(folder)} of {named(origin)} have the same name, "
                 "which alone is the class; put all images of a class into one folder, or rename one"
             )
         classes.append(name)
@@ -77,14 +77,14 @@ def _check_levels(paths: Sequence[str], origin: str) -> None:
     if not below:
         return
     first, splits = min(below.items(), key=lambda item: natural_key(item[0]))
-    shown = " and ".join(printable(f"{first}/{split}/") for split in sorted(splits))
+    shown = " and ".join(named(f"{first}/{split}/") for split in sorted(splits))
     if deeper:
-        advice = f"name {printable(f'{origin}/{first}')} with --data-dir, if that is the data set"
+        advice = f"name {named(f'{origin}/{first}')} with --data-dir, if that is the data set"
     else:
         advice = (
             "splits come first, as in train/CLASS/ and test/CLASS/; or list the images in a table with a column split"
         )
-    raise InputError(f"{printable(origin)} holds {shown}; {advice}")
+    raise InputError(f"{named(origin)} holds {shown}; {advice}")
 
 
 def note_levels(paths: Iterable[str], origin: str, level: ClassFolder, classes: int) -> list[str]:
@@ -96,7 +96,7 @@ def note_levels(paths: Iterable[str], origin: str, level: ClassFolder, classes: 
     other = {folder.rpartition("/")[2] if level == "first" else folder.partition("/")[0] for folder in folders}
     here, there = ("first", "innermost") if level == "first" else ("innermost", "first")
     return [
-        f"{printable(origin)}: images lie in folders below class folders ({first_few(deeper)}); the {here} folder is "
+        f"{named(origin)}: images lie in folders below class folders ({first_few(deeper)}); the {here} folder is "
         f"the class, so there are {classes:,}; --class-folder {there} takes the {there}, of which there are "
         f"{len(other):,}"
     ]

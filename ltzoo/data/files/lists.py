@@ -14,7 +14,7 @@ import numpy as np
 
 from ltzoo.data.files.classes import WHOLE, label_classes
 from ltzoo.data.files.image_files import ImageFiles, Names, PathImages
-from ltzoo.errors import InputError, first_line, printable
+from ltzoo.errors import InputError, first_line, named, printable
 from ltzoo.reading.content import open_regular
 
 SPLIT_COLUMN = "split"
@@ -111,7 +111,7 @@ class Entries:
             name = os.path.normpath(name)
         first = self._lines.setdefault(name, line)
         if first != line:
-            image = printable(name.decode("utf-8", "surrogateescape"))
+            image = named(name.decode("utf-8", "surrogateescape"))
             raise InputError(f"{self._origin}, line {line}: line {first} names {image} already; remove one of the two")
         code = self._texts.setdefault(label, len(self._texts))
         if code == len(self._first_lines):

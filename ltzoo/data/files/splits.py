@@ -21,7 +21,7 @@ from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import MISSPELT, SPELLINGS
 from ltzoo.data.files.lists import read_list, read_table
 from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
-from ltzoo.errors import InputError, counted, first_few, printable
+from ltzoo.errors import InputError, counted, first_few, named
 
 Splits = dict[str, Callable[[], ImageFiles]]
 """From the name of each split that exists (`train`, `val`, `test`) to the function that opens it."""
@@ -153,7 +153,7 @@ def splits_of_file(location: DataLocation) -> Splits:
     wrong = np.flatnonzero(~np.isin(given, known))
     if len(wrong):
         raise InputError(
-            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
+            f"{path} puts {named(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
             f"splits are called {', '.join(known)}"
         )
     return splits
@@ -208,7 +208,7 @@ def _note_beside(folder: Path, splits: Splits) -> list[str]:
                 continue
             if (is_folder or path.suffix.lower() in (*_LISTS, ".tar")) and split not in sum(SPELLINGS.values(), ()):
                 beside.append(f"{path.name}/" if is_folder else path.name)
-    return [f"{printable(str(folder))}: not read, since called like no split: {first_few(beside)}"] if beside else []
+    return [f"{named(str(folder))}: not read, since called like no split: {first_few(beside)}"] if beside else []
 
 
 def unread_lists(files: ImageFiles) -> list[Path]:
@@ -294,7 +294,7 @@ def _list_of_split(path: Path, location: DataLocation, split: str) -> ImageFiles
     wrong = [] if given is None else np.flatnonzero(~np.isin(given, SPELLINGS[split])).tolist()
     if given is not None and wrong:
         raise InputError(
-            f"{path} puts {printable(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
+            f"{path} puts {named(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
             f"correct it, or name this one file with --data-dir"
         )
     return files

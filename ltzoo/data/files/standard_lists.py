@@ -12,7 +12,7 @@ from ltzoo.data.benchmarks import NaturalBenchmark
 from ltzoo.data.files.classes import check_names
 from ltzoo.data.files.image_files import DataLocation, ImageFiles, Names, PathImages
 from ltzoo.data.files.lists import Listed, read_list
-from ltzoo.errors import InputError, first_line, printable
+from ltzoo.errors import InputError, first_line, named
 from ltzoo.reading.json_text import read_json
 
 STANDARD_LISTS = {
@@ -89,7 +89,7 @@ def _check_folders(listed: Listed, numbers: list[int], class_names: Sequence[str
     for k, (code, folder) in enumerate(zip(listed.codes.tolist(), listed.names.folders(), strict=True)):
         if number.get(folder, numbers[code]) != numbers[code]:
             raise InputError(
-                f"{listed.origin} calls {printable(listed.names[k])} class {numbers[code]}, but to the training list "
+                f"{listed.origin} calls {named(listed.names[k])} class {numbers[code]}, but to the training list "
                 f"that folder is class {number[folder]}; use lists that belong together"
             )
 
@@ -141,10 +141,10 @@ def _fault(listed: list[tuple[Any, Any]], annotated: list[tuple[Any, Any]], num_
         ([image for image, _ in annotated], "has two annotations of image"),
     ):
         if len(set(entries)) < len(entries):
-            return f"it {what} {printable(str(Counter(entries).most_common(1)[0][0]))}"
+            return f"it {what} {named(str(Counter(entries).most_common(1)[0][0]))}"
     apart = {image for image, _ in listed} ^ {image for image, _ in annotated}
     if apart:
-        return f"image {printable(str(min(apart, key=str)))} has no annotation, or the annotation no image"
+        return f"image {named(str(min(apart, key=str)))} has no annotation, or the annotation no image"
     for image, category in annotated:
         if type(category) is not int or not 0 <= category < num_classes:
             return f"image {image} is of category {category!r}, which is not from 0 to {num_classes - 1}"

@@ -14,7 +14,7 @@ from ltzoo.data.files.image_files import DataLocation, ImageFiles, Names, PathIm
 from ltzoo.data.files.left_out import LeftOut, image_suffixes, suffix
 from ltzoo.data.files.lists import open_list
 from ltzoo.data.files.thumbnails import thumbnail_folders
-from ltzoo.errors import InputError, first_line, printable, shortened, shown
+from ltzoo.errors import InputError, first_line, named, printable, shortened, shown
 from ltzoo.reading.content import open_regular
 
 _LISTS = (".csv", ".txt")
@@ -55,7 +55,7 @@ def find_unlabelled(
             found |= dict.fromkeys(images)
             notes += left_out
         elif not path.exists():
-            raise InputError(f"{printable(str(path))} does not exist; name images, folders or lists (.csv, .txt)")
+            raise InputError(f"{named(str(path))} does not exist; name images, folders or lists (.csv, .txt)")
         elif suffix(path.name) in _LISTS:
             found |= dict.fromkeys(_in_list(path, image_root or path.parent, image_column, image_suffix))
         else:
@@ -70,7 +70,7 @@ def _in_folder(root: Path) -> tuple[list[str], list[str]]:
 
     def refuse(error: OSError) -> None:
         reason = error.strerror or "unreadable"
-        raise InputError(f"{printable(str(error.filename))} cannot be listed ({reason}); make it readable") from error
+        raise InputError(f"{named(str(error.filename))} cannot be listed ({reason}); make it readable") from error
 
     left_out, visited = LeftOut(), set()
     found: list[str] = []
@@ -90,7 +90,7 @@ def _in_folder(root: Path) -> tuple[list[str], list[str]]:
     notes = left_out.notes(str(root), lambda path: open_regular(root / path))
     if not found:
         there = f" ({notes[-1].partition(': ')[2]})" if notes else ""
-        raise InputError(f"{printable(str(root))} has no image{there}; name another folder")
+        raise InputError(f"{named(str(root))} has no image{there}; name another folder")
     return [os.path.join(root, path) for path in sorted(found, key=natural_key)], notes  # noqa: PTH118
 
 
@@ -118,7 +118,7 @@ def _in_list(path: Path, root: Path, image_column: str, image_suffix: str) -> li
         what_to_do = "the list is not text" if "\0" in paths[first] else where_image_is(root, names[first])
         raise InputError(
             f"{len(missing)} of the {len(names)} images of {path} do not exist, the first is "
-            f"{shortened(printable(paths[first]))}; {shortened(what_to_do)}"
+            f"{named(paths[first])}; {shortened(what_to_do)}"
         )
     return paths
 
@@ -133,8 +133,7 @@ def _column(file: io.TextIOWrapper, path: Path, image_column: str) -> Iterator[s
     if header.count(image_column) != 1:
         found = ", ".join(repr(name[:40]) for name in header[:20]) or "none"
         raise InputError(
-            f"{path} must have one column {image_column!r}, its columns are {printable(found)}; name it with "
-            "--image-column"
+            f"{path} must have one column {image_column!r}, its columns are {printable(found)}; name it with --image-column"
         )
     place = header.index(image_column)
     for cells in rows:
