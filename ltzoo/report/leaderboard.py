@@ -106,9 +106,9 @@ def _row(
         "claimed": {"overall": claims[0].overall, "source": claims[0].source} if claims else None,
         "note": note,
         "first_stage": first_stage(recipe),
-        "pretrained": is_pretrained(results[0].recipe if results else recipe),
         "passes": passes_text(recipe) if recipe else None,
         "parameters": parameters(recipe) if recipe else None,
+        "pretrained": is_pretrained(results[0].recipe if results else recipe),
         "runs": [_run(result) for result in results],
     }
 

@@ -52,7 +52,17 @@ def test_the_flags_are_these():
             "--tune",
         ),
         *("--log-wandb", "--log-with", "--save-epochs"),
-        *("--arch", "--pretrained", "--initial-checkpoint", "--img-size", "--opt", "--weight-decay", "--layer-decay"),
+        *(
+            "--arch",
+            "--pretrained",
+            "--initial-checkpoint",
+            "--initial-license",
+            "--initial-data",
+            "--img-size",
+            "--opt",
+            "--weight-decay",
+            "--layer-decay",
+        ),
         *(
             "--head-only",
             "--aa",

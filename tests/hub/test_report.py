@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import report
-from ltzoo.report import read_results, write_result
+from ltzoo.recipes import Pretrained
+from ltzoo.report import group_by_model, read_results, write_result
 from tests.hub.runs import runs_of
 from tests.hub.test_collect import collected, places
 from tests.report.results import entry, result
@@ -72,6 +73,17 @@ def test_check_says_what_is_stale_and_writes_nothing(root, capsys):
     assert "reproduction.md is out of date; run hub/report.py" in said
     assert "index.html is out of date" in said
     assert written(root) == before
+
+
+def test_results_from_pretrained_weights_have_a_table_of_their_own():
+    made = result("resnet20_digitslt_la_sgd", accuracy=99.0)
+    adapted = replace(made, recipe=replace(made.recipe, start=Pretrained()))
+    found = group_by_model([result("resnet20_digitslt_ce_sgd", accuracy=50.0), adapted])
+    above, _, below = report._tables(list(found.values()), found).partition("From weights pretrained on other images")
+    assert "`resnet20_digitslt_ce_sgd`" in above and "la_sgd" not in above
+    assert "`resnet20_digitslt_la_sgd`" in below and "ce_sgd" not in below
+    alone = report._tables([found["resnet20_digitslt_ce_sgd"]], found)
+    assert "From weights" not in alone and alone + "\n\n" == above
 
 
 def test_second_stages_stand_under_their_first_in_every_document(root):
