@@ -34,11 +34,11 @@ def test_the_order_is_that_of_what_readers_look_for():
     others |= {f"resnet32_cifar10lt_ce_drw_{w}" for w in ("sam05", "sam80")}
     others |= {f"resnet32_cifar{c}lt_{w}_sgd" for c in (10, 100) for w in ("ce_mixup", "mislas")}
     others.add("resnet32_cifar10lt_proco_sgd")
-    others |= {f"resnet32_cifar100lt_{w}_sgd" for w in ("ride", "sade", "paco", "bcl", "proco")}
-    assert set(names[40:56]) == others
-    assert all(name.startswith(("resnet34_cifar10lt_", "resnet34_cifar100lt_")) for name in names[56:98])
-    assert all("step" in name for name in names[98:130])
-    assert all("lt50_" in name for name in names[130:160])
+    others |= {f"resnet32_cifar100lt_{w}_sgd" for w in ("ride", "sade", "paco", "bcl", "proco", "drolt")}
+    assert set(names[40:57]) == others
+    assert all(name.startswith(("resnet34_cifar10lt_", "resnet34_cifar100lt_")) for name in names[57:99])
+    assert all("step" in name for name in names[99:131])
+    assert all("lt50_" in name for name in names[131:197])
 
 
 def test_the_next_seed_comes_after_all_of_the_first():
