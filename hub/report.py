@@ -13,7 +13,7 @@ from pathlib import Path
 from collect import RESULTS, ZOO
 from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, run
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, first_few
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.registry import get_recipe, list_recipes
@@ -167,12 +167,12 @@ def _read_notes(path: Path, found: Collection[str]) -> dict[str, str]:
         return {}
     try:
         notes = read_yaml(path) or {}
-        stray = [name for name in notes if name not in found]
+        stray = [str(name) for name in notes if name not in found]
         read = {name: " ".join(text.split()) for name, text in notes.items()}
     except (ContentError, AttributeError, TypeError) as error:
         raise InputError(f"{path} must be YAML that maps names of models to texts") from error
     if stray:
-        raise InputError(f"{path} has notes on {', '.join(stray)}, which have no result; remove them")
+        raise InputError(f"{path} has notes on {first_few(stray)}, which have no result; remove them")
     return read
 
 

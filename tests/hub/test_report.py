@@ -138,6 +138,9 @@ def test_notes_stand_below_their_table(root, capsys):
     (root / "results" / "notes.yaml").write_text("resnet32_cifar100lt_vs_sgd: nobody ran it")
     assert reported(root) == 2
     assert "has notes on resnet32_cifar100lt_vs_sgd, which have no result" in capsys.readouterr().err
+    (root / "results" / "notes.yaml").write_text('{"a\\nb": a note, 7: another}')
+    assert reported(root) == 2
+    assert r"has notes on a\nb, 7, which have no result" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

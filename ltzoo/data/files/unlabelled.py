@@ -133,7 +133,8 @@ def _column(file: io.TextIOWrapper, path: Path, image_column: str) -> Iterator[s
     if header.count(image_column) != 1:
         found = ", ".join(repr(name[:40]) for name in header[:20]) or "none"
         raise InputError(
-            f"{path} must have one column {image_column!r}, its columns are {printable(found)}; name it with --image-column"
+            f"{path} must have one column {image_column!r}, its columns are {printable(found)}; name it with "
+            "--image-column"
         )
     place = header.index(image_column)
     for cells in rows:
