@@ -12,6 +12,7 @@ import epoch
 import landscape
 import large
 import loading
+import one_stage
 import operations
 import peers
 import recipe
@@ -43,6 +44,8 @@ CPU = torch.device("cpu")
         (recipe, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
         (recipe, ["resnet32_cifar100lt_ce_sgd", "--device", "cpu", "--data-dir", "{}/none"], "does not exist"),
         (recipe, [DIGITS, "--device", "cpu", "--epochs", "0"], "must be at least 1"),
+        (one_stage, ["resnet20_digitslt_proco"], "no recipe is called"),
+        (one_stage, ["resnet32_cifar100lt_proco_sgd", "--data-dir", "{}/none"], "does not exist"),
         (side_by_side, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
         (side_by_side, ["resnet20_digitslt_ce", "--device", "cpu"], "no recipe is called"),
         (landscape, [], "required: --device"),
@@ -313,3 +316,14 @@ def test_operations_are_two_for_each_multiply_add_forward_and_twice_as_many_back
     backward = 2 * sum(forward) - forward[0]
     passes = 18 * (3 * sum(forward) + 4 * backward) + 9 * (2 * sum(forward) + 3 * backward)
     assert longest == pytest.approx(sum(sgd.data.class_counts) * passes, rel=1e-6)
+
+
+def test_steps_of_one_stage_methods_are_timed(capsys):
+    names = [f"resnet20_digitslt_{method}_sgd" for method in ("ce", "glmc")]
+    assert one_stage.main([*names, "--steps", "2"]) == 0
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == [f"`{name}`" for name in names]
+    assert [row[2:4] for row in rows] == [["3 x 40", "14"], ["6 x 40", "14"]]
+    for row in rows:
+        each, epoch = float(row[4].split()[0]), float(row[5])
+        assert each > 0 and abs(epoch - 14 * each) < 1
