@@ -16,7 +16,7 @@ from ltzoo.cli import arguments as options
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import Subset
 from ltzoo.data.memory import load_subset
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, counted
 from ltzoo.recipes import Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results
@@ -95,8 +95,8 @@ def command(arguments: argparse.Namespace) -> int:
     check_val_interval(ValInterval.parse(arguments.val_interval), recipes)
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
-    more = f", and {len(jobs) - missing} first stages for them" if len(jobs) > missing else ""
-    print(f"{there} runs have a result, {missing} are missing{more}", flush=True)
+    first = f", and {counted(len(jobs) - missing, 'first stage')} for them" if len(jobs) > missing else ""
+    print(f"results there: {there}; runs missing: {missing}{first}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
     for line in time_left(jobs, arguments.output, machine.jobs):

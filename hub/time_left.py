@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from ltzoo.errors import InputError
+from ltzoo.cli.run_time import in_words
+from ltzoo.errors import InputError, counted
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.cost import passes_per_image
 from ltzoo.registry import get_recipe, list_recipes
@@ -30,28 +31,29 @@ def time_left(jobs: Sequence[Job], output: Path, at_once: int) -> list[str]:
         One line for each run that is begun, and one for the time of all; none if there are no jobs.
     """
     paces = _paces(output)
-    lines, seconds, unknown = [], 0.0, list[Job]()
+    lines, unknown, times = list[str](), list[Recipe](), list[float]()
     for recipe, seed in jobs:
         measured = _epoch_seconds(recipe, output / recipe.name / f"seed{seed}")
-        epochs, pace = recipe.schedule.epochs, paces.get(_kind(recipe))
-        passes = passes_per_image(recipe)
+        epochs, pace, passes = recipe.schedule.epochs, paces.get(_kind(recipe)), passes_per_image(recipe)
         if measured:
-            mean, left = fmean(measured), (epochs - len(measured)) * fmean(measured)
-            seconds += left
+            times.append((epochs - len(measured)) * fmean(measured))
             lines.append(
-                f"begun before: {recipe.name}, seed {seed}: {len(measured)} of {epochs} epochs, {_text(left)} left "
-                f"({mean:.1f} s per epoch)"
+                f"begun before: {recipe.name}, seed {seed}: {len(measured)} of {epochs} epochs, "
+                f"{in_words(times[-1])} left ({fmean(measured):.1f} s per epoch)"
             )
         elif pace and passes is not None:
-            seconds += pace * passes * epochs
+            times.append(pace * passes * epochs)
         elif epochs:
-            unknown.append((recipe, seed))
-    if len(unknown) < len(jobs):
-        beside = f" of {len(jobs) - len(unknown)} runs, {at_once} at once" if at_once > 1 else ""
-        lines.append(f"time left by measured epochs{beside}: {_text(seconds / at_once)}")
+            unknown.append(recipe)
+    if times:
+        # The longest run ends last, however many others are trained beside it.
+        seconds = max(sum(times) / at_once, *times)
+        beside = f", {at_once} at once" if at_once > 1 else ""
+        lines.append(f"time left by measured epochs: {in_words(seconds)} for {counted(len(times), 'run')}{beside}")
     if unknown:
-        networks = dict.fromkeys(f"{recipe.architecture} on {recipe.benchmark}" for recipe, _ in unknown)
-        lines.append(f"time unknown for {len(unknown)} runs: no epoch measured in {output} of {', '.join(networks)}")
+        networks = dict.fromkeys(f"{recipe.architecture} on {recipe.benchmark}" for recipe in unknown)
+        there = f"no epoch measured in {output} of {', '.join(networks)}"
+        lines.append(f"time unknown for {counted(len(unknown), 'run')}: {there}")
     return lines
 
 
@@ -81,9 +83,3 @@ def _epoch_seconds(recipe: Recipe, folder: Path) -> list[float]:
 
 def _kind(recipe: Recipe) -> _Kind:
     return recipe.architecture, recipe.benchmark
-
-
-def _text(seconds: float) -> str:
-    if seconds >= 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"

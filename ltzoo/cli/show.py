@@ -51,7 +51,7 @@ def _cost(recipe: Recipe) -> str:
 
     parameters = count_parameters(recipe)
     size = "" if parameters is None else f"{parameters:,} parameters; "
-    return f"{size}{passes_text(recipe)} (forward passes of the network for an image in a step, times epochs)"
+    return f"{size}{passes_text(recipe)} (forward passes of the network for an image in an epoch, times epochs)"
 
 
 def describe(recipe: Recipe) -> str:

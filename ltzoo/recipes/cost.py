@@ -1,5 +1,6 @@
 """The cost of a recipe: forward passes per image, and epochs."""
 
+from ltzoo.data import ClassAwareSampler
 from ltzoo.recipes.recipe import Recipe
 from ltzoo.sharpness import CCSAM
 
@@ -31,10 +32,12 @@ _GRADIENT = 3.0
 
 
 def passes_per_image(recipe: Recipe) -> float | None:
-    """Return the cost of an image in one epoch, in forward passes; None if it is not known, as for others' methods.
+    """Return the cost of a training image in one epoch, in forward passes; None if it is not known.
 
-    Where the head alone is trained, nothing is differentiated below it: a gradient costs one forward pass, not three.
-    Each view that the model sees costs as much as an image; what a loss runs by itself is not counted.
+    It is not known of others' methods, and where it depends on the classes in a folder of images. A sampler with more
+    draws than images sees an image several times. Where the head alone is trained, nothing is differentiated below it:
+    a gradient costs one forward pass, not three. Each view that the model sees costs as much as an image; what a loss
+    runs by itself is not counted.
     """
     passes = _PASSES.get(recipe.perturbation.name)
     if passes is None:
@@ -44,6 +47,10 @@ def passes_per_image(recipe: Recipe) -> float | None:
             return None  # its rows are as many as the classes, which the folder of images tells
         passes += _ROW_OF_ALL * len(recipe.data.class_counts)
     passes *= recipe.loss.model_views or recipe.loss.views
+    if isinstance(recipe.sampler, ClassAwareSampler) and recipe.sampler.draws is not None:
+        if recipe.natural:
+            return None
+        passes *= recipe.sampler.draws / sum(recipe.data.class_counts)
     return passes / _GRADIENT if recipe.trainable.weights == "head" else passes
 
 
@@ -58,4 +65,4 @@ def passes_text(recipe: Recipe) -> str:
     if recipe.head.computed:
         return "computed"
     passes = passes_per_image(recipe)
-    return f"{'?' if passes is None else f'{passes:g}'} x {recipe.schedule.epochs}"
+    return f"{'?' if passes is None else f'{passes:.3g}'} x {recipe.schedule.epochs}"

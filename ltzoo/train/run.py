@@ -219,10 +219,11 @@ class Run:
             step.begin(epoch)
         self.reached = self.saved.within or Within(0, torch.zeros((), device=self.accelerator.device), 0.0)
         first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
-        seed, process = self.options.seed, self.accelerator.process_index
+        # Partners lie in the same process, so that all processes can mix the batch alike.
+        drawn_by = () if recipe.partners is not None else (self.accelerator.process_index,)
         views = [view.in_epoch(epoch) for view in recipe.views]
         for number, (images, targets) in enumerate(reported(self.accelerator, self.batches.epoch(epoch, first)), first):
-            mixed = mix_batch(images, targets, views, seed, epoch, 3, process, number)
+            mixed = mix_batch(images, targets, views, self.options.seed, epoch, 3, *drawn_by, number)
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()

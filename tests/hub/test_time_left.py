@@ -26,8 +26,8 @@ def measured(output, recipe, seconds, evaluation=None, seed=0):
 def test_a_run_that_is_begun_goes_on_at_its_own_pace(tmp_path):
     measured(tmp_path, SGD, [100.0] * 50, evaluation=20.0)
     assert time_left([(SGD, 0)], tmp_path, 1) == [
-        "begun before: resnet32_cifar100lt_ce_sgd, seed 0: 50 of 200 epochs, 5.0 h left (120.0 s per epoch)",
-        "time left by measured epochs: 5.0 h",
+        "begun before: resnet32_cifar100lt_ce_sgd, seed 0: 50 of 200 epochs, 5 h 0 min left (120.0 s per epoch)",
+        "time left by measured epochs: 5 h 0 min for 1 run",
     ]
 
 
@@ -35,7 +35,18 @@ def test_other_runs_take_their_passes_at_the_pace_of_their_network(tmp_path):
     measured(tmp_path, SGD, [18.0] * 200, seed=3)  # 6 s per forward pass; SAM has 6 passes
     short = replace(SAM, schedule=replace(SAM.schedule, epochs=10, milestones=(5, 8)))
     assert time_left([(short, 0), (SGD, 1)], tmp_path, 2) == [
-        "time left by measured epochs of 2 runs, 2 at once: 33 min"  # (36 * 10 + 18 * 200) / 2 = 1980 s
+        "time left by measured epochs: 60 min for 2 runs, 2 at once"  # 36 * 10 s beside 18 * 200 s
+    ]
+    assert time_left([(short, 0)] * 4, tmp_path, 2) == ["time left by measured epochs: 12 min for 4 runs, 2 at once"]
+    assert time_left([(SGD, 1)], tmp_path, 4) == ["time left by measured epochs: 60 min for 1 run, 4 at once"]
+
+
+def test_an_epoch_with_more_draws_than_images_takes_longer(tmp_path):
+    measured(tmp_path, SGD, [30.0] * 10)
+    backbone = get_recipe("resnet32_cifar100lt_drolt_backbone_sgd")  # 80 epochs of 50,000 draws from 10,847 images
+    seconds = 80 * 30 * 50_000 / 10_847
+    assert time_left([(backbone, 0)], tmp_path, 1) == [
+        f"time left by measured epochs: 3 h {round(seconds / 60) - 180} min for 1 run"
     ]
 
 
@@ -47,8 +58,8 @@ def test_a_network_without_a_measured_epoch_is_named(tmp_path):
     damaged.write_text("no table")
     lines = time_left([(OTHER, 0), (SGD, 0)], tmp_path, 1)
     assert lines[1:] == [
-        "time left by measured epochs: 3 min",
-        f"time unknown for 1 runs: no epoch measured in {tmp_path} of resnet20_cifar on digitslt",
+        "time left by measured epochs: 3 min for 1 run",
+        f"time unknown for 1 run: no epoch measured in {tmp_path} of resnet20_cifar on digitslt",
     ]
 
 

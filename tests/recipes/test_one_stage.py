@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from ltzoo.data import Augmentation, InversePowerSampler
+from ltzoo.data import Augmentation, InversePowerSampler, get_benchmark
 from ltzoo.losses import BCL, GLMC, RIDE, SADE, InfluenceBalanced, PaCo, ProCo
 from ltzoo.recipes import PROTOCOLS, Optimizer, Schedule, recipe_from_dict, recipe_to_dict
-from ltzoo.recipes.protocols import RANGWANI2022_CIFAR
 from ltzoo.registry import create_model, get_recipe
+from ltzoo.sharpness import SAM, SSESAM
 from ltzoo.train import TrainOptions, train
 
 # Epochs, warm-up, drops, learning rate, weight decay, Nesterov, batch.
@@ -117,11 +117,15 @@ def test_what_no_paper_gives_is_ours():
 
 @pytest.mark.parametrize("method", LOSSES)
 def test_radii_are_those_of_the_most_similar_loss(method):
-    like = {"ib": "ce", "ride": "ldam_drw", "sade": "bs"}.get(method, "la")
+    # SAM's radius with CE, which IB is most like, and with LDAM + DRW, balanced softmax and LA.
+    radii = {"cifar10": (0.1, 0.8), "cifar100": (0.2, 0.8)}
+    eta = {"cifar10lt": 200, "cifar10lt50": 200, "cifar10lt10": 1000}
     for benchmark in CIFAR:
-        for word in ("sgd", "sam", "ssesam"):
-            found = get_recipe(f"resnet32_{benchmark}_{method}_{word}").perturbation
-            assert found == RANGWANI2022_CIFAR.perturbations[benchmark][like][word]
+        rho = radii[get_benchmark(benchmark).data_set.name][0 if method == "ib" else 1]
+        found = {word: get_recipe(f"resnet32_{benchmark}_{method}_{word}").perturbation for word in ("sam", "ssesam")}
+        assert found["sam"] == SAM(rho=rho)
+        tail = eta.get(benchmark, 100)
+        assert found["ssesam"] == SSESAM(rho_head=rho / 4, rho_tail=rho / 4, gamma=0.7, eta=tail)
 
 
 def test_other_views_contradict_the_protocol():

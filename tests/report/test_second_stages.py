@@ -61,6 +61,11 @@ def test_passes(name, passes, total, text):
     assert passes_text(recipe) == text
 
 
+def test_an_epoch_with_more_draws_than_images_costs_more():
+    assert passes_per_image(get_recipe("resnet32_cifar100lt_drolt_backbone_sgd")) == pytest.approx(3 * 50_000 / 10_847)
+    assert passes_text(get_recipe("resnet32_cifar100lt_drolt_sgd")) == "4.61 x 20"
+
+
 def test_passes_of_cc_sams_full_scope_grow_with_the_classes():
     recipe = get_recipe("resnet20_digitslt_ce_ccsam")
     everywhere = replace(recipe, perturbation=replace(recipe.perturbation, scope="all"))

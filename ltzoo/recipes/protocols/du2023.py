@@ -2,8 +2,9 @@
 
 Settings are those of the code (github.com/ynu-yangpeng/GLMC) for IF 100. It calls the network ResNet-32, but its stages
 have 64, 128 and 256 channels: `resnet32_wide_cifar`, with 7.4 M parameters instead of 0.46 M. Its own subset is another
-random draw, and each view passes through the network alone, so that BatchNorm sees one view at a time; here both views
-are one batch. Radii are Lyu 2025's, whose network is as wide.
+random draw, its few-shot classes have 20 images or fewer on both data sets, its CIFAR-10 images are divided by another
+standard deviation, and each view passes through the network alone, so that BatchNorm sees one view at a time; here both
+views are one batch. Radii are Lyu 2025's, whose network is as wide.
 """
 
 from ltzoo.data import Augmentation, InversePowerSampler
@@ -44,5 +45,5 @@ DU2023_CIFAR = Protocol(
     losses={"cifar10": {"glmc": _glmc(consistency=1.0)}, "cifar100": {"glmc": _glmc(consistency=4.0)}},
     heads={},
     perturbations={name: {"glmc": {word: found[word] for word in WORDS}} for name, found in _OF_CE.items()},
-    ours=(Ours(("subset",)), *PERTURBED),
+    ours=(Ours(("subset", "groups")), *PERTURBED),
 )

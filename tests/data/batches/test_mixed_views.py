@@ -118,6 +118,9 @@ def test_processes_share_a_batch():
         for process in (0, 1):
             assert torch.equal(shares[process][number][0], images[process::2])
             assert torch.equal(shares[process][number][1], targets[process::2])
+            mixed = mix_batch(*shares[process][number], (MIXUP, CUTMIX), 0, 0, 3, number)
+            for part, of_whole in zip(mixed, mix_batch(images, targets, (MIXUP, CUTMIX), 0, 0, 3, number), strict=True):
+                assert torch.equal(part, of_whole[process::2])
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
