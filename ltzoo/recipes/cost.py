@@ -43,7 +43,8 @@ def passes_per_image(recipe: Recipe) -> float | None:
             return None  # its rows are as many as the classes, which the folder of images tells
         passes += _ROW_OF_ALL * len(recipe.data.class_counts)
     passes *= recipe.loss.model_views or recipe.loss.views
-    return passes if recipe.trainable.weights == "all" else passes / _GRADIENT
+    # With adapters, norms or biases the gradient passes through all layers, but few weights have one.
+    return passes * {"all": 1.0, "head": 1 / _GRADIENT}.get(recipe.trainable.weights, 2 / _GRADIENT)
 
 
 def total_passes(recipe: Recipe) -> float | None:

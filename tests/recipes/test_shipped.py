@@ -105,14 +105,21 @@ def test_names_are_the_product_of_their_parts():
         for loss in ("ib", "ride", "sade", "paco", "bcl", "proco")
         for method in ("sgd", "sam", "ssesam")
     }
+    expected |= {
+        f"vitb16_{benchmark}_adapt_{loss}_{method}"
+        for benchmark in ("imagefolder", "cifar10lt", "cifar100lt", "imagenetlt", "inat18")
+        for loss in ("ce", "la", "bs", "vs")
+        for method in ("sgd", "sam", "ssesam")
+    }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 808
+    assert len(RECIPES) == len(list(shipped_recipes())) == 868
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 304, "lyu2025_cifar": 164, "digits": 89, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2,
         "park2021_cifar": 6, "wang2021_cifar": 6, "zhang2022_cifar": 6, "cui2021_cifar": 6, "zhu2022_cifar": 6,
         "du2024_cifar": 6,
+        "adapt_folder": 12, "adapt_cifar": 24, "adapt_large": 12, "adapt_inat18": 12,
     }  # fmt: skip
 
 
@@ -120,8 +127,8 @@ def test_a_recipes_fields_are_what_its_name_says():
     def check(name):
         recipe = RECIPES[name]
         architecture, benchmark, loss, *rest = name.split("_")
-        if isinstance(recipe.start, FirstStage):
-            return  # tests/recipes/test_second_stages.py
+        if isinstance(recipe.start, FirstStage) or loss == "adapt":
+            return  # tests/recipes/test_second_stages.py, test_adapt.py
         word = rest[-1].rstrip("0123456789")
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
         methods |= {"samext": SAMExt, "focalsam": FocalSAM, "pgd": PGD, "lpfsgd": LPFSGD}

@@ -7,10 +7,12 @@ from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, get_benchmark
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
 from ltzoo.losses import DRW, ClassBalanced, Loss
 from ltzoo.recipes.optimization import Optimizer, Schedule
-from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead
+from ltzoo.recipes.parts import FirstStage, Fresh, Head, Input, LinearHead, Start, Trainable
 from ltzoo.recipes.protocols.second_stage import SecondStage
 from ltzoo.recipes.recipe import PaperRule, Recipe
 from ltzoo.sharpness import NoPerturbation, Perturbation
+
+_FRESH = Fresh()
 
 
 def data_set_and_profile(benchmark: str) -> tuple[str, str]:
@@ -74,6 +76,8 @@ class Protocol:
         second_stages: `METHOD` or `BENCHMARK_METHOD` to the settings of its second stage.
         augmentations: word of a loss to its augmentation, if that differs from `augmentation`.
         views: word of a loss that takes several views of an image to how each is augmented.
+        start: the weights that training starts from.
+        trainable: which weights are trained; None for all, with BatchNorm as the perturbation needs it.
     """
 
     name: str
@@ -97,6 +101,8 @@ class Protocol:
     second_stages: Mapping[str, SecondStage] = field(default_factory=dict)
     augmentations: Mapping[str, Augmentation] = field(default_factory=dict)
     views: Mapping[str, tuple[Augmentation, ...]] = field(default_factory=dict)
+    start: Start = _FRESH
+    trainable: Trainable | None = None
 
     def views_of(self, loss: str) -> tuple[Augmentation, ...]:
         """Look up how the views of an image are augmented for a loss, by its word."""
@@ -135,6 +141,8 @@ class Protocol:
             fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, stage.first[0])} | stage.settings
         else:
             fixed |= {"sampler": EACH_IMAGE_ONCE, "views": self.views_of(word)}
+            # Where all weights are trained, any start will do.
+            fixed |= {} if self.trainable is None else {"start": self.start, "trainable": self.trainable}
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
         if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")
