@@ -96,7 +96,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         schedule=protocol.schedule,
         batch_size=protocol.batch_size,
         input=protocol.input,
-        precision="float32",
+        precision=protocol.precision,
         groups=_part(protocol.groups, profile, protocol),
         paper_rule=protocol.paper_rule,
         source=Source(protocol.paper, tuple(dict.fromkeys((*protocol.cites, *works))), ours),

@@ -27,6 +27,10 @@ _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 """A recipe's name is also the name of a folder, so it has no characters with a meaning in paths."""
 
 
+Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
+"""Of forward passes; `auto` becomes `bfloat16` on a GPU that has it, else `float32`."""
+
+
 @dataclass(frozen=True)
 class PaperRule:
     """How a paper selects and measures an epoch. ltzoo measures the last epoch, without test-time augmentation.
@@ -131,7 +135,7 @@ class Recipe:
         input: how images in files are preprocessed; for data sets in memory how they are enlarged, None if they are
             not.
         precision: precision of the forward passes; weights are float32. `tf32` applies to matrix products and
-            convolutions on CUDA.
+            convolutions on CUDA; `auto` is `bfloat16` on a GPU that has it, else `float32`, and a run records which.
         groups: the grouping rule that accuracy is reported by.
         paper_rule: how the paper selects and measures an epoch.
         source: the papers that it comes from.
@@ -158,7 +162,7 @@ class Recipe:
     batch_size: int
     micro_batches: int = 1
     input: Input | None = None
-    precision: Literal["float32", "tf32", "bfloat16", "float16"]
+    precision: Precision
     groups: str
     paper_rule: PaperRule | None
     source: Source

@@ -35,7 +35,7 @@ def test_every_setting_is_what_its_name_and_the_protocol_say():
         assert recipe.optimizer == Optimizer(lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=False)
         assert (recipe.schedule.epochs, recipe.schedule.decay) == (20 if benchmark == "inat18" else 10, "cosine")
         assert recipe.augmentation == Augmentation(0, True, min_scale=0.08)
-        assert recipe.batch_size == 128
+        assert (recipe.batch_size, recipe.precision) == (128, "auto")
         assert recipe.input == Input(crop_pct=1.0 if benchmark.startswith("cifar") else None)
         assert recipe.groups == ("count" if benchmark == "imagefolder" else "mislas")
         assert recipe.source.paper == "shi2024" and {"shi2024", "hu2022"} <= set(recipe.source.cites)

@@ -109,6 +109,7 @@ def test_the_checkpoint_is_a_plain_timm_model_of_the_same_predictions(tuned, roo
     torch.testing.assert_close(logits, cosines * lengths, rtol=2e-3, atol=2e-2)  # float16 where no class changes
     assert 0.5 < float(lengths.mean()) < 2
     metrics = json.loads(folder.metrics.read_text())
+    assert metrics["precision"] == ("bfloat16" if torch.cuda.is_available() else "float32")
     argv = ["--model", f"local-dir:{folder.checkpoint}", "--data-dir", str(root / "photos")]
     assert validate.main([*argv, "--json", str(root / "v.json")]) == 0
     assert json.loads((root / "v.json").read_text())["per_class"] == metrics["last"]["per_class"]

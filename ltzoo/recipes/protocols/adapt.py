@@ -3,8 +3,8 @@
 Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts (LIFT, ICML 2024): training all weights of
 a pretrained network costs accuracy on the tail, and a small module in each block does not. Theirs are the optimizer
 (SGD, learning rate 0.01, momentum 0.9, weight decay 5e-4), batches of 128, 10 epochs (20 on iNaturalist 2018) with a
-cosine, crops of random size and flips, the head (cosines times 25, started from the classes' mean features) and LA with
-tau 1. Ours, chosen in advance and not tuned on any images:
+cosine, mixed precision, crops of random size and flips, the head (cosines times 25, started from the classes' mean
+features) and LA with tau 1. Ours, chosen in advance and not tuned on any images:
 
 - The adapters: LoRA of rank 8 beside every linear layer, without a factor. Shi 2024 finds little difference between
   kinds of adapters, and has another kind by default.
@@ -69,6 +69,7 @@ ADAPT_FOLDER = Protocol(
     start=Pretrained(),
     # BatchNorm keeps the statistics of the pretrained weights.
     trainable=Trainable("lora", "frozen", lora_rank=8),
+    precision="auto",
 )
 """For custom image folders."""
 

@@ -9,7 +9,7 @@ from ltzoo.losses import DRW, ClassBalanced, Loss
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import FirstStage, Fresh, Head, Input, LinearHead, Start, Trainable
 from ltzoo.recipes.protocols.second_stage import SecondStage
-from ltzoo.recipes.recipe import PaperRule, Recipe
+from ltzoo.recipes.recipe import PaperRule, Precision, Recipe
 from ltzoo.sharpness import NoPerturbation, Perturbation
 
 _FRESH = Fresh()
@@ -78,6 +78,7 @@ class Protocol:
         views: word of a loss that takes several views of an image to how each is augmented.
         start: the weights that training starts from.
         trainable: which weights are trained; None for all, with BatchNorm as the perturbation needs it.
+        precision: precision of the forward passes.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Protocol:
     views: Mapping[str, tuple[Augmentation, ...]] = field(default_factory=dict)
     start: Start = _FRESH
     trainable: Trainable | None = None
+    precision: Precision = "float32"
 
     def views_of(self, loss: str) -> tuple[Augmentation, ...]:
         """Look up how the views of an image are augmented for a loss, by its word."""
