@@ -205,6 +205,8 @@ class Run:
     def _training_features(self) -> tuple[Tensor, Tensor]:
         """Return the features of the un-augmented training images, and their labels."""
         source = feature_source(self.prepared, self.delivery, self.display.say)
+        if self.options.cache_features is None:
+            self.display.say(f"first one pass over the training images, for the head {self.recipe.head.name}")
         stored = source.get(self.prepared.images.train, "train")
         return stored.features, stored.labels
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ltzoo.cli import validate
+from ltzoo.cli import landscape, predict, validate
 from ltzoo.data.memory import LabelledImages
 from ltzoo.train import RunFolder
 from ltzoo.train import images as run_images
@@ -228,3 +228,13 @@ def test_images_in_memory_are_enlarged(root, tmp_path, monkeypatch):
         right = model(seen).argmax(dim=1) == few.labels
     found = json.loads(folder.metrics.read_text())["last"]["overall"]
     assert found == pytest.approx(100 * float(right.double().mean()), abs=2.6)  # one image of 40
+    # The checkpoint says how images are enlarged.
+    picture = root / "photos" / "val" / "bee" / "0.png"
+    checkpoint = ("--model", f"local-dir:{folder.checkpoint}")
+    assert predict.main([*checkpoint, str(picture), "--json", str(tmp_path / "p.json")]) == 0
+    shown = json.loads((tmp_path / "p.json").read_text())
+    assert shown["input"] == f"shorter side resized to 48 pixels ({cfg['interpolation']}), centre 48 x 48"
+    with torch.no_grad():
+        expected = model(transform(Image.open(picture).convert("RGB"))[None]).softmax(dim=1).max()
+    assert shown["images"][0]["classes"][0]["probability"] == pytest.approx(float(expected), abs=1e-4)
+    assert landscape.main([*checkpoint, "--output", str(tmp_path / "l")]) == 2
