@@ -30,7 +30,7 @@ _SHARDED = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 _MIXED_PRECISION = {"float32": "no", "tf32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
-def make_accelerator(precision: Precision, trackers: Sequence[str], folder: Path) -> Accelerator:
+def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> Accelerator:
     """Set Accelerate up.
 
     Args:
@@ -71,10 +71,10 @@ def make_accelerator(precision: Precision, trackers: Sequence[str], folder: Path
     return accelerator
 
 
-def choose_precision(asked: Precision) -> Precision:
+def choose_precision(asked: str) -> Precision:
     """Return a precision, and for `auto` that of this machine: bfloat16 on a GPU that has it, else float32."""
     if asked != "auto":
-        return asked
+        return cast(Precision, asked)
     has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if has_bfloat16 else "float32"
 
