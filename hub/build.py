@@ -17,7 +17,7 @@ from ltzoo.cli.parser import Parser, run
 from ltzoo.data import Subset
 from ltzoo.data.memory import load_subset
 from ltzoo.errors import InputError, counted
-from ltzoo.recipes import Recipe
+from ltzoo.recipes import Pretrained, Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report import read_results
 from ltzoo.train import ValInterval
@@ -111,8 +111,10 @@ def _matching(pattern: str) -> list[str]:
         if recipe.benchmark == "imagefolder":
             raise InputError(f"{pattern} is for your own images, which are not part of the zoo; use train.py")
         return [recipe.name]
-    # Few machines have the image files of these benchmarks: their recipes must be named in full.
-    names = [name for name in list_recipes(pattern) if not get_recipe(name).natural]
+    # Few machines have the image files of these benchmarks, and timm's weights are a download: such recipes must be
+    # named in full.
+    found = [get_recipe(name) for name in list_recipes(pattern)]
+    names = [recipe.name for recipe in found if not recipe.natural and recipe.start != Pretrained()]
     if not names:
         raise InputError(f"no recipe matches {pattern!r}; ltzoo list shows all")
     return names

@@ -126,7 +126,8 @@ def read_recipe(folder: Path) -> Recipe:
 def benchmark_of(config: Mapping[str, Any], recipe: Recipe) -> Benchmark:
     """Return the benchmark that a checkpoint was trained on.
 
-    It is the recipe's; for benchmarks of image files, class counts and names come from `config.json`.
+    It is the recipe's; for benchmarks of image files, class counts and names come from `config.json`, and the size of
+    images that are enlarged as well.
 
     Args:
         config: the content of `config.json`, see `read_config`.
@@ -136,7 +137,7 @@ def benchmark_of(config: Mapping[str, Any], recipe: Recipe) -> Benchmark:
         InputError: class counts, class names or the image preprocessing are missing or invalid.
     """
     if not recipe.natural:
-        return recipe.data
+        return recipe.data if recipe.input is None else recipe.data.enlarged(read_view(config["pretrained_cfg"]))
     natural = NATURAL_BENCHMARKS[recipe.benchmark]
     counts, names = config.get("class_counts"), config.get("label_names")
     if not (

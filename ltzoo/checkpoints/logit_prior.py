@@ -7,7 +7,7 @@ import torch
 
 from ltzoo.evaluate.prior import LogitPrior, prior_of_logits
 from ltzoo.losses.loss import as_counts, log_prior
-from ltzoo.recipes import Recipe
+from ltzoo.recipes import Recipe, ScaledCosineHead
 
 _SHARES = {"instance": "of the images", "class_aware": "equal"}
 """The shares of the classes among the images that a sampler draws."""
@@ -34,6 +34,8 @@ def prior_of_recipe(
     old = prior_of_logits(recipe.loss, class_counts, weights, balanced=_SHARES[recipe.sampler.name] == "equal")
     if old is not None and old.caveat is None and any(view.mixup or view.cutmix for view in recipe.views):
         old = replace(old, caveat="images were mixed in training (mixup, CutMix)")
+    if old is not None and old.caveat is None and recipe.head.name == ScaledCosineHead.name:
+        old = replace(old, caveat="its head divides by the length of the features in training alone")
     return old, f"its loss is {recipe.loss.name}"
 
 

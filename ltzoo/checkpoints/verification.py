@@ -79,7 +79,9 @@ def verify_checkpoint(folder: Path, data_dir: Path, device: torch.device) -> Ver
     except InputError as error:
         return Verdict(tuple(differences), unmeasured=str(error))
     model = load_checkpoint(folder)
-    figures = evaluate_model(model, recipe.data, test, recipe.groups, recorded.rule, EvalOptions(device))
+    figures = evaluate_model(
+        model, benchmark_of(config, recipe), test, recipe.groups, recorded.rule, EvalOptions(device)
+    )
     again, before = _accuracies(figures), _accuracies(recorded)
     accuracy = max(abs(again.get(key, math.inf) - value) for key, value in before.items())
     if accuracy >= ACCURACY_TOLERANCE:

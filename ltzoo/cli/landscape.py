@@ -120,6 +120,8 @@ def command(arguments: argparse.Namespace) -> None:
     recipe = checkpoints[0].recipe
     if recipe.natural:
         raise InputError(f"landscape holds its images in memory, and those of {recipe.benchmark} are files")
+    if recipe.input is not None:
+        raise InputError(f"landscape takes images in their own size, and {recipe.name} enlarges them")
     groups = make_groups(arguments.groups or recipe.groups, recipe.data)
     sets = parse_class_sets([word for word in arguments.classes.split(",") if word], recipe.data, groups)
     wanted = recipe.subset if arguments.subset is None else read_subset(arguments.subset)

@@ -46,8 +46,8 @@ class _Trained:
 
     @property
     def in_memory(self) -> bool:
-        """Whether it was trained on images of a fixed size in memory, such as CIFAR's."""
-        return self.recipe is not None and not self.recipe.natural
+        """Whether it was trained on images of a fixed size in memory, such as CIFAR's, which were not enlarged."""
+        return self.recipe is not None and self.recipe.input is None
 
 
 def predict_images(arguments: argparse.Namespace, folder: Path) -> None:

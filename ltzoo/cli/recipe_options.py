@@ -10,7 +10,7 @@ from ltzoo.cli.arguments import at_least_one
 from ltzoo.cli.parser import Parser
 from ltzoo.data import Augmentation
 from ltzoo.errors import InputError
-from ltzoo.recipes import Recipe, get_recipe, override, parse_setting, read_recipe
+from ltzoo.recipes import Recipe, Trainable, get_recipe, override, parse_setting, read_recipe
 
 _FIELDS = {
     "batch_size": "batch_size",
@@ -38,6 +38,10 @@ _AUGMENTATION = ("aa", "color_jitter", "mixup", "cutmix", "mixup_off_epoch")
 """Options that augment images."""
 
 
+_LORA_RANK = 8
+"""That of `--tuning lora`, unless the recipe has one."""
+
+
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -56,6 +60,11 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
         help="learning rate factor per layer group",
     )
     fields.add_argument("--head-only", action="store_true", help="train the classifier only")
+    fields.add_argument(
+        "--tuning",
+        choices=["lora", "norm", "bias"],
+        help="train the classifier and, below it, LoRA adapters (needs peft), normalisation layers or biases",
+    )
     fields.add_argument(
         "--cache-features",
         nargs="?",
@@ -118,10 +127,15 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
     for flag, key in _FIELDS.items():
         if getattr(arguments, flag) is not None:
             settings[key] = getattr(arguments, flag)
-    if arguments.img_size is not None and not recipe.natural:
+    if arguments.img_size is not None and recipe.input is None:
         raise InputError(f"--img-size is for images in files; those of {recipe.benchmark} have a fixed size")
     if arguments.head_only:
-        settings |= {"trainable.weights": "head", "trainable.batchnorm": "frozen"}
+        settings["trainable"] = asdict(Trainable("head", "frozen"))
+    if arguments.tuning:
+        if arguments.head_only:
+            raise InputError("--head-only trains nothing below the classifier, --tuning does; choose one")
+        rank = (recipe.trainable.lora_rank or _LORA_RANK) if arguments.tuning == "lora" else None
+        settings["trainable"] = asdict(Trainable(arguments.tuning, "frozen", rank))
     asked = any(getattr(arguments, flag) is not None for flag in _AUGMENTATION)
     asked = asked or any(text.startswith("views") for text in arguments.set)
     # A loss of several views keeps them: `train` then says that it cannot cache their features.

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ltzoo.data.class_names import CIFAR10, CIFAR100, DIGITS
 from ltzoo.errors import InputError, shown
@@ -42,6 +42,11 @@ class DataSet:
     hub_id: str | None
     crop_pct: float = 1.0
     interpolation: str = "bicubic"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image, as it reaches the model."""
+        return self.channels, self.image_size, self.image_size
 
 
 # Rangwani 2022 and Lyu 2025 normalise CIFAR-100 with CIFAR-10's statistics.
@@ -98,10 +103,26 @@ class Benchmark:
     imbalance_factor: float
     class_counts: tuple[int, ...]
 
+    def enlarged(self, model_input: "ModelInput") -> "Benchmark":
+        """Return the benchmark as a model sees it that has a size and normalisation of its own.
+
+        Args:
+            model_input: the model's; images are enlarged as a whole, whatever its `crop_pct` says.
+        """
+        seen = replace(
+            self.data_set,
+            image_size=model_input.size,
+            mean=model_input.mean,
+            std=model_input.std,
+            crop_pct=1.0,
+            interpolation=model_input.interpolation,
+        )
+        return replace(self, data_set=seen)
+
 
 @dataclass(frozen=True)
 class ModelInput:
-    """How an image in a file is preprocessed for a model, in timm's terms.
+    """How an image is preprocessed for a model, in timm's terms.
 
     Attributes:
         size: height and width in pixels.

@@ -197,6 +197,72 @@ class ScaledLinear(nn.Module):
         return linear
 
 
+class ScaledCosineClassifier(nn.Module):
+    """A scaled cosine classifier, s * cos(w_j, x), only while it trains; its class vectors begin as class means.
+
+    The head of LIFT (Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts, ICML 2024). It
+    computes in the dtype of its weight also under autocast: logits of 25 in bfloat16 would be rounded to 0.1.
+
+    No linear layer has these logits, since each image's features are divided by their own length. `folded` gives the
+    linear layer that divides by the mean length instead: the order of an image's logits, and so the predicted classes,
+    are the same, and the logits differ by one factor per image.
+
+    Args:
+        linear: the classifier that it replaces; its weight is shared, not copied. A bias is not used.
+        scale: s.
+
+    Attributes:
+        weight: (num_classes, in_features), of which only the rows' directions matter.
+        feature_length: (), the mean length of the training images' features: a running mean over the batches.
+    """
+
+    feature_length: Tensor
+    momentum = 0.1
+    """Weight of a batch in the running mean, BatchNorm's default."""
+
+    def __init__(self, linear: nn.Linear, scale: float) -> None:
+        super().__init__()
+        self.weight, self.scale, self.has_bias = linear.weight, scale, linear.bias is not None
+        self.register_buffer("feature_length", torch.ones_like(linear.weight[0, 0].detach()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (..., in_features) to logits (..., num_classes), in [-s, s]."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.weight.dtype)
+            if self.training:
+                self.feature_length.lerp_(x.detach().norm(dim=-1).mean(), self.momentum)
+            return self.scale * F.linear(F.normalize(x, dim=-1), F.normalize(self.weight, dim=1))
+
+    @torch.no_grad()
+    def folded(self) -> nn.Linear:
+        """Return the linear layer with the weights s * w_j / |w_j| / feature_length, and a bias of 0 if there was one.
+
+        For features of that length it has the same logits.
+        """
+        classes, width = self.weight.shape
+        linear = nn.Linear(width, classes, self.has_bias, device=self.weight.device, dtype=self.weight.dtype)
+        linear.weight.copy_(self.scale * F.normalize(self.weight, dim=1) / self.feature_length)
+        if self.has_bias:
+            nn.init.zeros_(linear.bias)
+        return linear
+
+
+@torch.no_grad()
+def fit_class_means_(head: ScaledCosineClassifier, features: Tensor, labels: Tensor) -> None:
+    """Set the class vectors to the directions of the classes' mean features, in place, and the mean feature length.
+
+    Args:
+        head: the head.
+        features: (N, in_features) of un-augmented training images.
+        labels: (N,) int64; every class has an image.
+    """
+    features = features.double()
+    sums = torch.zeros(head.weight.shape, dtype=torch.float64).index_add_(0, labels, features)
+    means = sums / torch.bincount(labels, minlength=len(sums))[:, None]
+    head.weight.copy_(F.normalize(means, dim=1))
+    head.feature_length.copy_(features.norm(dim=1).mean())
+
+
 @torch.no_grad()
 def tau_normalize_(linear: nn.Linear, tau: float) -> None:
     """Divide each weight vector by its norm to the power of tau and drop the bias, in place (Kang 2020, section 4).

@@ -202,6 +202,19 @@ CITATIONS: dict[str, str] = {
   journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
   year    = {2024}
 }""",
+    "shi2024": """@inproceedings{shi2024longtail,
+  title     = {Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts},
+  author    = {Shi, Jiang-Xin and Wei, Tong and Zhou, Zhi and Shao, Jie-Jing and Han, Xin-Yan and Li, Yu-Feng},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2024}
+}""",
+    "hu2022": """@inproceedings{hu2022lora,
+  title     = {{LoRA}: Low-Rank Adaptation of Large Language Models},
+  author    = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and
+               Wang, Shean and Wang, Lu and Chen, Weizhu},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2022}
+}""",
 }
 
 METHOD_CITATIONS: dict[str, str] = {
@@ -221,6 +234,9 @@ METHOD_CITATIONS: dict[str, str] = {
     "crt": "kang2020",
     "ce_mixup": "zhang2018",
     "la_cutmix": "yun2019",
+    "adapt_la": "menon2021",
+    "adapt_bs": "ren2020",
+    "adapt_vs": "kini2021",
     "mislas": "zhong2021",
     "lws": "kang2020",
     "taunorm": "kang2020",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ltzoo.data import InstanceSampler
 from ltzoo.losses import NoReweighting
 from ltzoo.recipes.citations import METHOD_CITATIONS
-from ltzoo.recipes.parts import CosineExpertsHead, FirstStage, Fresh, Head, LinearHead, Trainable
+from ltzoo.recipes.parts import CosineExpertsHead, FirstStage, Head, LinearHead, Trainable
 from ltzoo.recipes.protocols import Protocol, data_set_and_profile
 from ltzoo.recipes.published import published_figures
 from ltzoo.recipes.recipe import Recipe, Source
@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "resnet32wide": "resnet32_wide_cifar",
     "resnet34": "resnet34_cifar",
     "resnet50": "resnet50",
+    "vitb16": "vit_base_patch16_224.augreg_in21k",
 }
 """The architecture's word in a recipe's name, mapped to its name in timm."""
 
@@ -87,10 +88,11 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         subset=protocol.subset,
         loss=_part(_part(protocol.losses, data_set, protocol), loss, protocol),
         reweighting=NoReweighting() if rule == "none" else _part(protocol.rules, rule, protocol),
-        start=Fresh(),
+        start=protocol.start,
         # Perturbations by noise have no pass at w, so the running statistics cannot come from it alone. Whether it is
         # noise does not depend on the class counts.
-        trainable=Trainable("all", "clean" if moved.table((2, 1)).direction == "gradient" else "all"),
+        trainable=protocol.trainable
+        or Trainable("all", "clean" if moved.table((2, 1)).direction == "gradient" else "all"),
         head=head,
         sampler=InstanceSampler(),
         views=protocol.views_of(loss),
@@ -100,7 +102,7 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         schedule=protocol.schedule,
         batch_size=protocol.batch_size,
         input=protocol.input,
-        precision="float32",
+        precision=protocol.precision,
         groups=_part(protocol.groups, profile, protocol),
         paper_rule=protocol.paper_rule,
         source=Source(protocol.paper, tuple(dict.fromkeys((*protocol.cites, *works))), ours),

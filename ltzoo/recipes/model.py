@@ -1,4 +1,4 @@
-"""Builds a recipe's model with fresh weights, and determines image size and normalisation for images in files."""
+"""Builds a recipe's model with fresh weights, and determines the size and normalisation of its images."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from timm.models import PretrainedCfg
 from torch import nn
 
-from ltzoo.data import NATURAL_BENCHMARKS, DataSet, ModelInput
+from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, DataSet, ModelInput
 from ltzoo.errors import InputError, shown
 from ltzoo.models import CosineExpertsClassifier
 from ltzoo.models.heads import classifier_word  # this also registers our architectures with timm
@@ -19,7 +19,7 @@ def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> ModelInput:
     """Return image size, normalisation, crop and interpolation: the recipe's `input`, else timm's settings.
 
     Args:
-        recipe: a recipe on images in files.
+        recipe: a recipe with an `input`.
         cfg: the `pretrained_cfg` of the weights that training starts from; None for that of the architecture.
 
     Raises:
@@ -34,7 +34,7 @@ def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> ModelInput:
         )
     asked = recipe.input
     if asked is None:
-        raise ValueError(f"{recipe.name} reads no files")
+        raise ValueError(f"{recipe.name} has no input")
     return ModelInput(
         size=asked.size or size,
         mean=asked.mean or tuple(found["mean"]),
@@ -44,6 +44,19 @@ def view_of(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> ModelInput:
     )
 
 
+def seen_benchmark(recipe: Recipe, cfg: Mapping[str, Any] | None = None) -> Benchmark:
+    """Return a benchmark in memory, with the size and normalisation that its images have where they reach the model.
+
+    Args:
+        recipe: a recipe on a data set in memory.
+        cfg: see `view_of`.
+
+    Raises:
+        InputError: see `view_of`.
+    """
+    return recipe.data if recipe.input is None else recipe.data.enlarged(view_of(recipe, cfg))
+
+
 def model_arguments(recipe: Recipe, data_set: DataSet | None = None) -> dict[str, Any]:
     """Return the arguments of `timm.create_model` for a recipe's architecture, except the number of classes.
 
@@ -51,7 +64,7 @@ def model_arguments(recipe: Recipe, data_set: DataSet | None = None) -> dict[str
         recipe: the recipe.
         data_set: the images that the model is built for; needed only for a benchmark in files.
     """
-    data_set = data_set or recipe.data.data_set
+    data_set = data_set or seen_benchmark(recipe).data_set
     arguments: dict[str, Any] = {"in_chans": data_set.channels}
     if recipe.head.module != "linear":
         arguments["classifier"] = recipe.head.module
@@ -79,7 +92,7 @@ def build_model(
     """
     _cfg(recipe)
     if data_set is None:
-        data_set = _foreseen(recipe, num_classes) if recipe.natural else recipe.data.data_set
+        data_set = _foreseen(recipe, num_classes) if recipe.natural else seen_benchmark(recipe).data_set
     size = (data_set.channels, data_set.image_size, data_set.image_size)
     overlay: dict[str, Any] = {
         "input_size": size,
@@ -89,7 +102,7 @@ def build_model(
         "num_classes": data_set.num_classes,
         "crop_pct": data_set.crop_pct,
     }
-    if recipe.natural:
+    if recipe.input is not None:
         overlay["interpolation"] = data_set.interpolation
     classes = data_set.num_classes if num_classes is None else num_classes
     arguments = model_arguments(recipe, data_set) | {"num_classes": classes} | kwargs

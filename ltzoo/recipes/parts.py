@@ -69,14 +69,28 @@ class Trainable:
     """Which weights are trained, and how running statistics (BatchNorm's, InstanceNorm's, EvoNorm's) are updated.
 
     Attributes:
-        weights: `all`, only those of the `head`, or only those of the `backbone`, which is all but the head.
+        weights: `all`; only those of the `head`; only those of the `backbone`, which is all but the head; or the head
+            and little of the network below it: its normalisation layers (`norm`), its biases (`bias`) or an adapter
+            beside each layer (`lora`, Hu 2022).
         batchnorm: which forward passes update the running statistics, also in layers with frozen weights: `clean`, only
             the pass at w; `all`, every pass; `frozen`, none. With `frozen`, training normalises by the initial
             statistics, and with `weights: head` all layers below the head are in evaluation mode.
+        lora_rank: with `lora`, the rank r of the adapters, which add B A to a layer's weights, B with r columns and A
+            with r rows, without a factor (LoRA's alpha is r); otherwise None.
     """
 
-    weights: Literal["all", "head", "backbone"] = "all"
+    weights: Literal["all", "head", "backbone", "lora", "norm", "bias"] = "all"
     batchnorm: Literal["clean", "all", "frozen"] = "clean"
+    lora_rank: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.weights == "lora") != (self.lora_rank is not None):
+            raise ValueError(
+                "lora_rank is the rank of the adapters: with weights lora set a number, such as 8, else null "
+                f"(--tuning {self.weights} sets both)"
+            )
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"lora_rank must be at least 1, not {self.lora_rank}")
 
 
 @dataclass(frozen=True)
@@ -90,12 +104,14 @@ class Head(ABC):
         computed: whether it is computed from the weights and features of the start in closed form, so that nothing is
             trained and the schedule has no epochs.
         changes_linear: whether it begins with the linear classifier of the start, which must be kept.
+        from_class_means: whether it begins with the mean features of each class, so that no classifier is kept.
     """
 
     name: ClassVar[str]
     module: ClassVar[str] = "linear"
     computed: ClassVar[bool] = False
     changes_linear: ClassVar[bool] = False
+    from_class_means: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +147,25 @@ class ScaledHead(Head):
     def __post_init__(self) -> None:
         if not 0 <= self.lr_factor < math.inf:
             raise ValueError(f"lr_factor must be finite and not below 0, not {self.lr_factor}")
+
+
+@dataclass(frozen=True)
+class ScaledCosineHead(Head):
+    """Scaled cosines between features and class vectors, which begin as the classes' mean features (Shi 2024).
+
+    The stored model has a linear layer that predicts the same classes, see `ScaledCosineClassifier`.
+
+    Attributes:
+        scale: what the cosines are multiplied by.
+    """
+
+    scale: float
+    name: ClassVar[str] = "scaled_cosine"
+    from_class_means: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale < math.inf:
+            raise ValueError(f"scale must be finite and above 0, not {self.scale}")
 
 
 @dataclass(frozen=True)
@@ -184,6 +219,7 @@ HEADS: dict[str, type[Head]] = {
         LinearHead,
         CosineHead,
         ScaledHead,
+        ScaledCosineHead,
         TauNormHead,
         NearestMeanHead,
         DisAlignHead,
@@ -194,7 +230,10 @@ HEADS: dict[str, type[Head]] = {
 
 @dataclass(frozen=True)
 class Input:
-    """How images in files are preprocessed; None: the value of the model's `pretrained_cfg`, as in timm.
+    """How images reach a model that has a size of its own; None: the value of the model's `pretrained_cfg`, as in timm.
+
+    Images in files need one. Images in memory, such as CIFAR's, have their own size and normalisation without one; with
+    one they are enlarged as a whole, so that `crop_pct` is 1.
 
     Attributes:
         size: height and width in pixels.

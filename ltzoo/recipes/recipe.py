@@ -27,6 +27,10 @@ _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 """A recipe's name is also the name of a folder, so it has no characters with a meaning in paths."""
 
 
+Precision = Literal["float32", "tf32", "bfloat16", "float16", "auto"]
+"""Of forward passes; `auto` becomes `bfloat16` on a GPU that has it, else `float32`."""
+
+
 @dataclass(frozen=True)
 class PaperRule:
     """How a paper selects and measures an epoch. ltzoo measures the last epoch, without test-time augmentation.
@@ -129,9 +133,10 @@ class Recipe:
         schedule: epochs and learning rate.
         batch_size: images per step, over all processes.
         micro_batches: number of parts of each process's batch that are computed one after the other.
-        input: how images in files are preprocessed; None for data sets in memory.
+        input: how images in files are preprocessed; for data sets in memory how they are enlarged, None if they are
+            not.
         precision: precision of the forward passes; weights are float32. `tf32` applies to matrix products and
-            convolutions on CUDA.
+            convolutions on CUDA; `auto` is `bfloat16` on a GPU that has it, else `float32`, and a run records which.
         groups: the grouping rule that accuracy is reported by.
         paper_rule: how the paper selects and measures an epoch.
         source: the papers that it comes from.
@@ -159,7 +164,7 @@ class Recipe:
     batch_size: int
     micro_batches: int = 1
     input: Input | None = None
-    precision: Literal["float32", "tf32", "bfloat16", "float16"]
+    precision: Precision
     groups: str
     paper_rule: PaperRule | None
     source: Source
@@ -173,9 +178,10 @@ class Recipe:
             _choice("groups", self.groups, GROUP_RULES)
         else:
             make_groups(self.groups, self.data)
-        if (self.input is not None) != self.natural:
-            wanted = "is needed" if self.natural else "must be null"
-            raise ValueError(f"input describes how image files are preprocessed; for {self.benchmark} it {wanted}")
+        if self.natural and self.input is None:
+            raise ValueError(f"input describes how image files are preprocessed; for {self.benchmark} it is needed")
+        if not self.natural and self.input is not None:
+            self._check_enlarged(self.input)
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {self.batch_size}")
         if not 1 <= self.micro_batches <= self.batch_size:
@@ -236,6 +242,16 @@ class Recipe:
                 "same alpha, and no mixup_off_epoch"
             )
 
+    def _check_enlarged(self, wanted: Input) -> None:
+        """Check how images in memory are enlarged."""
+        if self.data.data_set.channels != 3:
+            raise ValueError(f"input must be null for {self.benchmark}, whose images are grey")
+        if wanted.crop_pct != 1 or wanted.shorter_side is not None:
+            raise ValueError(
+                f"input: the images of {self.benchmark} are enlarged as a whole, so crop_pct must be 1 and "
+                "shorter_side null"
+            )
+
     @property
     def natural(self) -> bool:
         """Whether the images are in files, so that the class counts are those of the files."""
@@ -248,7 +264,7 @@ class Recipe:
 
     @property
     def data(self) -> Benchmark:
-        """The benchmark.
+        """The benchmark, with the size and normalisation of its own images, see `ltzoo.recipes.model.seen_benchmark`.
 
         Raises:
             InputError: its class counts are known only from its files.

@@ -5,6 +5,10 @@ from itertools import product
 
 from ltzoo.recipes.compose import compose, compose_second_stage
 from ltzoo.recipes.protocols import (
+    ADAPT_CIFAR,
+    ADAPT_FOLDER,
+    ADAPT_INAT18,
+    ADAPT_LARGE,
     CUI2021_CIFAR,
     CUI2021_IMAGENETLT,
     CUI2021_INAT18,
@@ -68,6 +72,8 @@ _ONE_STAGE_LARGE = {
 }
 _TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
+_ADAPT_LOSSES = ("adapt_ce", "adapt_la", "adapt_bs", "adapt_vs")
+_ADAPT = (ADAPT_FOLDER, ADAPT_CIFAR, ADAPT_LARGE, ADAPT_INAT18)
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
 
 
@@ -152,3 +158,6 @@ def shipped_recipes() -> Iterator[Recipe]:
             (benchmark,) = protocol.perturbations
             yield compose("resnet50", benchmark, "ce_mixup", "none", perturbation, protocol)
             yield compose_second_stage("resnet50", benchmark, "mislas", perturbation, protocol)
+    for protocol in _ADAPT:
+        for benchmark, loss, perturbation in product(protocol.perturbations, _ADAPT_LOSSES, ("sgd", "sam", "ssesam")):
+            yield compose("vitb16", benchmark, loss, "none", perturbation, protocol)

@@ -22,6 +22,7 @@ from ltzoo.train.head import fold_head, put_head
 from ltzoo.train.record import RunRecord
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.state import read_tensors
+from ltzoo.train.trainable import merge_adapters, put_adapters
 from ltzoo.train.val_interval import ValInterval
 
 
@@ -155,10 +156,12 @@ def write_final_checkpoint(
 
 
 def _stored_model(record: RunRecord, weights: Mapping[str, Tensor]) -> nn.Module:
-    """Build the model of a checkpoint from the state dict of the trained one; their heads can differ."""
+    """Build the model of a checkpoint from the state dict of the trained one, whose head and adapters are its own."""
     model = build_model(record.recipe, data_set=record.benchmark.data_set)
     put_head(model, record.recipe.head)
+    put_adapters(model, record.recipe.trainable, record.benchmark.data_set.shape)
     model.load_state_dict(weights)
+    merge_adapters(model)
     fold_head(model)
     return model
 

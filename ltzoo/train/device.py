@@ -19,6 +19,7 @@ from ltzoo.errors import InputError
 from ltzoo.losses import Loss, Outputs
 from ltzoo.models.heads import classifier_of
 from ltzoo.recipes import Recipe
+from ltzoo.recipes.recipe import Precision
 
 _FEWEST_PIXELS_FOR_THREADS = 100_000
 """Pixels per batch. A batch of CIFAR has four times as many, one of the digits a tenth."""
@@ -41,6 +42,7 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
         InputError: a tracker is not installed, the device does not support the precision, or Accelerate is configured
             to shard weights.
     """
+    precision = choose_precision(precision)
     for word in _SHARDED:
         if os.environ.get(f"ACCELERATE_USE_{word}", "false").lower() in ("true", "1"):
             raise InputError(
@@ -67,6 +69,14 @@ def make_accelerator(precision: str, trackers: Sequence[str], folder: Path) -> A
         # At exit, not at the end of a run as Accelerate does it: another run may follow.
         atexit.register(accelerator.state.destroy_process_group)
     return accelerator
+
+
+def choose_precision(asked: str) -> Precision:
+    """Return a precision, and for `auto` that of this machine: bfloat16 on a GPU that has it, else float32."""
+    if asked != "auto":
+        return cast(Precision, asked)
+    has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if has_bfloat16 else "float32"
 
 
 def _has_tf32(device: torch.device) -> bool:

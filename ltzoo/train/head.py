@@ -1,4 +1,4 @@
-"""The head while it trains: how it is put on the loaded weights, computed, and folded for the checkpoint."""
+"""The head while it trains: how it is put on the loaded weights, computed or started, and folded for the checkpoint."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -9,13 +9,15 @@ from ltzoo.errors import InputError
 from ltzoo.models.heads import (
     DisAlignClassifier,
     NearestMeanClassifier,
+    ScaledCosineClassifier,
     ScaledLinear,
     classifier_names,
     classifier_of,
+    fit_class_means_,
     fit_nearest_mean_,
     tau_normalize_,
 )
-from ltzoo.recipes import Head, ScaledHead, TauNormHead
+from ltzoo.recipes import Head, ScaledCosineHead, ScaledHead, TauNormHead
 
 Features = Callable[[], tuple[Tensor, Tensor]]
 """Computes the features of the un-augmented training images, (N, F) on the CPU, and their labels, (N,)."""
@@ -29,13 +31,15 @@ def put_head(model: nn.Module, head: Head) -> None:
         head: the recipe's head.
 
     Raises:
-        InputError: the head changes a linear classifier, and the model has none with weight vectors above 0.
+        InputError: the head changes or replaces a linear classifier, and the model has none, or a vector of it is 0.
     """
     if isinstance(head, ScaledHead):
         linear = _linear(model, head)
         for parameter in linear.parameters() if head.lr_factor == 0 else ():
             parameter.requires_grad_(False)
         _replace_classifier(model, ScaledLinear(linear))
+    elif isinstance(head, ScaledCosineHead):
+        _replace_classifier(model, ScaledCosineClassifier(_linear(model, head), head.scale))
     elif isinstance(head, TauNormHead):
         if not bool((_linear(model, head).weight.norm(dim=1) > 0).all()):
             raise InputError("tau-normalisation needs weight vectors above 0, but one of the start's is 0")
@@ -55,7 +59,7 @@ def slow_parameters(model: nn.Module, head: Head) -> tuple[list[nn.Parameter], f
 
 
 def compute_head(model: nn.Module, head: Head, features: Features) -> None:
-    """Compute a head that is not trained, in place.
+    """Compute a head that is not trained, or the class vectors that a trained one begins with, in place.
 
     Args:
         model: the recipe's model with the weights of the start.
@@ -67,12 +71,14 @@ def compute_head(model: nn.Module, head: Head, features: Features) -> None:
         tau_normalize_(cast(nn.Linear, found), head.tau)
     elif isinstance(found, NearestMeanClassifier):
         fit_nearest_mean_(found, *features())
+    elif isinstance(found, ScaledCosineClassifier):
+        fit_class_means_(found, *features())
 
 
 def fold_head(model: nn.Module) -> None:
     """Give a model the head of its checkpoint, in place: a scaled classifier becomes a linear layer."""
     found = classifier_of(model)
-    if isinstance(found, ScaledLinear):
+    if isinstance(found, ScaledLinear | ScaledCosineClassifier):
         _replace_classifier(model, found.folded())
 
 

@@ -22,7 +22,7 @@ from ltzoo.data.files import (
 from ltzoo.data.memory import load_held_out, load_subset, load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
-from ltzoo.recipes.model import view_of
+from ltzoo.recipes.model import seen_benchmark, view_of
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.start import StartWeights
 
@@ -65,11 +65,12 @@ def load_images(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     _refuse_for_memory(recipe, options)
     wanted = recipe.subset if options.subset is None else read_subset(options.subset)
     where = (options.data_dir, options.download)
+    benchmark = seen_benchmark(recipe, start.cfg)
     if options.hold_out is None:
         train, subset = load_train(recipe.data, wanted, *where)
-        return RunImages(recipe.data, train, load_test(recipe.data, *where), subset, {})
+        return RunImages(benchmark, train, load_test(recipe.data, *where), subset, {})
     train, subset, measured = load_held_out(recipe.data, wanted, int(options.hold_out), *where)
-    return RunImages(recipe.data, train, measured, subset, {HOLD_OUT: [None, options.hold_out]})
+    return RunImages(benchmark, train, measured, subset, {HOLD_OUT: [None, options.hold_out]})
 
 
 def batch_settings(recipe: Recipe, data_set: DataSet, seed: int) -> BatchSettings:

@@ -1,4 +1,4 @@
-"""The base optimizer of a recipe: which weights are trained, with which learning rate and weight decay."""
+"""The base optimizer of a recipe: with which learning rate and weight decay each trainable weight is trained."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,26 +9,6 @@ from torch import nn
 
 from ltzoo.models.heads import classifier_of
 from ltzoo.recipes import Optimizer
-
-
-def freeze(model: nn.Module) -> list[nn.Module]:
-    """Freeze all weights of a timm model except those of its classifier.
-
-    Returns:
-        The modules outside the classifier; their running statistics are frozen only in evaluation mode.
-    """
-    head = set(classifier_of(model).modules())
-    for module in model.modules():
-        if module not in head:
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
-    return [module for module in model.modules() if head.isdisjoint(module.modules())]
-
-
-def freeze_head(model: nn.Module) -> None:
-    """Freeze the weights of a timm model's classifier."""
-    for parameter in classifier_of(model).parameters():
-        parameter.requires_grad_(False)
 
 
 def make_optimizer(

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.checkpoints.card import START_STATED
-from ltzoo.data import IMPORTED, read_subset
+from ltzoo.data import IMPORTED, read_subset, temporary_seed
 from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.errors import InputError
@@ -37,6 +37,7 @@ from ltzoo.train.record import FailedCapture, RunRecord, RunSettings, make_recor
 from ltzoo.train.resumed import kept_choice
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.start import StartWeights, find_start, load_start
+from ltzoo.train.trainable import check_peft, freeze, in_words, put_adapters
 from ltzoo.train.tune import check_tunable, recorded_choice, tune
 
 
@@ -77,6 +78,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     """
     if options.cache_features is not None:
         check_cacheable(recipe)
+    check_peft(recipe.trainable)
     accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
     if options.tune:
         check_tunable(recipe, options, accelerator)
@@ -182,6 +184,11 @@ def _make_model(
     check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, processes, largest_batch)
     start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set, say))
     put_head(model, recipe.head)
+    with temporary_seed(options.seed, 0, 10):  # adapters are the same whatever was drawn before
+        put_adapters(model, recipe.trainable, benchmark.data_set.shape)
+    freeze(model, recipe.trainable)
+    if say is not None and recipe.trainable.weights in ("lora", "norm", "bias"):
+        say(in_words(model, recipe.trainable))
     if options.sync_bn:
         model = synchronize_batchnorm(model, accelerator)
     memory_format = torch.channels_last if options.channels_last else torch.contiguous_format

@@ -157,6 +157,8 @@ class Run:
         self.display = Progress(epochs, len(self.batches), self.label, silent=not self.accelerator.is_main_process)
         if self.on_features:
             self.batches, self.eval_batches = feature_batches(self.prepared, self.delivery, self.display.say)
+        if not on_main_process(self.accelerator, self.folder.last_state.exists):
+            self._compute_head()
         self._make_step()
         saved = self.saved
         if saved.resume(self.step):
@@ -165,7 +167,6 @@ class Run:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         self._announce()
         if self.recipe.head.computed:
-            compute_head(self.model, self.recipe.head, self._training_features)
             self.folder.write_history([])
         self.agreement = Agreement(self.accelerator.num_processes)
         try:
@@ -197,9 +198,15 @@ class Run:
         else:
             self.step = Step(*arguments, on_features=self.on_features)
 
+    def _compute_head(self) -> None:
+        """Compute a head that is not trained, or the class vectors that it begins with."""
+        compute_head(self.model, self.recipe.head, self._training_features)
+
     def _training_features(self) -> tuple[Tensor, Tensor]:
         """Return the features of the un-augmented training images, and their labels."""
         source = feature_source(self.prepared, self.delivery, self.display.say)
+        if self.options.cache_features is None:
+            self.display.say(f"first one pass over the training images, for the head {self.recipe.head.name}")
         stored = source.get(self.prepared.images.train, "train")
         return stored.features, stored.labels
 

@@ -12,6 +12,7 @@ from ltzoo.evaluate import tf32
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import check_saved_epochs
 from ltzoo.train.cuda_graph import CaptureError
+from ltzoo.train.device import choose_precision
 from ltzoo.train.device_errors import as_input_error
 from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.options import TrainOptions
@@ -77,10 +78,11 @@ def train_all(
 
 
 def _checked(jobs: Sequence[Job]) -> list[Job]:
-    """Check that runs can be trained by one command; returns them with their own intervals of evaluation."""
+    """Check that runs can be trained by one command; returns them with their own precision and evaluations."""
     folders = [options.output / recipe.name / f"seed{options.seed}" for recipe, options in jobs]
     if len(set(folders)) < len(folders):
         raise InputError(f"two runs would share a folder: {', '.join(map(str, folders))}; name each once")
+    jobs = [(replace(recipe, precision=choose_precision(recipe.precision)), options) for recipe, options in jobs]
     precisions = {recipe.precision for recipe, _ in jobs}
     if len(precisions) > 1:
         raise InputError(

@@ -160,7 +160,7 @@ def _checkpoint(recipe: Recipe, origin: str, folder: Path) -> StartWeights:
                 f"checkpoint that was trained on {recipe.benchmark}"
             )
         raise InputError(f"{origin} is a {config['architecture']}, not a {recipe.architecture}; {advice}")
-    if recipe.natural:
+    if recipe.input is not None:
         read_view(config["pretrained_cfg"])
     names = config.get("label_names") or ()
     known = isinstance(names, list) and len(names) == config["num_classes"]
@@ -232,7 +232,11 @@ def load_start(
 
 
 def _keeps_head(start: StartWeights, data_set: DataSet) -> bool:
-    asked = getattr(start.recipe.start, "head", None)
+    asked, head = getattr(start.recipe.start, "head", None), start.recipe.head
+    if head.from_class_means:
+        if asked == "kept":
+            raise InputError(f"the head {head.name} begins with the classes' mean features; set start.head=fresh")
+        return False
     same = start.class_names == data_set.class_names
     if asked == "kept" and not same:
         raise InputError(

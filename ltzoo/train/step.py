@@ -16,7 +16,8 @@ from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
 from ltzoo.train.device import feature_size, make_forward
 from ltzoo.train.head import slow_parameters
-from ltzoo.train.optimizer import freeze, freeze_head, make_optimizer
+from ltzoo.train.optimizer import make_optimizer
+from ltzoo.train.trainable import freeze
 
 
 class Step:
@@ -68,9 +69,7 @@ class Step:
     def _freeze(self) -> list[nn.Module]:
         """Freeze the weights that are not trained; returns the modules that stay in evaluation mode."""
         trainable = self.recipe.trainable
-        frozen = freeze(self.model) if trainable.weights == "head" else []
-        if trainable.weights == "backbone":
-            freeze_head(self.model)
+        frozen = freeze(self.model, trainable)
         norms = [module for module in self.model.modules() if _has_running_statistics(module)]
         in_eval = [*frozen, *norms] if trainable.batchnorm == "frozen" else []
         self.moves_statistics = not set(norms) <= set(in_eval)

@@ -170,3 +170,9 @@ def test_each_data_set_is_packed_with_the_subsets_that_its_recipes_keep(folders,
         "cifar100": [("cifar100lt", "first")],
     }
     assert "packed/cifar10: 1.0 MiB, for cifar10lt, cifar10lt50\n" in capsys.readouterr().out
+
+
+def test_recipes_that_download_weights_are_named_in_full():
+    found = build._matching("*_cifar100lt_*la_sgd")
+    assert "resnet32_cifar100lt_la_sgd" in found and not any("adapt" in name for name in found)
+    assert build._matching("vitb16_cifar100lt_adapt_la_sgd") == ["vitb16_cifar100lt_adapt_la_sgd"]

@@ -9,8 +9,10 @@ from torch import nn
 from ltzoo.models import CosineClassifier, DisAlignClassifier, NearestMeanClassifier
 from ltzoo.models.heads import (
     OWN_CLASSIFIERS,
+    ScaledCosineClassifier,
     ScaledLinear,
     classifier_class,
+    fit_class_means_,
     fit_nearest_mean_,
     tau_normalize_,
 )
@@ -203,3 +205,54 @@ def test_what_a_classifier_adds_is_what_a_linear_one_lacks(word):
 def test_an_unknown_classifier_is_refused():
     with pytest.raises(ValueError, match="classifier must be one of linear, cosine, nearest_mean, disalign, not 'x'"):
         classifier_class("x")
+
+
+@pytest.fixture
+def scaled() -> ScaledCosineClassifier:
+    torch.manual_seed(0)
+    return ScaledCosineClassifier(nn.Linear(8, 5, dtype=torch.float64), scale=25.0).eval()
+
+
+def test_scaled_cosines_are_the_plain_ones_times_the_scale(scaled):
+    x = torch.randn(4, 8, dtype=torch.float64) * 7
+    expected = [[25 * plain_cosine(row, w) for w in scaled.weight.tolist()] for row in x.tolist()]
+    torch.testing.assert_close(scaled(x), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-13)
+
+
+def test_the_folded_layer_divides_by_the_mean_length_and_predicts_the_same(scaled):
+    x = torch.randn(50, 8, dtype=torch.float64)
+    scaled.feature_length.fill_(2.5)
+    linear = scaled.folded()
+    assert type(linear) is nn.Linear and not linear.bias.any()
+    torch.testing.assert_close(linear(x), scaled(x) * x.norm(dim=1, keepdim=True) / 2.5)
+    assert torch.equal(linear(x).argsort(dim=1), scaled(x).argsort(dim=1))
+    assert ScaledCosineClassifier(nn.Linear(8, 5, bias=False), 25.0).folded().bias is None
+
+
+def test_class_vectors_are_the_directions_of_the_classes_mean_features(scaled):
+    features, labels = torch.randn(30, 8, dtype=torch.float64) + 1, torch.arange(30) % 5
+    fit_class_means_(scaled, features, labels)
+    for j in range(5):
+        rows = [row for row, label in zip(features.tolist(), labels.tolist(), strict=True) if label == j]
+        mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+        length = math.sqrt(sum(value * value for value in mean))
+        assert scaled.weight[j].tolist() == pytest.approx([value / length for value in mean])
+    lengths = [math.sqrt(sum(value * value for value in row)) for row in features.tolist()]
+    assert float(scaled.feature_length) == pytest.approx(sum(lengths) / 30)
+
+
+def test_the_mean_length_follows_the_batches_of_training_alone(scaled):
+    x = torch.full((3, 8), 0.5, dtype=torch.float64)  # of length sqrt(2)
+    scaled(x)
+    assert float(scaled.feature_length) == 1
+    scaled.train()(x)
+    assert float(scaled.feature_length) == pytest.approx(0.9 + 0.1 * math.sqrt(2))
+
+
+def test_scaled_cosines_are_not_rounded_under_autocast():
+    head = ScaledCosineClassifier(nn.Linear(64, 5), 25.0).eval()
+    x = torch.randn(16, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(x)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, head(x))

@@ -153,8 +153,8 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
         (
             "head.name",
             "dense",
-            "head.name must be one of linear, cosine, scaled, tau_norm, nearest_mean, disalign, cosine_experts, not "
-            "'dense'",
+            "head.name must be one of linear, cosine, scaled, scaled_cosine, tau_norm, nearest_mean, disalign, "
+            "cosine_experts, not 'dense'",
         ),
         ("head", "linear", "head must be a mapping, not 'linear'"),
         ("start", {"name": "first_stage", "recipe": "x"}, "start.head is missing"),

@@ -114,8 +114,14 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"{network}_glmc_{method}" for network in of_glmc for method in ("sgd", "sam", "ssesam")}
     one_stage = ("ride", "sade", "paco", "bcl", "proco")
     expected |= {f"resnet50_{data}_{loss}_sgd" for data in ("imagenetlt", "inat18") for loss in one_stage}
+    expected |= {
+        f"vitb16_{benchmark}_adapt_{loss}_{method}"
+        for benchmark in ("imagefolder", "cifar10lt", "cifar100lt", "imagenetlt", "inat18")
+        for loss in ("ce", "la", "bs", "vs")
+        for method in ("sgd", "sam", "ssesam")
+    }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 907
+    assert len(RECIPES) == len(list(shipped_recipes())) == 967
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
@@ -123,6 +129,7 @@ def test_names_are_the_product_of_their_parts():
         "du2023_cifar": 6, "li2025_cifar": 2,
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
+        "adapt_folder": 12, "adapt_cifar": 24, "adapt_large": 12, "adapt_inat18": 12,
     }  # fmt: skip
 
 
@@ -130,8 +137,8 @@ def test_a_recipes_fields_are_what_its_name_says():
     def check(name):
         recipe = RECIPES[name]
         architecture, benchmark, loss, *rest = name.split("_")
-        if isinstance(recipe.start, FirstStage):
-            return  # tests/recipes/test_second_stages.py
+        if isinstance(recipe.start, FirstStage) or loss == "adapt":
+            return  # tests/recipes/test_second_stages.py, test_adapt.py
         word = rest[-1].rstrip("0123456789")
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}
         methods |= {"samext": SAMExt, "focalsam": FocalSAM, "pgd": PGD, "lpfsgd": LPFSGD}

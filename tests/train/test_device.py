@@ -11,7 +11,13 @@ from torch import nn
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe
 from ltzoo.train import TrainOptions, train
-from ltzoo.train.device import choose_channels_last, choose_workers, make_accelerator, synchronize_batchnorm
+from ltzoo.train.device import (
+    choose_channels_last,
+    choose_precision,
+    choose_workers,
+    make_accelerator,
+    synchronize_batchnorm,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +33,14 @@ from ltzoo.train.device import choose_channels_last, choose_workers, make_accele
 )
 def test_the_memory_format_is_chosen_and_said(precision, device, channels_last):
     assert choose_channels_last(precision, torch.device(device)) is channels_last
+
+
+@pytest.mark.parametrize(("cuda", "bf16", "chosen"), [(0, 0, "float32"), (1, 0, "float32"), (1, 1, "bfloat16")])
+def test_automatic_precision_is_that_of_the_device(cuda, bf16, chosen, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(cuda))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bool(bf16))
+    assert choose_precision("auto") == chosen
+    assert choose_precision("tf32") == "tf32"
 
 
 def test_a_run_says_how_it_computes(tmp_path, capsys):

@@ -16,6 +16,7 @@ PLAIN = ("--set", "views.0.min_scale=null", "--set", "views.0.horizontal_flip=fa
 RUNS = {
     "frozen sgd": ("resnet50_imagefolder_ce_sgd", (*PLAIN, "--set", "trainable.batchnorm=frozen")),
     "frozen ssesam": ("resnet50_imagefolder_vs_ssesam", (*PLAIN, "--set", "trainable.batchnorm=frozen", "-j", "1")),
+    "lora ssesam": ("vitb16_imagefolder_adapt_la_ssesam", (*PLAIN, "--set", "start={name: fresh}", "--lr", "0.1")),
     "head ssesam": ("resnet50_imagefolder_la_ssesam", (*PLAIN, "--head-only", "--lr", "0.1")),
 }
 """Where, to the recipe and options. BatchNorm, if it moved, would see each process's own images."""

@@ -8,8 +8,9 @@ import timm
 import torch
 from torch import nn
 
-from ltzoo.recipes import Optimizer
-from ltzoo.train.optimizer import freeze, make_optimizer
+from ltzoo.recipes import Optimizer, Trainable
+from ltzoo.train.optimizer import make_optimizer
+from ltzoo.train.trainable import freeze
 
 PLAIN = Optimizer(lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=False)
 
@@ -97,7 +98,7 @@ def test_adamw_is_torchs():
 
 def test_a_frozen_body_keeps_weights_and_statistics():
     of = model()
-    still = freeze(of)
+    still = freeze(of, Trainable("head"))
     assert [name for name, parameter in of.named_parameters() if parameter.requires_grad] == ["fc.weight", "fc.bias"]
     assert of.bn1 in still and of.layer4 in still and of.fc not in still and of not in still
     assert set(rates(PLAIN, of)) == {"fc.weight", "fc.bias"}
@@ -166,7 +167,7 @@ def test_muon_turns_the_momentum_of_convolutions_into_an_orthogonal_step():
 
 def test_muon_trains_the_head_alone_with_adamw():
     of = timm.create_model("resnet9_cifar", channels=(4, 6, 8, 8), num_classes=3)
-    freeze(of)
+    freeze(of, Trainable("head"))
     optimizer = make_optimizer(replace(PLAIN, kind="muon", adamw_lr=0.01), of)
     before = of.fc.weight.detach().clone()
     of.fc.weight.grad = torch.ones_like(of.fc.weight)

@@ -7,6 +7,8 @@ from itertools import accumulate, islice
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
 from ltzoo.data.augmentation import Augmentation
 from ltzoo.data.batches.settings import BatchSettings, Delivery, batch_sizes
@@ -81,7 +83,11 @@ def cut_out(images: Tensor, side: int, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 class Normalizer:
-    """uint8 (B, H, W, channels) to normalised float32 (B, channels, H, W)."""
+    """uint8 (B, H, W, channels) to normalised float32 (B, channels, size, size).
+
+    Images of another size than the data set's `image_size` are resized as a whole: on a CPU to the pixels that Pillow
+    gives, up to one grey level; a GPU does not round between the passes along rows and columns, as both do.
+    """
 
     def __init__(self, data_set: DataSet, device: torch.device, channels_last: bool = False) -> None:
         # (W, channels): a row of pixels is one vector to torch, while arithmetic along three channels alone is slow.
@@ -90,9 +96,12 @@ class Normalizer:
             for values in (data_set.mean, data_set.std)
         )
         self.channels_last = channels_last
+        self.size, self.interpolation = data_set.image_size, InterpolationMode(data_set.interpolation)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Normalise a batch."""
+        """Resize and normalise a batch."""
+        if images.shape[1:3] != (self.size, self.size):
+            images = resize(images.permute(0, 3, 1, 2), [self.size, self.size], self.interpolation).permute(0, 2, 3, 1)
         normalized = ((images - self.mean) / self.std).permute(0, 3, 1, 2)
         return normalized if self.channels_last else normalized.contiguous()
 
@@ -138,7 +147,7 @@ class TrainBatches:
             padding: pad(data.images, padding).to(device) for padding in {view.crop_padding for view in settings.views}
         }
         self.labels = data.labels.to(device)
-        self.classes = data.labels
+        self.classes, self.size = data.labels, data.images.shape[1]
         images = settings.sampler.length(len(self.labels), settings.batch_size)
         self.sizes = batch_sizes(images, settings.batch_size, joined=False)
         self.settings, self.delivery = settings, delivery
@@ -206,14 +215,13 @@ class TrainBatches:
         rows, columns, flips = draw_crops(len(order), view, generator)
         if view.alternate_flip:
             flips = self.mirrored_first[order] ^ bool(epoch % 2)
-        size = self.settings.data_set.image_size
-        squares = torch.randint(size, (2, len(order)), generator=generator) if view.cutout else rows.expand(2, -1)
-        return _Drawn(rows, columns, flips, squares)
+        centres = torch.randint(self.size, (2, len(order)), generator=generator) if view.cutout else rows.expand(2, -1)
+        return _Drawn(rows, columns, flips, centres)
 
     def _view(self, view: Augmentation, drawn: _Drawn, order: Tensor, part: slice) -> Tensor:
         """Make a view of the images of a batch, (B, H, W, channels) uint8."""
-        padded, size = self.padded[view.crop_padding], self.settings.data_set.image_size
-        images = crop_and_flip(padded, order[part], drawn.rows[part], drawn.columns[part], drawn.flips[part], size)
+        padded = self.padded[view.crop_padding]
+        images = crop_and_flip(padded, order[part], drawn.rows[part], drawn.columns[part], drawn.flips[part], self.size)
         return cut_out(images, view.cutout, *drawn.squares[:, part]) if view.cutout else images
 
 

@@ -1,5 +1,6 @@
 """Protocols: the settings that the recipes of a paper share, one file per protocol."""
 
+from ltzoo.recipes.protocols.adapt import ADAPT_CIFAR, ADAPT_FOLDER, ADAPT_INAT18, ADAPT_LARGE
 from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, CUI2021_INAT18
 from ltzoo.recipes.protocols.digits import DIGITS
 from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR
@@ -49,10 +50,18 @@ PROTOCOLS: dict[str, Protocol] = {
         FAST_CIFAR_CUTMIX,
         DIGITS,
         FINE_TUNING,
+        ADAPT_FOLDER,
+        ADAPT_CIFAR,
+        ADAPT_LARGE,
+        ADAPT_INAT18,
     )
 }
 
 __all__ = [
+    "ADAPT_CIFAR",
+    "ADAPT_FOLDER",
+    "ADAPT_INAT18",
+    "ADAPT_LARGE",
     "CUI2021_CIFAR",
     "CUI2021_IMAGENETLT",
     "CUI2021_INAT18",

@@ -7,10 +7,12 @@ from ltzoo.data import NATURAL_BENCHMARKS, Augmentation, Sampler, get_benchmark
 from ltzoo.data.sampler import EACH_IMAGE_ONCE
 from ltzoo.losses import DRW, ClassBalanced, Loss
 from ltzoo.recipes.optimization import Optimizer, Schedule
-from ltzoo.recipes.parts import FirstStage, Head, Input, LinearHead
+from ltzoo.recipes.parts import FirstStage, Fresh, Head, Input, LinearHead, Start, Trainable
 from ltzoo.recipes.protocols.second_stage import SecondStage
-from ltzoo.recipes.recipe import PaperRule, Recipe
+from ltzoo.recipes.recipe import PaperRule, Precision, Recipe
 from ltzoo.sharpness import NoPerturbation, Perturbation
+
+_FRESH = Fresh()
 
 
 def data_set_and_profile(benchmark: str) -> tuple[str, str]:
@@ -75,6 +77,9 @@ class Protocol:
         augmentations: word of a loss to its augmentation, if that differs from `augmentation`.
         views: word of a loss that takes several views of an image to how each is augmented.
         partners: word of a loss that takes mixed views to the sampler of what they are mixed with.
+        start: the weights that training starts from.
+        trainable: which weights are trained; None for all, with BatchNorm as the perturbation needs it.
+        precision: precision of the forward passes.
     """
 
     name: str
@@ -99,6 +104,9 @@ class Protocol:
     augmentations: Mapping[str, Augmentation] = field(default_factory=dict)
     views: Mapping[str, tuple[Augmentation, ...]] = field(default_factory=dict)
     partners: Mapping[str, Sampler] = field(default_factory=dict)
+    start: Start = _FRESH
+    trainable: Trainable | None = None
+    precision: Precision = "float32"
 
     def views_of(self, loss: str) -> tuple[Augmentation, ...]:
         """Look up how the views of an image are augmented for a loss, by its word."""
@@ -137,6 +145,8 @@ class Protocol:
             fixed |= {"optimizer": self.optimizer_of(recipe.benchmark, stage.first[0])} | stage.settings
         else:
             fixed |= {"sampler": EACH_IMAGE_ONCE, "views": self.views_of(word), "partners": self.partners.get(word)}
+            # Where all weights are trained, any start will do.
+            fixed |= {} if self.trainable is None else {"start": self.start, "trainable": self.trainable}
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
         if recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision import transforms
+from torchvision.transforms.v2.functional import resize
 
 from ltzoo.data import DATASETS, Augmentation
 from ltzoo.data.batches import BatchSettings, Delivery, EvalBatches, TrainBatches
@@ -136,3 +138,26 @@ def test_grey_images_have_one_channel():
     images, _ = next(iter(EvalBatches(grey, DATASETS["digits"])))
     assert images.shape == (2, 1, 16, 16)
     np.testing.assert_allclose(images.numpy(), (1 - 0.3071) / 0.3199, rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_images_of_another_size_are_resized_as_pillow_does(data, interpolation, channels_last):
+    larger = replace(DATA_SET, image_size=17, interpolation=interpolation)
+    images, labels = joined(EvalBatches(data, larger, BATCH, channels_last=channels_last))
+    assert images.shape == (COUNT, 3, 17, 17) and torch.equal(labels, data.labels)
+    method = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}[interpolation]
+    by_pillow = [np.asarray(data.image(k).resize((17, 17), method)) for k in range(COUNT)]
+    step = 1 / 255 / min(DATA_SET.std)  # one of 256 grey levels
+    torch.testing.assert_close(images, by_torchvision(torch.from_numpy(np.stack(by_pillow))), rtol=0, atol=1.01 * step)
+
+
+def test_crops_and_squares_are_those_of_the_stored_size_and_then_enlarged(data):
+    augmentation = Augmentation(crop_padding=2, horizontal_flip=True, cutout=2)
+    larger = replace(DATA_SET, image_size=17)
+    stored, _ = joined(train(data, augmentation).epoch(0))
+    enlarged, _ = joined(TrainBatches(data, BatchSettings(larger, (augmentation,), BATCH, 0), Delivery(CPU)).epoch(0))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (DATA_SET.mean, DATA_SET.std))
+    pixels = ((stored * std + mean) * 255).round().to(torch.uint8)
+    expected = resize(pixels, [17, 17], transforms.InterpolationMode.BICUBIC)
+    torch.testing.assert_close(enlarged, (expected / 255 - mean) / std)
