@@ -17,7 +17,7 @@ from ltzoo.checkpoints.card import write_card
 from ltzoo.checkpoints.config import WRITER
 from ltzoo.checkpoints.files import CONFIG, EXAMPLE, read_file, write_manifest
 from ltzoo.checkpoints.load import load_checkpoint
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, shortened
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import read_json
 from ltzoo.reading.tensors import parse_tensors
@@ -85,7 +85,7 @@ def write_model(
     try:
         save_for_hf(stored, str(folder), dict(WRITER), dict(model_args or {}), safe_serialization=True)
     except ValueError as error:
-        raise InputError(f"the model cannot be described: {error}") from error
+        raise InputError(f"the model cannot be described: {shortened(str(error))}") from error
     write_manifest(folder)
     again = "pass the arguments of timm.create_model as model_args, and change nothing in a model but its weights"
     try:

@@ -17,7 +17,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate.model import tf32
 from ltzoo.evaluate.predict import predict
 from ltzoo.models.heads import classifier_names
-from ltzoo.reading.errors import ContentError
+from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.json_text import parse_json
 from ltzoo.reading.tensors import read_tensors
 from ltzoo.versions import NAME, VERSION, named_if_newer
@@ -166,7 +166,7 @@ def _read(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         origin = FeatureOrigin(_texts(origin["class_names"]), _amount(origin["held_out"]), origin["layout"])
         stored = StoredFeatures(key, metadata["split"], features, labels, _seconds(metadata["seconds"]), origin)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {error} is missing or wrong; {_AGAIN}") from error
+        raise InputError(f"{path} is damaged: {why(error)} is missing or wrong; {_AGAIN}") from error
     if features.ndim != 2 or labels.shape != features.shape[:1] or labels.dtype != torch.int64:
         raise InputError(f"{path} is damaged: {tuple(features.shape)} features, {tuple(labels.shape)} labels; {_AGAIN}")
     if not features.is_floating_point() or not features.isfinite().all():

@@ -15,7 +15,7 @@ from ltzoo.data import Groups
 from ltzoo.errors import InputError
 from ltzoo.evaluate.accuracy import group_accuracy
 from ltzoo.evaluate.predict import Predictions
-from ltzoo.reading.errors import ContentError
+from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.json_text import parse_json
 from ltzoo.reading.tensors import read_tensors
 from ltzoo.versions import NAME, VERSION, named_if_newer
@@ -132,7 +132,7 @@ def _read(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         groupings = _groupings(metadata, len(tensors["class_counts"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path} is damaged: its groups cannot be read ({error}); write it again with ltzoo validate --logits"
+            f"{path} is damaged: its groups cannot be read ({why(error)}); write it again with ltzoo validate --logits"
         ) from error
     return StoredLogits(
         Predictions(tensors["logits"], tensors["labels"]),

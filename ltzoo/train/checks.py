@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo.data import Benchmark, ClassAwareSampler
-from ltzoo.errors import InputError, first_few
+from ltzoo.errors import InputError, first_few, shortened
 from ltzoo.evaluate import predict
 from ltzoo.losses import Loss, LossModule, NoReweighting
 from ltzoo.recipes import Fresh, Recipe
@@ -80,7 +80,9 @@ def check_parts(
     except InputError:
         raise
     except Exception as error:  # a custom loss can raise anything
-        raise InputError(f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"the loss {recipe.loss.name!r} fails: {type(error).__name__}: {shortened(str(error))}"
+        ) from error
     if fewest == 1:
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -89,15 +91,15 @@ def check_parts(
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"{part} has a single image, and the loss {recipe.loss.name!r} cannot be computed for one ({error}); "
-                f"choose another --{flag}"
+                f"{part} has a single image, and the loss {recipe.loss.name!r} cannot be computed for one "
+                f"({shortened(str(error))}); choose another --{flag}"
             ) from error
     try:
         for epoch in range(epochs):
             recipe.perturbation.table(counts, epoch, epochs)
             recipe.perturbation.radii(epoch, epochs)
     except Exception as error:  # as for custom losses
-        found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {error}"
+        found_in = f"in epoch {epoch + 1}: {type(error).__name__}: {shortened(str(error))}"
         raise InputError(f"the perturbation {recipe.perturbation.name!r} fails {found_in}") from error
 
 
@@ -169,7 +171,8 @@ def _check_one_image(model: nn.Module, image: Tensor, part: str, flag: str) -> N
             copy.deepcopy(model).train()(image)
     except ValueError as error:
         raise InputError(
-            f"{part} has a single image, and the model cannot be trained on one ({error}); choose another --{flag}"
+            f"{part} has a single image, and the model cannot be trained on one ({shortened(str(error))}); "
+            f"choose another --{flag}"
         ) from error
 
 

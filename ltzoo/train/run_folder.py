@@ -201,7 +201,9 @@ class RunFolder:
                 f"the run in {self.path} cannot be read ({error}); name another --output, or remove it"
             ) from error
         except (ContentError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(f"{self.path} has a damaged run ({error}); remove it, or name another --output") from error
+            raise InputError(
+                f"{self.path} has a damaged run ({why(error)}); remove it, or name another --output"
+            ) from error
         if other and set(other) <= _OF_IMAGES:
             raise InputError(
                 f"the run in {self.path} was started on different images (were files added, removed or renamed?); "

@@ -20,7 +20,7 @@ from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError, first_line
 from ltzoo.losses import LossModule
 from ltzoo.reading import tensors as reading
-from ltzoo.reading.errors import ContentError
+from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.json_text import parse_json
 from ltzoo.train.step import Step
 from ltzoo.versions import NAME, VERSION, named_if_newer
@@ -66,7 +66,7 @@ def read_epoch(path: Path) -> int | None:
     try:
         return int(reading.read_metadata(path)["epoch"])
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}); start the run again in another --output") from error
+        raise InputError(f"{path} is damaged ({why(error)}); start the run again in another --output") from error
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from ltzoo.checkpoints import damaged_files, load_checkpoint, read_config, read_manifest
 from ltzoo.checkpoints.card import read_card_data
@@ -24,6 +24,7 @@ from ltzoo.data.files.standard_lists import read_inat_json
 from ltzoo.data.memory import cifar_source
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Figures, read_features, read_logits, summarize_runs
+from ltzoo.reading.tensors import read_tensors
 from ltzoo.recipes import read_recipe
 from ltzoo.report import read_results, result_from_checkpoint
 from ltzoo.train.run_folder import RunFolder
@@ -210,6 +211,16 @@ def test_a_long_value_is_not_quoted_at_full_length(tmp_path):
     refused(lambda: read_recipe(folder / "mine.yaml"), "mine.yaml")
     with pytest.raises(InputError) as error:
         read_recipe(folder / "mine.yaml")
+    assert len(str(error.value)) < 1000
+
+
+def test_a_long_number_of_seconds_is_not_quoted_at_full_length(tmp_path):
+    folder, _ = case("stored features", tmp_path)
+    path = folder / READERS["stored features"].file
+    tensors, metadata = read_tensors(path)
+    path.write_bytes(save(tensors, metadata | {"seconds": "x" * 5000}))
+    with pytest.raises(InputError, match="is damaged: could not convert string to float: 'xxx") as error:
+        READERS["stored features"].read(folder)
     assert len(str(error.value)) < 1000
 
 
