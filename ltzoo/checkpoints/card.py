@@ -154,7 +154,8 @@ def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     first = recipe["start"].get("recipe")
     if first:
         other = config["run"].get("start_seed")
-        which = "the same seed" if other is None else f"seed {other}: the seed of this run is that of its head alone"
+        own = "its head" if recipe["trainable"]["weights"] == "head" else "the second stage"
+        which = "the same seed" if other is None else f"seed {other}: the seed of this run is that of {own} alone"
         lines.append(f"A second stage: training began with the weights of `{first}` of {which}.")
     lines += _began_with(config, recipe)
     if changed:

@@ -56,7 +56,7 @@ def under_first_stages(models: Sequence[ModelResults]) -> list[ModelResults]:
 
 
 def runs_text(model: ModelResults) -> str:
-    """Format the number of runs; where seeds are those of heads on another seed's first stage, say which.
+    """Format the number of runs; where seeds are those of second stages on another seed's first stage, say which.
 
     The deviation of such runs lacks that of the first stage; that of a computed head is then zero.
     """
@@ -65,8 +65,10 @@ def runs_text(model: ModelResults) -> str:
     if starts == [result.seed for result in model.results] or starts[0] is None:
         return runs
     seeds = [str(seed) for seed in dict.fromkeys(starts)]
-    heads = "head" if len(starts) == 1 else "heads"
-    return f"{runs} ({heads} on first-stage seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)})"
+    recipe = model.results[0].recipe
+    trained = "head" if recipe is not None and recipe.trainable.weights == "head" else "run"
+    trained += "" if len(starts) == 1 else "s"
+    return f"{runs} ({trained} on first-stage seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)})"
 
 
 def stage_minutes(model: ModelResults, models: Mapping[str, ModelResults]) -> str:

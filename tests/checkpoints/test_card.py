@@ -64,6 +64,18 @@ def test_fresh_weights_are_not_mentioned(checkpoint):
     assert "Training began" not in card and "licence" not in card
 
 
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [("resnet20_digitslt_crt_sgd", "its head"), ("resnet20_digitslt_drolt_backbone_sgd", "the second stage")],
+)
+def test_the_seed_of_a_second_stage_is_that_of_what_it_trains(name, trained, checkpoint):
+    run = json.loads((checkpoint / "config.json").read_text())["run"] | {"start_seed": 7}
+    update_config(checkpoint, {"recipe": recipe_to_dict(get_recipe(name)), "run": run})
+    write_card(checkpoint)
+    card = (checkpoint / "README.md").read_text(encoding="utf-8")
+    assert f"of seed 7: the seed of this run is that of {trained} alone." in card
+
+
 def test_the_classes_with_the_lowest_accuracies_are_named(checkpoint):
     metrics = json.loads((checkpoint / METRICS).read_text())
     accuracies = [90.0, 10.0, 20.0, 80.0, 70.0, 60.0, 50.0, 40.0, 30.0, 95.0]

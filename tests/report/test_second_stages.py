@@ -25,6 +25,7 @@ from tests.report.results import result
 RECIPES = [get_recipe(name) for name in list_recipes()]
 CE, SAM = "resnet20_digitslt_ce_sgd", "resnet20_digitslt_ce_sam"
 CRT, TAUNORM, LA = "resnet20_digitslt_crt_sgd", "resnet20_digitslt_taunorm_sgd", "resnet20_digitslt_la_sgd"
+DROLT_BACKBONE = "resnet20_digitslt_drolt_backbone_sgd"
 
 
 def second(name, seed, accuracy, start=None, **run):
@@ -95,6 +96,7 @@ def test_a_second_stage_is_indented_only_below_its_first():
         ([second(CRT, 0, 50.0), second(CRT, 1, 50.0, start=0)], "2 (heads on first-stage seed 0)"),
         ([second(CRT, 3, 50.0, start=2)], "1 (head on first-stage seed 2)"),
         ([second(CRT, 0, 50.0), second(CRT, 2, 50.0, start=1)], "2 (heads on first-stage seeds 0, 1)"),
+        ([second(DROLT_BACKBONE, 3, 50.0, start=2)], "1 (run on first-stage seed 2)"),
         ([result(CE, seed=4)], "1"),
     ],
 )
