@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -168,6 +169,19 @@ class RunFolder:
             raise InputError(
                 f"the run folder {self.path} exists; add --resume to continue it, or name another --output"
             )
+
+    def check_creatable(self) -> None:
+        """Check that the folder can be created, or written to if it exists; nothing is left.
+
+        Raises:
+            WriteError: it cannot.
+        """
+        with write_errors(self.path):
+            try:
+                there = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+                Path(mkdtemp(prefix=".", dir=there)).rmdir()
+            except OSError as error:  # it names the folder that was tried
+                raise OSError(error.errno, error.strerror) from error
 
     def recorded(self) -> Mapping[str, Any]:
         """Return how the existing run computes; empty if there is none, or if it is damaged, which `claim` reports."""
