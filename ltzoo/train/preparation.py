@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ltzoo.checkpoints.card import START_STATED
+from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED, began_with
 from ltzoo.data import IMPORTED, read_subset
 from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
@@ -154,6 +154,8 @@ def prepare_run(
     how |= _features(recipe, options, images, accelerator, model)
     if start.first_stage is not None and start.first_stage["seed"] != options.seed:
         how |= {"start_seed": start.first_stage["seed"]}
+    pretrained = began_with(start.first_stage) if start.first_stage is not None else {}
+    how |= {BEGAN_WITH: pretrained} if pretrained else {}
     overrides = {**images.overrides, **start.overrides}
     settings = RunSettings(options.seed, how, device_name(accelerator.device), side_by_side, overrides)
     record = make_record(recipe, images.benchmark, images.subset, settings)

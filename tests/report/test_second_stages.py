@@ -222,6 +222,15 @@ def test_what_begins_with_pretrained_weights_is_marked(start, apart):
     assert is_pretrained(recipe) == apart
 
 
+def test_a_second_stage_is_pretrained_if_its_first_stage_was_whatever_is_registered():
+    told = second(CRT, 0, 70.0, began_with={"start": {"name": "pretrained"}, "architecture": "resnet20_cifar"})
+    found = group_by_model([second(TAUNORM, 0, 60.0), told])
+    rows = {row["model"]: row for row in leaderboard_data(RECIPES, found, {})["rows"]}
+    assert [rows[name]["pretrained"] for name in (TAUNORM, CRT)] == [False, True]
+    fresh, pretrained = fresh_and_pretrained(list(found.values()))
+    assert [model.name for model in fresh] == [TAUNORM] and [model.name for model in pretrained] == [CRT]
+
+
 def test_results_from_pretrained_weights_are_compared_among_themselves():
     best = from_pretrained(LA, Pretrained(), accuracy=99.0)
     found = group_by_model([result(CE, accuracy=50.0), best, result(SAM, accuracy=60.0)])
