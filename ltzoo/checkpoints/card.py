@@ -25,6 +25,10 @@ IN_THIS_FOLDER = "local-dir:."
 START_STATED = "start_stated"
 """The key of `config.json`, under `run`, of what the user stated of the weights in a file: `license` and `data`."""
 
+BEGAN_WITH = "began_with"
+"""The key of `config.json`, under `run` of a second stage, of the pretrained weights that its first stage began with:
+`start` (as in its recipe), `architecture`, timm's `tag`, `license`, and `start_stated`. Absent for fresh weights."""
+
 _LOWEST = 10
 """How many classes are named with their accuracy."""
 
@@ -154,7 +158,8 @@ def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     first = recipe["start"].get("recipe")
     if first:
         other = config["run"].get("start_seed")
-        which = "the same seed" if other is None else f"seed {other}: the seed of this run is that of its head alone"
+        own = "its head" if recipe["trainable"]["weights"] == "head" else "the second stage"
+        which = "the same seed" if other is None else f"seed {other}: the seed of this run is that of {own} alone"
         lines.append(f"A second stage: training began with the weights of `{first}` of {which}.")
     lines += _began_with(config, recipe)
     if changed:
@@ -163,22 +168,45 @@ def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def began_with(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect what a checkpoint's files say of the pretrained weights that its training began with.
+
+    For a second stage these are the weights that its first stage began with.
+
+    Args:
+        config: the content of `config.json`.
+
+    Returns:
+        The value of `BEGAN_WITH`; empty for fresh weights, or if nothing is recorded.
+    """
+    start = (config.get("recipe") or {}).get("start") or {}
+    run, cfg = config.get("run") or {}, config["pretrained_cfg"]
+    if start.get("name") == "first_stage":
+        return dict(run.get(BEGAN_WITH) or {})
+    found = {"start": dict(start), "architecture": config["architecture"]}
+    if start.get("name") == "pretrained":
+        return found | {key: cfg[key] for key in ("tag", "license") if cfg.get(key)}
+    if start.get("name") == "weights":
+        return found | ({START_STATED: dict(run[START_STATED])} if run.get(START_STATED) else {})
+    return {}
+
+
 def _began_with(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
     """Describe the pretrained weights that training began with: licence and data, as far as they are stated."""
-    start = recipe["start"]
-    said = config.get("run", {}).get(START_STATED) or {}
-    if start["name"] == "pretrained":
-        cfg = config["pretrained_cfg"]
-        tag = cfg.get("tag") or ""
-        weights, by = f"timm's weights `{config['architecture']}{f'.{tag}' if tag else ''}`", "timm"
-        licence, data = cfg.get("license"), _data_of(tag)
-    elif start["name"] == "weights":
-        weights, by = f"the weights `{start['of']}`", "whoever trained this model"
-        licence, data = said.get("license"), said.get("data")
-    else:
+    found = began_with(config)
+    if not found:
         return []
+    if found["start"]["name"] == "pretrained":
+        tag = found.get("tag") or ""
+        weights, by = f"timm's weights `{found['architecture']}{f'.{tag}' if tag else ''}`", "timm"
+        licence, data = found.get("license"), _data_of(tag)
+    else:
+        said = found.get(START_STATED) or {}
+        weights, by = f"the weights `{found['start']['of']}`", "whoever trained this model"
+        licence, data = said.get("license"), said.get("data")
+    who = "The first stage" if recipe["start"]["name"] == "first_stage" else "Training"
     stated = f"licence {_plain(licence or 'not stated')}; pretrained on {_plain(data or 'data that are not stated')}"
-    lines = [f"Training began with {weights}: {stated}{f' (stated by {by})' if licence or data else ''}."]
+    lines = [f"{who} began with {weights}: {stated}{f' (stated by {by})' if licence or data else ''}."]
     if recipe["benchmark"].startswith("cifar") and (not data or "imagenet" in data.lower()):
         condition = "" if data else "If it was ImageNet: "
         lines.append(

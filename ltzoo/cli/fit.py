@@ -7,19 +7,25 @@ part is a command of its own, which is printed: `inspect`, `train`, `validate` a
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ltzoo.cli import train
 from ltzoo.cli.data_location import open_splits
-from ltzoo.cli.fit_plan import make_plan
+from ltzoo.cli.fit_plan import check_recipe, make_plan
 from ltzoo.cli.inspect import inspect_images
 from ltzoo.cli.parser import Parser, run
 from ltzoo.cli.recipe_options import requested_recipe
 from ltzoo.cli.recipe_suggestion import SHARE
 from ltzoo.data import NATURAL_BENCHMARKS
-from ltzoo.data.files import check_coverage, hold_out_files
+from ltzoo.data.files import ImageFiles, check_coverage, hold_out_files, profile_files
 from ltzoo.errors import InputError
+from ltzoo.recipes import Recipe
+
+if TYPE_CHECKING:
+    from ltzoo.train import RunFolder, TrainOptions
 
 _OWN = ("--dry-run", "--fresh")
 """Options that `ltzoo train` does not have."""
@@ -44,7 +50,11 @@ def build_parser(prog: str) -> Parser:
         "--recipe", metavar="NAME|FILE", help="train this recipe for image folders instead of the suggested one"
     )
     parser.add_argument("--fresh", action="store_true", help="start from fresh weights; nothing is downloaded")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be trained and how long, then stop")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print what would be trained and how long, then stop; timm's weights are not downloaded for that",
+    )
     parser.add_argument("--download", action="store_true", help="download a Hub data set that is not there")
     train.add_run_options(parser)
     return parser
@@ -54,31 +64,64 @@ def command(arguments: argparse.Namespace) -> None:
     """Inspect, plan, train and measure."""
     first, *given = arguments.argv
     _check(arguments, first)
+    words = [word for word in given if word not in _OWN]
     benchmark = NATURAL_BENCHMARKS["imagefolder"]
     kept, measured = open_splits(arguments, benchmark, arguments.hold_out)
     no_test = measured is None
     if measured is None:
         kept, measured = hold_out_files(kept, SHARE)
     check_coverage(kept, measured)
+    foreseen = make_plan(arguments, words, profile_files(kept, measured, quick=True), no_test)
+    _check_run(arguments, foreseen.words, (kept, measured))
     found = inspect_images(arguments, benchmark, kept, measured, held_out=no_test or arguments.hold_out is not None)
-    plan = make_plan(arguments, [word for word in given if word not in _OWN], found.profile, no_test)
+    plan = make_plan(arguments, words, found.profile, no_test)
     found.print(arguments.data_dir)
     print(plan, flush=True)
     _fit(arguments, plan.words)
 
 
-def _fit(arguments: argparse.Namespace, words: list[str]) -> None:
-    """Say how long the training takes, train and measure."""
+def _requested(words: list[str]) -> tuple[argparse.Namespace, Recipe, "TrainOptions", "RunFolder"]:
+    """Parse the words of `ltzoo train`; with the arguments, the run that they ask for."""
     chosen = train.build_parser("ltzoo fit").parse_args(words)
     recipe = requested_recipe(chosen.recipe[0], chosen)
 
-    from ltzoo.cli.fit_report import report_fit
-    from ltzoo.cli.run_time import estimate_run_time
     from ltzoo.train import RunFolder
 
     options = replace(train.train_options(chosen), seed=chosen.seed[0])
-    folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
-    if options.resume and folder.path.exists():
+    return chosen, recipe, options, RunFolder(options.output / recipe.name / f"seed{options.seed}")
+
+
+def _check_run(arguments: argparse.Namespace, words: list[str], splits: Sequence[ImageFiles]) -> None:
+    """Check what training would refuse before it opens an image, so that no one waits for it while images are opened.
+
+    Args:
+        arguments: those of `ltzoo fit`.
+        words: those of `ltzoo train`.
+        splits: the images.
+    """
+    _, recipe, options, folder = _requested(words)
+
+    from ltzoo.train.images import check_outputs
+    from ltzoo.train.preparation import check_before_images
+    from ltzoo.train.processes import join_processes
+
+    for files in splits:
+        check_outputs(files, options)
+    join_processes()
+    check_before_images(recipe, options, folder, only_timed=arguments.dry_run)
+
+
+def _fit(arguments: argparse.Namespace, words: list[str]) -> None:
+    """Say how long the training takes, train and measure."""
+    chosen, recipe, options, folder = _requested(words)
+
+    from ltzoo.cli.fit_report import report_fit
+    from ltzoo.cli.run_time import estimate_run_time
+
+    there = folder.path.exists()
+    if arguments.dry_run and there and not options.resume:
+        print(f"note: {folder.path} has a run already; to train, add --resume to continue it, or name another --output")
+    if options.resume and there:
         print(f"time: not measured; the run in {folder.path} is resumed")
     else:
         time = estimate_run_time(recipe, options, folder)
@@ -90,7 +133,7 @@ def _fit(arguments: argparse.Namespace, words: list[str]) -> None:
 
 
 def _check(arguments: argparse.Namespace, first: str) -> None:
-    """Check what `ltzoo train` allows and this command does not."""
+    """Check what `ltzoo train` allows and this command does not, and the recipe, before any image is looked for."""
     if Path(first) != arguments.data_dir:
         raise InputError(f"the folder of images comes first: ltzoo fit {arguments.data_dir} ...; found {first}")
     if len(arguments.seed) > 1:
@@ -99,6 +142,7 @@ def _check(arguments: argparse.Namespace, first: str) -> None:
         raise InputError(
             "fit runs in one process; launch the line ltzoo train that ltzoo fit --dry-run prints on several"
         )
+    check_recipe(arguments)
 
 
 def main(argv: list[str] | None = None, prog: str = "ltzoo fit") -> int:

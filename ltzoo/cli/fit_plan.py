@@ -38,13 +38,11 @@ def make_plan(arguments: argparse.Namespace, given: Sequence[str], profile: Prof
     """Decide what is trained; whatever the user gave is taken in place of what would be suggested.
 
     Args:
-        arguments: those of `ltzoo fit`.
+        arguments: those of `ltzoo fit`, after `check_recipe`.
         given: the user's words that are options of `ltzoo train`.
-        profile: the images that are trained on, and those that are measured on.
+        profile: the images that are trained on, and those that are measured on. The recipe follows from the class
+            counts, so that it is the same before the images are opened.
         no_test: whether there is no test split, so that images are held out although the user did not ask for it.
-
-    Raises:
-        InputError: the recipe is not one for images in folders, or does not begin as it was asked to.
     """
     suggestion = suggest_recipe(profile, "imagefolder")
     added: list[tuple[list[str], str]] = []
@@ -55,7 +53,6 @@ def make_plan(arguments: argparse.Namespace, given: Sequence[str], profile: Prof
         reason = "as asked for"
         if recipe.name != suggestion.recipe.name:
             reason += f"; suggested would be {suggestion.recipe.name}, since {suggestion.reason}"
-    _check_start(arguments, recipe)
     if no_test:
         added.append((["--hold-out", str(SHARE)], "there is no test split, so accuracy is measured on these images"))
     added += [option for option in suggest_options(profile, recipe) if not _is_given(option[0], arguments)]
@@ -74,12 +71,21 @@ def _recipe(name: str) -> Recipe:
     return recipe
 
 
-def _check_start(arguments: argparse.Namespace, recipe: Recipe) -> None:
+def check_recipe(arguments: argparse.Namespace) -> None:
+    """Check the recipe that the user names, and where training is asked to begin.
+
+    Args:
+        arguments: those of `ltzoo fit`.
+
+    Raises:
+        InputError: the recipe is not one for images in folders, or does not begin as it was asked to.
+    """
+    recipe = None if arguments.recipe is None else _recipe(arguments.recipe)
     if not arguments.fresh:
         return
     if arguments.pretrained or arguments.initial_checkpoint:
         raise InputError("--fresh starts from fresh weights, and another option names trained ones; choose one")
-    if not isinstance(recipe.start, Fresh):
+    if recipe is not None and not isinstance(recipe.start, Fresh):
         raise InputError(f"{recipe.name} starts from trained weights ({recipe.start.name}); leave --fresh out")
 
 

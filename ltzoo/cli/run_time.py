@@ -62,12 +62,13 @@ class RunTime:
 def estimate_run_time(recipe: Recipe, options: TrainOptions, folder: RunFolder) -> RunTime | None:
     """Prepare a run as training does, take a step of it, and measure a batch; nothing is written.
 
-    The step is one of the middle of the run, on CUDA without a graph: usually the slowest.
+    Timm's weights are not downloaded, since a step takes as long with fresh ones. It is one of the middle of the run,
+    on CUDA without a graph: usually the slowest.
 
     Args:
         recipe: the recipe to train.
         options: data, output and seed.
-        folder: the run's folder.
+        folder: the run's folder; a run that lies in it is not read.
 
     Returns:
         The time; None for a run that does not train the network in steps on images.
@@ -78,7 +79,7 @@ def estimate_run_time(recipe: Recipe, options: TrainOptions, folder: RunFolder) 
     # A stream and random states of its own, as each run has, so that the run after it computes as if it were the first.
     with tf32(recipe.precision == "tf32"), RunResources(join_processes().device).in_use():
         try:
-            prepared = prepare_run(recipe, replace(options, tune=False), folder)
+            prepared = prepare_run(recipe, replace(options, tune=False), folder, only_timed=True)
             if recipe.head.computed or options.cache_features is not None:
                 return None
             with temporary_seed(options.seed):

@@ -108,7 +108,7 @@ def _row(
         "first_stage": first_stage(recipe),
         "passes": passes_text(recipe) if recipe else None,
         "parameters": parameters(recipe) if recipe else None,
-        "pretrained": is_pretrained(results[0].recipe if results else recipe),
+        "pretrained": is_pretrained(results[0].recipe, results[0].run) if results else is_pretrained(recipe),
         "runs": [_run(result) for result in results],
     }
 

@@ -1,7 +1,9 @@
 """Two-stage methods in reports: which results are those of a second stage, and which first stage they stand under."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from ltzoo.checkpoints.card import BEGAN_WITH
 from ltzoo.recipes import FirstStage, Fresh, Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report.model_results import ModelResults
@@ -13,11 +15,17 @@ def first_stage(recipe: Recipe | None) -> str | None:
     return recipe.start.recipe if recipe is not None and isinstance(recipe.start, FirstStage) else None
 
 
-def is_pretrained(recipe: Recipe | None) -> bool:
+def is_pretrained(recipe: Recipe | None, run: Mapping[str, Any] | None = None) -> bool:
     """Return whether a recipe begins with weights that were trained on other images, or its first stage does.
 
     Such results are compared with each other alone. What an external model began with is not known.
+
+    Args:
+        recipe: the recipe; None for an external model.
+        run: `Result.run`; of a second stage it says whether the first stage began otherwise than is registered.
     """
+    if (run or {}).get(BEGAN_WITH):
+        return True
     if recipe is None or isinstance(recipe.start, Fresh):
         return False
     if not isinstance(recipe.start, FirstStage):
@@ -27,7 +35,7 @@ def is_pretrained(recipe: Recipe | None) -> bool:
 
 def fresh_and_pretrained(models: Sequence[ModelResults]) -> tuple[list[ModelResults], list[ModelResults]]:
     """Divide models, in their order, into those from fresh weights and those from pretrained ones."""
-    pretrained = [model for model in models if is_pretrained(model.results[0].recipe)]
+    pretrained = [model for model in models if is_pretrained(model.results[0].recipe, model.results[0].run)]
     return [model for model in models if model not in pretrained], pretrained
 
 
@@ -56,7 +64,7 @@ def under_first_stages(models: Sequence[ModelResults]) -> list[ModelResults]:
 
 
 def runs_text(model: ModelResults) -> str:
-    """Format the number of runs; where seeds are those of heads on another seed's first stage, say which.
+    """Format the number of runs; where seeds are those of second stages on another seed's first stage, say which.
 
     The deviation of such runs lacks that of the first stage; that of a computed head is then zero.
     """
@@ -65,8 +73,10 @@ def runs_text(model: ModelResults) -> str:
     if starts == [result.seed for result in model.results] or starts[0] is None:
         return runs
     seeds = [str(seed) for seed in dict.fromkeys(starts)]
-    heads = "head" if len(starts) == 1 else "heads"
-    return f"{runs} ({heads} on first-stage seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)})"
+    recipe = model.results[0].recipe
+    trained = "head" if recipe is not None and recipe.trainable.weights == "head" else "run"
+    trained += "" if len(starts) == 1 else "s"
+    return f"{runs} ({trained} on first-stage seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)})"
 
 
 def stage_minutes(model: ModelResults, models: Mapping[str, ModelResults]) -> str:

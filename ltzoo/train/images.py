@@ -60,9 +60,9 @@ def load_images(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     Raises:
         InputError: data are missing, unreadable, or do not fit the benchmark or the options.
     """
+    check_image_options(recipe, options)
     if recipe.natural:
         return _from_files(recipe, start, options, say)
-    _refuse_for_memory(recipe, options)
     wanted = recipe.subset if options.subset is None else read_subset(options.subset)
     where = (options.data_dir, options.download)
     benchmark = seen_benchmark(recipe, start.cfg)
@@ -91,6 +91,23 @@ def is_rules_own(subset: Subset, recipe: Recipe, options: TrainOptions) -> bool:
     return load_subset(recipe.data, recipe.subset, options.data_dir, options.download).sha256 == subset.sha256
 
 
+def check_image_options(recipe: Recipe, options: TrainOptions) -> None:
+    """Check that no option is given that has no effect on the recipe's images.
+
+    Raises:
+        InputError: there is such an option.
+    """
+    if not recipe.natural:
+        _refuse_for_memory(recipe, options)
+        return
+    if options.subset is not None:
+        raise InputError(
+            f"--subset needs a balanced data set to choose from, but {recipe.benchmark} uses all images; leave it out"
+        )
+    if options.image_cache is not None and (recipe.input is None or recipe.input.shorter_side is None):
+        raise InputError("--image-cache stores resized images; give a size with --set input.shorter_side=256")
+
+
 def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
     location = options.location
     asked = {
@@ -108,10 +125,6 @@ def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
 
 def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say: Callable[[str], None]) -> RunImages:
     natural, location = NATURAL_BENCHMARKS[recipe.benchmark], options.location
-    if options.subset is not None:
-        raise InputError(
-            f"--subset needs a balanced data set to choose from, but {recipe.benchmark} uses all images; leave it out"
-        )
     whole = open_files(natural, "train", location)
     if whole is None:
         raise InputError(f"there are no training images in {location.data_dir}; name another --data-dir")
@@ -127,7 +140,7 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
         train, measured = hold_out_files(whole, options.hold_out)
         rule = f"{WHOLE}, {options.hold_out} held out"
     for files in (train, measured):
-        _check_outputs(files, options)
+        check_outputs(files, options)
         check_present(files)
     for note in dict.fromkeys([*train.notes, *measured.notes]):
         say(note)
@@ -146,15 +159,21 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     subset = Subset(rule, whole.layout, _positions(train, whole))
     shorter = recipe.input.shorter_side if recipe.input else None
     if shorter is None:
-        if options.image_cache is not None:
-            raise InputError("--image-cache stores resized images; give a size with --set input.shorter_side=256")
         return RunImages(benchmark, train, measured, subset, overrides, measured.layout)
     small, small_measured = (ResizedImages(files, shorter, options.image_cache) for files in (train, measured))
     return RunImages(benchmark, small, small_measured, subset, overrides, measured.layout)
 
 
-def _check_outputs(files: ImageFiles, options: TrainOptions) -> None:
-    """Check that outputs are not written among the images, where they would be read as classes later."""
+def check_outputs(files: ImageFiles, options: TrainOptions) -> None:
+    """Check that outputs are not written among the images, where they would be read as classes later.
+
+    Args:
+        files: a split of the images.
+        options: name the outputs.
+
+    Raises:
+        InputError: an output is inside the folder of the images.
+    """
     root = Path(files.origin)
     for flag, path in (("--output", options.output), ("--image-cache", options.image_cache)):
         if path is not None and root.is_dir() and path.resolve().is_relative_to(root.resolve()):

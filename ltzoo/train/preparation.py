@@ -9,14 +9,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ltzoo.checkpoints.card import START_STATED
+from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED, began_with
 from ltzoo.data import IMPORTED, read_subset, temporary_seed
 from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.errors import InputError
 from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
-from ltzoo.recipes.model import build_model
+from ltzoo.recipes.model import build_model, view_of
 from ltzoo.train.checks import check_classes_drawn, check_parts, settings_warnings
 from ltzoo.train.cuda_graph import why_not_captured
 from ltzoo.train.device import (
@@ -30,7 +30,7 @@ from ltzoo.train.device import (
 )
 from ltzoo.train.feature_cache import check_cacheable, feature_key
 from ltzoo.train.head import put_head
-from ltzoo.train.images import RunImages, batch_settings, is_rules_own, load_images
+from ltzoo.train.images import RunImages, batch_settings, check_image_options, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
 from ltzoo.train.record import FailedCapture, RunRecord, RunSettings, make_record
@@ -64,7 +64,42 @@ class Preparation:
     not_captured: str | None
 
 
-def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_by_side: int = 1) -> Preparation:
+def check_before_images(
+    recipe: Recipe, options: TrainOptions, folder: RunFolder, *, only_timed: bool = False
+) -> tuple[Accelerator, StartWeights]:
+    """Check what can be checked before any image is found: options, device, run folder, first weights, architecture.
+
+    Args:
+        recipe: the recipe to train.
+        options: of the run.
+        folder: the run folder; nothing is left in it, and it is not created.
+        only_timed: whether the run is timed and not trained, so that another run may lie in its folder.
+
+    Returns:
+        Device, precision and processes; and the weights to start from, found but not read.
+
+    Raises:
+        InputError: one of them cannot be used.
+    """
+    check_image_options(recipe, options)
+    if options.cache_features is not None:
+        check_cacheable(recipe)
+    check_peft(recipe.trainable)
+    accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
+    if options.tune:
+        check_tunable(recipe, options, accelerator)
+    if not only_timed:
+        on_main_process(accelerator, lambda: folder.check_free(options.resume))
+    on_main_process(accelerator, folder.check_creatable)
+    start = on_every_process(accelerator, lambda: find_start(recipe, options))
+    if recipe.natural:
+        view_of(recipe, start.cfg)
+    return accelerator, start
+
+
+def prepare_run(
+    recipe: Recipe, options: TrainOptions, folder: RunFolder, side_by_side: int = 1, *, only_timed: bool = False
+) -> Preparation:
     """Load images and model, check that everything fits, and choose the remaining options.
 
     Args:
@@ -72,18 +107,14 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         options: data, output and seed.
         folder: the run folder, which is not written.
         side_by_side: number of runs that take turns on the device.
+        only_timed: whether the run is timed and not trained. A run that lies in its folder is not read then, and
+            timm's weights are not downloaded: the network keeps its fresh weights.
 
     Raises:
         InputError: data, folder, model or device cannot be used.
     """
-    if options.cache_features is not None:
-        check_cacheable(recipe)
-    check_peft(recipe.trainable)
-    accelerator = make_accelerator(recipe.precision, options.trackers, folder.path)
-    if options.tune:
-        check_tunable(recipe, options, accelerator)
-    on_main_process(accelerator, lambda: folder.check_free(options.resume))
-    start = on_every_process(accelerator, lambda: find_start(recipe, options))
+    accelerator, start = check_before_images(recipe, options, folder, only_timed=only_timed)
+    start = replace(start, fetch=not only_timed)
     say = partial(print_once, accelerator)
     images = on_every_process(accelerator, lambda: load_images(recipe, start, options, say))
     class_names = images.benchmark.data_set.class_names
@@ -97,12 +128,14 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
         say(warning)
     if options.subset is not None and not is_rules_own(read_subset(options.subset), recipe, options):
         recipe = replace(recipe, subset=IMPORTED)
-    recorded = on_main_process(accelerator, folder.recorded)
+    recorded = {} if only_timed else on_main_process(accelerator, folder.recorded)
     if images.measured_layout:
         _check_decoding(recorded, folder)
     device, processes = accelerator.device, accelerator.num_processes
     options = kept_choice(options, recorded, folder.path, device, processes)
-    options, tuned = _tune(recipe, options, images, accelerator, start, folder)
+    if options.tune and recorded and "tuned" not in recorded:
+        raise InputError(f"the run in {folder.path} was begun without --tune; leave it out to resume the run")
+    options, tuned = _tune(recipe, options, images, accelerator, start, recorded)
     options = _choose_options(recipe, options, images, accelerator, side_by_side)
     model, start_sha256 = _make_model(recipe, options, images, accelerator, start, say)
     not_captured = (
@@ -112,7 +145,7 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     )
     if options.cache_features is not None:
         not_captured = "only the head is computed"
-    failed = FailedCapture.of(on_main_process(accelerator, folder.recorded))
+    failed = FailedCapture.of(recorded)
     if failed is not None:
         not_captured = str(failed)
     how = _how(options, images, accelerator, not_captured is None)
@@ -123,6 +156,8 @@ def prepare_run(recipe: Recipe, options: TrainOptions, folder: RunFolder, side_b
     how |= _features(recipe, options, images, accelerator, model)
     if start.first_stage is not None and start.first_stage["seed"] != options.seed:
         how |= {"start_seed": start.first_stage["seed"]}
+    pretrained = began_with(start.first_stage) if start.first_stage is not None else {}
+    how |= {BEGAN_WITH: pretrained} if pretrained else {}
     overrides = {**images.overrides, **start.overrides}
     settings = RunSettings(options.seed, how, device_name(accelerator.device), side_by_side, overrides)
     record = make_record(recipe, images.benchmark, images.subset, settings)
@@ -135,16 +170,13 @@ def _tune(
     images: RunImages,
     accelerator: Accelerator,
     start: StartWeights,
-    folder: RunFolder,
+    recorded: Mapping[str, Any],
 ) -> tuple[TrainOptions, Mapping[str, float] | None]:
     """Fill in the tuned choice, measured now or recorded by the run that is resumed, and what was measured for it."""
-    recorded = on_main_process(accelerator, folder.recorded)
     if "tuned" in recorded:
         return recorded_choice(options, recorded), recorded["tuned"]
     if not options.tune:
         return options, None
-    if recorded:
-        raise InputError(f"the run in {folder.path} was begun without --tune; leave it out to resume the run")
 
     def make_model(chosen: TrainOptions) -> nn.Module:
         return _make_model(recipe, chosen, images, accelerator, start)[0]

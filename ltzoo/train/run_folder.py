@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ltzoo.atomic_write import write_errors, write_text
+from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED
 from ltzoo.errors import InputError
 from ltzoo.reading.content import read_content
 from ltzoo.reading.errors import ContentError, why
@@ -46,10 +48,22 @@ _LARGEST_SUMMARY = 2**24
 _OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
 """Keys that identify a run's images."""
 
-_MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features"}
-"""Recorded keys that may change when a run is resumed."""
+_MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features", BEGAN_WITH}
+"""Recorded keys that may change when a run is resumed. Runs of earlier versions lack `BEGAN_WITH`; what a run starts
+from is compared by `start_sha256`."""
 
-_OPTIONAL = {"capture_failed", "measured_layout", "features_of", "measured_features"}
+_OPTIONAL = {
+    "capture_failed",
+    "measured_layout",
+    "features_of",
+    "measured_features",
+    "start_sha256",
+    "start_seed",
+    "sync_bn",
+    "tuned",
+    START_STATED,
+    BEGAN_WITH,
+}
 """Recorded keys that not every run has."""
 
 
@@ -168,6 +182,19 @@ class RunFolder:
             raise InputError(
                 f"the run folder {self.path} exists; add --resume to continue it, or name another --output"
             )
+
+    def check_creatable(self) -> None:
+        """Check that the folder can be created, or written to if it exists; nothing is left.
+
+        Raises:
+            WriteError: it cannot.
+        """
+        with write_errors(self.path):
+            try:
+                there = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+                Path(mkdtemp(prefix=".", dir=there)).rmdir()
+            except OSError as error:  # it names the folder that was tried
+                raise OSError(error.errno, error.strerror) from error
 
     def recorded(self) -> Mapping[str, Any]:
         """Return how the existing run computes; empty if there is none, or if it is damaged, which `claim` reports."""

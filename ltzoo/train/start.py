@@ -39,6 +39,7 @@ class StartWeights:
         overrides: overrides of the second stage because its first stage was trained with overrides.
         first_stage: the `config.json` of a first stage's checkpoint; None for all other weights.
         benchmark: what a checkpoint was trained on; None if that is unknown.
+        fetch: whether timm's weights are downloaded; if not, the model keeps its fresh weights in their place.
     """
 
     recipe: Recipe
@@ -49,6 +50,7 @@ class StartWeights:
     overrides: Mapping[str, list[Any]] = field(default_factory=dict)
     first_stage: Mapping[str, Any] | None = None
     benchmark: str | None = None
+    fetch: bool = True
 
     @property
     def warning(self) -> str | None:
@@ -202,6 +204,8 @@ def load_start(
             f"the head {recipe.head.name} changes the classifier that it starts from, which must be kept: start from a "
             "checkpoint of the same classes, with start.head=kept"
         )
+    if isinstance(recipe.start, Pretrained) and not start.fetch:
+        return None
     arguments = model_arguments(recipe, data_set)
     fresh = _added(model) if keep_head else tuple(f"{name}." for name in classifier_names(model))
     own = model.state_dict()

@@ -59,9 +59,44 @@ def test_a_file_of_which_nothing_was_stated(benchmark, said, checkpoint):
     assert (f"If it was ImageNet: {CIFAR}" in card) == said
 
 
+@pytest.mark.parametrize(
+    ("began", "said"),
+    [
+        (
+            {"start": {"name": "pretrained"}, "architecture": "resnet50", "tag": "a1_in1k", "license": "mit"},
+            r"timm's weights `resnet50.a1_in1k`: licence mit; pretrained on ImageNet-1k (tag a1\_in1k) (stated by",
+        ),
+        (
+            {"start": {"name": "weights", "of": "w.pth"}, "architecture": "x", "start_stated": {"license": "cc0"}},
+            "the weights `w.pth`: licence cc0; pretrained on data that are not stated (stated by whoever trained",
+        ),
+        ({}, None),
+    ],
+)
+def test_a_second_stage_has_what_its_first_stage_began_with(began, said, checkpoint):
+    recipe = recipe_to_dict(get_recipe("resnet20_digitslt_crt_sgd"))
+    run = json.loads((checkpoint / "config.json").read_text())["run"] | ({"began_with": began} if began else {})
+    update_config(checkpoint, {"recipe": recipe, "run": run})
+    write_card(checkpoint)
+    card = (checkpoint / "README.md").read_text(encoding="utf-8")
+    assert f"The first stage began with {said}" in card if said else "licence" not in card
+
+
 def test_fresh_weights_are_not_mentioned(checkpoint):
     card = card_of(checkpoint, {"name": "fresh"}, license="mit")
     assert "Training began" not in card and "licence" not in card
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [("resnet20_digitslt_crt_sgd", "its head"), ("resnet20_digitslt_drolt_backbone_sgd", "the second stage")],
+)
+def test_the_seed_of_a_second_stage_is_that_of_what_it_trains(name, trained, checkpoint):
+    run = json.loads((checkpoint / "config.json").read_text())["run"] | {"start_seed": 7}
+    update_config(checkpoint, {"recipe": recipe_to_dict(get_recipe(name)), "run": run})
+    write_card(checkpoint)
+    card = (checkpoint / "README.md").read_text(encoding="utf-8")
+    assert f"of seed 7: the seed of this run is that of {trained} alone." in card
 
 
 def test_the_classes_with_the_lowest_accuracies_are_named(checkpoint):

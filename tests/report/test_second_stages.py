@@ -25,6 +25,7 @@ from tests.report.results import result
 RECIPES = [get_recipe(name) for name in list_recipes()]
 CE, SAM = "resnet20_digitslt_ce_sgd", "resnet20_digitslt_ce_sam"
 CRT, TAUNORM, LA = "resnet20_digitslt_crt_sgd", "resnet20_digitslt_taunorm_sgd", "resnet20_digitslt_la_sgd"
+DROLT_BACKBONE = "resnet20_digitslt_drolt_backbone_sgd"
 
 
 def second(name, seed, accuracy, start=None, **run):
@@ -100,6 +101,7 @@ def test_a_second_stage_is_indented_only_below_its_first():
         ([second(CRT, 0, 50.0), second(CRT, 1, 50.0, start=0)], "2 (heads on first-stage seed 0)"),
         ([second(CRT, 3, 50.0, start=2)], "1 (head on first-stage seed 2)"),
         ([second(CRT, 0, 50.0), second(CRT, 2, 50.0, start=1)], "2 (heads on first-stage seeds 0, 1)"),
+        ([second(DROLT_BACKBONE, 3, 50.0, start=2)], "1 (run on first-stage seed 2)"),
         ([result(CE, seed=4)], "1"),
     ],
 )
@@ -223,6 +225,15 @@ def from_pretrained(name, start, accuracy=50.0):
 def test_what_begins_with_pretrained_weights_is_marked(start, apart):
     recipe = None if start is None else replace(get_recipe(SAM), start=start)
     assert is_pretrained(recipe) == apart
+
+
+def test_a_second_stage_is_pretrained_if_its_first_stage_was_whatever_is_registered():
+    told = second(CRT, 0, 70.0, began_with={"start": {"name": "pretrained"}, "architecture": "resnet20_cifar"})
+    found = group_by_model([second(TAUNORM, 0, 60.0), told])
+    rows = {row["model"]: row for row in leaderboard_data(RECIPES, found, {})["rows"]}
+    assert [rows[name]["pretrained"] for name in (TAUNORM, CRT)] == [False, True]
+    fresh, pretrained = fresh_and_pretrained(list(found.values()))
+    assert [model.name for model in fresh] == [TAUNORM] and [model.name for model in pretrained] == [CRT]
 
 
 def test_results_from_pretrained_weights_are_compared_among_themselves():

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import timm
 import torch
+import yaml
 from torch import nn
 
 from ltzoo.checkpoints import read_config
@@ -46,6 +47,24 @@ def test_a_second_stage_is_trained_from_the_run_of_its_first(photos, first, meth
     assert config["label_names"] == ["ant", "bee", "cat"]
     model = create_model(f"local-dir:{folder.checkpoint}", pretrained=True)
     assert isinstance(model.get_classifier(), nn.Linear) == (method != "disalign")
+
+
+def test_the_card_of_a_second_stage_says_what_its_first_stage_began_with(photos, first, tmp_path, capsys):
+    file, stated = next(first.glob("*/seed0/checkpoint/model.safetensors")), ("--initial-license", "cc0")
+    begun = run(photos, tmp_path, *SMALL, "--initial-checkpoint", str(file), *stated, name=FIRST)
+    assert f"Training began with the weights `{file}`: licence cc0;" in (begun.checkpoint / "README.md").read_text()
+    for name in ("resnet50_imagefolder_crt_sgd", "resnet50_imagefolder_taunorm_sgd"):
+        second = run(photos, tmp_path, *SMALL, name=name)
+        card = (second.checkpoint / "README.md").read_text()
+        assert f"The first stage began with the weights `{file}`: licence cc0; pretrained on data that are not" in card
+    written = yaml.safe_load(second.recipe.read_text())
+    assert written["run"].pop("began_with")["start_stated"] == {"license": "cc0"}
+    second.recipe.write_text(yaml.safe_dump(written))  # as an earlier version wrote it
+    run(photos, tmp_path, *SMALL, "--resume", name="resnet50_imagefolder_taunorm_sgd")
+    written["run"] |= {"start_stated": {"license": "mit"}, "versions": {"ltzoo": "999.0"}}
+    second.recipe.write_text(yaml.safe_dump(written))
+    said = refused(capsys, photos, tmp_path, *SMALL, "--resume", name="resnet50_imagefolder_taunorm_sgd")
+    assert "was started with different settings (run.start_stated: " in said
 
 
 @pytest.mark.parametrize("method", ["lws", "taunorm", "disalign"])

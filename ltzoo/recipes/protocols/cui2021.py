@@ -29,6 +29,8 @@ SIMILARITY = Augmentation(
     interpolation="bilinear",
 )
 
+_LARGE_SIMILARITY = replace(SIMILARITY, min_scale=0.08, color_jitter_hue=0.0, color_jitter_prob=1.0)
+
 _PACO = PaCo(temperature=0.05, alpha=0.01, momentum=0.999, queue_size=1024, hidden_size=64, projection_size=32)
 
 CUI2021_CIFAR = Protocol(
@@ -67,8 +69,6 @@ def _large(benchmark: str, weight_decay: float) -> Protocol:
         ours=(Ours(("sampler",)),),
     )
 
-
-_LARGE_SIMILARITY = replace(SIMILARITY, min_scale=0.08, color_jitter_hue=0.0, color_jitter_prob=1.0)
 
 CUI2021_IMAGENETLT = _large("imagenetlt", weight_decay=5e-4)
 CUI2021_INAT18 = _large("inat18", weight_decay=1e-4)
