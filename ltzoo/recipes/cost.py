@@ -52,7 +52,7 @@ def passes_per_image(recipe: Recipe) -> float | None:
             return None
         passes *= recipe.sampler.draws / sum(recipe.data.class_counts)
     # With adapters, norms or biases the gradient passes through all layers, but few weights have one.
-    return passes * {"all": 1.0, "head": 1 / _GRADIENT}.get(recipe.trainable.weights, 2 / _GRADIENT)
+    return passes * {"all": 1.0, "backbone": 1.0, "head": 1 / _GRADIENT}.get(recipe.trainable.weights, 2 / _GRADIENT)
 
 
 def total_passes(recipe: Recipe) -> float | None:
