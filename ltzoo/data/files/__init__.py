@@ -2,11 +2,12 @@
 
 from ltzoo.data.files.advice import where_test_is
 from ltzoo.data.files.checks import check_coverage, check_present, find_unreadable, without_unreadable
+from ltzoo.data.files.hold_out import hold_out_files
 from ltzoo.data.files.identity import shared_files
 from ltzoo.data.files.image_files import ClassFolder, DataLocation, ImageFiles, Reader
 from ltzoo.data.files.profile import profile_files
 from ltzoo.data.files.resized import ResizedImages
-from ltzoo.data.files.splits import hold_out_files, open_files
+from ltzoo.data.files.splits import open_files
 from ltzoo.data.files.unlabelled import find_unlabelled
 
 __all__ = [

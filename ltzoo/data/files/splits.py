@@ -1,4 +1,4 @@
-"""The splits of a data set in files: found in whatever form it comes, opened, and divided into kept and held out."""
+"""The splits of a data set in files: found in whatever form it comes, and opened."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from ltzoo.data.files.left_out import LeftOut
 from ltzoo.data.files.levels import MISSPELT, SPELLINGS
 from ltzoo.data.files.lists import read_list, read_table
 from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
-from ltzoo.errors import InputError, counted, first_few, named
+from ltzoo.errors import InputError, first_few, named
 
 Splits = dict[str, Callable[[], ImageFiles]]
 """From the name of each split that exists (`train`, `val`, `test`) to the function that opens it."""
@@ -87,45 +87,6 @@ def open_files(
         nested = any("--class-folder" in note for note in files.notes)
         other = "innermost" if location.class_folder == "first" else "first"
         raise InputError(f"{error}{f'; or try --class-folder {other}' if nested else ''}") from None
-
-
-def hold_out_files(files: ImageFiles, amount: int | float) -> tuple[ImageFiles, ImageFiles]:
-    """Hold images of each class out of a split.
-
-    They are drawn at random, since neighbours in a folder are similar; the generator is seeded with 0 whatever the
-    run's seed, so that every run holds out the same images.
-
-    Args:
-        files: the training split.
-        amount: a whole number from 1 on: images per class; or a share between 0 and 1 of each class, rounded, but at
-            least one image.
-
-    Returns:
-        The kept and the held-out images, each in the stored order.
-
-    Raises:
-        InputError: the amount is neither, or a class would have no training image left; up to five are named.
-    """
-    whole = isinstance(amount, int) and amount >= 1
-    if not whole and not (isinstance(amount, float) and 0 < amount < 1):
-        raise InputError(
-            f"held out must be a whole number of images, at least 1, or a share between 0 and 1, not {amount!r}"
-        )
-    counts = np.array(files.class_counts)
-    held = np.full_like(counts, amount) if whole else np.maximum(1, np.rint(counts * amount)).astype(np.int64)
-    short = np.flatnonzero(held >= counts)
-    if len(short):
-        names = first_few([repr(files.class_names[j]) for j in short])
-        fewer = "hold out fewer, add images" if whole and amount > 1 else "add images to each, leave the class out"
-        raise InputError(
-            f"to hold {amount} of each class out of {files.origin} would leave "
-            f"{counted(len(short), 'class', 'classes')} without a training image: {names}; {fewer}, or add a test split"
-        )
-    generator = np.random.RandomState(0)
-    mask = np.zeros(len(files), dtype=bool)
-    for j, count in enumerate(held.tolist()):
-        mask[generator.permutation(np.flatnonzero(files.labels == j))[:count]] = True
-    return files.chosen(np.flatnonzero(~mask)), files.chosen(np.flatnonzero(mask))
 
 
 def splits_of_file(location: DataLocation) -> Splits:
