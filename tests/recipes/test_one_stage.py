@@ -82,11 +82,11 @@ def test_settings_of_glmc_are_those_of_its_code():
         assert recipe.optimizer == Optimizer(0.01, 0.9, 5e-3, False)
         assert (recipe.batch_size, recipe.subset, recipe.groups) == (64, "cao", "count")
         assert (recipe.views, recipe.partners) == (MIXED, InversePowerSampler(0.0))
-        assert (recipe.architecture, recipe.source.ours) == ("resnet32_wide_cifar", ("subset",))
+        assert (recipe.architecture, recipe.source.ours) == ("resnet32_wide_cifar", ("subset", "groups"))
         for word in ("sam", "ssesam"):
             perturbed = get_recipe(f"resnet32wide_{data_set}lt_glmc_{word}")
             assert perturbed.perturbation == get_recipe(f"resnet34_{data_set}lt_ce_{word}").perturbation
-            assert perturbed.source.ours == ("subset", "perturbation", "trainable.batchnorm")
+            assert perturbed.source.ours == ("subset", "groups", "perturbation", "trainable.batchnorm")
     assert get_recipe("resnet20_digitslt_glmc_sgd").loss.epochs == 40
     assert get_recipe("resnet20_digitslt_glmc_sgd").with_epochs(10).loss.epochs == 10
 

@@ -71,7 +71,7 @@ def test_as_many_epochs_as_before_change_nothing():
 def test_the_stage_of_sse_sam_is_a_share_of_the_epochs():
     perturbation = get_recipe(NAME).with_epochs(20).perturbation
     heads = [perturbation.radii(epoch, 20)["rho_head"] for epoch in range(20)]
-    assert heads == [0.4] * 14 + [0.0] * 6
+    assert heads == [0.2] * 14 + [0.0] * 6
 
 
 def test_two_drops_at_one_epoch_take_the_later_factor():
