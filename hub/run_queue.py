@@ -69,8 +69,10 @@ class RunQueue:
             for worker in stopped:
                 self.collect_of(worker, sound=True)
                 self.close_stopped(worker)
-            left = len(self.waiting) + len(self.again)
-            print(f"{self.finished} runs finished, {self.failed} failed, {left} not begun", flush=True)
+            halted, left = sum(len(worker.jobs) for worker in stopped), len(self.waiting) + len(self.again)
+            more = "; the same command continues" if halted or left else ""
+            counts = f"{self.finished} finished, {self.failed} failed, {halted} stopped, {left} not begun"
+            print(f"runs: {counts}{more}", flush=True)
         untouched = all(self.epochs(job) == before[self.folder(job).path] for w in stopped for job in w.jobs)
         if stopped and untouched and not self.finished:
             raise InputError(
@@ -191,7 +193,8 @@ class RunQueue:
                 self.waiting.append((recipe, seed))
                 continue
             kept, epochs = self.epochs((recipe, seed)), recipe.schedule.epochs
-            print(f"stopped: {recipe.name}, seed {seed}: {kept} of {epochs} epochs are kept in {path}", flush=True)
+            there = f"{kept} of {epochs} epochs are kept in {path}" if path.exists() else "it has not begun"
+            print(f"stopped: {recipe.name}, seed {seed}: {there}", flush=True)
 
     def fail(self, job: Job, why: str) -> None:
         """Count a failure and print the reason."""

@@ -211,6 +211,7 @@ def test_bad_checkpoints_are_one_line_and_exit_code_2(finished_run, tmp_path, ca
     [
         (["--model", "local-dir:nowhere"], "there is no checkpoint folder nowhere"),
         (["--model", "output/x"], "'output/x' is no recipe's name; write local-dir:output/x or"),
+        (["--model", "mine"], "'mine' is a folder and no recipe's name; write local-dir:mine"),
         (["--model", "resnet20_digitslt_vs_sesam"], "the nearest are"),
         (["--model", "resnet20_digitslt_vs_ssesam.seed9"], "no checkpoint of resnet20_digitslt_vs_ssesam.seed9: "),
     ],
@@ -218,6 +219,7 @@ def test_bad_checkpoints_are_one_line_and_exit_code_2(finished_run, tmp_path, ca
 def test_missing_models_are_one_line_and_exit_code_2(argv, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "mine").mkdir()
     assert main(argv) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -131,7 +131,7 @@ _seen: list[str] | None = None
 _inside: tuple[str, ...] = ()
 _outside: tuple[str, ...] = ()
 _SYSTEM_FILES = ("/etc/passwd", "/etc/shadow")
-"""Not devices: they are opened to see what they are, and refused without a byte read (`ltzoo.reading.content`)."""
+"""Devices are not among them: they are opened to see what they are, and refused without a byte read."""
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -141,7 +141,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         _seen.append(f"a program or a connection: {event} {str(arguments)[:200]}")
     elif event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
         path, flags = os.path.realpath(os.fsdecode(arguments[0])), arguments[2]
-        if path in _SYSTEM_FILES or path.startswith(_outside):
+        if path.startswith(_outside):
             _seen.append(f"{path} was opened")
         elif isinstance(flags, int) and flags & _WRITING and not path.startswith(_inside):
             _seen.append(f"{path} was opened for writing")
@@ -155,7 +155,8 @@ def _watched(folder: Path, leaves: bool) -> Iterator[list[str]]:
     """Watch for programs that are started and for files that are opened outside the folder."""
     global _seen, _inside, _outside
     _inside = (str(folder.resolve()), tempfile.gettempdir(), "/dev/null")
-    _outside = () if leaves else (str(folder.parent.resolve() / "outside"),)
+    # A list may name any image; what is none is opened and refused.
+    _outside = () if leaves else (*_SYSTEM_FILES, str(folder.parent.resolve() / "outside"))
     seen: list[str] = []
     _seen = seen
     try:

@@ -30,7 +30,7 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert "results there: 0; runs missing: 2\ntime unknown for 2 runs: no epoch measured" in said
     assert re.search(rf"failed: {MANY}, seed 0: .*has files, but no run of ltzoo", said)
     assert re.search(rf"finished: {ONE}, seed 0; .* is seed 0, overall", said)
-    assert "1 runs finished, 1 failed, 0 not begun" in said
+    assert "runs: 1 finished, 1 failed, 0 stopped, 0 not begun" in said
     assert [found.model for found in read_results(tmp_path / "results")] == [ONE]
     assert (tmp_path / "zoo" / ONE / "model.safetensors").is_file()
     assert (tmp_path / "output" / ONE / "seed0" / "epochs" / "epoch1" / "model.safetensors").is_file()
@@ -132,7 +132,7 @@ def test_what_was_finished_before_is_collected_and_not_trained_again(
     assert build.main([NAME, *folders, "--seeds", "0", "1", "2", "0"]) == 1
     said = capsys.readouterr().out
     assert re.search(rf"failed: {NAME}, seed 1: .* was trained with overrides .optimizer.lr.", said)
-    assert "2 runs finished, 1 failed, 0 not begun" in said
+    assert "runs: 2 finished, 1 failed, 0 stopped, 0 not begun" in said
     assert [found.seed for found in read_results(tmp_path / "results")] == [0, 2]
 
 

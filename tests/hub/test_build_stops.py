@@ -77,7 +77,7 @@ def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, t
     monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: next(looks)())
     assert build.main([MANY, *folders]) == 130
     shown = capsys.readouterr()
-    assert f"stopped: {MANY}, seed 0: 0 of 2000 epochs are kept in" in shown.out
+    assert f"stopped: {MANY}, seed 0: it has not begun" in shown.out
     assert shown.err == "build.py: interrupted\n"
 
 
@@ -122,7 +122,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
     assert build.main([MANY, "--time-budget", "10", *folders]) == 0
     after, said = run.read_history(2000), capsys.readouterr().out
     assert f"stopped: {MANY}, seed 0: {len(after)} of 2000 epochs are kept in {run.path}" in said
-    assert "0 runs finished, 0 failed, 0 not begun" in said
+    assert "runs: 0 finished, 0 failed, 1 stopped, 0 not begun" in said
     losses = [[row["train_loss"] for row in rows] for rows in (before, after)]
     assert losses[1][: len(before)] == losses[0]
     assert read_results(tmp_path / "results") == []

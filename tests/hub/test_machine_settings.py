@@ -83,7 +83,7 @@ def test_a_run_that_fails_among_others_is_tried_once_more_alone(on_cuda, tmp_pat
     assert (
         "again, alone: resnet20_digitslt_b_sgd, seed 0: ltzoo train: error: resnet20_digitslt_b_sgd.seed0 ran" in said
     )
-    assert "4 runs finished, 0 failed, 0 not begun" in said
+    assert "runs: 4 finished, 0 failed, 0 stopped, 0 not begun" in said
 
 
 def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cuda, tmp_path, monkeypatch, capsys):
@@ -97,7 +97,7 @@ def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cu
     said = capsys.readouterr().out
     assert [words(told.names(number)) for number in range(3)] == [["a", "b", "c", "d"], ["b", "c", "d"], ["a"]]
     assert said.count("killed by SIGSEGV") == 2
-    assert "3 runs finished, 1 failed, 0 not begun" in said
+    assert "runs: 3 finished, 1 failed, 0 stopped, 0 not begun" in said
 
 
 def test_a_process_that_dies_before_any_run_begins_costs_one_run_its_try(on_cuda, tmp_path, monkeypatch):
