@@ -46,7 +46,7 @@ def find_checkpoint(name: str, hub: str | None = None, whole: bool = False) -> P
         return checkpoints.fetch(repository, revision or None, whole)
     if "/" in name:
         raise InputError(f"{name!r} is no recipe's name; write local-dir:{name} or hf-hub:{name}")
-    if Path(name).is_dir() and without_seed(name) not in list_recipes():
+    if name and Path(name).is_dir() and without_seed(name) not in list_recipes():
         raise InputError(f"{name!r} is a folder and no recipe's name; write local-dir:{name}")
     get_recipe(name)
     from ltzoo import checkpoints as checkpoints

@@ -81,7 +81,7 @@ def test_show_prints_the_recipe_its_figures_and_citations(tmp_path, capsys):
     assert document["published"][0]["mean"]["overall"] == 46.6
     assert document["source"]["paper"] == "rangwani2022"
     assert (
-        "\n# cost: 470,004 parameters; 6 x 200 (forward passes of the network for an image in a step, times epochs)\n"
+        "\n# cost: 470,004 parameters; 6 x 200 (forward passes of the network for an image in an epoch, times epochs)\n"
         in text
     )
     for key in ("rangwani2022escaping", "kini2021labelimbalanced", "foret2021sharpness"):

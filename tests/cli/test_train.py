@@ -58,6 +58,7 @@ def test_the_flags_are_these():
             "--initial-checkpoint",
             "--initial-license",
             "--initial-data",
+            "--tuning",
             "--img-size",
             "--opt",
             "--weight-decay",

@@ -27,19 +27,19 @@ def test_the_example_of_the_documentation_runs(found):
 @pytest.mark.parametrize("part", ["averaged", "mixed"])
 def test_averaged_processes_are_one_process_with_all_the_images(found, part):
     for process in found:
-        assert len(process[part]) == 12 * 3 * 2 * 2
+        assert len(process[part]) == 13 * 3 * 2 * 2
         assert {case: far for case, far in process[part].items() if not far < 1e-13} == {}
 
 
 def test_local_processes_give_the_mean_of_their_own_gradients(found):
     for process in found:
-        assert len(process["local"]) == (11 * 2 - 1) * 3 * 2
+        assert len(process["local"]) == (12 * 2 - 1) * 3 * 2
         assert {case: far for case, far in process["local"].items() if not far < 1e-13} == {}
 
 
 def test_all_processes_end_bit_equal_with_and_without_ddp(found):
     for process in found:
-        assert len(process["trained"]) == 12 * 3
+        assert len(process["trained"]) == 13 * 3
         assert [case for case, same in process["trained"].items() if not same] == []
 
 

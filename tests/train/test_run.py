@@ -12,7 +12,7 @@ from accelerate import Accelerator, tracking
 from safetensors.torch import load_file
 
 from ltzoo import checkpoints
-from ltzoo.data.batches import EvalBatches, mix
+from ltzoo.data.batches import EvalBatches, mix_batch
 from ltzoo.data.memory import load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import predict, predict_classes
@@ -332,12 +332,12 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(tmp_path, cha
 def test_images_are_mixed_until_mixup_off_epoch(tmp_path, monkeypatch):
     mixed = {}
 
-    def spy(images, targets, augmentation, seed, epoch, *numbers):
-        found = mix(images, targets, augmentation, seed, epoch, *numbers)
+    def spy(images, targets, views, seed, epoch, *numbers):
+        found = mix_batch(images, targets, views, seed, epoch, *numbers)
         mixed.setdefault(epoch, set()).add(found[1].dim())
         return found
 
-    monkeypatch.setattr(run_module, "mix", spy)
+    monkeypatch.setattr(run_module, "mix_batch", spy)
     shared = TINY | {"batch_size": 438}
     recipe = override(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(3), shared | {"views.0.cutmix": 1.0})
     train(override(recipe, {"views.0.mixup_off_epoch": 2}), options(tmp_path))
