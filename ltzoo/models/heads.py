@@ -247,53 +247,6 @@ class ScaledCosineClassifier(nn.Module):
         return linear
 
 
-@torch.no_grad()
-def fit_class_means_(head: ScaledCosineClassifier, features: Tensor, labels: Tensor) -> None:
-    """Set the class vectors to the directions of the classes' mean features, in place, and the mean feature length.
-
-    Args:
-        head: the head.
-        features: (N, in_features) of un-augmented training images.
-        labels: (N,) int64; every class has an image.
-    """
-    features = features.double()
-    sums = torch.zeros(head.weight.shape, dtype=torch.float64).index_add_(0, labels, features)
-    means = sums / torch.bincount(labels, minlength=len(sums))[:, None]
-    head.weight.copy_(F.normalize(means, dim=1))
-    head.feature_length.copy_(features.norm(dim=1).mean())
-
-
-@torch.no_grad()
-def tau_normalize_(linear: nn.Linear, tau: float) -> None:
-    """Divide each weight vector by its norm to the power of tau and drop the bias, in place (Kang 2020, section 4).
-
-    Args:
-        linear: a trained classifier with weight vectors above 0.
-        tau: the strength.
-    """
-    weight = linear.weight.double()
-    linear.weight.copy_(weight / weight.norm(dim=1, keepdim=True) ** tau)
-    if linear.bias is not None:
-        nn.init.zeros_(linear.bias)
-
-
-@torch.no_grad()
-def fit_nearest_mean_(head: NearestMeanClassifier, features: Tensor, labels: Tensor) -> None:
-    """Set center and class means from training features, in place; see `NearestMeanClassifier`.
-
-    Args:
-        head: the head.
-        features: (N, in_features) of un-augmented training images.
-        labels: (N,) int64; every class has an image.
-    """
-    features = features.double()
-    center = features.mean(dim=0)
-    normalized = F.normalize(features - center, dim=1)
-    sums = torch.zeros(head.weight.shape, dtype=torch.float64).index_add_(0, labels, normalized)
-    head.center.copy_(center)
-    head.weight.copy_(sums / torch.bincount(labels, minlength=len(sums))[:, None])
-
-
 def classifier_of(model: nn.Module) -> nn.Module:
     """Return the classifier of a timm model; if it has several, as distilled models do, a `ModuleList` of them."""
     found = cast(Any, model).get_classifier()

@@ -6,6 +6,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ltzoo.errors import InputError
+from ltzoo.models.computed_heads import fit_class_means_, fit_nearest_mean_, tau_normalize_
 from ltzoo.models.heads import (
     DisAlignClassifier,
     NearestMeanClassifier,
@@ -13,9 +14,6 @@ from ltzoo.models.heads import (
     ScaledLinear,
     classifier_names,
     classifier_of,
-    fit_class_means_,
-    fit_nearest_mean_,
-    tau_normalize_,
 )
 from ltzoo.recipes import Head, ScaledCosineHead, ScaledHead, TauNormHead
 

@@ -7,14 +7,12 @@ import torch
 from torch import nn
 
 from ltzoo.models import CosineClassifier, DisAlignClassifier, NearestMeanClassifier
+from ltzoo.models.computed_heads import fit_class_means_, fit_nearest_mean_, tau_normalize_
 from ltzoo.models.heads import (
     OWN_CLASSIFIERS,
     ScaledCosineClassifier,
     ScaledLinear,
     classifier_class,
-    fit_class_means_,
-    fit_nearest_mean_,
-    tau_normalize_,
 )
 
 

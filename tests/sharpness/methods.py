@@ -74,3 +74,16 @@ def step(model, criterion, images, targets, table, class_weights=None, target_we
     """The step, with its options and the weights of mixed images' labels as arguments."""
     labels = targets if target_weights is None else MixedTargets(targets, target_weights)
     return perturbed_backward(model, criterion, images, labels, table, class_weights, StepOptions(**options))
+
+
+def gradient_of(batch, table, model=None, **options):
+    """The loss of one step, and the gradients that it leaves; of a new network unless one is given."""
+    model = make_network() if model is None else model
+    loss = step(model, CE, *batch, table, **options)
+    return loss, [parameter.grad for parameter in model.parameters()]
+
+
+def assert_close(found, expected, atol=1e-14):
+    """Compare gradients one by one."""
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=atol)

@@ -22,7 +22,6 @@ from ltzoo.recipes import override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder
-from ltzoo.train.progress import Progress
 from tests.train.folders import (
     NAME,
     TRAIN,
@@ -30,7 +29,6 @@ from tests.train.folders import (
     figures,
     files_of,
     interrupt_after,
-    plant,
     plant_splits,
     refused,
     run,
@@ -58,10 +56,6 @@ def trained(data, tmp_path_factory) -> RunFolder:
 def own(data, tmp_path) -> Path:
     """A copy of the data."""
     return shutil.copytree(data, tmp_path / "data")
-
-
-def spoil(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:60])
 
 
 def state_of(folder: RunFolder) -> dict[str, torch.Tensor]:
@@ -302,26 +296,6 @@ def test_a_cache_of_smaller_images_changes_nothing(data, trained, tmp_path):
     assert figures(runs[1].checkpoint, data, tmp_path / "f.json") == json.loads(runs[1].metrics.read_text())["last"]
 
 
-def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(own, tmp_path, capsys):
-    output = tmp_path / "output"
-    for name in ("train/ant/3.png", "val/ant/1.png"):
-        spoil(own / name)
-    for most in ("0", "1"):
-        split, by = {"0": ("train", 1), "1": ("val", 1)}[most]
-        said = refused(capsys, own, output, "--skip-unreadable", most)
-        assert said.startswith(f"1 of {17 if split == 'train' else 5} images of {own / split} cannot be read: ant/")
-        assert said.endswith(f"; repair or remove them, or raise --skip-unreadable by {by}")
-        assert not output.exists()
-    folder = run(own, output, "--skip-unreadable", "2")
-    captured = capsys.readouterr()
-    named = [line for line in (captured.out + captured.err).splitlines() if line.startswith("left out, since")]
-    assert [line.split(": ")[1].split(" ")[0] for line in named] == ["ant/3.png", "ant/1.png"]
-    last = json.loads(folder.metrics.read_text())["last"]
-    assert (last["class_counts"], last["images"]) == ([8, 5, 3], 4)
-    run(own, output, "--skip-unreadable", "5", "--resume")  # what may be left out is no setting
-    assert figures(folder.checkpoint, own, tmp_path / "f.json", "--skip-unreadable", "1") == last
-
-
 def test_what_is_left_out_and_which_folder_is_the_class_is_said(own, tmp_path, capsys):
     (own / "train" / "ant" / "@eaDir" / "0.png").mkdir(parents=True)
     shutil.copy(own / "train" / "ant" / "0.png", own / "train" / "ant" / "@eaDir" / "0.png" / "M.png")
@@ -340,153 +314,6 @@ def test_what_is_left_out_and_which_folder_is_the_class_is_said(own, tmp_path, c
     assert "leave it out" in refused(capsys, own, tmp_path / "o", "--image-suffix", ".jpg")
     innermost = refused(capsys, own, tmp_path / "o", "--class-folder", "innermost")
     assert "4 classes have no test image" in innermost or "'monday'" in innermost
-
-
-def test_a_class_of_which_no_image_can_be_read_is_named(own, tmp_path, capsys):
-    spoil(own / "val/cat/0.png")
-    said = refused(capsys, own, tmp_path / "output", "--skip-unreadable", "9")
-    assert said.startswith("1 of 3 classes have no test image in ") and "'cat'" in said
-    assert not (tmp_path / "output").exists()
-
-
-@pytest.mark.parametrize("name", ["train/ant/3.png", "val/ant/1.png"])
-def test_an_image_that_cannot_be_read_is_named_and_nothing_is_left(name, own, tmp_path, capsys):
-    spoil(own / name)
-    said = refused(capsys, own, tmp_path / "output")
-    split, _, image = name.partition("/")
-    assert said.startswith(f"{image} of {own / split} is damaged or not an image (")
-    assert said.endswith("; repair or remove it, or add --skip-unreadable")
-    assert not (tmp_path / "output" / NAME / "seed0").exists()
-
-
-@pytest.mark.parametrize("name", ["train/ant/3.png", "val/ant/1.png"])
-def test_an_image_damaged_during_training_stops_the_run_which_can_be_resumed(
-    name, own, trained, tmp_path, monkeypatch, capsys
-):
-    image, report = own / name, Progress.epoch
-    content = image.read_bytes()
-
-    def spoil_then_report(self, row, rates):
-        spoil(image)
-        report(self, row, rates)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "epoch", spoil_then_report)
-        said = refused(capsys, own, tmp_path / "output")
-    assert said.startswith(name.partition("/")[2])
-    folder = RunFolder(tmp_path / "output" / NAME / "seed0")
-    assert len(folder.read_history(9)) == 1 and not folder.metrics.exists()
-    image.write_bytes(content)
-    run(own, tmp_path / "output", "--resume")
-    assert folder.last_state.read_bytes() == trained.last_state.read_bytes()
-
-
-def imagenet_list(root: Path, label: int) -> None:
-    (root / "imagenetlt").mkdir(parents=True)
-    lines = "".join(f"train/n{j:08}/a.JPEG {j}\n" for j in range(1000))
-    (root / "imagenetlt" / "ImageNet_LT_train.txt").write_text(lines + f"train/x/b.JPEG {label}\n")
-
-
-BAD = {
-    "no folder": (lambda own: shutil.rmtree(own), (), "does not exist; name a folder or a list with --data-dir"),
-    "nothing": (lambda own: [shutil.rmtree(own / split) for split in ("train", "val")], (), "holds neither train/"),
-    "an empty training split": (
-        lambda own: [shutil.rmtree(own / "train"), (own / "train").mkdir()],
-        (),
-        "train has no image; name another folder",
-    ),
-    "an empty test split": (
-        lambda own: [shutil.rmtree(own / "val"), (own / "val").mkdir()],
-        (),
-        "val has no image; name another folder",
-    ),
-    "an empty class": (lambda own: (own / "train" / "dog").mkdir(), (), "have no image: dog; remove them"),
-    "a class without test images": (
-        lambda own: shutil.rmtree(own / "val" / "bee"),
-        (),
-        "1 of 3 classes have no test image in ",
-    ),
-    "a class without training images": (
-        lambda own: shutil.rmtree(own / "train" / "bee"),
-        (),
-        "val has classes that training lacks: 'bee'; remove them",
-    ),
-    "training images alone": (
-        lambda own: shutil.rmtree(own / "val"),
-        (),
-        "has only training images; add val/ or test/, or hold some out with --hold-out 0.1",
-    ),
-    "too many held out": (lambda own: None, ("--hold-out", "3"), "leave 1 class without a training image: 'cat'"),
-    "an image gone": (
-        lambda own: (own / "train.csv").write_text("image,label\ntrain/ant/0.png,ant\ntrain/ant/x.png,ant\n"),
-        ("--hold-out", "1"),
-        "1 of the 1 images of",
-    ),
-    "no such column": (
-        lambda own: (own / "train.csv").write_text("image,label\ntrain/ant/0.png,ant\n"),
-        ("--label-column", "species"),
-        "species",
-    ),
-    "a label out of range": (
-        lambda own: imagenet_list(own, 1000),
-        ("--recipe", "resnet50_imagenetlt_ce_sgd"),
-        "line 1001: the label '1000' is not a whole number from 0 to 999",
-    ),
-    "a label below 0": (
-        lambda own: imagenet_list(own, -1),
-        ("--recipe", "resnet50_imagenetlt_ce_sgd"),
-        "line 1001: the label '-1' is not a whole number from 0 to 999",
-    ),
-    "no such policy": (lambda own: None, ("--aa", "nonsense"), "timm does not know the augmentation 'nonsense'"),
-    "groups of other images": (lambda own: None, ("--set", "groups=mislas"), "'mislas' is not defined on imagefolder"),
-    "a cache of nothing": (
-        lambda own: None,
-        ("--image-cache", "cache"),
-        "give a size with --set input.shorter_side=256",
-    ),
-    "a subset": (lambda own: None, ("--subset", "x.json"), "--subset needs a balanced data set to choose from"),
-    "a size that is none of the ViT's": (
-        lambda own: None,
-        ("--arch", "test_vit", "--img-size", "33"),
-        "test_vit does not accept images of shape (3, 33, 33): Input height (33)",
-    ),
-    "too small a size": (
-        lambda own: None,
-        ("--arch", "test_maxvit", "--img-size", "8"),
-        "test_maxvit does not accept images of shape (3, 8, 8): ",
-    ),
-    "one image in a batch": (lambda own: None, ("-b", "1"), "the last batch of an epoch has a single image"),
-    "one image in a micro-batch": (
-        lambda own: None,
-        ("--micro-batches", "5"),
-        "a micro-batch has a single image, and the model cannot be trained on one (",
-    ),
-    "no such architecture": (lambda own: None, ("--arch", "resnet7"), "architecture 'resnet7' is unknown to timm"),
-    "a cosine classifier": (lambda own: None, ("--set", "head.name=cosine"), "test_resnet has no cosine classifier"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_trained_on_is_one_line_and_leaves_nothing(case, own, tmp_path, capsys):
-    change, options, found = BAD[case]
-    change(own)
-    assert found in refused(capsys, own, tmp_path / "output", *options)
-    assert not (tmp_path / "output").exists()
-
-
-@pytest.mark.parametrize("option", ["--output", "--image-cache"])
-@pytest.mark.parametrize("where", ["output", "cat/output", "."])
-def test_nothing_is_written_among_the_images(option, where, tmp_path, capsys):
-    data = plant(tmp_path / "data", TRAIN)
-    options = ("--hold-out", "1", "--set", "input.shorter_side=20", option, str(data / where))
-    said = refused(capsys, data, tmp_path / "output", *options)
-    assert said == f"{option} {data / where} is inside the image folder {data}; name a folder outside of it"
-    assert not (data / where / NAME).exists()
-
-
-def test_beside_the_splits_there_is_room(own):
-    run(own, own / "output", "--epochs", "1")
-    run(own, own / "output", "--epochs", "1", "--resume")
 
 
 def test_several_methods_and_seeds_run_in_one_command(data, tmp_path):

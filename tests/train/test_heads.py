@@ -17,7 +17,8 @@ from ltzoo.data.batches import Delivery, make_eval_batches
 from ltzoo.data.memory import load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.models import DisAlignClassifier, NearestMeanClassifier
-from ltzoo.models.heads import ScaledLinear, fit_nearest_mean_
+from ltzoo.models.computed_heads import fit_nearest_mean_
+from ltzoo.models.heads import ScaledLinear
 from ltzoo.recipes import LinearHead, ScaledHead, Weights
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train

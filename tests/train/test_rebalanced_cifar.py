@@ -11,7 +11,7 @@ from ltzoo.data.batches import Delivery, make_eval_batches
 from ltzoo.data.memory import load_test, load_train
 from ltzoo.evaluate import Predictions, adjust_logits, features_of, measure
 from ltzoo.models import NearestMeanClassifier
-from ltzoo.models.heads import fit_nearest_mean_, tau_normalize_
+from ltzoo.models.computed_heads import fit_nearest_mean_, tau_normalize_
 from ltzoo.registry import create_model, get_recipe
 
 DATA = os.environ.get("LTZOO_DATA")
