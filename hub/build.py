@@ -61,6 +61,7 @@ def build_parser() -> Parser:
     options.add_data_options(parser)
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="holds the runs (output)")
     options.add_save_epochs(parser)
+    options.add_half(parser)
     options.add_val_interval(parser)
     parser.add_argument("--pack", type=Path, metavar="DIR", help="only write the images that these runs need")
     parser.add_argument(

@@ -150,6 +150,7 @@ class RunQueue:
         line += ["--val-interval", str(ValInterval.parse(self.arguments.val_interval).within(epochs))]
         if self.arguments.save_epochs:
             line += ["--save-epochs", ",".join(map(str, self.arguments.save_epochs))]
+        line += ["--half"] if self.arguments.half else []
         line += [word for module in self.arguments.modules for word in ("--import", module)]
         line += self.machine.options()
         log = self.arguments.output / "logs" / f"{names[0]}.seed{seed}.log"

@@ -139,6 +139,16 @@ def add_save_epochs(parser: Parser) -> None:
     )
 
 
+def add_half(parser: Parser) -> None:
+    """Add `--half`."""
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="write the checkpoint's weights in float16, half the size; the figures are those of the rounded weights "
+        "(without it: in float16 only if that changes the accuracy of no class)",
+    )
+
+
 def add_val_interval(group: argparse._ActionsContainer) -> None:
     """Add `--val-interval`, a text for `ltzoo.train.ValInterval`."""
     group.add_argument(

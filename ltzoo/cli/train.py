@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ltzoo.cli.arguments import (
     add_data_options,
     add_files_options,
+    add_half,
     add_save_epochs,
     add_skip_option,
     add_val_interval,
@@ -84,6 +85,7 @@ def add_run_options(parser: Parser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run, or begin it")
     add_save_epochs(parser)
+    add_half(parser)
 
     fields = add_field_options(parser)
     fields.add_argument("--subset", type=Path, metavar="FILE", help="train on the images that a subset file names")
@@ -146,6 +148,7 @@ def train_options(arguments: argparse.Namespace) -> "TrainOptions":
         download=arguments.download,
         resume=arguments.resume,
         save_epochs=arguments.save_epochs,
+        half=arguments.half,
         val_interval=ValInterval.parse(arguments.val_interval),
         channels_last=arguments.channels_last,
         capture=not arguments.eager,

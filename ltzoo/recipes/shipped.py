@@ -20,8 +20,11 @@ from ltzoo.recipes.protocols import (
     FAST_CIFAR,
     FAST_CIFAR_CUTMIX,
     FINE_TUNING,
+    FULL_CIFAR,
+    HEAD_CIFAR,
     LI2025_CIFAR,
     LYU2025_CIFAR,
+    NORM_CIFAR,
     PARK2021_CIFAR,
     RANGWANI2022_CIFAR,
     RANGWANI2022_LARGE,
@@ -74,6 +77,7 @@ _TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _ADAPT_LOSSES = ("adapt_ce", "adapt_la", "adapt_bs", "adapt_vs")
 _ADAPT = (ADAPT_FOLDER, ADAPT_CIFAR, ADAPT_LARGE, ADAPT_INAT18)
+_TUNING = (HEAD_CIFAR, NORM_CIFAR, FULL_CIFAR)
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
 
 
@@ -161,3 +165,7 @@ def shipped_recipes() -> Iterator[Recipe]:
     for protocol in _ADAPT:
         for benchmark, loss, perturbation in product(protocol.perturbations, _ADAPT_LOSSES, ("sgd", "sam", "ssesam")):
             yield compose("vitb16", benchmark, loss, "none", perturbation, protocol)
+    for protocol in _TUNING:
+        for benchmark, losses in protocol.perturbations.items():
+            for loss, perturbation in product(losses, ("sgd", "sam", "ssesam")):
+                yield compose("efficientnetlite0", benchmark, loss, "none", perturbation, protocol)

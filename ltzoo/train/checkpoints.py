@@ -94,6 +94,7 @@ class Evaluation:
         images: the test images, or the held-out ones.
         device: where to compute.
         workers: worker processes that decode images.
+        half: measure and write the last epoch in float16, whatever that changes.
         measured: the figures measured so far, by epoch and test-time flip.
     """
 
@@ -101,6 +102,7 @@ class Evaluation:
     images: Images
     device: torch.device
     workers: int
+    half: bool = False
     measured: dict[tuple[int, bool], Figures] = field(default_factory=dict)
 
     def figures(self, model: nn.Module, epoch: int, rule: str, flip: bool = False) -> Figures:
@@ -184,7 +186,9 @@ def _description(record: RunRecord, **more: Any) -> dict[str, Any]:
 
 
 def _measured(model: nn.Module, evaluation: Evaluation) -> tuple[Figures, bool]:
-    """Measure the last epoch's weights as they are written: in float16 if that changes the accuracy of no class.
+    """Measure the last epoch's weights as they are written.
+
+    That is in float16 if it was asked for or changes the accuracy of no class.
 
     Returns:
         Their figures, and whether they are to be written in float16 instead of float32.
@@ -193,9 +197,12 @@ def _measured(model: nn.Module, evaluation: Evaluation) -> tuple[Figures, bool]:
     epoch = record.recipe.schedule.epochs - 1
     rule = "computed, not trained" if record.recipe.head.computed else "last epoch"
     rule += " on held-out images" if record.held_out else ""
+    rounded = copy.deepcopy(model).half().float()
+    if evaluation.half:
+        return evaluation.figures(rounded, epoch, rule), True
     full = evaluation.figures(model, epoch, rule)
     evaluation.measured.clear()
-    half = evaluation.figures(copy.deepcopy(model).half().float(), epoch, rule)
+    half = evaluation.figures(rounded, epoch, rule)
     if half.per_class == full.per_class:
         return half, True
     evaluation.measured[epoch, False] = full

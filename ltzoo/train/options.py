@@ -27,6 +27,7 @@ class TrainOptions:
         download: download a missing data set.
         resume: continue an existing run, or begin a new one if there is none.
         save_epochs: epochs, from 1, after which a checkpoint is saved; may differ when a run is resumed.
+        half: write the final checkpoint in float16; False: only if that changes the accuracy of no class.
         val_interval: which epochs are evaluated.
         channels_last: memory format of images and weights; None for the faster one on the device.
         capture: on CUDA, run each step as one graph.
@@ -59,6 +60,7 @@ class TrainOptions:
     download: bool = False
     resume: bool = False
     save_epochs: tuple[int, ...] = ()
+    half: bool = False
     val_interval: ValInterval = EVERY_EPOCH
     channels_last: bool | None = None
     capture: bool = True

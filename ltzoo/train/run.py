@@ -297,7 +297,7 @@ class Run:
         """Write checkpoint, figures and plots of the last epoch."""
         if self.accelerator.is_main_process:
             how = self.accelerator.device, self.options.workers or 0
-            evaluation = Evaluation(self.prepared.record, self.prepared.images.measured, *how)
+            evaluation = Evaluation(self.prepared.record, self.prepared.images.measured, *how, self.options.half)
             write_final_checkpoint(self.folder, weights_of(self.step), self.saved.history, evaluation)
             cache, key = self.options.cache_features, self.prepared.record.how.get("measured_features")
             balanced = already_rebalanced(self.recipe, self.prepared.record.benchmark.class_counts)

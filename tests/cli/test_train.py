@@ -51,7 +51,7 @@ def test_the_flags_are_these():
             "--threads",
             "--tune",
         ),
-        *("--log-wandb", "--log-with", "--save-epochs"),
+        *("--log-wandb", "--log-with", "--save-epochs", "--half"),
         *(
             "--arch",
             "--pretrained",

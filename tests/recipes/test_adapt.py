@@ -21,6 +21,7 @@ PERTURBATIONS = {
     "sam": SAM(rho=0.05),
     "ssesam": SSESAM(rho_head=0.05, rho_tail=0.05, gamma=0.7, eta=Quantile(0.65)),
 }
+TUNED = {name: get_recipe(name) for name in list_recipes("efficientnetlite0_*")}
 CIFAR = RECIPES["vitb16_cifar100lt_adapt_la_sgd"]
 
 
@@ -44,6 +45,32 @@ def test_every_setting_is_what_its_name_and_the_protocol_say():
         assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
 
     check_each(RECIPES, check)
+
+
+def test_recipes_of_the_small_network_differ_in_what_is_trained():
+    trained = {
+        "head": Trainable("head", "frozen"),
+        "norm": Trainable("norm", "frozen"),
+        "full": Trainable("all", "clean"),
+    }
+    plain, augmented = Augmentation(0, False), Augmentation(0, True, min_scale=0.08)
+
+    def check(name):
+        recipe = TUNED[name]
+        _, benchmark, tuned, loss, method = name.split("_")
+        assert (recipe.architecture, recipe.benchmark) == ("tf_efficientnet_lite0.in1k", benchmark)
+        assert (recipe.loss, recipe.perturbation) == (LOSSES[loss], PERTURBATIONS[method])
+        assert recipe.trainable == trained[tuned]
+        assert recipe.augmentation == (plain if tuned == "head" else augmented)
+        assert recipe.input == Input(size=128, crop_pct=1.0)
+        same = RECIPES[f"vitb16_{benchmark}_adapt_{loss}_{method}"]
+        for field in ("start", "head", "optimizer", "schedule", "batch_size", "precision", "groups", "subset"):
+            assert getattr(recipe, field) == getattr(same, field)
+        assert recipe.source.ours == same.source.ours
+        assert recipe.source.cites == tuple(key for key in same.source.cites if key != "hu2022")
+        assert PROTOCOLS[recipe.protocol].contradictions(recipe) == []
+
+    check_each(TUNED, check)
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,15 @@ def test_names_are_the_product_of_their_parts():
         for loss in ("ce", "la", "bs", "vs")
         for method in ("sgd", "sam", "ssesam")
     }
+    expected |= {
+        f"efficientnetlite0_cifar{n}lt_{tuned}_{loss}_{method}"
+        for n in (10, 100)
+        for tuned in ("head", "norm", "full")
+        for loss in ("ce", "la", "vs")
+        for method in ("sgd", "sam", "ssesam")
+    }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 967
+    assert len(RECIPES) == len(list(shipped_recipes())) == 1021
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
@@ -130,6 +137,7 @@ def test_names_are_the_product_of_their_parts():
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
         "adapt_folder": 12, "adapt_cifar": 24, "adapt_large": 12, "adapt_inat18": 12,
+        "head_cifar": 18, "norm_cifar": 18, "full_cifar": 18,
     }  # fmt: skip
 
 
@@ -137,7 +145,7 @@ def test_a_recipes_fields_are_what_its_name_says():
     def check(name):
         recipe = RECIPES[name]
         architecture, benchmark, loss, *rest = name.split("_")
-        if isinstance(recipe.start, FirstStage) or loss == "adapt":
+        if isinstance(recipe.start, FirstStage) or loss in ("adapt", "head", "norm", "full"):
             return  # tests/recipes/test_second_stages.py, test_adapt.py
         word = rest[-1].rstrip("0123456789")
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}

@@ -21,6 +21,7 @@ from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, saving, train, train_all
 from ltzoo.train.checkpoints import Evaluation
 from ltzoo.train.progress import Progress
+from ltzoo.train.saving import weights_of
 from tests.limits import files_of_at_most
 
 NAME = "resnet20_digitslt_ce_sgd"
@@ -234,3 +235,15 @@ def test_figures_are_those_of_the_weights_as_written(run):
     right = (predictions.predicted == predictions.labels).double()
     assert last["overall"] == pytest.approx(100 * float(right.mean()), abs=1e-6)
     assert load_file(run.checkpoint / "model.safetensors")["conv1.weight"].dtype == torch.float16
+
+
+@pytest.mark.parametrize(("half", "dtype"), [(False, torch.float32), (True, torch.float16)])
+def test_weights_that_float16_changes_are_rounded_if_asked(half, dtype, tmp_path, monkeypatch):
+    def tiny_classifier(step):  # which is zero in float16, so that class 0 is always predicted
+        return {key: value * 1e-9 if key.startswith("fc.") else value for key, value in weights_of(step).items()}
+
+    monkeypatch.setattr("ltzoo.train.run.weights_of", tiny_classifier)
+    run = train(QUICK.with_epochs(1), replace(options(tmp_path), half=half))
+    assert {value.dtype for value in load_file(run.checkpoint / "model.safetensors").values()} <= {dtype, torch.int64}
+    accuracies = json.loads(run.metrics.read_text())["last"]["per_class"]
+    assert (accuracies[1:] == [0.0] * 9) == half
