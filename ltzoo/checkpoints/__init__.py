@@ -15,7 +15,7 @@ from ltzoo.checkpoints.files import (
     read_manifest,
 )
 from ltzoo.checkpoints.find import PACKAGED, find_checkpoint, list_checkpoints, list_folder
-from ltzoo.checkpoints.load import load_checkpoint
+from ltzoo.checkpoints.load import load_checkpoint, loading_library
 from ltzoo.checkpoints.save import new_checkpoint, save_checkpoint, update_config, write_model
 from ltzoo.checkpoints.upload import Publication, add_to_collection, push_checkpoint, push_to_hub
 from ltzoo.checkpoints.verification import Verdict, verify_checkpoint
@@ -41,6 +41,7 @@ __all__ = [
     "list_checkpoints",
     "list_folder",
     "load_checkpoint",
+    "loading_library",
     "new_checkpoint",
     "push_checkpoint",
     "push_to_hub",

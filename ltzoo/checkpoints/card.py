@@ -11,6 +11,7 @@ from yaml import YAMLError
 from ltzoo.atomic_write import write_text
 from ltzoo.checkpoints.config import EPOCH
 from ltzoo.checkpoints.files import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, read_file
+from ltzoo.checkpoints.load import loading_library
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, get_benchmark
 from ltzoo.errors import InputError, first_line, printable
 from ltzoo.evaluate import Figures, markdown_table
@@ -239,14 +240,14 @@ def _lowest(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
 
 def _use(config: Mapping[str, Any], address: str) -> list[str]:
     size = ", ".join(str(side) for side in config["pretrained_cfg"]["input_size"])
+    library = loading_library(config["architecture"], address)
     return [
         "```python",
         "import timm",
         "import torch",
         "",
-        "import ltzoo  # registers the architecture with timm",
-        "",
-        f'model = ltzoo.create_model("{address}", pretrained=True).eval()',
+        *(["import ltzoo  # registers the architecture with timm", ""] if library == "ltzoo" else []),
+        f'model = {library}.create_model("{address}", pretrained=True).eval()',
         "transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=model))  # for PIL images",
         f"logits = model(torch.zeros(1, {size}))",
         "```",

@@ -28,6 +28,13 @@ _LARGEST = 2**26
 _SUM_WITHIN = 1e-3
 """How far from 1 the sum of rounded shares may be."""
 
+_SYMBOLS = {
+    "pi_j": "pi_j the share of class j in the training images",
+    "w_j": "w_j the weight of class j at the end of the training",
+    "b_j": "b_j its offset in the loss",
+}
+"""The symbols of `LogitPrior.words`."""
+
 
 @dataclass(frozen=True)
 class LogitPrior:
@@ -35,8 +42,7 @@ class LogitPrior:
 
     Attributes:
         log_shares: (C,) float64, logarithms of shares that add up to 1.
-        words: the prior as a formula up to a constant factor, with pi_j the share of class j in the training images and
-            w_j its class weight at the end of the training.
+        words: the prior as a formula up to a constant factor, what its symbols mean, and the loss.
         caveat: why softmax of the logits is a posterior only approximately; None if it is one exactly, for a model that
             minimises its loss.
     """
@@ -77,18 +83,23 @@ def prior_of_logits(
     formula = " * ".join(factors)
     is_uniform = bool((log_shares - log_shares.mean()).abs().max() < 1e-9)
     words = " = ".join([*([formula] if formula else []), *(["uniform"] if is_uniform else [])])
-    return LogitPrior(log_shares, f"{words} (loss {loss.name})", _caveat(loss, module))
+    symbols = " and ".join(meaning for symbol, meaning in _SYMBOLS.items() if symbol in formula)
+    described = f"{words}, {symbols}" if symbols else words
+    return LogitPrior(log_shares, f"{described} (loss {loss.name})", _caveat(loss, module))
 
 
 def _factors(offset: Tensor | None, log_pi: Tensor, balanced: bool) -> list[str]:
     """Write shares of drawn images times exp(-b_j); as a power of pi_j where it is one."""
-    if offset is None:
-        return [] if balanced else ["pi_j"]
-    rarest = int(log_pi.argmin())
-    tau = float(offset[rarest] / log_pi[rarest])
-    if torch.allclose(offset, tau * log_pi):
-        return [f"pi_j^-{tau:g}" if balanced else f"pi_j^(1 - {tau:g})"]
-    return [*([] if balanced else ["pi_j"]), "exp(-b_j), b_j the offsets of the loss"]
+    exponent = 0.0 if balanced else 1.0
+    if offset is not None:
+        rarest = int(log_pi.argmin())
+        tau = float(offset[rarest] / log_pi[rarest])
+        if not torch.allclose(offset, tau * log_pi):
+            return [*([] if balanced else ["pi_j"]), "exp(-b_j)"]
+        exponent -= tau
+    if abs(exponent) < 1e-6:
+        return []
+    return ["pi_j" if exponent == 1 else f"pi_j^{exponent:.4g}"]
 
 
 def _caveat(loss: Loss, module: AdjustedCrossEntropy | FocalCrossEntropy | SmoothedCrossEntropy) -> str | None:

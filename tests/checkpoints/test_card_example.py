@@ -2,12 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
+import timm
 import torch
 
 import ltzoo
-from ltzoo.checkpoints import PACKAGED
+from ltzoo.checkpoints import PACKAGED, loading_library, save_checkpoint, write_card
 
 NAME = "resnet20_digitslt_ce_sgd"
 
@@ -24,3 +27,27 @@ def test_the_transform_of_the_card_gives_the_cards_accuracy():
     right = (predicted == torch.tensor(test.targets)).double().mean()
     metrics = json.loads((PACKAGED / NAME / "metrics.json").read_text(encoding="utf-8"))
     assert 100 * float(right) == pytest.approx(metrics["last"]["overall"])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "address", "library"),
+    [
+        ("resnet18.a1_in1k", "hf-hub:me/photos", "timm"),
+        ("resnet18", "local-dir:photos", "timm"),
+        ("resnet18", "resnet18_photos", "ltzoo"),
+        ("resnet20_cifar", "hf-hub:me/photos", "ltzoo"),
+        ("resnet50_cosine", "local-dir:photos", "ltzoo"),
+    ],
+)
+def test_stock_timm_loads_its_own_networks(architecture, address, library):
+    assert loading_library(architecture, address) == library
+
+
+def test_the_example_for_a_network_of_timm_needs_no_ltzoo(tmp_path):
+    save_checkpoint(tmp_path / "photos", timm.create_model("test_resnet", num_classes=3))
+    write_card(tmp_path / "photos", f"local-dir:{tmp_path / 'photos'}")
+    card = (tmp_path / "photos" / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", card, flags=re.DOTALL)[1]
+    ended = f"{example}\nimport sys\nprint(tuple(logits.shape), 'ltzoo' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", ended], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "(1, 3) False"

@@ -25,6 +25,8 @@ from tests.checkpoints.changes import change_config
 from tests.data.pictures import Made
 from tests.train.folders import plant_splits, run
 
+SHARE = "pi_j the share of class j in the training images"
+WEIGHT = "w_j the weight of class j at the end of the training"
 COUNTS = (9, 5, 3)
 
 
@@ -109,7 +111,7 @@ def test_the_table_and_the_csv_say_the_same(trained, data, tmp_path, capsys):
         f"{named(trained)}, 3 images: shorter side at most 36 pixels (bicubic), then "
         "shorter side resized to 33 pixels (bilinear), centre 32 x 32"
     ), first
-    assert second == "prior: train; the logits stand for the class prior pi_j (loss ce)"
+    assert second == f"prior: train; the logits stand for the class prior pi_j, {SHARE} (loss ce)"
     assert header.split() == ["image", "class", "probability", "(%)"]
     rows = list(csv.DictReader(table.open()))
     assert len(rows) == len(lines) == 6 and [row["rank"] for row in rows] == ["1", "2"] * 3
@@ -149,11 +151,15 @@ def test_priors_change_the_probabilities_as_bayes_rule_says(trained, data, tmp_p
 @pytest.mark.parametrize(
     ("changes", "words", "exact"),
     [
-        ({"loss": {"name": "la", "tau": 1.0}}, "pi_j^(1 - 1) = uniform (loss la)", True),
-        ({"loss": {"name": "bs"}}, "pi_j^(1 - 1) = uniform (loss bs)", True),
-        ({"loss": {"name": "vs", "gamma": 0.15, "tau": 0.75}}, "pi_j^(1 - 0.75) (loss vs)", False),
-        ({"reweighting": {"name": "drw", "start": 0, "beta": 0.99}}, "pi_j * w_j (loss ce)", True),
-        ({"views": "mixed"}, "pi_j (loss ce)", False),
+        ({"loss": {"name": "la", "tau": 1.0}}, "uniform (loss la)", True),
+        ({"loss": {"name": "bs"}}, "uniform (loss bs)", True),
+        ({"loss": {"name": "vs", "gamma": 0.15, "tau": 0.75}}, f"pi_j^0.25, {SHARE} (loss vs)", False),
+        (
+            {"reweighting": {"name": "drw", "start": 0, "beta": 0.99}},
+            f"pi_j * w_j, {SHARE} and {WEIGHT} (loss ce)",
+            True,
+        ),
+        ({"views": "mixed"}, f"pi_j, {SHARE} (loss ce)", False),
         ({"sampler": {"name": "class_aware", "per_class": 4, "epoch": "images"}}, "uniform (loss ce)", True),
     ],
 )
@@ -193,9 +199,12 @@ def test_a_checkpoint_of_an_earlier_epoch_has_the_weights_of_that_epoch(trained,
     drw = recipe | {"reweighting": {"name": "drw", "start": 2, "beta": 0.99}}
     drw["schedule"] |= {"epochs": 4}
     change_config(folder, recipe=drw, epoch=2)
-    assert predicted(named(folder), tmp_path, data / "val")["prior_of_logits"] == "pi_j (loss ce)"
+    assert predicted(named(folder), tmp_path, data / "val")["prior_of_logits"] == f"pi_j, {SHARE} (loss ce)"
     change_config(folder, epoch=3)
-    assert predicted(named(folder), tmp_path, data / "val")["prior_of_logits"] == "pi_j * w_j (loss ce)"
+    assert (
+        predicted(named(folder), tmp_path, data / "val")["prior_of_logits"]
+        == f"pi_j * w_j, {SHARE} and {WEIGHT} (loss ce)"
+    )
 
 
 def test_a_cifar_model_sees_photos_at_its_own_size(tmp_path, monkeypatch, capsys):

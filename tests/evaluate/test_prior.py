@@ -10,6 +10,8 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import prior_of_logits, read_shares, with_prior
 from ltzoo.losses import CE, LA, LDAM, VS, BalancedSoftmax, Focal, LabelAwareSmoothing, Loss, create_loss
 
+SHARE = "pi_j the share of class j in the training images"
+WEIGHT = "w_j the weight of class j at the end of the training"
 COUNTS = (60, 25, 10, 5)
 GIVEN_CLASS = np.array(
     [[0.5, 0.2, 0.1, 0.1, 0.1], [0.1, 0.5, 0.2, 0.1, 0.1], [0.2, 0.2, 0.2, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1, 0.7]]
@@ -65,15 +67,15 @@ def test_minimised_logits_give_the_posterior_of_any_prior(loss, settings, weight
 @pytest.mark.parametrize(
     ("loss", "weights", "balanced", "words"),
     [
-        (CE(), None, False, "pi_j (loss ce)"),
-        (CE(), WEIGHTS, False, "pi_j * w_j (loss ce)"),
+        (CE(), None, False, f"pi_j, {SHARE} (loss ce)"),
+        (CE(), WEIGHTS, False, f"pi_j * w_j, {SHARE} and {WEIGHT} (loss ce)"),
         (CE(), None, True, "uniform (loss ce)"),
-        (LA(1.0), None, False, "pi_j^(1 - 1) = uniform (loss la)"),
-        (LA(0.4), None, False, "pi_j^(1 - 0.4) (loss la)"),
-        (LA(0.4), None, True, "pi_j^-0.4 (loss la)"),
-        (BalancedSoftmax(), None, False, "pi_j^(1 - 1) = uniform (loss bs)"),
-        (LA(1.0), WEIGHTS, False, "pi_j^(1 - 1) * w_j (loss la)"),
-        (VS(0.0, 0.75), None, False, "pi_j^(1 - 0.75) (loss vs)"),
+        (LA(1.0), None, False, "uniform (loss la)"),
+        (LA(0.4), None, False, f"pi_j^0.6, {SHARE} (loss la)"),
+        (LA(0.4), None, True, f"pi_j^-0.4, {SHARE} (loss la)"),
+        (BalancedSoftmax(), None, False, "uniform (loss bs)"),
+        (LA(1.0), WEIGHTS, False, f"w_j, {WEIGHT} (loss la)"),
+        (VS(0.0, 0.75), None, False, f"pi_j^0.25, {SHARE} (loss vs)"),
     ],
 )
 def test_the_prior_in_words(loss, weights, balanced, words):
