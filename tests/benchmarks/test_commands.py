@@ -9,6 +9,7 @@ from PIL import Image
 
 import casting
 import epoch
+import head
 import landscape
 import large
 import loading
@@ -44,6 +45,8 @@ CPU = torch.device("cpu")
         (recipe, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
         (recipe, ["resnet32_cifar100lt_ce_sgd", "--device", "cpu", "--data-dir", "{}/none"], "does not exist"),
         (recipe, [DIGITS, "--device", "cpu", "--epochs", "0"], "must be at least 1"),
+        (head, ["resnet20_digitslt_ce"], "no recipe is called"),
+        (head, ["resnet20_digitslt_ce_sgd"], "does not train the head alone, all else frozen"),
         (one_stage, ["resnet20_digitslt_proco"], "no recipe is called"),
         (one_stage, ["resnet32_cifar100lt_proco_sgd", "--data-dir", "{}/none"], "does not exist"),
         (side_by_side, [DIGITS, "--device", "cuda"], "torch finds no CUDA device"),
@@ -316,6 +319,19 @@ def test_operations_are_two_for_each_multiply_add_forward_and_twice_as_many_back
     backward = 2 * sum(forward) - forward[0]
     passes = 18 * (3 * sum(forward) + 4 * backward) + 9 * (2 * sum(forward) + 3 * backward)
     assert longest == pytest.approx(sum(sgd.data.class_counts) * passes, rel=1e-6)
+
+
+def test_a_head_is_timed_on_features_and_on_images(monkeypatch, capsys):
+    frozen = override(get_recipe("resnet20_digitslt_crt_sgd"), {"trainable.batchnorm": "frozen"})
+    monkeypatch.setattr(head, "get_recipe", lambda name: frozen)
+    assert head.main([frozen.name, "--steps", "2"]) == 0
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == [f"`{frozen.name}` on cached features", "the same through the network", "ratio"]
+    (once, cached, whole), (_, anew, all_anew), _ = ([float(cell or 0) for cell in row[1:]] for row in rows)
+    epochs = frozen.schedule.epochs
+    assert whole == pytest.approx(once + epochs * cached, abs=0.01 * epochs)
+    assert all_anew == pytest.approx(epochs * anew, abs=0.6 + 0.06 * epochs)
+    assert anew > 0 and once > 0
 
 
 def test_steps_of_one_stage_methods_are_timed(capsys):
