@@ -127,7 +127,7 @@ def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say:
     natural, location = NATURAL_BENCHMARKS[recipe.benchmark], options.location
     whole = open_files(natural, "train", location)
     if whole is None:
-        raise InputError(f"there are no training images in {location.data_dir}; name another --data-dir")
+        raise InputError(f"there are no training images in {location.data_dir}; name another data folder")
     if options.hold_out is None:
         measured = open_files(natural, "test", location, whole.class_names)
         if measured is None:

@@ -173,7 +173,7 @@ def test_many_copies_of_an_image_do_not_fill_the_screen(animals, capsys):
 def test_without_a_test_split_images_are_to_be_held_out(animals, capsys):
     text = inspect(animals / "train", capsys=capsys)
     assert warnings(text) == [
-        f"there is no test split; test/ lies beside it: name {animals} with --data-dir, or hold images out with "
+        f"there is no test split; test/ lies beside it: name {animals} as the data folder, or hold images out with "
         "--hold-out 0.1"
     ]
     (animals / "test").rename(animals / "more")

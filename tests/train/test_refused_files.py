@@ -21,17 +21,17 @@ def imagenet_list(root: Path, label: int) -> None:
 
 
 BAD = {
-    "no folder": (lambda own: shutil.rmtree(own), (), "does not exist; name a folder or a list with --data-dir"),
+    "no folder": (lambda own: shutil.rmtree(own), (), "does not exist; name another folder or list"),
     "nothing": (lambda own: [shutil.rmtree(own / split) for split in ("train", "val")], (), "holds neither train/"),
     "an empty training split": (
         lambda own: [shutil.rmtree(own / "train"), (own / "train").mkdir()],
         (),
-        "train has no image; name another folder",
+        "train has no image; name another data folder",
     ),
     "an empty test split": (
         lambda own: [shutil.rmtree(own / "val"), (own / "val").mkdir()],
         (),
-        "val has no image; name another folder",
+        "val has no image; name another data folder",
     ),
     "an empty class": (lambda own: (own / "train" / "dog").mkdir(), (), "have no image: dog; remove them"),
     "a class without test images": (

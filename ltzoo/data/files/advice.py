@@ -19,16 +19,16 @@ def where_classes_are(folder: Path) -> str:
     above, own = folder.resolve().parent, folder.resolve().name
     lists = [name for name in names if suffix(name) in _LISTS]
     if lists:
-        return f"{_shown(folder / lists[0])} is there: name the list of images with --data-dir"
+        return f"{_shown(folder / lists[0])} is there: name that list instead of the folder"
     if images and any(_images(above / name) for name in _folders(above, besides=own)):
         return (
             f"it holds {counted(images, 'image')}, as the folders beside it do: if each is a class, name "
-            f"{_shown(above)} with --data-dir"
+            f"{_shown(above)} as the data folder"
         )
     if images:
         there = counted(images, "image")
-        return f"it holds {there}: make a folder for each class, or name a list of images with --data-dir"
-    return f"{f'it holds {first_few(names)}' if names else 'it is empty'}; name another with --data-dir"
+        return f"it holds {there}: make a folder for each class, or name a list of images instead of the folder"
+    return f"{f'it holds {first_few(names)}' if names else 'it is empty'}; name another data folder"
 
 
 def where_splits_are(folder: Path) -> str | None:
@@ -40,13 +40,12 @@ def where_splits_are(folder: Path) -> str | None:
     single = folder / below[0]
     inside = _folders(single)
     if any(name in _SPLITS for name in inside):
-        return f"it holds {first_few([f'{name}/' for name in inside])}: name {_shown(single)} with --data-dir"
+        return f"it holds {first_few([f'{name}/' for name in inside])}: name {_shown(single)} as the data folder"
     if len(inside) > 1 and folder.name in _SPLITS:
         return f"it holds the folders {first_few(inside)}: if these are the classes, add --class-folder innermost"
     if len(inside) > 1:
-        return (
-            f"it holds the folders {first_few(inside)}: if these are the classes, name {_shown(single)} with --data-dir"
-        )
+        named_instead = f"name {_shown(single)} as the data folder"
+        return f"it holds the folders {first_few(inside)}: if these are the classes, {named_instead}"
     return None
 
 
@@ -57,7 +56,7 @@ def where_test_is(folder: Path) -> str | None:
         return None
     beside = [name for name in _folders(above, besides=folder.resolve().name) if name in _SPLITS]
     return (
-        f"{first_few([f'{name}/' for name in beside])} lies beside it: name {_shown(above)} with --data-dir"
+        f"{first_few([f'{name}/' for name in beside])} lies beside it: name {_shown(above)} as the data folder"
         if beside
         else None
     )

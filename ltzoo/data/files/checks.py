@@ -105,9 +105,9 @@ def _check_several(train: ImageFiles) -> None:
     if len(train.class_names) != 1:
         return
     lists = [named(str(path)) for path in unread_lists(train)]
-    advice = where_splits_are(Path(train.origin)) or "add images of another class, or name another --data-dir"
+    advice = where_splits_are(Path(train.origin)) or "add images of another class, or name another data folder"
     if lists:
-        advice = f"{first_few(lists)} {'is' if len(lists) == 1 else 'are'} there: name the list of images as --data-dir"
+        advice = f"{first_few(lists)} {'is' if len(lists) == 1 else 'are'} there: name the list instead of the folder"
     raise InputError(
         f"{train.origin} has only the class {train.class_names[0]!r}, but training needs at least two; {advice}"
     )

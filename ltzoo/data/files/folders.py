@@ -54,7 +54,7 @@ def read_folder(root: Path, level: ClassFolder = "first") -> ImageFiles:
     notes = left_out.notes(str(root), lambda path: open_regular(root / path))
     if not found:
         there = f" ({notes[-1].partition(': ')[2]})" if notes else ""
-        raise InputError(f"{named(str(root))} has no image{there}; name another folder with --data-dir")
+        raise InputError(f"{named(str(root))} has no image{there}; name another data folder")
     holding = {path.partition("/")[0] for path in found} if level == "first" else set()
     empty = sorted(leaf for leaf in leaves if level != "first" or ("/" not in leaf and leaf not in holding))
     if empty:

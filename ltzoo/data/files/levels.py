@@ -79,7 +79,7 @@ def _check_levels(paths: Sequence[str], origin: str) -> None:
     first, splits = min(below.items(), key=lambda item: natural_key(item[0]))
     shown = " and ".join(named(f"{first}/{split}/") for split in sorted(splits))
     if deeper:
-        advice = f"name {named(f'{origin}/{first}')} with --data-dir, if that is the data set"
+        advice = f"name {named(f'{origin}/{first}')} as the data folder, if that is the data set"
     else:
         advice = (
             "splits come first, as in train/CLASS/ and test/CLASS/; or list the images in a table with a column split"

@@ -70,7 +70,7 @@ def open_files(
     elif location.data_dir.exists():
         splits = splits_of_file(location)
     else:
-        raise InputError(f"{location.data_dir} does not exist; name a folder or a list with --data-dir")
+        raise InputError(f"{location.data_dir} does not exist; name another folder or list")
     chosen = split if split in splits else _INSTEAD.get(split)
     if chosen not in splits:
         if split == "train":
@@ -97,7 +97,7 @@ def splits_of_file(location: DataLocation) -> Splits:
     """
     path = location.data_dir
     if path.suffix.lower() not in _LISTS:
-        raise InputError(f"{path} is neither a folder nor a list (.csv, .txt); name one with --data-dir")
+        raise InputError(f"{path} is neither a folder nor a list (.csv, .txt); name one of these")
     if path.suffix.lower() == ".txt":
         return {"train": partial(_list, path, location)}
     files, given = _table(path, location)
@@ -131,7 +131,7 @@ def splits_of_folder(location: DataLocation) -> Splits:
         with os.scandir(folder) as entries:
             below = {entry.name: entry.is_dir() for entry in entries}
     except OSError as error:
-        raise InputError(f"{folder} cannot be listed ({error.strerror}); name another with --data-dir") from error
+        raise InputError(f"{folder} cannot be listed ({error.strerror}); name another data folder") from error
     _check_spelling(folder, below)
     splits: Splits = {}
     for split in SPELLINGS:
@@ -256,7 +256,7 @@ def _list_of_split(path: Path, location: DataLocation, split: str) -> ImageFiles
     if given is not None and wrong:
         raise InputError(
             f"{path} puts {named(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
-            f"correct it, or name this one file with --data-dir"
+            f"correct it, or name this one file instead of the folder"
         )
     return files
 

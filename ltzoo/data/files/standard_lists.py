@@ -56,7 +56,7 @@ def open_standard(
                 files = read_inat_json(file, num_classes, root)
                 return files if class_names is None else replace(files, class_names=tuple(class_names))
         missing = " nor ".join(str(file) for file in [path, *annotations])
-        raise InputError(f"there is no {missing}; put it there, or name the folder above it with --data-dir")
+        raise InputError(f"there is no {missing}; put it there, or name the folder above it as the data folder")
     listed = read_list(path)
     numbers = listed.numbers(num_classes)
     if class_names is None:

@@ -110,11 +110,11 @@ def test_an_option_without_effect_is_refused(tmp_path, place, found):
     [
         (
             "photos/train/cat/a.png photos/test/cat/b.png",
-            "holds photos/test/ and photos/train/; name .*/photos with",
+            "holds photos/test/ and photos/train/; name .*/photos as the data folder",
         ),
-        ("photos/cat/a.png photos/dog/b.png", "the folders cat, dog: .* name .*data/photos with --data-dir$"),
+        ("photos/cat/a.png photos/dog/b.png", "the folders cat, dog: .* name .*data/photos as the data folder$"),
         ("train/all/cat/a.png train/all/dog/b.png", "if these are the classes, add --class-folder innermost$"),
-        ("cat/a.png", "add images of another class, or name another --data-dir$"),
+        ("cat/a.png", "add images of another class, or name another data folder$"),
     ],
 )
 def test_a_folder_one_level_off_is_seen(tmp_path, there, found):
@@ -127,12 +127,12 @@ def test_a_folder_one_level_off_is_seen(tmp_path, there, found):
     [
         (
             ("cat/a.png", "dog/b.png"),
-            "^it holds 1 image, as the folders beside it do: if each is a class, name .* with",
+            "^it holds 1 image, as the folders beside it do: if each is a class, name .* as the data folder",
         ),
         (("cat/a.png", "dog/b.txt"), "^it holds 1 image: make a folder for each class, or name a list of images"),
-        (("cat/a.png", "cat/labels.csv"), "^.*cat/labels.csv is there: name the list of images with --data-dir$"),
-        (("cat/a.md", "cat/.b"), "^it holds a.md; name another with --data-dir$"),
-        (("cat/",), "^it is empty; name another with --data-dir$"),
+        (("cat/a.png", "cat/labels.csv"), "^.*cat/labels.csv is there: name that list instead of the folder$"),
+        (("cat/a.md", "cat/.b"), "^it holds a.md; name another data folder$"),
+        (("cat/",), "^it is empty; name another data folder$"),
     ],
 )
 def test_a_folder_without_classes_is_looked_into(tmp_path, there, found):
@@ -143,7 +143,7 @@ def test_a_folder_without_classes_is_looked_into(tmp_path, there, found):
 def test_a_test_split_beside_the_training_split_is_seen(tmp_path):
     plant(tmp_path, "photos/train/cat/a.png", "photos/validation/cat/b.png", "photos/more/c.png")
     assert where_test_is(tmp_path / "photos" / "train") == (
-        f"validation/ lies beside it: name {tmp_path}/photos with --data-dir"
+        f"validation/ lies beside it: name {tmp_path}/photos as the data folder"
     )
     assert where_test_is(tmp_path / "photos") is where_test_is(tmp_path / "none") is None
     assert where_splits_are(tmp_path / "none") is None

@@ -200,9 +200,9 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
         ((), "has no image"),
         (
             ("cat/x.txt",),
-            r"has no image \(left out 1 file without .* \(1 .txt\): cat/x.txt\); name another .*--data-dir",
+            r"has no image \(left out 1 file without .* \(1 .txt\): cat/x.txt\); name another data folder",
         ),
-        (("cat/.x.png",), r"has no image \(left out 1 hidden file: cat/.x.png\); name another folder"),
+        (("cat/.x.png",), r"has no image \(left out 1 hidden file: cat/.x.png\); name another data folder"),
         (("a.png", "cat/a.png"), "^a.png of .* is not in a class folder; move it"),
         (("cat/a.png", "dog/"), "1 class folders of .* have no image: dog; remove"),
         (("cat/a.png", "dog/x.txt", "emu/"), r"2 class folders of .* have no image: dog \(but 1 .txt\), emu; remove"),
@@ -213,7 +213,7 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
         (("cat/train/a.png", "cat/test/b.png", "dog/train/a.png"), "holds cat/test/ and cat/train/; splits come first"),
         (
             ("photos/train/cat/a.png", "photos/test/cat/b.png"),
-            "holds photos/test/ and photos/train/; name .*/photos with",
+            "holds photos/test/ and photos/train/; name .*/photos as the data folder",
         ),
         (("Cat/a.png", "cat/b.png"), "the class folders 'Cat' and 'cat' of .* differ only in case, .* merge or rename"),
         (("STRASSE/a.png", "straße/b.png"), "differ only in case"),
@@ -329,9 +329,13 @@ def test_class_folders_alone_are_the_training_split(tmp_path):
             "train",
             "holds neither train/, train.csv, .* nor class folders; it holds 1 image: make a folder for",
         ),
-        (("notes.md", "b.pdf"), "train", "nor class folders; it holds b.pdf, notes.md; name another with --data-dir"),
-        (("a.png", "labels.txt"), "train", "nor class folders; .*/labels.txt is there: name the list of images with"),
-        ((), "train", "nor class folders; it is empty; name another with --data-dir"),
+        (("notes.md", "b.pdf"), "train", "nor class folders; it holds b.pdf, notes.md; name another data folder"),
+        (
+            ("a.png", "labels.txt"),
+            "train",
+            "nor class folders; .*/labels.txt is there: name that list instead of the folder",
+        ),
+        ((), "train", "nor class folders; it is empty; name another data folder"),
         (("Train/cat/a.png", "Test/cat/a.png"), "train", "holds T.*, but splits are called train, val, .*; rename it"),
         (("train/cat/a.png", "valid/cat/a.png"), "train", "holds valid, but splits"),
         (("train/cat/a.png", "Testing.csv"), "val", "holds Testing.csv, but splits"),
@@ -350,7 +354,7 @@ def test_a_folder_whose_splits_are_not_clear_is_refused(tmp_path, names, split, 
 
 
 def test_a_place_that_does_not_exist_is_named(tmp_path):
-    refused("nowhere does not exist; name a folder or a list with --data-dir", opened, tmp_path / "nowhere")
+    refused("nowhere does not exist; name another folder or list", opened, tmp_path / "nowhere")
     refused("a.png is neither a folder nor a list", opened, plant(tmp_path, "a.png") / "a.png")
     refused("the folder .*/none is not there; .* --image-root", opened, tmp_path, image_root=tmp_path / "none")
     plant(tmp_path, "train/cat/a.png")

@@ -116,7 +116,7 @@ def test_a_line_that_is_wrong_is_named(tmp_path, line, found):
 
 def test_what_is_missing_is_named(tmp_path):
     refused(
-        "^there is no .*imagenetlt/ImageNet_LT_test.txt; put it there, or name the folder above it with --data-dir",
+        "^there is no .*imagenetlt/ImageNet_LT_test.txt; put it there, or name the folder above it as the data folder",
         small,
         tmp_path,
         "test",
