@@ -98,7 +98,7 @@ def _rank(recipe: Recipe) -> tuple[int, int, int, int]:
 
 
 def _stage(recipe: Recipe, architecture: str, benchmark: str, loss: str, perturbation: str) -> int:
-    if recipe.protocol in ("fast_cifar", "fast_cifar_cutmix"):
+    if recipe.protocol in ("fast_cifar", "fast_cifar_cutmix", "fast_cifar_long"):
         if isinstance(recipe.start, FirstStage):
             return -1
         return _MAIN.index(benchmark) - 4 if loss in ("ce", "la", "vs") else -2

@@ -234,6 +234,8 @@ METHOD_CITATIONS: dict[str, str] = {
     "crt": "kang2020",
     "ce_mixup": "zhang2018",
     "la_cutmix": "yun2019",
+    "la_long": "menon2021",
+    "vs_long": "kini2021",
     "adapt_la": "menon2021",
     "adapt_bs": "ren2020",
     "adapt_vs": "kini2021",

@@ -19,6 +19,7 @@ from ltzoo.recipes.protocols import (
     DU2024_INAT18,
     FAST_CIFAR,
     FAST_CIFAR_CUTMIX,
+    FAST_CIFAR_LONG,
     FINE_TUNING,
     FULL_CIFAR,
     HEAD_CIFAR,
@@ -129,6 +130,8 @@ def shipped_recipes() -> Iterator[Recipe]:
         yield compose_second_stage("resnet9", f"{data_set}lt", "mislas", perturbation, FAST_CIFAR)
     for data_set in cifars:
         yield compose("resnet9", f"{data_set}lt", "la_cutmix", "none", "sgd", FAST_CIFAR_CUTMIX)
+    for data_set, loss in product(cifars, ("ce_long", "la_long", "vs_long")):
+        yield compose("resnet9", f"{data_set}lt", loss, "none", "sgd", FAST_CIFAR_LONG)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):
         yield compose("resnet20", "digitslt", loss, rule, perturbation, DIGITS)
     for loss, perturbation in product(("ce", "la"), _DIGITS_VARIANTS):

@@ -7,11 +7,14 @@ from ltzoo.recipes import FirstStage, Recipe
 from ltzoo.recipes.cost import passes_text
 from ltzoo.report.model_results import ModelResults
 
+_LONGER = "_long"
+"""Ends the name of a protocol with more epochs, and the words of its losses."""
+
 _GROUPS = ("head", "mid", "tail")
 
 
 def grid_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults], protocol: str) -> str:
-    """Format a table per benchmark with a row per loss and a column per perturbation, as Markdown.
+    """Format a table per benchmark with a row per loss and a column per perturbation and length, as Markdown.
 
     A cell has overall accuracy (with the standard deviation over the seeds), that of head, mid and tail classes, and
     the number of seeds; it is blank for a recipe without a result. Second stages are not shown.
@@ -19,11 +22,11 @@ def grid_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults], p
     Args:
         recipes: all recipes.
         models: all results by `Result.key`.
-        protocol: the protocol whose recipes are shown.
+        protocol: the protocol whose recipes are shown, with those of `PROTOCOL_long`, which train for more epochs.
     """
     by_benchmark: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        if recipe.protocol == protocol and not isinstance(recipe.start, FirstStage):
+        if recipe.protocol in (protocol, f"{protocol}{_LONGER}") and not isinstance(recipe.start, FirstStage):
             by_benchmark.setdefault(recipe.benchmark, []).append(recipe)
     tables = [_table(members, models) for _, members in sorted(by_benchmark.items())]
     return "\n\n".join(tables)
@@ -31,17 +34,17 @@ def grid_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults], p
 
 def _table(recipes: Sequence[Recipe], models: Mapping[str, ModelResults]) -> str:
     first, by_place = recipes[0], {_place(recipe): recipe for recipe in recipes}
-    losses, words = (list(dict.fromkeys(place[k] for place in by_place)) for k in (0, 1))
-    cost = {_place(recipe)[1]: passes_text(recipe) for recipe in recipes}
-    rows = [[f"`{loss}`", *(_cell(by_place.get((loss, word)), models) for word in words)] for loss in losses]
-    titles = ["loss", *(f"`{word}`, {cost[word]}" for word in words)]
-    return f"`{first.name.split('_')[0]}_{first.benchmark}`:\n\n{markdown_table(titles, rows)}"
+    losses = dict.fromkeys(loss for loss, _ in by_place)
+    titles = {_place(recipe)[1]: f"`{_place(recipe)[1][0]}`, {passes_text(recipe)}" for recipe in recipes}
+    rows = [[f"`{loss}`", *(_cell(by_place.get((loss, column)), models) for column in titles)] for loss in losses]
+    table = markdown_table(["loss", *titles.values()], rows)
+    return f"`{first.name.split('_')[0]}_{first.benchmark}`:\n\n{table}"
 
 
-def _place(recipe: Recipe) -> tuple[str, str]:
-    """Return the words of loss and perturbation in a recipe's name."""
+def _place(recipe: Recipe) -> tuple[str, tuple[str, int]]:
+    """Return the word of the loss in a recipe's name; that of the perturbation, and the epochs."""
     *words, perturbation = recipe.name.split("_")
-    return "_".join(words[2:]), perturbation
+    return "_".join(words[2:]).removesuffix(_LONGER), (perturbation, recipe.schedule.epochs)
 
 
 def _cell(recipe: Recipe | None, models: Mapping[str, ModelResults]) -> str:

@@ -84,6 +84,7 @@ def test_names_are_the_product_of_their_parts():
         for method in ("sgd", "sam", "ssesam")
     }
     expected |= {f"resnet9_cifar{n}lt_la_cutmix_sgd" for n in (10, 100)}
+    expected |= {f"resnet9_cifar{n}lt_{loss}_long_sgd" for n in (10, 100) for loss in ("ce", "la", "vs")}
     networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
     networks = (*networks, "resnet50_imagenetlt", "resnet50_imagefolder")
     expected |= {f"resnet50_inat18_{stage}_sgd" for stage in (*two_stage, "ce_mixup", "mislas")}
@@ -128,11 +129,11 @@ def test_names_are_the_product_of_their_parts():
         for method in ("sgd", "sam", "ssesam")
     }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 1021
+    assert len(RECIPES) == len(list(shipped_recipes())) == 1027
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
-        "fast_cifar_cutmix": 2,
+        "fast_cifar_cutmix": 2, "fast_cifar_long": 6,
         "du2023_cifar": 6, "li2025_cifar": 2,
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
@@ -162,7 +163,7 @@ def test_a_recipes_fields_are_what_its_name_says():
         assert recipe.benchmark == benchmark
         assert type(recipe.loss) is losses[loss]
         assert type(recipe.perturbation) is methods[word]
-        rest = [word for word in rest if word not in ("mixup", "cutmix")]
+        rest = [word for word in rest if word not in ("mixup", "cutmix", "long")]
         rule = {"drw": DRW, "cb": ClassBalanced}[rest[0]] if len(rest) == 2 else NoReweighting
         assert type(recipe.reweighting) is rule
         heads = {LDAM: "cosine", RIDE: "cosine_experts", SADE: "cosine_experts"}

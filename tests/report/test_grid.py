@@ -22,12 +22,17 @@ def test_each_loss_has_a_row_and_each_perturbation_a_column():
         result("resnet9_cifar100lt_vs_sam", seed=1, accuracy=42.0),
         result("resnet9_cifar100lt_crt_sgd", accuracy=99.0),
         result("resnet20_digitslt_vs_sam", accuracy=99.0),
+        result("resnet9_cifar100lt_vs_long_sgd", accuracy=43.0),
         result("resnet9_cifar10lt_ce_drw_ssesam", accuracy=70.0),
     ]
     text = grid_tables(RECIPES, group_by_model(found), "fast_cifar")
-    assert text.count("| loss | `sgd`, 3 x 27 | `sam`, 6 x 27 | `imbsam`, 8 x 27 | `ssesam`, 10.1 x 27 |") == 2
-    assert cells(text, "cifar100lt", "vs") == ["", "41.0 ± 1.4 (41.0 / 41.0 / 41.0), n = 2", "", ""]
-    assert cells(text, "cifar10lt", "ce_drw") == ["", "", "", "70.0 (70.0 / 70.0 / 70.0), n = 1"]
-    assert text.count("n = ") == 2
+    titles = ("loss", "`sgd`, 3 x 27", "`sam`, 6 x 27", "`imbsam`, 8 x 27", "`ssesam`, 10.1 x 27", "`sgd`, 3 x 91")
+    assert text.count(f"| {' | '.join(titles)} |") == 2
+    assert cells(text, "cifar100lt", "vs") == [
+        *("", "41.0 ± 1.4 (41.0 / 41.0 / 41.0), n = 2", "", ""),
+        "43.0 (43.0 / 43.0 / 43.0), n = 1",
+    ]
+    assert cells(text, "cifar10lt", "ce_drw") == ["", "", "", "70.0 (70.0 / 70.0 / 70.0), n = 1", ""]
+    assert text.count("n = ") == 3
     assert len(re.findall(r"^\| `(ce|ce_drw|ldam_drw|la|vs)` ", text, re.M)) == 10
     assert "99.0" not in text and "crt" not in text

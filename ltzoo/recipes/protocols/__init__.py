@@ -5,7 +5,7 @@ from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, C
 from ltzoo.recipes.protocols.digits import DIGITS
 from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR
 from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR, DU2024_IMAGENETLT, DU2024_INAT18
-from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX
+from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX, FAST_CIFAR_LONG
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
 from ltzoo.recipes.protocols.li2025 import LI2025_CIFAR
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
@@ -49,6 +49,7 @@ PROTOCOLS: dict[str, Protocol] = {
         LI2025_CIFAR,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
+        FAST_CIFAR_LONG,
         DIGITS,
         FINE_TUNING,
         ADAPT_FOLDER,
@@ -76,6 +77,7 @@ __all__ = [
     "DU2024_INAT18",
     "FAST_CIFAR",
     "FAST_CIFAR_CUTMIX",
+    "FAST_CIFAR_LONG",
     "FINE_TUNING",
     "FULL_CIFAR",
     "HEAD_CIFAR",

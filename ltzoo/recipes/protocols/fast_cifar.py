@@ -86,3 +86,24 @@ FAST_CIFAR_CUTMIX = replace(
     second_stages={},
 )
 """Twice as many epochs, with CutMix in the first four fifths of them."""
+
+_LONG = {
+    data_set: {f"{loss}_long": losses[loss] for loss in ("ce", "la", "vs")}
+    for data_set, losses in FAST_CIFAR.losses.items()
+}
+
+FAST_CIFAR_LONG = replace(
+    FAST_CIFAR,
+    name="fast_cifar_long",
+    # 27 epochs of SSE-SAM take 10.1 forward passes per image, as many as 91 epochs of SGD.
+    schedule=replace(FAST_CIFAR.schedule, epochs=91, warmup_epochs=16),
+    augmentations={},
+    rules={},
+    losses=_LONG,
+    heads={},
+    perturbations={
+        f"{data_set}lt": {loss: {"sgd": NoPerturbation()} for loss in losses} for data_set, losses in _LONG.items()
+    },
+    second_stages={},
+)
+"""SGD for as many passes as SSE-SAM takes, to compare both at equal cost."""
