@@ -124,7 +124,7 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
     page = leaderboard_page(leaderboard_data(recipes, found, notes))
     reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
     rebalancing, fast = root / "docs" / "rebalancing.md", root / "docs" / "fast.md"
-    grid = grid_tables(recipes, found, "fast_cifar")
+    grid = grid_tables(recipes, found, ("fast_cifar", "fast_cifar_long"))
     text = _filled(
         reproduction.read_text("utf-8"), "counts", f"{measured_text(tables)}\n\n{count_text(tables)}", reproduction
     )

@@ -116,7 +116,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
     return ModelCardData(
         # The licence of a user's own photos is unknown.
         license=None if name == "imagefolder" else "apache-2.0",
-        library_name="ltzoo",
+        library_name=loading_library(config["architecture"], IN_THIS_FOLDER),
         pipeline_tag=tags[0],
         tags=[*tags, "long-tailed", name, recipe["loss"]["name"], recipe["perturbation"]["name"]],
         datasets=[data_set.hub_id] if data_set.hub_id else None,
@@ -241,12 +241,15 @@ def _lowest(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
 def _use(config: Mapping[str, Any], address: str) -> list[str]:
     size = ", ".join(str(side) for side in config["pretrained_cfg"]["input_size"])
     library = loading_library(config["architecture"], address)
+    # A network of timm's needs ltzoo only where the address is the name of a recipe.
+    known_to_timm = loading_library(config["architecture"], IN_THIS_FOLDER) == "timm"
+    why = "finds the checkpoint by its name" if known_to_timm else "registers the architecture with timm"
     return [
         "```python",
         "import timm",
         "import torch",
         "",
-        *(["import ltzoo  # registers the architecture with timm", ""] if library == "ltzoo" else []),
+        *([f"import ltzoo  # {why}", ""] if library == "ltzoo" else []),
         f'model = {library}.create_model("{address}", pretrained=True).eval()',
         "transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=model))  # for PIL images",
         f"logits = model(torch.zeros(1, {size}))",

@@ -31,7 +31,7 @@ _SUM_WITHIN = 1e-3
 _SYMBOLS = {
     "pi_j": "pi_j the share of class j in the training images",
     "w_j": "w_j the weight of class j at the end of the training",
-    "b_j": "b_j its offset in the loss",
+    "b_j": "b_j the offset of class j in the loss",
 }
 """The symbols of `LogitPrior.words`."""
 
@@ -81,10 +81,9 @@ def prior_of_logits(
         factors.append("w_j")
     log_shares = log_shares - log_shares.logsumexp(0)
     formula = " * ".join(factors)
-    is_uniform = bool((log_shares - log_shares.mean()).abs().max() < 1e-9)
+    is_uniform = not formula or bool((log_shares - log_shares.mean()).abs().max() < 1e-9)
     words = " = ".join([*([formula] if formula else []), *(["uniform"] if is_uniform else [])])
-    symbols = " and ".join(meaning for symbol, meaning in _SYMBOLS.items() if symbol in formula)
-    described = f"{words}, {symbols}" if symbols else words
+    described = ", ".join([words, *(meaning for symbol, meaning in _SYMBOLS.items() if symbol in formula)])
     return LogitPrior(log_shares, f"{described} (loss {loss.name})", _caveat(loss, module))
 
 
@@ -99,7 +98,7 @@ def _factors(offset: Tensor | None, log_pi: Tensor, balanced: bool) -> list[str]
         exponent -= tau
     if abs(exponent) < 1e-6:
         return []
-    return ["pi_j" if exponent == 1 else f"pi_j^{exponent:.4g}"]
+    return ["pi_j" if abs(exponent - 1) < 1e-6 else f"pi_j^{exponent:.4g}"]
 
 
 def _caveat(loss: Loss, module: AdjustedCrossEntropy | FocalCrossEntropy | SmoothedCrossEntropy) -> str | None:

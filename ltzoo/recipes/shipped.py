@@ -21,8 +21,8 @@ from ltzoo.recipes.protocols import (
     FAST_CIFAR_CUTMIX,
     FAST_CIFAR_LONG,
     FINE_TUNING,
+    FROZEN_CIFAR,
     FULL_CIFAR,
-    HEAD_CIFAR,
     LI2025_CIFAR,
     LYU2025_CIFAR,
     NORM_CIFAR,
@@ -78,7 +78,7 @@ _TWO_STAGE = ("crt", "lws", "taunorm", "ncm", "disalign", "bsrt")
 _LARGE = (("ce", "none", "sgd"), *product(("ce", "ldam"), ("drw",), ("sgd", "sam")))
 _ADAPT_LOSSES = ("adapt_ce", "adapt_la", "adapt_bs", "adapt_vs")
 _ADAPT = (ADAPT_FOLDER, ADAPT_CIFAR, ADAPT_LARGE, ADAPT_INAT18)
-_TUNING = (HEAD_CIFAR, NORM_CIFAR, FULL_CIFAR)
+_TUNING = (FROZEN_CIFAR, NORM_CIFAR, FULL_CIFAR)
 _FINE_TUNING_LOSSES = (("ce", "none"), ("la", "none"), ("bs", "none"), ("ldam", "drw"), ("vs", "none"))
 
 

@@ -1,6 +1,6 @@
-"""Losses by perturbations: the accuracy of all recipes of a protocol, one table per benchmark."""
+"""Losses by perturbations: the accuracy of the recipes of one network, one table per benchmark."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ltzoo.evaluate import markdown_table
 from ltzoo.recipes import FirstStage, Recipe
@@ -8,12 +8,12 @@ from ltzoo.recipes.cost import passes_text
 from ltzoo.report.model_results import ModelResults
 
 _LONGER = "_long"
-"""Ends the name of a protocol with more epochs, and the words of its losses."""
+"""Ends the words of losses in a protocol with more epochs."""
 
 _GROUPS = ("head", "mid", "tail")
 
 
-def grid_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults], protocol: str) -> str:
+def grid_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults], protocols: Collection[str]) -> str:
     """Format a table per benchmark with a row per loss and a column per perturbation and length, as Markdown.
 
     A cell has overall accuracy (with the standard deviation over the seeds), that of head, mid and tail classes, and
@@ -22,11 +22,11 @@ def grid_tables(recipes: Sequence[Recipe], models: Mapping[str, ModelResults], p
     Args:
         recipes: all recipes.
         models: all results by `Result.key`.
-        protocol: the protocol whose recipes are shown, with those of `PROTOCOL_long`, which train for more epochs.
+        protocols: the protocols whose recipes are shown.
     """
     by_benchmark: dict[str, list[Recipe]] = {}
     for recipe in recipes:
-        if recipe.protocol in (protocol, f"{protocol}{_LONGER}") and not isinstance(recipe.start, FirstStage):
+        if recipe.protocol in protocols and not isinstance(recipe.start, FirstStage):
             by_benchmark.setdefault(recipe.benchmark, []).append(recipe)
     tables = [_table(members, models) for _, members in sorted(by_benchmark.items())]
     return "\n\n".join(tables)

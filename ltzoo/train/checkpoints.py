@@ -85,6 +85,19 @@ def save_epoch(folder: RunFolder, record: RunRecord, weights: Mapping[str, Tenso
         checkpoints.write_card(fresh)
 
 
+def check_half(folder: RunFolder) -> None:
+    """Check that a finished run has its weights in float16.
+
+    Raises:
+        InputError: it has them in float32, or they are damaged.
+    """
+    weights, _ = read_tensors(folder.checkpoint / checkpoints.WEIGHTS)
+    if any(value.dtype == torch.float32 for value in weights.values()):
+        raise InputError(
+            f"the run in {folder.path} is finished, with weights in float32; leave --half out, or name another --output"
+        )
+
+
 @dataclass
 class Evaluation:
     """Measures checkpoints of a run on its test or held-out images, each epoch once.
@@ -198,15 +211,28 @@ def _measured(model: nn.Module, evaluation: Evaluation) -> tuple[Figures, bool]:
     rule = "computed, not trained" if record.recipe.head.computed else "last epoch"
     rule += " on held-out images" if record.held_out else ""
     rounded = copy.deepcopy(model).half().float()
+    too_large = _infinite(model, rounded)
     if evaluation.half:
+        if too_large:
+            raise InputError(
+                f"{too_large} has values beyond 65504, the largest of float16; continue with --resume, without --half"
+            )
         return evaluation.figures(rounded, epoch, rule), True
     full = evaluation.figures(model, epoch, rule)
+    if too_large:
+        return full, False
     evaluation.measured.clear()
     half = evaluation.figures(rounded, epoch, rule)
     if half.per_class == full.per_class:
         return half, True
     evaluation.measured[epoch, False] = full
     return full, False
+
+
+def _infinite(model: nn.Module, rounded: nn.Module) -> str | None:
+    """Name a tensor of a model with finite values that are infinite after rounding; None if there is none."""
+    pairs = zip(model.state_dict().items(), rounded.state_dict().values(), strict=True)
+    return next((name for (name, value), half in pairs if bool((value.isfinite() & ~half.isfinite()).any())), None)
 
 
 def _selected(folder: RunFolder, evaluation: Evaluation) -> dict[str, Any]:

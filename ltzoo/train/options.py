@@ -10,7 +10,9 @@ from ltzoo.train.val_interval import EVERY_EPOCH, ValInterval
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The options of a run in addition to its recipe. Only seed, subset and held-out images may affect its figures.
+    """The options of a run in addition to its recipe.
+
+    Only seed, subset, held-out images and `half` may affect its figures.
 
     Attributes:
         data_dir: the folder that has one folder per data set.
@@ -27,7 +29,8 @@ class TrainOptions:
         download: download a missing data set.
         resume: continue an existing run, or begin a new one if there is none.
         save_epochs: epochs, from 1, after which a checkpoint is saved; may differ when a run is resumed.
-        half: write the final checkpoint in float16; False: only if that changes the accuracy of no class.
+        half: write the final checkpoint in float16, and measure it so; False: only if that changes the accuracy of no
+            class. May differ when a run is resumed.
         val_interval: which epochs are evaluated.
         channels_last: memory format of images and weights; None for the faster one on the device.
         capture: on CUDA, run each step as one graph.

@@ -239,6 +239,7 @@ def _how(options: TrainOptions, images: RunImages, accelerator: Accelerator, cap
         "val_interval": options.val_interval.recorded,
     }
     how |= {"sync_bn": True} if options.sync_bn else {}
+    how |= {"half": True} if options.half else {}
     return how | ({"measured_layout": images.measured_layout, "decoding": DECODING} if images.measured_layout else {})
 
 

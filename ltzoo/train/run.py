@@ -25,7 +25,7 @@ from ltzoo.data.batches import (
 )
 from ltzoo.errors import InputError, Interrupted
 from ltzoo.recipes import Recipe
-from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, write_final_checkpoint
+from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_half, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError
 from ltzoo.train.feature_batches import feature_batches, feature_source
 from ltzoo.train.head import compute_head
@@ -116,6 +116,8 @@ class Run:
                 self.finish()
         if finished:
             self.saved.check_not_missed(self.recipe.schedule.epochs + 1)
+            if self.options.half:
+                check_half(self.folder)
         return self.folder
 
     def _record_failed_capture(self, reason: str) -> None:

@@ -48,7 +48,7 @@ _LARGEST_SUMMARY = 2**24
 _OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
 """Keys that identify a run's images."""
 
-_MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features", BEGAN_WITH}
+_MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features", "half", BEGAN_WITH}
 """Recorded keys that may change when a run is resumed. Runs of earlier versions lack `BEGAN_WITH`; what a run starts
 from is compared by `start_sha256`."""
 
@@ -56,6 +56,7 @@ _OPTIONAL = {
     "capture_failed",
     "measured_layout",
     "features_of",
+    "half",
     "measured_features",
     "start_sha256",
     "start_seed",

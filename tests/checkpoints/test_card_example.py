@@ -10,7 +10,9 @@ import timm
 import torch
 
 import ltzoo
-from ltzoo.checkpoints import PACKAGED, loading_library, save_checkpoint, write_card
+from ltzoo.checkpoints import PACKAGED, card, loading_library, save_checkpoint, update_config, write_card
+from ltzoo.recipes import recipe_to_dict
+from ltzoo.registry import get_recipe
 
 NAME = "resnet20_digitslt_ce_sgd"
 
@@ -51,3 +53,19 @@ def test_the_example_for_a_network_of_timm_needs_no_ltzoo(tmp_path):
     ended = f"{example}\nimport sys\nprint(tuple(logits.shape), 'ltzoo' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", ended], capture_output=True, text=True, check=True).stdout
     assert shown.splitlines()[-1] == "(1, 3) False"
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "comment", "library"),
+    [
+        ("photos", "test_resnet", "finds the checkpoint by its name", "timm"),
+        ("photos", "resnet20_cifar", "registers the architecture with timm", "ltzoo"),
+    ],
+)
+def test_the_card_of_a_recipes_name_says_what_ltzoo_is_for(name, architecture, comment, library, tmp_path):
+    save_checkpoint(tmp_path / name, timm.create_model(architecture, num_classes=10))
+    recipe = recipe_to_dict(get_recipe("resnet20_digitslt_ce_sgd"))
+    update_config(tmp_path / name, {"recipe": recipe, "class_counts": [1] * 10, "overrides": {}})
+    config = json.loads((tmp_path / name / "config.json").read_text(encoding="utf-8"))
+    assert f"import ltzoo  # {comment}" in "\n".join(card._use(config, name))
+    assert card.card_data(config, None).library_name == library

@@ -156,7 +156,7 @@ def test_priors_change_the_probabilities_as_bayes_rule_says(trained, data, tmp_p
         ({"loss": {"name": "vs", "gamma": 0.15, "tau": 0.75}}, f"pi_j^0.25, {SHARE} (loss vs)", False),
         (
             {"reweighting": {"name": "drw", "start": 0, "beta": 0.99}},
-            f"pi_j * w_j, {SHARE} and {WEIGHT} (loss ce)",
+            f"pi_j * w_j, {SHARE}, {WEIGHT} (loss ce)",
             True,
         ),
         ({"views": "mixed"}, f"pi_j, {SHARE} (loss ce)", False),
@@ -203,7 +203,7 @@ def test_a_checkpoint_of_an_earlier_epoch_has_the_weights_of_that_epoch(trained,
     change_config(folder, epoch=3)
     assert (
         predicted(named(folder), tmp_path, data / "val")["prior_of_logits"]
-        == f"pi_j * w_j, {SHARE} and {WEIGHT} (loss ce)"
+        == f"pi_j * w_j, {SHARE}, {WEIGHT} (loss ce)"
     )
 
 

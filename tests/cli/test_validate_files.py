@@ -130,7 +130,7 @@ def test_a_class_without_an_image_is_named(trained, own, capsys):
 @pytest.mark.parametrize(
     ("where", "options", "found"),
     [
-        ("nowhere", (), "nowhere does not exist; name another folder or list"),
+        ("nowhere", (), "nowhere does not exist; name the folder or list of your images"),
         ("train", (), "there are no test images in"),
         ("empty", (), "holds neither train/, train.csv"),
         ("train/ant/0.png", (), "0.png is neither a folder nor a list (.csv, .txt)"),

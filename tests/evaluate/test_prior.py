@@ -68,9 +68,11 @@ def test_minimised_logits_give_the_posterior_of_any_prior(loss, settings, weight
     ("loss", "weights", "balanced", "words"),
     [
         (CE(), None, False, f"pi_j, {SHARE} (loss ce)"),
-        (CE(), WEIGHTS, False, f"pi_j * w_j, {SHARE} and {WEIGHT} (loss ce)"),
+        (CE(), WEIGHTS, False, f"pi_j * w_j, {SHARE}, {WEIGHT} (loss ce)"),
         (CE(), None, True, "uniform (loss ce)"),
         (LA(1.0), None, False, "uniform (loss la)"),
+        (LA(1.0000005), None, False, "uniform (loss la)"),
+        (LA(1e-7), None, False, f"pi_j, {SHARE} (loss la)"),
         (LA(0.4), None, False, f"pi_j^0.6, {SHARE} (loss la)"),
         (LA(0.4), None, True, f"pi_j^-0.4, {SHARE} (loss la)"),
         (BalancedSoftmax(), None, False, "uniform (loss bs)"),

@@ -25,13 +25,13 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     stray = tmp_path / "output" / MANY / "seed0" / "stray"
     stray.parent.mkdir(parents=True)
     stray.touch()
-    assert build.main([ONE, MANY, "--jobs", "2", "--save-epochs", "1", *folders]) == 1
+    assert build.main([ONE, MANY, "--jobs", "2", "--save-epochs", "1", "--half", *folders]) == 1
     said = capsys.readouterr().out
     assert "results there: 0; runs missing: 2\ntime unknown for 2 runs: no epoch measured" in said
     assert re.search(rf"failed: {MANY}, seed 0: .*has files, but no run of ltzoo", said)
     assert re.search(rf"finished: {ONE}, seed 0; .* is seed 0, overall", said)
     assert "runs: 1 finished, 1 failed, 0 stopped, 0 not begun" in said
-    assert [found.model for found in read_results(tmp_path / "results")] == [ONE]
+    assert [(found.model, found.run["half"]) for found in read_results(tmp_path / "results")] == [(ONE, True)]
     assert (tmp_path / "zoo" / ONE / "model.safetensors").is_file()
     assert (tmp_path / "output" / ONE / "seed0" / "epochs" / "epoch1" / "model.safetensors").is_file()
     assert build.main([ONE, *folders]) == 0

@@ -124,7 +124,7 @@ def test_names_are_the_product_of_their_parts():
     expected |= {
         f"efficientnetlite0_cifar{n}lt_{tuned}_{loss}_{method}"
         for n in (10, 100)
-        for tuned in ("head", "norm", "full")
+        for tuned in ("frozen", "norm", "full")
         for loss in ("ce", "la", "vs")
         for method in ("sgd", "sam", "ssesam")
     }
@@ -138,7 +138,7 @@ def test_names_are_the_product_of_their_parts():
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
         "adapt_folder": 12, "adapt_cifar": 24, "adapt_large": 12, "adapt_inat18": 12,
-        "head_cifar": 18, "norm_cifar": 18, "full_cifar": 18,
+        "frozen_cifar": 18, "norm_cifar": 18, "full_cifar": 18,
     }  # fmt: skip
 
 
@@ -146,7 +146,7 @@ def test_a_recipes_fields_are_what_its_name_says():
     def check(name):
         recipe = RECIPES[name]
         architecture, benchmark, loss, *rest = name.split("_")
-        if isinstance(recipe.start, FirstStage) or loss in ("adapt", "head", "norm", "full"):
+        if isinstance(recipe.start, FirstStage) or loss in ("adapt", "frozen", "norm", "full"):
             return  # tests/recipes/test_second_stages.py, test_adapt.py
         word = rest[-1].rstrip("0123456789")
         methods = {"sgd": NoPerturbation, "sam": SAM, "imbsam": ImbSAM, "ssesam": SSESAM}

@@ -237,13 +237,35 @@ def test_figures_are_those_of_the_weights_as_written(run):
     assert load_file(run.checkpoint / "model.safetensors")["conv1.weight"].dtype == torch.float16
 
 
+def tiny_classifier(step):
+    """The weights with a classifier that is zero in float16, so that class 0 is always predicted."""
+    return {key: value * 1e-9 if key.startswith("fc.") else value for key, value in weights_of(step).items()}
+
+
 @pytest.mark.parametrize(("half", "dtype"), [(False, torch.float32), (True, torch.float16)])
 def test_weights_that_float16_changes_are_rounded_if_asked(half, dtype, tmp_path, monkeypatch):
-    def tiny_classifier(step):  # which is zero in float16, so that class 0 is always predicted
-        return {key: value * 1e-9 if key.startswith("fc.") else value for key, value in weights_of(step).items()}
-
     monkeypatch.setattr("ltzoo.train.run.weights_of", tiny_classifier)
     run = train(QUICK.with_epochs(1), replace(options(tmp_path), half=half))
     assert {value.dtype for value in load_file(run.checkpoint / "model.safetensors").values()} <= {dtype, torch.int64}
-    accuracies = json.loads(run.metrics.read_text())["last"]["per_class"]
-    assert (accuracies[1:] == [0.0] * 9) == half
+    metrics = json.loads(run.metrics.read_text())
+    assert (metrics["last"]["per_class"][1:] == [0.0] * 9) == half
+    assert metrics["best"]["per_class"] == metrics["last"]["per_class"]  # the same epoch
+    assert json.loads((run.checkpoint / "config.json").read_text())["run"].get("half", False) == half
+
+
+def test_a_finished_run_in_float32_is_not_rounded_afterwards(tmp_path, monkeypatch):
+    monkeypatch.setattr("ltzoo.train.run.weights_of", tiny_classifier)
+    train(QUICK.with_epochs(1), options(tmp_path))
+    with pytest.raises(InputError, match="is finished, with weights in float32; leave --half out, or name another"):
+        train(QUICK.with_epochs(1), replace(options(tmp_path, resume=True), half=True))
+
+
+def test_weights_beyond_float16_are_refused_and_the_run_ends_without_it(tmp_path, monkeypatch):
+    def large(step):
+        return {key: value + 1e5 if key == "bn1.running_var" else value for key, value in weights_of(step).items()}
+
+    monkeypatch.setattr("ltzoo.train.run.weights_of", large)
+    with pytest.raises(InputError, match=r"bn1.running_var has values beyond 65504, .* --resume, without --half"):
+        train(QUICK.with_epochs(1), replace(options(tmp_path), half=True))
+    run = train(QUICK.with_epochs(1), options(tmp_path, resume=True))
+    assert load_file(run.checkpoint / "model.safetensors")["bn1.running_var"].isfinite().all()

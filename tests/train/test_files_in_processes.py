@@ -82,7 +82,7 @@ def test_a_run_cannot_be_resumed_with_another_number_of_processes(launched):
 def test_bad_input_is_said_once(launched):
     root, done, _ = launched
     said, _, _ = done.stderr.partition("the end")
-    assert said.count("nowhere does not exist; name another folder or list") == 1
+    assert said.count("nowhere does not exist; name the folder or list of your images") == 1
     assert said.count("there is no file x.pth to start from; check the path") == 1
     assert said.count("val cannot be read: ant/1.png (") == 1
     assert (said + done.stdout).count("left out, since it cannot be read: ant/1.png") == 1

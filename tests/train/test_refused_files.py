@@ -21,7 +21,7 @@ def imagenet_list(root: Path, label: int) -> None:
 
 
 BAD = {
-    "no folder": (lambda own: shutil.rmtree(own), (), "does not exist; name another folder or list"),
+    "no folder": (lambda own: shutil.rmtree(own), (), "does not exist; name the folder or list of your images"),
     "nothing": (lambda own: [shutil.rmtree(own / split) for split in ("train", "val")], (), "holds neither train/"),
     "an empty training split": (
         lambda own: [shutil.rmtree(own / "train"), (own / "train").mkdir()],

@@ -107,7 +107,8 @@ def _check_several(train: ImageFiles) -> None:
     lists = [named(str(path)) for path in unread_lists(train)]
     advice = where_splits_are(Path(train.origin)) or "add images of another class, or name another data folder"
     if lists:
-        advice = f"{first_few(lists)} {'is' if len(lists) == 1 else 'are'} there: name the list instead of the folder"
+        there, which = ("is", "it") if len(lists) == 1 else ("are", "one of them")
+        advice = f"{first_few(lists)} {there} there: name {which} instead of the folder"
     raise InputError(
         f"{train.origin} has only the class {train.class_names[0]!r}, but training needs at least two; {advice}"
     )

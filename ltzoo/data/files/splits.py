@@ -70,7 +70,9 @@ def open_files(
     elif location.data_dir.exists():
         splits = splits_of_file(location)
     else:
-        raise InputError(f"{location.data_dir} does not exist; name another folder or list")
+        raise InputError(
+            f"{location.data_dir} does not exist; name the folder or list of your images (--data-dir of ltzoo train)"
+        )
     chosen = split if split in splits else _INSTEAD.get(split)
     if chosen not in splits:
         if split == "train":

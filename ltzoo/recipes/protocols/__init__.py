@@ -14,7 +14,7 @@ from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profil
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
 from ltzoo.recipes.protocols.second_stage import SecondStage, two_stage_methods
-from ltzoo.recipes.protocols.tuning_cifar import FULL_CIFAR, HEAD_CIFAR, NORM_CIFAR
+from ltzoo.recipes.protocols.tuning_cifar import FROZEN_CIFAR, FULL_CIFAR, NORM_CIFAR
 from ltzoo.recipes.protocols.wang2021 import WANG2021_CIFAR, WANG2021_IMAGENETLT, WANG2021_INAT18
 from ltzoo.recipes.protocols.zhang2022 import ZHANG2022_CIFAR, ZHANG2022_IMAGENETLT, ZHANG2022_INAT18
 from ltzoo.recipes.protocols.zhong2021 import ZHONG2021_CIFAR, ZHONG2021_IMAGENETLT, ZHONG2021_INAT18
@@ -56,7 +56,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ADAPT_CIFAR,
         ADAPT_LARGE,
         ADAPT_INAT18,
-        HEAD_CIFAR,
+        FROZEN_CIFAR,
         NORM_CIFAR,
         FULL_CIFAR,
     )
@@ -79,8 +79,8 @@ __all__ = [
     "FAST_CIFAR_CUTMIX",
     "FAST_CIFAR_LONG",
     "FINE_TUNING",
+    "FROZEN_CIFAR",
     "FULL_CIFAR",
-    "HEAD_CIFAR",
     "LI2025_CIFAR",
     "LYU2025_CIFAR",
     "NORM_CIFAR",

@@ -32,15 +32,19 @@ _LOSSES = {
     "adapt_vs": VS(gamma=0.05, tau=0.75),
 }
 
-_PERTURBATIONS = {
+PERTURBATIONS = {
     "sgd": NoPerturbation(),
     "sam": SAM(rho=0.05),
     "ssesam": SSESAM(rho_head=0.05, rho_tail=0.05, gamma=0.7, eta=Quantile(0.65)),
 }
+"""Word of a perturbation to the perturbation."""
+
+HEAD = ScaledCosineHead(scale=25.0)
+"""Shi 2024's head."""
 
 
 def _of(*benchmarks: str) -> dict[str, dict[str, dict]]:
-    return {benchmark: dict.fromkeys(_LOSSES, _PERTURBATIONS) for benchmark in benchmarks}
+    return {benchmark: dict.fromkeys(_LOSSES, PERTURBATIONS) for benchmark in benchmarks}
 
 
 ADAPT_FOLDER = Protocol(
@@ -58,7 +62,7 @@ ADAPT_FOLDER = Protocol(
     input=Input(),
     rules={},
     losses={"imagefolder": _LOSSES},
-    heads=dict.fromkeys(_LOSSES, ScaledCosineHead(scale=25.0)),
+    heads=dict.fromkeys(_LOSSES, HEAD),
     perturbations=_of("imagefolder"),
     ours=(
         Ours(("architecture", "trainable", "input")),

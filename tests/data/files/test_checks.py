@@ -73,7 +73,7 @@ def test_a_data_set_with_one_class_is_refused(tmp_path, split_folder):
     )
     plant(tmp_path, "labels.csv", "readme.md", *(["val.csv"] if split_folder else []))
     refused(
-        "'images', but training needs at least two; .*/labels.csv is there: name the list instead of the folder$",
+        "'images', but training needs at least two; .*/labels.csv is there: name it instead of the folder$",
         check_coverage,
         opened(tmp_path),
     )

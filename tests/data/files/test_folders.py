@@ -354,7 +354,7 @@ def test_a_folder_whose_splits_are_not_clear_is_refused(tmp_path, names, split, 
 
 
 def test_a_place_that_does_not_exist_is_named(tmp_path):
-    refused("nowhere does not exist; name another folder or list", opened, tmp_path / "nowhere")
+    refused("nowhere does not exist; name the folder or list of your images", opened, tmp_path / "nowhere")
     refused("a.png is neither a folder nor a list", opened, plant(tmp_path, "a.png") / "a.png")
     refused("the folder .*/none is not there; .* --image-root", opened, tmp_path, image_root=tmp_path / "none")
     plant(tmp_path, "train/cat/a.png")
