@@ -38,9 +38,9 @@ _FEWEST_RADII = 3
 def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[Path], None]]:
     """Find the plots for which there are enough results.
 
-    Recipes that differ in their perturbation alone share a plot, but for second stages, whose classifiers train for a
-    few epochs or none; that of accuracy over cost has all recipes of an architecture on a benchmark, with fresh weights
-    and their protocol's radii.
+    Recipes that differ in their perturbation alone share a plot over the epochs if one of them was measured in several
+    epochs, but for second stages, whose classifiers train for a few epochs or none; that of accuracy over cost has all
+    recipes of an architecture on a benchmark, with fresh weights and their protocol's radii.
 
     Args:
         models: the results by `Result.key`.
@@ -65,7 +65,8 @@ def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[P
     for family, members in families.items():
         if len(_radii(members)) >= _FEWEST_RADII:
             found[f"radius_{family}.png"] = partial(draw_radius, family=family, models=members)
-        if len(_perturbations(members)) > 1:
+        lines = _perturbations(members).values()
+        if len(lines) > 1 and any(len(_curve(model, "overall")) > 1 for model in lines):
             found[f"epochs_{family}.png"] = partial(draw_epochs, family=family, models=members)
     return dict(sorted(found.items()))
 

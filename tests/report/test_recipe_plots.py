@@ -45,6 +45,8 @@ def test_each_group_is_drawn_over_the_epochs_a_line_a_perturbation(drawn, tmp_pa
     assert drawn == {}
     shorter = result("resnet20_digitslt_ce_ssesam", seed=1, accuracy=80.0)
     shorter = replace(shorter, curve={key: values[:1] for key, values in shorter.curve.items()})
+    draw([*(replace(run, curve=shorter.curve) for run in runs), shorter], tmp_path)
+    assert drawn == {}  # one measured epoch is no line
     draw([*runs, result("resnet20_digitslt_ce_ssesam", accuracy=70.0), shorter, entry()], tmp_path)
     head, mid, tail = drawn["epochs_resnet20_digitslt_ce.png"].axes
     assert [axes.get_ylabel() for axes in (head, mid, tail)] == [f"{g} accuracy (%)" for g in ("head", "mid", "tail")]
