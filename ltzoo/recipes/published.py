@@ -111,10 +111,14 @@ _REPOSITORIES: dict[str, dict[Cell, tuple[str, Row]]] = {
         ("resnet50", "imagenetlt", "paco"): ("PaCo, ImageNet-LT, ResNet-50", (57.0, None, None, None)),
         ("resnet50", "inat18", "paco"): ("PaCo, iNaturalist 2018, ResNet-50", (73.2, None, None, None)),
     },
-    # The paper's own runs, 87.75 and 55.88, have a subset with repeated images; these have none.
+    # The paper's own runs (87.75 and 55.88 with IF 100) have a subset with repeated images; these have none.
     "du2023": {
         ("resnet32wide", "cifar10lt", "glmc"): ("GLMC, updated, CIFAR-10 IF 100", (88.5, None, None, None)),
+        ("resnet32wide", "cifar10lt50", "glmc"): ("GLMC, updated, CIFAR-10 IF 50", (91.04, None, None, None)),
+        ("resnet32wide", "cifar10lt10", "glmc"): ("GLMC, updated, CIFAR-10 IF 10", (94.87, None, None, None)),
         ("resnet32wide", "cifar100lt", "glmc"): ("GLMC, updated, CIFAR-100 IF 100", (57.97, None, None, None)),
+        ("resnet32wide", "cifar100lt50", "glmc"): ("GLMC, updated, CIFAR-100 IF 50", (63.78, None, None, None)),
+        ("resnet32wide", "cifar100lt10", "glmc"): ("GLMC, updated, CIFAR-100 IF 10", (73.4, None, None, None)),
     },
     "du2024": {
         ("resnet32", "cifar10lt", "proco"): ("ProCo, CIFAR-10 IF 100", (85.9, None, None, None)),

@@ -14,6 +14,8 @@ from ltzoo.recipes.protocols import (
     CUI2021_INAT18,
     DIGITS,
     DU2023_CIFAR,
+    DU2023_CIFAR_IF10,
+    DU2023_CIFAR_IF50,
     DU2024_CIFAR,
     DU2024_IMAGENETLT,
     DU2024_INAT18,
@@ -94,8 +96,9 @@ def shipped_recipes() -> Iterator[Recipe]:
             yield compose("resnet32", benchmark, loss, "none", perturbation, protocol)
         yield compose("resnet20", "digitslt", loss, "none", perturbation, DIGITS)
     for perturbation in _ONE_STAGE_PERTURBATIONS:
-        for benchmark in DU2023_CIFAR.perturbations:
-            yield compose("resnet32wide", benchmark, "glmc", "none", perturbation, DU2023_CIFAR)
+        for protocol in (DU2023_CIFAR, DU2023_CIFAR_IF50, DU2023_CIFAR_IF10):
+            for benchmark in protocol.perturbations:
+                yield compose("resnet32wide", benchmark, "glmc", "none", perturbation, protocol)
         yield compose("resnet20", "digitslt", "glmc", "none", perturbation, DIGITS)
     for loss, protocols in _ONE_STAGE_LARGE.items():
         for protocol in protocols:

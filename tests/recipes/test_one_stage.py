@@ -75,17 +75,25 @@ def test_settings_are_those_of_the_methods_code(line):
 
 
 def test_settings_of_glmc_are_those_of_its_code():
-    for data_set, consistency in (("cifar10", 1.0), ("cifar100", 4.0)):
-        recipe = get_recipe(f"resnet32wide_{data_set}lt_glmc_sgd")
-        assert recipe.loss == GLMC(1.2, consistency, epochs=200, projection_size=128)
+    settings = {  # r, k and g of the code
+        "cifar10lt": (0.0, 1.2, 1.0),
+        "cifar10lt50": (0.0, 1.2, 1.0),
+        "cifar10lt10": (0.2, 1.0, 2.0),
+        "cifar100lt": (0.0, 1.2, 4.0),
+        "cifar100lt50": (0.2, 1.2, 6.0),
+        "cifar100lt10": (0.2, 1.2, 4.0),
+    }
+    for benchmark, (resampling, power, consistency) in settings.items():
+        recipe = get_recipe(f"resnet32wide_{benchmark}_glmc_sgd")
+        assert recipe.loss == GLMC(power, consistency, epochs=200, projection_size=128)
         assert recipe.schedule == Schedule(200, 0, (), (), "cosine")
         assert recipe.optimizer == Optimizer(0.01, 0.9, 5e-3, False)
         assert (recipe.batch_size, recipe.subset, recipe.groups) == (64, "cao", "count")
-        assert (recipe.views, recipe.partners) == (MIXED, InversePowerSampler(0.0))
+        assert (recipe.views, recipe.partners) == (MIXED, InversePowerSampler(resampling))
         assert (recipe.architecture, recipe.source.ours) == ("resnet32_wide_cifar", ("subset", "groups"))
         for word in ("sam", "ssesam"):
-            perturbed = get_recipe(f"resnet32wide_{data_set}lt_glmc_{word}")
-            assert perturbed.perturbation == get_recipe(f"resnet34_{data_set}lt_ce_{word}").perturbation
+            perturbed = get_recipe(f"resnet32wide_{benchmark}_glmc_{word}")
+            assert perturbed.perturbation == get_recipe(f"resnet34_{benchmark}_ce_{word}").perturbation
             assert perturbed.source.ours == ("subset", "groups", "perturbation", "trainable.batchnorm")
     assert get_recipe("resnet20_digitslt_glmc_sgd").loss.epochs == 40
     assert get_recipe("resnet20_digitslt_glmc_sgd").with_epochs(10).loss.epochs == 10

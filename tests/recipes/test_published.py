@@ -265,7 +265,11 @@ cui2021   | resnet32_cifar100lt_paco_sgd      | 52.0
 cui2021   | resnet50_imagenetlt_paco_sgd      | 57.0
 cui2021   | resnet50_inat18_paco_sgd          | 73.2
 du2023    | resnet32wide_cifar10lt_glmc_sgd   | 88.5
+du2023    | resnet32wide_cifar10lt50_glmc_sgd | 91.04
+du2023    | resnet32wide_cifar10lt10_glmc_sgd | 94.87
 du2023    | resnet32wide_cifar100lt_glmc_sgd  | 57.97
+du2023    | resnet32wide_cifar100lt50_glmc_sgd | 63.78
+du2023    | resnet32wide_cifar100lt10_glmc_sgd | 73.4
 du2024    | resnet32_cifar10lt_proco_sgd      | 85.9
 du2024    | resnet32_cifar10lt50_proco_sgd    | 88.2
 du2024    | resnet32_cifar10lt10_proco_sgd    | 91.9

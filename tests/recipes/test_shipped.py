@@ -111,7 +111,7 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"resnet32_cifar{n}lt_la_focalsam" for n in (10, 100)}
     plain_networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
     expected |= {f"{network}_{stage}_sgd" for network in plain_networks for stage in ("drolt_backbone", "drolt")}
-    of_glmc = ("resnet20_digitslt", "resnet32wide_cifar10lt", "resnet32wide_cifar100lt")
+    of_glmc = ("resnet20_digitslt", *(f"resnet32wide_cifar{n}lt{f}" for n in (10, 100) for f in ("", 50, 10)))
     expected |= {f"{network}_glmc_{method}" for network in of_glmc for method in ("sgd", "sam", "ssesam")}
     one_stage = ("ride", "sade", "paco", "bcl", "proco")
     expected |= {f"resnet50_{data}_{loss}_sgd" for data in ("imagenetlt", "inat18") for loss in one_stage}
@@ -129,12 +129,12 @@ def test_names_are_the_product_of_their_parts():
         for method in ("sgd", "sam", "ssesam")
     }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 1027
+    assert len(RECIPES) == len(list(shipped_recipes())) == 1039
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2, "fast_cifar_long": 6,
-        "du2023_cifar": 6, "li2025_cifar": 2,
+        "du2023_cifar": 9, "du2023_cifar_if50": 3, "du2023_cifar_if10": 6, "li2025_cifar": 2,
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
         "adapt_folder": 12, "adapt_cifar": 24, "adapt_large": 12, "adapt_inat18": 12,

@@ -3,7 +3,7 @@
 from ltzoo.recipes.protocols.adapt import ADAPT_CIFAR, ADAPT_FOLDER, ADAPT_INAT18, ADAPT_LARGE
 from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, CUI2021_INAT18
 from ltzoo.recipes.protocols.digits import DIGITS
-from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR
+from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR, DU2023_CIFAR_IF10, DU2023_CIFAR_IF50
 from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR, DU2024_IMAGENETLT, DU2024_INAT18
 from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX, FAST_CIFAR_LONG
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
@@ -46,6 +46,8 @@ PROTOCOLS: dict[str, Protocol] = {
         DU2024_IMAGENETLT,
         DU2024_INAT18,
         DU2023_CIFAR,
+        DU2023_CIFAR_IF50,
+        DU2023_CIFAR_IF10,
         LI2025_CIFAR,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
@@ -72,6 +74,8 @@ __all__ = [
     "CUI2021_INAT18",
     "DIGITS",
     "DU2023_CIFAR",
+    "DU2023_CIFAR_IF10",
+    "DU2023_CIFAR_IF50",
     "DU2024_CIFAR",
     "DU2024_IMAGENETLT",
     "DU2024_INAT18",

@@ -1,11 +1,13 @@
 """Du 2023 (GLMC) on CIFAR: mixup and CutMix views with images of a second stream, a network four times as wide.
 
-Settings are those of the code (github.com/ynu-yangpeng/GLMC) for IF 100. It calls the network ResNet-32, but its stages
-have 64, 128 and 256 channels: `resnet32_wide_cifar`, with 7.4 M parameters instead of 0.46 M. Its own subset is another
-random draw, its few-shot classes have 20 images or fewer on both data sets, its CIFAR-10 images are divided by another
-standard deviation, and each view passes through the network alone, so that BatchNorm sees one view at a time; here both
-views are one batch. Radii are Lyu 2025's, whose network is as wide.
+Settings are those of the code (github.com/ynu-yangpeng/GLMC), which has others for each IF. It calls the network
+ResNet-32, but its stages have 64, 128 and 256 channels: `resnet32_wide_cifar`, with 7.4 M parameters instead of 0.46 M.
+Its own subset is another random draw, its few-shot classes have 20 images or fewer on both data sets, its CIFAR-10
+images are divided by another standard deviation, and each view passes through the network alone, so that BatchNorm sees
+one view at a time; here both views are one batch. Radii are Lyu 2025's, whose network is as wide.
 """
+
+from dataclasses import replace
 
 from ltzoo.data import Augmentation, InversePowerSampler
 from ltzoo.losses import GLMC
@@ -15,17 +17,24 @@ from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import cosine
 from ltzoo.recipes.recipe import PaperRule
+from ltzoo.sharpness import Perturbation
 
 
-def _glmc(consistency: float) -> GLMC:
-    return GLMC(power=1.2, consistency=consistency, epochs=200, projection_size=128)
+def _glmc(consistency: float, power: float = 1.2) -> dict[str, GLMC]:
+    return {"glmc": GLMC(power=power, consistency=consistency, epochs=200, projection_size=128)}
 
 
 def _view(mixup: float = 0.0, cutmix: float = 0.0) -> Augmentation:
     return Augmentation(crop_padding=4, horizontal_flip=True, mixup=mixup, cutmix=cutmix)
 
 
-_OF_CE = {name: LYU2025_CIFAR.perturbations[name]["ce"] for name in ("cifar10lt", "cifar100lt")}
+def _perturbations(*benchmarks: str) -> dict[str, dict[str, dict[str, Perturbation]]]:
+    of_ce = {name: LYU2025_CIFAR.perturbations[name]["ce"] for name in benchmarks}
+    return {name: {"glmc": {word: found[word] for word in WORDS}} for name, found in of_ce.items()}
+
+
+_RESAMPLED = {"glmc": InversePowerSampler(power=0.2)}
+"""The second stream prefers small classes."""
 
 DU2023_CIFAR = Protocol(
     name="du2023_cifar",
@@ -42,8 +51,27 @@ DU2023_CIFAR = Protocol(
     partners={"glmc": InversePowerSampler(power=0.0)},
     rules={},
     # For CIFAR-10 a later note of the authors has 4.
-    losses={"cifar10": {"glmc": _glmc(consistency=1.0)}, "cifar100": {"glmc": _glmc(consistency=4.0)}},
+    losses={"cifar10": _glmc(consistency=1.0), "cifar100": _glmc(consistency=4.0)},
     heads={},
-    perturbations={name: {"glmc": {word: found[word] for word in WORDS}} for name, found in _OF_CE.items()},
+    perturbations=_perturbations("cifar10lt", "cifar100lt", "cifar10lt50"),
     ours=(Ours(("subset", "groups")), *PERTURBED),
 )
+"""For IF 100, and for CIFAR-10-LT with IF 50."""
+
+DU2023_CIFAR_IF50 = replace(
+    DU2023_CIFAR,
+    name="du2023_cifar_if50",
+    partners=_RESAMPLED,
+    losses={"cifar100": _glmc(consistency=6.0)},
+    perturbations=_perturbations("cifar100lt50"),
+)
+"""For CIFAR-100-LT with IF 50."""
+
+DU2023_CIFAR_IF10 = replace(
+    DU2023_CIFAR,
+    name="du2023_cifar_if10",
+    partners=_RESAMPLED,
+    losses={"cifar10": _glmc(consistency=2.0, power=1.0), "cifar100": _glmc(consistency=4.0)},
+    perturbations=_perturbations("cifar10lt10", "cifar100lt10"),
+)
+"""For IF 10."""
