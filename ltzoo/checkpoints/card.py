@@ -116,7 +116,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
     return ModelCardData(
         # The licence of a user's own photos is unknown.
         license=None if name == "imagefolder" else "apache-2.0",
-        library_name=loading_library(config["architecture"], IN_THIS_FOLDER),
+        library_name=loading_library(config["architecture"]),
         pipeline_tag=tags[0],
         tags=[*tags, "long-tailed", name, recipe["loss"]["name"], recipe["perturbation"]["name"]],
         datasets=[data_set.hub_id] if data_set.hub_id else None,
@@ -240,10 +240,9 @@ def _lowest(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
 
 def _use(config: Mapping[str, Any], address: str) -> list[str]:
     size = ", ".join(str(side) for side in config["pretrained_cfg"]["input_size"])
-    library = loading_library(config["architecture"], address)
-    # A network of timm's needs ltzoo only where the address is the name of a recipe.
-    known_to_timm = loading_library(config["architecture"], IN_THIS_FOLDER) == "timm"
-    why = "finds the checkpoint by its name" if known_to_timm else "registers the architecture with timm"
+    library, why = loading_library(config["architecture"]), "registers the architecture with timm"
+    if library == "timm" and not address.startswith(("local-dir:", "hf-hub:")):
+        library, why = "ltzoo", "finds the checkpoint by its name"
     return [
         "```python",
         "import timm",

@@ -38,16 +38,14 @@ _FEATURES = ("features_only", "out_indices", "feature_cls")
 """Arguments for which timm wraps the model after loading its weights."""
 
 
-def loading_library(architecture: str, address: str) -> Literal["timm", "ltzoo"]:
-    """Return the library whose `create_model` loads a checkpoint: stock timm if it can, otherwise ltzoo.
+def loading_library(architecture: str) -> Literal["timm", "ltzoo"]:
+    """Return the library whose `create_model` loads a folder or repository: stock timm if it can, otherwise ltzoo.
 
     Args:
         architecture: the name in timm, with or without the tag of its weights.
-        address: of the checkpoint; names of recipes are known to ltzoo alone.
     """
     entrypoint = timm.model_entrypoint(architecture.split(".")[0])
-    known_to_timm = address.startswith(("local-dir:", "hf-hub:")) and entrypoint.__module__.startswith("timm.")
-    return "timm" if known_to_timm else "ltzoo"
+    return "timm" if entrypoint.__module__.startswith("timm.") else "ltzoo"
 
 
 def load_checkpoint(folder: Path, pretrained: bool = True, num_classes: int | None = None, **kwargs: Any) -> nn.Module:

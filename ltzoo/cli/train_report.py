@@ -45,13 +45,12 @@ def _described(recipe: Recipe, folder: RunFolder, metrics: Mapping[str, Any]) ->
     changed = f"\noverridden: {', '.join(metrics['overrides'])}" if metrics["overrides"] else ""
     pictures = [folder.checkpoint / name for name in (checkpoints.CLASSES_PICTURE, checkpoints.CURVES_PICTURE)]
     pictures = [path for path in pictures if path.exists()]
-    address = f"local-dir:{folder.checkpoint}"
-    library = checkpoints.loading_library(recipe.architecture, address)
+    library = checkpoints.loading_library(recipe.architecture)
     return (
         f"\n{recipe.name}, seed {metrics['seed']}: accuracy in per cent, groups by the rule {recipe.groups}{changed}\n"
         f"{accuracy_table(rows)}\n"
         "head: many-shot classes, mid: medium-shot, tail: few-shot\n"
         f"pictures:   {'  '.join(map(str, pictures))}\n"
         f"checkpoint: {folder.checkpoint}\n"
-        f"load it:    {library}.create_model('{address}', pretrained=True)"
+        f"load it:    {library}.create_model('local-dir:{folder.checkpoint}', pretrained=True)"
     )

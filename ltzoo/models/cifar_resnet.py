@@ -7,78 +7,20 @@ These differ from timm's ResNets in more than the stem: three stages of 16, 32 a
 initialised as in the long-tail literature since LDAM (Cao et al., 2019, https://arxiv.org/abs/1906.07413).
 """
 
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from timm.layers import SelectAdaptivePool2d
-from timm.models import build_model_with_cfg, checkpoint_seq, generate_default_cfgs, register_model
+from timm.models import checkpoint_seq, generate_default_cfgs, register_model
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
+from ltzoo.models.cifar_blocks import BasicBlock
+from ltzoo.models.cifar_builder import build_cifar_resnet, cifar_cfg
 from ltzoo.models.heads import OwnClassifier, classifier_class
 
 __all__ = ["CifarResNet"]  # register_model adds each entry point
-
-
-class ZeroPadShortcut(nn.Module):
-    """The shortcut "option A" of He et al. (2016): subsample the image and add zero channels; no parameters.
-
-    Args:
-        in_chs: Number of input channels.
-        out_chs: Number of output channels.
-        stride: Keep every stride-th row and column.
-    """
-
-    def __init__(self, in_chs: int, out_chs: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        # The paper does not say where the zeros go; the long-tail literature puts half before and half after.
-        self.pad_before = (out_chs - in_chs) // 2
-        self.pad_after = out_chs - in_chs - self.pad_before
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_chs, H, W) to (B, out_chs, ceil(H / stride), ceil(W / stride))."""
-        x = x[:, :, :: self.stride, :: self.stride]
-        return F.pad(x, (0, 0, 0, 0, self.pad_before, self.pad_after))
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut without parameters (He et al., 2016).
-
-    Args:
-        in_chs: Number of input channels.
-        out_chs: Number of output channels.
-        stride: Stride of the first convolution and of the shortcut.
-        device: Device of the parameters.
-        dtype: Dtype of the parameters.
-    """
-
-    def __init__(
-        self,
-        in_chs: int,
-        out_chs: int,
-        stride: int = 1,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.conv1 = nn.Conv2d(in_chs, out_chs, 3, stride=stride, padding=1, bias=False, **dd)
-        self.bn1 = nn.BatchNorm2d(out_chs, **dd)
-        self.act1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(out_chs, out_chs, 3, padding=1, bias=False, **dd)
-        self.bn2 = nn.BatchNorm2d(out_chs, **dd)
-        identity = stride == 1 and in_chs == out_chs
-        self.shortcut = nn.Identity() if identity else ZeroPadShortcut(in_chs, out_chs, stride)
-        self.act2 = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_chs, H, W) to (B, out_chs, ceil(H / stride), ceil(W / stride))."""
-        shortcut = self.shortcut(x)
-        x = self.act1(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x))
-        return self.act2(x + shortcut)
 
 
 class CifarResNet(nn.Module):
@@ -296,44 +238,6 @@ class CifarResNet(nn.Module):
         """Map images (B, C, H, W) to logits (B, num_classes)."""
         x = self.forward_features(x)
         return self.forward_head(x)
-
-
-_Network = TypeVar("_Network", bound=CifarResNet)
-
-
-def build_cifar_resnet(kind: type[_Network], variant: str, pretrained: bool, **kwargs: Any) -> _Network:
-    """Build a network of three stages with timm's builder.
-
-    Args:
-        kind: Class of the network.
-        variant: Name of the entry point, which has a default_cfg.
-        pretrained: Whether timm loads weights.
-        **kwargs: Arguments of the builder and of the class.
-    """
-    feature_cfg = {"out_indices": (0, 1, 2), **kwargs.pop("feature_cfg", {})}  # timm's default is five levels
-    return build_model_with_cfg(kind, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
-
-
-def cifar_cfg(**kwargs: Any) -> dict[str, Any]:
-    """Make a timm default_cfg for CIFAR images.
-
-    Args:
-        **kwargs: Further or different entries, such as `pool_size`, the size of the last features.
-    """
-    return {
-        "num_classes": 10,  # as in the paper, whose benchmark is CIFAR-10; the statistics are CIFAR-10's
-        "input_size": (3, 32, 32),
-        "crop_pct": 1.0,
-        "interpolation": "bilinear",
-        "mean": (0.4914, 0.4822, 0.4465),
-        "std": (0.2023, 0.1994, 0.2010),
-        "first_conv": "conv1",
-        "classifier": "fc",
-        "license": "apache-2.0",
-        "paper_name": "Deep Residual Learning for Image Recognition",
-        "paper_ids": "arXiv:1512.03385",
-        **kwargs,
-    }
 
 
 default_cfgs = generate_default_cfgs(

@@ -9,7 +9,8 @@ from typing import Any
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import Bottleneck, ResNet
 
-from ltzoo.models.cifar_resnet import CifarResNet, build_cifar_resnet, cifar_cfg
+from ltzoo.models.cifar_builder import build_cifar_resnet, cifar_cfg
+from ltzoo.models.cifar_resnet import CifarResNet
 from ltzoo.models.experts import CosineExpertsClassifier, ExpertStage, WithExperts, check_experts
 from ltzoo.models.own_head_resnet import RESNET50_CFG
 

@@ -12,7 +12,8 @@ import torch
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from ltzoo.models.cifar_resnet import CifarResNet, build_cifar_resnet, cifar_cfg
+from ltzoo.models.cifar_builder import build_cifar_resnet, cifar_cfg
+from ltzoo.models.cifar_resnet import CifarResNet
 from ltzoo.models.heads import OwnClassifier
 
 __all__ = ["ResNet9"]  # register_model adds the entry point

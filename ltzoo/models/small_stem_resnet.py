@@ -15,7 +15,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
-from ltzoo.models.cifar_resnet import cifar_cfg
+from ltzoo.models.cifar_builder import cifar_cfg
 from ltzoo.models.heads import classifier_class
 
 __all__ = ["SmallStemResNet"]  # register_model adds each entry point

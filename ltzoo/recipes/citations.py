@@ -234,17 +234,6 @@ METHOD_CITATIONS: dict[str, str] = {
     "crt": "kang2020",
     "ce_mixup": "zhang2018",
     "la_cutmix": "yun2019",
-    "la_long": "menon2021",
-    "vs_long": "kini2021",
-    "adapt_la": "menon2021",
-    "adapt_bs": "ren2020",
-    "adapt_vs": "kini2021",
-    "frozen_la": "menon2021",
-    "frozen_vs": "kini2021",
-    "norm_la": "menon2021",
-    "norm_vs": "kini2021",
-    "full_la": "menon2021",
-    "full_vs": "kini2021",
     "mislas": "zhong2021",
     "lws": "kang2020",
     "taunorm": "kang2020",
@@ -268,3 +257,10 @@ METHOD_CITATIONS: dict[str, str] = {
     "groupsam": "zhou2023ccsam",
 }
 """The publication that defines each loss, rule or perturbation, by its word in recipe names; CE and SGD have none."""
+
+# The same losses in recipes that differ in something else.
+METHOD_CITATIONS |= {
+    word: METHOD_CITATIONS[loss]
+    for loss in ("la", "bs", "vs")
+    for word in (f"{loss}_long", *(f"{tuned}_{loss}" for tuned in ("adapt", "frozen", "norm", "full")))
+}

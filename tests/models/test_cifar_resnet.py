@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import ltzoo.models
 from ltzoo.models import CifarResNet, CosineClassifier
-from ltzoo.models.cifar_resnet import ZeroPadShortcut
+from ltzoo.models.cifar_blocks import ZeroPadShortcut
 from tests.models.batchnorm import randomise_batchnorm
 
 DEPTHS = [20, 32, 44, 56]
