@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
@@ -25,7 +25,7 @@ _calls = count()
 
 
 @contextmanager
-def fail_together(state: PartialState) -> Iterator[None]:
+def fail_together(state: PartialState, abandon: Callable[[], None]) -> Iterator[None]:
     """Let an error or a signal in one process end the others too, whatever their group's backend notices of it.
 
     Gloo sees closed connections, NCCL only a timeout, here of hours. A process that fails writes its reason into the
@@ -33,13 +33,14 @@ def fail_together(state: PartialState) -> Iterator[None]:
 
     Args:
         state: this process and their number.
+        abandon: called, from another thread, before this process is ended within an operation that never returns.
     """
     if state.num_processes == 1:
         yield
         return
     store, key = _get_default_store().clone(), f"ltzoo/failed/{next(_calls)}"
     left = threading.Event()
-    watch = threading.Thread(target=_watch, args=(store, key, state.process_index, left), daemon=True)
+    watch = threading.Thread(target=_watch, args=(store, key, state.process_index, left, abandon), daemon=True)
     watch.start()
     try:
         yield
@@ -69,7 +70,7 @@ def _announce(store: Store, key: str, rank: int, reason: str) -> None:
         return  # the process that keeps the store has ended already
 
 
-def _watch(store: Store, key: str, rank: int, left: threading.Event) -> None:
+def _watch(store: Store, key: str, rank: int, left: threading.Event, abandon: Callable[[], None]) -> None:
     """End this process if another one has failed, unless it fails or finishes by itself."""
     try:
         while not left.wait(_LOOK):
@@ -78,6 +79,9 @@ def _watch(store: Store, key: str, rank: int, left: threading.Event) -> None:
                     return
                 if rank == 0:
                     print(f"error: {store.get(key).decode()}; all end", file=sys.stderr, flush=True)
-                os._exit(2)
+                try:
+                    abandon()
+                finally:
+                    os._exit(2)
     except RuntimeError:
         return  # the process that keeps the store has ended: the launcher and the others see that

@@ -79,6 +79,7 @@ class Run:
         self.recipe, self.options, self.resources, self.side_by_side = recipe, options, resources, side_by_side
         self.interrupts = interrupts or Interrupts()
         self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
+        self.claimed = ExitStack()
         self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
         # Each selection compares the accuracy every so many epochs, and keeps the best accuracy so far.
         rule = applied_paper_rule(recipe, options.val_interval)
@@ -99,11 +100,11 @@ class Run:
             Interrupted: a signal asked the run to stop; its last step is saved.
         """
         self.prepare()
-        with ExitStack() as lock:
+        with self.claimed:
 
             def claim() -> bool:
-                subset = self.prepared.images.subset.to_dict()
-                lock.enter_context(self.folder.claim(self.prepared.record.document(), subset, self.options.resume))
+                what = self.prepared.record.document(), self.prepared.images.subset.to_dict()
+                self.claimed.enter_context(self.folder.claim(*what, self.options.resume, self.interrupts.deferred()))
                 return self.folder.metrics.exists()
 
             finished = on_main_process(self.accelerator, claim)
@@ -119,6 +120,10 @@ class Run:
             if self.options.half:
                 check_half(self.folder)
         return self.folder
+
+    def abandon(self) -> None:
+        """Remove the run folder if nothing was saved in it: this process ends within a step that never returns."""
+        self.claimed.__exit__(SystemExit, SystemExit(2), None)
 
     def _record_failed_capture(self, reason: str) -> None:
         """Record in the run folder that steps are eager after the last saved one; nothing is computed."""

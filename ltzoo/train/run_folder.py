@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -121,13 +121,20 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @contextmanager
-    def claim(self, document: Mapping[str, Any], subset: Mapping[str, Any], resume: bool) -> Iterator[None]:
+    def claim(
+        self,
+        document: Mapping[str, Any],
+        subset: Mapping[str, Any],
+        resume: bool,
+        undisturbed: AbstractContextManager[None] | None = None,
+    ) -> Iterator[None]:
         """Lock the folder for this process; create it, or check that it belongs to the same run.
 
         Args:
             document: the content of `recipe.yaml`.
             subset: the content of `subset.json`.
             resume: whether an existing run may be resumed.
+            undisturbed: keeps signals until a folder in which nothing was saved is removed.
 
         Raises:
             InputError: another process uses the folder, or it has a run that may not or cannot be resumed.
@@ -136,7 +143,7 @@ class RunFolder:
         self.check_free(resume)
         if self.path.exists():
             self._check_same(document, subset)
-        lock = FileLock(self.path / "state" / "lock", timeout=0)
+        lock = FileLock(self.path / "state" / "lock", timeout=0, thread_local=False)  # see Run.abandon
         missing = [folder for folder in self.last_state.parents if not folder.exists()]
         try:
             with write_errors(self.path):
@@ -147,14 +154,15 @@ class RunFolder:
                 self.write_recipe(document)
             yield
         except BaseException:
-            kept = self.last_state.exists() or self.metrics.exists() or "capture_failed" in self.recorded()
-            if lock.is_locked and not kept:
-                # Nothing was trained, or found out: remove the folder, so that the next attempt can begin.
-                shutil.rmtree(self.path, ignore_errors=True)
-                missing.append(self.path.parent)
-            for folder in missing:
-                with suppress(OSError):
-                    folder.rmdir()  # if it is empty
+            with undisturbed or nullcontext():
+                kept = self.last_state.exists() or self.metrics.exists() or "capture_failed" in self.recorded()
+                if lock.is_locked and not kept:
+                    # Nothing was trained, or found out: remove the folder, so that the next attempt can begin.
+                    shutil.rmtree(self.path, ignore_errors=True)
+                    missing.append(self.path.parent)
+                for folder in missing:
+                    with suppress(OSError):
+                        folder.rmdir()  # if it is empty
             raise
         finally:
             lock.release()

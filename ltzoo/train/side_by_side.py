@@ -73,8 +73,9 @@ def train_all(
     if several and any(options.trackers for _, options in jobs):
         raise InputError("trackers log one run at a time; leave --log-with out, or train one run per command")
     at_once = min(side_by_side or len(jobs), len(jobs)) if several else 1
-    with fail_together(state):
-        return _RoundRobin(jobs, state.device, at_once, state.num_processes, report).train()
+    runs = _RoundRobin(jobs, state.device, at_once, state.num_processes, report)
+    with fail_together(state, runs.abandon):
+        return runs.train()
 
 
 def _checked(jobs: Sequence[Job]) -> list[Job]:
@@ -125,7 +126,7 @@ class _RoundRobin:
         self.jobs, self.device, self.at_once, self.processes, self.report = jobs, device, at_once, processes, report
         self.interrupts = Interrupts()
         self.waiting = list(range(len(jobs)))
-        self.running: dict[int, tuple[RunResources, Generator[None, None, RunFolder]]] = {}
+        self.running: dict[int, tuple[RunResources, Run, Generator[None, None, RunFolder]]] = {}
         self.finished: dict[int, RunFolder] = {}
         self.failed: list[str] = []
 
@@ -154,29 +155,35 @@ class _RoundRobin:
         """End all runs within their epochs; those that were asked to stop save their steps. Returns what they raise."""
         failed: list[BaseException] = []
         with self.interrupts.deferred():
-            for resources, run in self.running.values():
+            for resources, _, steps in self.running.values():
                 try:
                     with resources.in_use():  # the saved random states are the run's own
-                        run.close()
+                        steps.close()
                 except BaseException as error:  # the others must be closed nevertheless
                     failed.append(error)
         return failed
+
+    def abandon(self) -> None:
+        """Remove the folders of runs that have saved nothing; see `fail_together`."""
+        for _, run, _ in self.running.values():
+            run.abandon()
 
     def _begin(self, k: int) -> None:
         recipe, options = self.jobs[k]
         resources = RunResources(self.device)
         alone = len(self.jobs) == 1
-        self.running[k] = resources, Run(recipe, options, resources, self.at_once, alone, self.interrupts).train()
+        run = Run(recipe, options, resources, self.at_once, alone, self.interrupts)
+        self.running[k] = resources, run, run.train()
 
     def _step(self, k: int) -> None:
         """Take a step of a run; what it raises, or the report of it, ends this run alone."""
         if self.interrupts.number is not None and self.processes == 1:  # several agree on it after a step
             raise Interrupted(self.interrupts.number, agreed=True)
-        resources, run = self.running[k]
+        resources, run, steps = self.running[k]
         out_of_memory = False
         try:
             with resources.in_use():
-                next(run)
+                next(steps)
             return
         except StopIteration as done:
             self.finished[k] = done.value
@@ -186,7 +193,7 @@ class _RoundRobin:
             self.failed.append(self._why(k, error))
             out_of_memory = isinstance(error, torch.OutOfMemoryError)
         # Only now nobody holds the frames of the error, which hold the run's tensors.
-        del self.running[k], resources, run
+        del self.running[k], resources, run, steps
         gc.collect()
         if out_of_memory:
             torch.accelerator.empty_cache()

@@ -11,6 +11,7 @@ import time
 from ltzoo.cli import train
 from ltzoo.errors import InputError
 from ltzoo.train import preparation
+from ltzoo.train.run import Run
 
 REFUSAL = "this device has no bfloat16; use float32"
 
@@ -34,6 +35,8 @@ def main() -> None:
         preparation.check_classes_drawn = refuse
     elif where == "agreed":
         preparation.find_start = fail
+    elif where == "training":
+        Run._announce = fail  # type: ignore[method-assign]  # the run folder exists by then
     else:
         preparation.find_start = be_stopped
     try:

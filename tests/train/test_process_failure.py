@@ -37,6 +37,7 @@ def start_two(where: str, output: Path) -> list[subprocess.Popen[str]]:
     [
         ("alone", "process 1 has failed: InputError: this device has no bfloat16; use float32"),
         ("agreed", "process 1 has failed: TypeError: a fault of ours"),
+        ("training", "process 1 has failed: TypeError: a fault of ours"),
         ("signalled", "process 1 has failed: Interrupted: stopped by SIGTERM"),
     ],
 )
@@ -59,5 +60,5 @@ def test_one_that_fails_takes_the_other_with_it(where, reason, tmp_path):
 
 
 def test_a_single_process_is_not_watched():
-    with pytest.raises(KeyError), fail_together(PartialState()):
+    with pytest.raises(KeyError), fail_together(PartialState(), lambda: None):
         raise KeyError

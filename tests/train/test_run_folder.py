@@ -1,6 +1,8 @@
 """Who may write in a run folder."""
 
+import os
 import shutil
+import signal
 
 import pytest
 from accelerate import Accelerator
@@ -12,6 +14,7 @@ from ltzoo.errors import InputError
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
+from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.state import load_state, save_tensors
 from ltzoo.train.step import Step
 from tests.limits import files_of_at_most, killed_before_call
@@ -56,6 +59,24 @@ def test_a_run_that_fails_before_its_first_state_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError), folder.claim(DOCUMENT, SUBSET, resume=False):
         raise ZeroDivisionError
     assert not folder.path.exists()
+
+
+def test_a_signal_does_not_stop_the_removal_of_a_folder_in_which_nothing_was_saved(tmp_path, monkeypatch):
+    """A launcher signals the other processes while they end because of one that failed."""
+    folder = RunFolder(tmp_path / "x" / "seed0")
+    remove = shutil.rmtree
+
+    def remove_when_signalled(*arguments, **keywords):
+        os.kill(os.getpid(), signal.SIGTERM)
+        remove(*arguments, **keywords)
+
+    monkeypatch.setattr(shutil, "rmtree", remove_when_signalled)
+    interrupts = Interrupts()
+    claimed = folder.claim(DOCUMENT, SUBSET, False, interrupts.deferred())
+    with interrupts, pytest.raises(ZeroDivisionError), claimed:
+        raise ZeroDivisionError
+    assert interrupts.number == signal.SIGTERM
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("size", [10, 200])
