@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_s
 from ltzoo.data.batches.transforms import Transform, crop_to_size, train_transform
 from ltzoo.data.batches.worker_signals import DataLoader
 from ltzoo.data.benchmarks import DataSet
-from ltzoo.data.seeding import seeded_generator, temporary_seed
+from ltzoo.data.seeding import temporary_seed
 from ltzoo.errors import InputError, first_line
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -28,8 +29,28 @@ _SHARED_MEMORY = Path("/dev/shm")
 _PREFETCHED = 2
 """Batches that each worker makes ahead of time."""
 
-Key = tuple[int, int, int]
-"""An epoch, from 0, the index of an image, and how often the epoch has drawn it before."""
+_WORDS = (4, 9)
+"""Numbers that tell the random draws of images, and of their partners, from all others."""
+
+
+class Key(NamedTuple):
+    """An image as an epoch draws it.
+
+    Attributes:
+        epoch: from 0.
+        image: its index.
+        repeat: how often the epoch's stream has drawn it before.
+        stream: 0 for images, 1 for their partners.
+    """
+
+    epoch: int
+    image: int
+    repeat: int = 0
+    stream: int = 0
+
+
+Keys = tuple[Key, ...]
+"""An image, or an image and its partner."""
 
 
 @dataclass(frozen=True)
@@ -47,38 +68,40 @@ class _View:
 
 
 class _Transformed(Dataset):
-    """The data set of the workers: decodes one image and transforms it, once for each view.
+    """The data set of the workers: decodes an image, and its partner, and transforms each once for each view.
 
     Args:
         images: the images.
         views: how each view is made.
-        seed: together with epoch, index and view it determines the random draws, whichever worker draws; None where the
-            transforms are not random.
+        seed: together with epoch, index, stream and view it determines the random draws, whichever worker draws; None
+            where the transforms are not random.
     """
 
     def __init__(self, images: Images, views: Sequence[_View], seed: int | None) -> None:
         self.images, self.views, self.seed = images, views, seed
         self.labels = np.asarray(images.labels)
 
-    def __getitem__(self, key: Key) -> tuple[np.ndarray | Tensor, np.ndarray]:
-        """Return the pixels of the view, or of all of them, and the label together with the microseconds spent."""
-        began, index = time.perf_counter(), key[1]
-        image = self.images.image(index)
-        drawn = [self._view(image, number, key) for number in range(len(self.views))]
+    def __getitem__(self, keys: Keys) -> tuple[np.ndarray | Tensor, np.ndarray]:
+        """Return the pixels of the view, or of all of them, and the labels together with the microseconds spent."""
+        began = time.perf_counter()
+        drawn: list[np.ndarray | Tensor] = []
+        for key in keys:
+            image = self.images.image(key.image)
+            drawn += [self._view(image, number, key) for number in range(len(self.views))]
         pixels = drawn[0] if len(drawn) == 1 else torch.stack([torch.as_tensor(view) for view in drawn])
         spent = round(1e6 * (time.perf_counter() - began))
-        return pixels, np.array([self.labels[index], spent])
+        return pixels, np.array([*(self.labels[key.image] for key in keys), spent])
 
     def _view(self, image: Image.Image, number: int, key: Key) -> np.ndarray | Tensor:
         """Make a view, (channels, H, W)."""
-        (epoch, index, repeat), view = key, self.views[number]
+        view = self.views[number]
         if self.seed is None:
             return view.transform(image)
         # The first draw of an image keeps the seed that it has without repetition, and view 0 that without views.
-        further = [repeat, number] if number else [repeat] if repeat else []
-        with temporary_seed(self.seed, epoch, 4, index, *further):
+        further = [key.repeat, number] if number else [key.repeat] if key.repeat else []
+        with temporary_seed(self.seed, key.epoch, _WORDS[key.stream], key.image, *further):
             pixels = view.transform(image)
-        if view.mirrored_first is not None and bool(view.mirrored_first[index]) ^ bool(epoch % 2):
+        if view.mirrored_first is not None and bool(view.mirrored_first[key.image]) ^ bool(key.epoch % 2):
             return torch.as_tensor(pixels).flip(-1)
         return pixels
 
@@ -87,9 +110,9 @@ class _Order:
     """The batches of an epoch, replaced in place: the workers persist from one epoch to the next."""
 
     def __init__(self) -> None:
-        self.batches: Sequence[Sequence[Key]] = ()
+        self.batches: Sequence[Sequence[Keys]] = ()
 
-    def __iter__(self) -> Iterator[Sequence[Key]]:
+    def __iter__(self) -> Iterator[Sequence[Keys]]:
         return iter(self.batches)
 
     def __len__(self) -> int:
@@ -124,18 +147,18 @@ class _Loader:
         self.memory_format = delivery.memory_format
         self.decoded = self.microseconds = 0
 
-    def batches(self, order: Sequence[Sequence[Key]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (B, channels, H, W) float32, or (B, V, channels, H, W), and labels (B,) int64, on the device.
+    def batches(self, order: Sequence[Sequence[Keys]]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images and labels on the device, see `TrainBatches.epoch`.
 
         Raises:
             InputError: an image cannot be decoded, the system killed a worker, or there is too little shared memory.
         """
         self.order.batches = order
-        self._check_shared_memory(max(map(len, order), default=0))
+        self._check_shared_memory(max((sum(map(len, batch)) for batch in order), default=0))
         spent = []
         for pixels, facts in self._loaded():
-            spent.append(facts[:, 1])
-            yield in_memory_format(pixels, self.memory_format), facts[:, 0]
+            spent.append(facts[:, -1])
+            yield in_memory_format(pixels, self.memory_format), facts[:, :-1].squeeze(1)
         self.decoded = sum(map(len, order))
         # Read once, at the end, so that no step waits for the device.
         self.microseconds = int(torch.cat(spent).sum()) if spent else 0
@@ -206,20 +229,15 @@ class TrainLoader:
         return len(self.sizes)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of one epoch, from 0.
+        """Yield the batches of one epoch, see `TrainBatches.epoch`.
 
         Args:
             epoch: from 0.
             first: the batch to begin with; the images of earlier ones are not decoded.
         """
-        settings = self.settings
-        generator = seeded_generator(settings.seed, epoch)
-        order = settings.sampler.order(self.labels, settings.batch_size, generator)
-        drawn: Counter[int] = Counter()
-        keys = []
-        for index in order.tolist():
-            keys.append((epoch, index, drawn[index]))
-            drawn[index] += 1
+        orders = [order for order, _ in self.settings.streams(self.labels, epoch)]
+        streams = [_keys(order.tolist(), epoch, number) for number, order in enumerate(orders)]
+        keys = list(zip(*streams, strict=True))
         ends = accumulate(self.sizes)
         batches = [keys[end - size : end] for end, size in zip(ends, self.sizes, strict=True)][first:]
         return self.loader.batches([batch[self.delivery.process :: self.delivery.processes] for batch in batches])
@@ -228,6 +246,14 @@ class TrainLoader:
     def rate(self) -> float:
         """Images per second that this process's workers can deliver."""
         return self.loader.rate
+
+
+def _keys(order: Sequence[int], epoch: int, stream: int) -> Iterator[Key]:
+    """Yield the keys of a stream's images, in their order."""
+    drawn: Counter[int] = Counter()
+    for index in order:
+        yield Key(epoch, index, drawn[index], stream)
+        drawn[index] += 1
 
 
 class EvalLoader:
@@ -242,7 +268,7 @@ class EvalLoader:
 
     def __init__(self, images: Images, data_set: DataSet, batch_size: int, delivery: Delivery) -> None:
         own = range(delivery.process, len(images.labels), delivery.processes)
-        keys = [(0, index, 0) for index in own]
+        keys = [(Key(0, index),) for index in own]
         self.order = [keys[begin : begin + batch_size] for begin in range(0, len(keys), batch_size)]
         self.loader = _Loader(images, data_set, [_View(crop_to_size(data_set))], None, delivery)
 

@@ -16,6 +16,9 @@ from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.memory import LabelledImages
 from ltzoo.data.seeding import seeded_generator
 
+_WORDS = (7, 9)
+"""Numbers that tell the random draws of further views, of images and of their partners, from all others."""
+
 
 def pad(images: Tensor, padding: int) -> Tensor:
     """Add `padding` black pixels on each side of (N, H, W, channels) images."""
@@ -170,15 +173,10 @@ class TrainBatches:
             partner, and the labels (B, 2) of both.
         """
         settings = self.settings
-        generator = seeded_generator(settings.seed, epoch)
-        order = settings.sampler.order(self.classes, settings.batch_size, generator)
-        streams = [self._stream(order, epoch, generator, 7)]
-        if settings.partners is not None:
-            generator = seeded_generator(settings.seed, epoch, 8)
-            partners = settings.partners.order(self.classes, settings.batch_size, generator)
-            # Where there are fewer of them, they begin again.
-            partners = partners[torch.arange(len(order)) % len(partners)]
-            streams.append(self._stream(partners, epoch, generator, 9))
+        streams = [
+            self._stream(order, epoch, generator, word)
+            for (order, generator), word in zip(settings.streams(self.classes, epoch), _WORDS, strict=False)
+        ]
         for end, count in islice(zip(accumulate(self.sizes), self.sizes, strict=True), first, None):
             part = slice(end - count + self.delivery.process, end, self.delivery.processes)
             views = [

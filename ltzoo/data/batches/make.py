@@ -5,7 +5,6 @@ from ltzoo.data.batches.in_memory import EvalBatches, TrainBatches
 from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_sizes
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.memory import LabelledImages
-from ltzoo.errors import InputError
 
 _EVAL_BATCH_SIZE = 128
 """Images per evaluation batch where they are decoded."""
@@ -28,17 +27,9 @@ def make_train_batches(images: Images, settings: BatchSettings, delivery: Delive
     """Make the batches of a training run, see `TrainBatches` and `TrainLoader`.
 
     Images in memory are cropped and flipped a whole batch at a time, if that is all of their augmentation in each view.
-
-    Raises:
-        InputError: partners are asked for, but images are made one at a time.
     """
     if isinstance(images, LabelledImages) and settings.batched:
         return TrainBatches(images, settings, delivery)
-    if settings.partners is not None:
-        raise InputError(
-            "partners: images are mixed with those of a second stream only where they are in memory and their views "
-            "have no more than crop with padding, mirror and Cutout; leave other augmentation out"
-        )
     return TrainLoader(images, settings, delivery)
 
 

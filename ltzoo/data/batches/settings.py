@@ -11,6 +11,7 @@ from torch import Tensor
 from ltzoo.data.augmentation import Augmentation
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.sampler import EACH_IMAGE_ONCE, Sampler
+from ltzoo.data.seeding import seeded_generator
 
 
 class Images(Protocol):
@@ -44,6 +45,25 @@ class BatchSettings:
     seed: int
     sampler: Sampler = EACH_IMAGE_ONCE
     partners: Sampler | None = None
+
+    def streams(self, labels: Tensor, epoch: int) -> list[tuple[Tensor, torch.Generator]]:
+        """Draw the images of an epoch, and as a second stream their partners, if there are any.
+
+        Args:
+            labels: (N,) int64, on the CPU.
+            epoch: from 0.
+
+        Returns:
+            For each stream, (M,) indices of images in their order, and the generator that drew them and may draw more.
+        """
+        generator = seeded_generator(self.seed, epoch)
+        order = self.sampler.order(labels, self.batch_size, generator)
+        if self.partners is None:
+            return [(order, generator)]
+        second = seeded_generator(self.seed, epoch, 8)
+        partners = self.partners.order(labels, self.batch_size, second)
+        # Where there are fewer of them, they begin again.
+        return [(order, generator), (partners[torch.arange(len(order)) % len(partners)], second)]
 
     @property
     def batched(self) -> bool:

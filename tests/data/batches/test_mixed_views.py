@@ -7,9 +7,17 @@ import pytest
 import torch
 
 from ltzoo.data import DATASETS, Augmentation, InversePowerSampler
-from ltzoo.data.batches import BatchSettings, Delivery, TrainBatches, make_train_batches, mix_batch, mix_views
+from ltzoo.data.batches import (
+    BatchSettings,
+    Delivery,
+    TrainBatches,
+    TrainLoader,
+    make_train_batches,
+    mix_batch,
+    mix_views,
+)
 from ltzoo.data.memory import LabelledImages
-from ltzoo.errors import InputError
+from tests.data.pictures import Made
 
 CPU = torch.device("cpu")
 SIDE = 32
@@ -143,7 +151,44 @@ def test_a_power_that_is_none_is_refused(power):
         InversePowerSampler(power)
 
 
-def test_images_that_are_made_one_at_a_time_have_no_partners():
-    turned = (replace(MIXUP, rotation=15.0), CUTMIX)
-    with pytest.raises(InputError, match="partners: images are mixed with those of a second stream only where they"):
-        make_train_batches(data(), settings(views=turned), Delivery(CPU))
+def whole(batches):
+    images, targets = zip(*batches, strict=True)
+    return torch.cat(images), torch.cat(targets)
+
+
+def test_decoded_images_get_the_partners_that_they_get_in_memory():
+    in_memory = TrainBatches(data(), settings(power=0.5), Delivery(CPU))
+    decoded = TrainLoader(data(), settings(power=0.5), Delivery(CPU))
+    assert decoded.sizes == [4, 4, 4, 4, 5]
+    for epoch in (0, 1):
+        (images, targets), (decoded_images, decoded_targets) = (whole(b.epoch(epoch)) for b in (in_memory, decoded))
+        assert torch.equal(targets, decoded_targets) and targets.shape == (21, 2)
+        assert torch.allclose(images, decoded_images, atol=1e-5) and images.shape == (21, 4, 3, SIDE, SIDE)
+        last = whole(decoded.epoch(epoch, first=4))
+        assert torch.equal(last[0], decoded_images[16:]) and torch.equal(last[1], targets[16:])
+
+
+TURNED = (replace(MIXUP, rotation=15.0, color_jitter=0.4), replace(CUTMIX, rotation=15.0, color_jitter=0.4))
+
+
+def drawn(**options):
+    """Decoded batches of smooth pictures whose views are drawn."""
+    given = options.pop("settings", settings(views=TURNED))
+    return make_train_batches(Made(21), given, Delivery(CPU, **options))
+
+
+def test_views_of_images_do_not_depend_on_partners_and_partners_are_drawn_apart():
+    assert isinstance(drawn(), TrainLoader)
+    images, targets = whole(drawn().epoch(1))
+    alone, labels = whole(drawn(settings=replace(settings(views=TURNED), partners=None)).epoch(1))
+    assert torch.equal(images[:, :2], alone) and torch.equal(targets[:, 0], labels)
+    views = images.flatten(0, 1)
+    assert len(torch.unique(views, dim=0)) == len(views)  # of 21 images, each drawn at least once
+
+
+def test_workers_and_processes_change_no_view_of_a_partner():
+    here = list(drawn().epoch(2))
+    assert all(torch.equal(*pair) for pair in zip(whole(drawn(workers=2).epoch(2)), whole(here), strict=True))
+    for process in (0, 1):
+        for (images, targets), own in zip(here, drawn(process=process, processes=2).epoch(2), strict=True):
+            assert torch.equal(own[0], images[process::2]) and torch.equal(own[1], targets[process::2])
