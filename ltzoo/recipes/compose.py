@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "resnet32wide": "resnet32_wide_cifar",
     "resnet34": "resnet34_cifar",
     "resnet50": "resnet50",
+    "resnext50": "resnext50_32x4d",
     "efficientnetlite0": "tf_efficientnet_lite0.in1k",
     "vitb16": "vit_base_patch16_224.augreg_in21k",
 }

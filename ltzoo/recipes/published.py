@@ -119,6 +119,8 @@ _REPOSITORIES: dict[str, dict[Cell, tuple[str, Row]]] = {
         ("resnet32wide", "cifar100lt", "glmc"): ("GLMC, updated, CIFAR-100 IF 100", (57.97, None, None, None)),
         ("resnet32wide", "cifar100lt50", "glmc"): ("GLMC, updated, CIFAR-100 IF 50", (63.78, None, None, None)),
         ("resnet32wide", "cifar100lt10", "glmc"): ("GLMC, updated, CIFAR-100 IF 10", (73.4, None, None, None)),
+        ("resnext50", "imagenetlt", "glmc"): ("GLMC, ImageNet-LT, ResNeXt-50", (56.3, 70.1, 52.4, 30.4)),
+        ("resnext50", "inat18", "glmc"): ("GLMC, iNaturalist 2018, ResNeXt-50", (72.21, 64.6, 73.16, 73.01)),
     },
     "du2024": {
         ("resnet32", "cifar10lt", "proco"): ("ProCo, CIFAR-10 IF 100", (85.9, None, None, None)),

@@ -16,6 +16,8 @@ from ltzoo.recipes.protocols import (
     DU2023_CIFAR,
     DU2023_CIFAR_IF10,
     DU2023_CIFAR_IF50,
+    DU2023_IMAGENETLT,
+    DU2023_INAT18,
     DU2024_CIFAR,
     DU2024_IMAGENETLT,
     DU2024_INAT18,
@@ -104,6 +106,9 @@ def shipped_recipes() -> Iterator[Recipe]:
         for protocol in protocols:
             (benchmark,) = protocol.perturbations
             yield compose("resnet50", benchmark, loss, "none", "sgd", protocol)
+    for protocol in (DU2023_IMAGENETLT, DU2023_INAT18):
+        (benchmark,) = protocol.perturbations
+        yield compose("resnext50", benchmark, "glmc", "none", "sgd", protocol)
     for data_set, perturbation in product(cifars, ("pgd", "lpfsgd")):  # Rangwani 2022, Table 4
         yield compose("resnet32", f"{data_set}lt", "ce", "drw", perturbation, RANGWANI2022_CIFAR)
     for perturbation in ("sam05", "sam10", "sam20", "sam80"):  # Rangwani 2022, Figure 4; 0.5 is the protocol's own

@@ -270,6 +270,8 @@ du2023    | resnet32wide_cifar10lt10_glmc_sgd | 94.87
 du2023    | resnet32wide_cifar100lt_glmc_sgd  | 57.97
 du2023    | resnet32wide_cifar100lt50_glmc_sgd | 63.78
 du2023    | resnet32wide_cifar100lt10_glmc_sgd | 73.4
+du2023    | resnext50_imagenetlt_glmc_sgd     | 56.3 70.1 52.4 30.4
+du2023    | resnext50_inat18_glmc_sgd         | 72.21 64.6 73.16 73.01
 du2024    | resnet32_cifar10lt_proco_sgd      | 85.9
 du2024    | resnet32_cifar10lt50_proco_sgd    | 88.2
 du2024    | resnet32_cifar10lt10_proco_sgd    | 91.9

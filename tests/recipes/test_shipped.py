@@ -107,6 +107,7 @@ def test_names_are_the_product_of_their_parts():
     expected |= {f"{network}_glmc_{method}" for network in of_glmc for method in ("sgd", "sam", "ssesam")}
     one_stage = ("ride", "sade", "paco", "bcl", "proco")
     expected |= {f"resnet50_{data}_{loss}_sgd" for data in ("imagenetlt", "inat18") for loss in one_stage}
+    expected |= {f"resnext50_{data}_glmc_sgd" for data in ("imagenetlt", "inat18")}
     expected |= {
         f"vitb16_{benchmark}_adapt_{loss}_{method}"
         for benchmark in ("imagefolder", "cifar10lt", "cifar100lt", "imagenetlt", "inat18")
@@ -121,14 +122,14 @@ def test_names_are_the_product_of_their_parts():
         for method in ("sgd", "sam", "ssesam")
     }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 1039
+    assert len(RECIPES) == len(list(shipped_recipes())) == 1041
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
         "fast_cifar_cutmix": 2, "fast_cifar_long": 6,
         "du2023_cifar": 9, "du2023_cifar_if50": 3, "du2023_cifar_if10": 6, "li2025_cifar": 2,
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
-        **{f"{paper}_{benchmark}": 1 for paper in LARGE for benchmark in ("imagenetlt", "inat18")},
+        **{f"{paper}_{benchmark}": 1 for paper in (*LARGE, "du2023") for benchmark in ("imagenetlt", "inat18")},
         "adapt_folder": 12, "adapt_cifar": 24, "adapt_large": 12, "adapt_inat18": 12,
         "frozen_cifar": 18, "norm_cifar": 18, "full_cifar": 18,
     }  # fmt: skip
@@ -148,7 +149,8 @@ def test_a_recipes_fields_are_what_its_name_says():
         losses |= {"ib": InfluenceBalanced, "ride": RIDE, "sade": SADE, "paco": PaCo, "bcl": BCL, "proco": ProCo}
         losses["glmc"] = GLMC
         losses["ldam"] = LogitLDAM if architecture == "resnet34" or benchmark == "imagefolder" else LDAM
-        suffix = "_cifar" if architecture != "resnet50" else "_cosine" if recipe.head.name == "cosine" else ""
+        suffix = {"resnet50": "", "resnext50": "_32x4d"}.get(architecture, "_cifar")
+        suffix = "_cosine" if recipe.natural and recipe.head.name == "cosine" else suffix
         if loss in ("ride", "sade"):
             suffix = "_3experts" if architecture == "resnet50" else "_3experts_cifar"
         assert recipe.architecture == architecture.replace("wide", "_wide") + suffix

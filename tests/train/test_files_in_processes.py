@@ -13,10 +13,19 @@ from tests.launch import launch_two
 from tests.train.folders import files_of, plant_splits, run
 
 PLAIN = ("--set", "views.0.min_scale=null", "--set", "views.0.horizontal_flip=false", "-b", "6")
+MIXED = "{min_scale: 0.3, crop_padding: 0, horizontal_flip: true, color_jitter: 0.4, auto_augment: null, %s}"
 RUNS = {
     "frozen sgd": ("resnet50_imagefolder_ce_sgd", (*PLAIN, "--set", "trainable.batchnorm=frozen")),
     "frozen ssesam": ("resnet50_imagefolder_vs_ssesam", (*PLAIN, "--set", "trainable.batchnorm=frozen", "-j", "1")),
     "lora ssesam": ("vitb16_imagefolder_adapt_la_ssesam", (*PLAIN, "--set", "start={name: fresh}", "--lr", "0.1")),
+    "mixed views": (
+        "resnet50_imagefolder_ce_sgd",
+        (
+            *("-b", "6", "--set", "trainable.batchnorm=frozen", "--set", "partners={name: inverse_power, power: 0.2}"),
+            *("--set", "loss={name: glmc, power: 1, consistency: 10, epochs: 2, projection_size: 8}"),
+            *("--set", f"views=[{MIXED % 'mixup: 1, cutmix: 0'}, {MIXED % 'mixup: 0, cutmix: 1'}]"),
+        ),
+    ),
     "head ssesam": ("resnet50_imagefolder_la_ssesam", (*PLAIN, "--head-only", "--lr", "0.1")),
 }
 """Where, to the recipe and options. BatchNorm, if it moved, would see each process's own images."""

@@ -3,7 +3,13 @@
 from ltzoo.recipes.protocols.adapt import ADAPT_CIFAR, ADAPT_FOLDER, ADAPT_INAT18, ADAPT_LARGE
 from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, CUI2021_INAT18
 from ltzoo.recipes.protocols.digits import DIGITS
-from ltzoo.recipes.protocols.du2023 import DU2023_CIFAR, DU2023_CIFAR_IF10, DU2023_CIFAR_IF50
+from ltzoo.recipes.protocols.du2023 import (
+    DU2023_CIFAR,
+    DU2023_CIFAR_IF10,
+    DU2023_CIFAR_IF50,
+    DU2023_IMAGENETLT,
+    DU2023_INAT18,
+)
 from ltzoo.recipes.protocols.du2024 import DU2024_CIFAR, DU2024_IMAGENETLT, DU2024_INAT18
 from ltzoo.recipes.protocols.fast_cifar import FAST_CIFAR, FAST_CIFAR_CUTMIX, FAST_CIFAR_LONG
 from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
@@ -48,6 +54,8 @@ PROTOCOLS: dict[str, Protocol] = {
         DU2023_CIFAR,
         DU2023_CIFAR_IF50,
         DU2023_CIFAR_IF10,
+        DU2023_IMAGENETLT,
+        DU2023_INAT18,
         LI2025_CIFAR,
         FAST_CIFAR,
         FAST_CIFAR_CUTMIX,
@@ -76,6 +84,8 @@ __all__ = [
     "DU2023_CIFAR",
     "DU2023_CIFAR_IF10",
     "DU2023_CIFAR_IF50",
+    "DU2023_IMAGENETLT",
+    "DU2023_INAT18",
     "DU2024_CIFAR",
     "DU2024_IMAGENETLT",
     "DU2024_INAT18",

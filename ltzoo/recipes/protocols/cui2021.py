@@ -29,7 +29,7 @@ SIMILARITY = Augmentation(
     interpolation="bilinear",
 )
 
-_LARGE_SIMILARITY = replace(SIMILARITY, min_scale=0.08, color_jitter_hue=0.0, color_jitter_prob=1.0)
+LARGE_SIMILARITY = replace(SIMILARITY, min_scale=0.08, color_jitter_hue=0.0, color_jitter_prob=1.0)
 
 _PACO = PaCo(temperature=0.05, alpha=0.01, momentum=0.999, queue_size=1024, hidden_size=64, projection_size=32)
 
@@ -65,7 +65,7 @@ def _large(benchmark: str, weight_decay: float) -> Protocol:
         optimizer=Optimizer(lr=0.02, momentum=0.9, weight_decay=weight_decay, nesterov=False),
         schedule=Schedule(400, warmup_epochs=10, milestones=(), factors=(), decay="cosine_after_warmup"),
         augmentation=RAND_AUGMENTED,
-        views={"paco": (RAND_AUGMENTED, _LARGE_SIMILARITY)},
+        views={"paco": (RAND_AUGMENTED, LARGE_SIMILARITY)},
         ours=(Ours(("sampler",)),),
     )
 

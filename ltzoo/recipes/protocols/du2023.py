@@ -1,18 +1,26 @@
-"""Du 2023 (GLMC) on CIFAR: mixup and CutMix views with images of a second stream, a network four times as wide.
+"""Du 2023 (GLMC): mixup and CutMix views with images of a second stream.
 
-Settings are those of the code (github.com/ynu-yangpeng/GLMC), which has others for each IF. It calls the network
-ResNet-32, but its stages have 64, 128 and 256 channels: `resnet32_wide_cifar`, with 7.4 M parameters instead of 0.46 M.
-Its own subset is another random draw, its few-shot classes have 20 images or fewer on both data sets, its CIFAR-10
-images are divided by another standard deviation, and each view passes through the network alone, so that BatchNorm sees
-one view at a time; here both views are one batch. Radii are Lyu 2025's, whose network is as wide.
+Settings are those of the code (github.com/ynu-yangpeng/GLMC). Its few-shot classes have 20 images or fewer on all data
+sets, and each view passes through the network alone, so that BatchNorm sees one view at a time; here both views are one
+batch.
+
+On CIFAR the code has other settings for each IF. It calls the network ResNet-32, but its stages have 64, 128 and 256
+channels: `resnet32_wide_cifar`, with 7.4 M parameters instead of 0.46 M. Its own subset is another random draw, and its
+CIFAR-10 images are divided by another standard deviation. Radii are Lyu 2025's, whose network is as wide.
+
+On ImageNet-LT and iNaturalist 2018 it trains a ResNeXt-50. There the code sets the rate of an epoch at its end: the
+first epoch has the full rate, and each later one the rate that its schedule has for the epoch before. Here each epoch
+has its own.
 """
 
 from dataclasses import replace
 
 from ltzoo.data import Augmentation, InversePowerSampler
 from ltzoo.losses import GLMC
-from ltzoo.recipes.optimization import Optimizer
+from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.protocols.borrowed import PERTURBED, WORDS
+from ltzoo.recipes.protocols.cui2021 import LARGE_SIMILARITY
+from ltzoo.recipes.protocols.large import on_large
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import cosine
@@ -75,3 +83,22 @@ DU2023_CIFAR_IF10 = replace(
     perturbations=_perturbations("cifar10lt10", "cifar100lt10"),
 )
 """For IF 10."""
+
+
+def _large(benchmark: str, epochs: int, batch_size: int, weight_decay: float) -> Protocol:
+    return on_large(
+        DU2023_CIFAR,
+        benchmark,
+        GLMC(power=1.0, consistency=10.0, epochs=epochs, projection_size=256),
+        optimizer=Optimizer(lr=0.1, momentum=0.9, weight_decay=weight_decay, nesterov=False),
+        schedule=Schedule(epochs, warmup_epochs=10, milestones=(), factors=(), decay="cosine_after_warmup"),
+        batch_size=batch_size,
+        augmentation=replace(LARGE_SIMILARITY, mixup=1.0),
+        views={"glmc": (replace(LARGE_SIMILARITY, mixup=1.0), replace(LARGE_SIMILARITY, cutmix=1.0))},
+        partners=_RESAMPLED,
+        ours=(Ours(("groups",)),),
+    )
+
+
+DU2023_IMAGENETLT = _large("imagenetlt", epochs=135, batch_size=120, weight_decay=2e-4)
+DU2023_INAT18 = _large("inat18", epochs=120, batch_size=128, weight_decay=1e-4)
