@@ -35,6 +35,8 @@ class Interrupts:
         self.number: int | None = None
         self.at_once = False
         self.deferring, self.received = 0, 0.0
+        self.holding = False
+        self.pending: int | None = None
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -49,6 +51,9 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.holding:
+            self.pending = number
+            return
         if not self.deferring:
             raise Interrupted(number)
         if self.number is None:
@@ -74,6 +79,18 @@ class Interrupts:
             yield
         finally:
             self.deferring -= 1
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let no signal, first or second, interrupt a `with` block; the last one is received at its end."""
+        self.holding = True
+        try:
+            yield
+        finally:
+            self.holding = False
+            if self.pending is not None:
+                number, self.pending = self.pending, None
+                self._receive(number, None)
 
 
 class Agreement:

@@ -16,6 +16,8 @@ from ltzoo.errors import Interrupted, first_line
 
 _GRACE = 10.0
 """Seconds after which a process that another one's failure does not reach by itself is ended."""
+_CLEANING = 3.0
+"""Seconds that such a process then has to remove what it wrote in vain, by itself or by `abandon`."""
 _SAME = 2.0
 """Seconds in which processes that fail for the same reason fail."""
 _LOOK = 0.5
@@ -33,7 +35,7 @@ def fail_together(state: PartialState, abandon: Callable[[], None]) -> Iterator[
 
     Args:
         state: this process and their number.
-        abandon: called, from another thread, before this process is ended within an operation that never returns.
+        abandon: called in another thread before this process is ended while its main thread waits for the others.
     """
     if state.num_processes == 1:
         yield
@@ -79,9 +81,9 @@ def _watch(store: Store, key: str, rank: int, left: threading.Event, abandon: Ca
                     return
                 if rank == 0:
                     print(f"error: {store.get(key).decode()}; all end", file=sys.stderr, flush=True)
-                try:
-                    abandon()
-                finally:
-                    os._exit(2)
+                threading.Thread(target=abandon, daemon=True).start()  # it can hang too, as a file system can
+                if left.wait(_CLEANING):
+                    return
+                os._exit(2)
     except RuntimeError:
         return  # the process that keeps the store has ended: the launcher and the others see that

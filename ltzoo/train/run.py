@@ -103,8 +103,9 @@ class Run:
         with self.claimed:
 
             def claim() -> bool:
-                what = self.prepared.record.document(), self.prepared.images.subset.to_dict()
-                self.claimed.enter_context(self.folder.claim(*what, self.options.resume, self.interrupts.deferred()))
+                document, subset = self.prepared.record.document(), self.prepared.images.subset.to_dict()
+                mine = self.folder.claim(document, subset, self.options.resume, self.interrupts.held)
+                self.claimed.enter_context(mine)
                 return self.folder.metrics.exists()
 
             finished = on_main_process(self.accelerator, claim)
@@ -122,8 +123,8 @@ class Run:
         return self.folder
 
     def abandon(self) -> None:
-        """Remove the run folder if nothing was saved in it: this process ends within a step that never returns."""
-        self.claimed.__exit__(SystemExit, SystemExit(2), None)
+        """Remove the run folder if nothing was saved in it; called while the run waits for other processes in vain."""
+        self.claimed.__exit__(SystemExit, SystemExit(2), None)  # close() would keep the folder, as if all were well
 
     def _record_failed_capture(self, reason: str) -> None:
         """Record in the run folder that steps are eager after the last saved one; nothing is computed."""

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +126,7 @@ class RunFolder:
         document: Mapping[str, Any],
         subset: Mapping[str, Any],
         resume: bool,
-        undisturbed: AbstractContextManager[None] | None = None,
+        signals_held: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Iterator[None]:
         """Lock the folder for this process; create it, or check that it belongs to the same run.
 
@@ -134,7 +134,8 @@ class RunFolder:
             document: the content of `recipe.yaml`.
             subset: the content of `subset.json`.
             resume: whether an existing run may be resumed.
-            undisturbed: keeps signals until a folder in which nothing was saved is removed.
+            signals_held: entered while a folder in which nothing was saved is removed, so that no signal interrupts
+                that.
 
         Raises:
             InputError: another process uses the folder, or it has a run that may not or cannot be resumed.
@@ -154,7 +155,7 @@ class RunFolder:
                 self.write_recipe(document)
             yield
         except BaseException:
-            with undisturbed or nullcontext():
+            with signals_held():
                 kept = self.last_state.exists() or self.metrics.exists() or "capture_failed" in self.recorded()
                 if lock.is_locked and not kept:
                     # Nothing was trained, or found out: remove the folder, so that the next attempt can begin.

@@ -165,7 +165,7 @@ class _RoundRobin:
 
     def abandon(self) -> None:
         """Remove the folders of runs that have saved nothing; see `fail_together`."""
-        for _, run, _ in self.running.values():
+        for _, run, _ in list(self.running.values()):
             run.abandon()
 
     def _begin(self, k: int) -> None:

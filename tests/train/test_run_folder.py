@@ -3,18 +3,24 @@
 import os
 import shutil
 import signal
+import threading
+import time
+from contextlib import nullcontext
 
 import pytest
+import torch
 from accelerate import Accelerator
 from filelock import FileLock
 from safetensors.torch import load_file
 
 from ltzoo.atomic_write import WriteError
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, Interrupted
 from ltzoo.recipes import recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.interrupts import Interrupts
+from ltzoo.train.run import Run
+from ltzoo.train.run_resources import RunResources
 from ltzoo.train.state import load_state, save_tensors
 from ltzoo.train.step import Step
 from tests.limits import files_of_at_most, killed_before_call
@@ -61,9 +67,9 @@ def test_a_run_that_fails_before_its_first_state_leaves_nothing(tmp_path):
     assert not folder.path.exists()
 
 
-def test_a_signal_does_not_stop_the_removal_of_a_folder_in_which_nothing_was_saved(tmp_path, monkeypatch):
-    """A launcher signals the other processes while they end because of one that failed."""
-    folder = RunFolder(tmp_path / "x" / "seed0")
+@pytest.fixture
+def signalled_removal(monkeypatch):
+    """Send SIGTERM when the folder of a run is about to be removed."""
     remove = shutil.rmtree
 
     def remove_when_signalled(*arguments, **keywords):
@@ -71,12 +77,45 @@ def test_a_signal_does_not_stop_the_removal_of_a_folder_in_which_nothing_was_sav
         remove(*arguments, **keywords)
 
     monkeypatch.setattr(shutil, "rmtree", remove_when_signalled)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_signal_does_not_stop_the_removal_of_a_folder_in_which_nothing_was_saved(second, tmp_path, signalled_removal):
+    """A launcher signals the other processes while they end because of one that failed."""
     interrupts = Interrupts()
-    claimed = folder.claim(DOCUMENT, SUBSET, False, interrupts.deferred())
-    with interrupts, pytest.raises(ZeroDivisionError), claimed:
+    claimed = RunFolder(tmp_path / "x" / "seed0").claim(DOCUMENT, SUBSET, False, interrupts.held)
+    deferred = interrupts.deferred() if second else nullcontext()
+    with interrupts, pytest.raises(Interrupted) as caught, deferred, claimed:
+        if second:  # the first one came a while ago
+            interrupts.number, interrupts.received = signal.SIGTERM, time.monotonic() - 60
         raise ZeroDivisionError
-    assert interrupts.number == signal.SIGTERM
+    assert isinstance(caught.value.__context__, ZeroDivisionError)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_removes_its_folder_before_it_receives_a_signal(tmp_path, monkeypatch, signalled_removal):
+    def fail(run):
+        raise InputError("no")
+
+    monkeypatch.setattr(Run, "_announce", fail)
+    with pytest.raises(Interrupted):
+        train(get_recipe("resnet20_digitslt_ce_sgd"), TrainOptions(tmp_path, tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_run_whose_process_is_ended_keeps_its_folder_if_it_has_a_state(saved, tmp_path):
+    options = TrainOptions(tmp_path, tmp_path)
+    run = Run(get_recipe("resnet20_digitslt_ce_sgd"), options, RunResources(torch.device("cpu")))
+    run.claimed.enter_context(run.folder.claim(DOCUMENT, SUBSET, resume=False))
+    if saved:
+        run.folder.last_state.write_bytes(b"a state")
+    watch = threading.Thread(target=run.abandon)
+    watch.start()
+    watch.join()
+    assert run.folder.path.exists() == saved
+    if saved:
+        claim(run.folder)  # it is free
 
 
 @pytest.mark.parametrize("size", [10, 200])

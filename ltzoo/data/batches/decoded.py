@@ -29,8 +29,8 @@ _SHARED_MEMORY = Path("/dev/shm")
 _PREFETCHED = 2
 """Batches that each worker makes ahead of time."""
 
-_WORDS = (4, 9)
-"""Numbers that tell the random draws of images, and of their partners, from all others."""
+_STREAM_SEEDS = (4, 9)
+"""Third number of the seeds of all draws for an image, and for a partner."""
 
 
 class Key(NamedTuple):
@@ -73,8 +73,8 @@ class _Transformed(Dataset):
     Args:
         images: the images.
         views: how each view is made.
-        seed: together with epoch, index, stream and view it determines the random draws, whichever worker draws; None
-            where the transforms are not random.
+        seed: together with key and view it determines the random draws, whichever worker draws; None where the
+            transforms are not random.
     """
 
     def __init__(self, images: Images, views: Sequence[_View], seed: int | None) -> None:
@@ -99,7 +99,7 @@ class _Transformed(Dataset):
             return view.transform(image)
         # The first draw of an image keeps the seed that it has without repetition, and view 0 that without views.
         further = [key.repeat, number] if number else [key.repeat] if key.repeat else []
-        with temporary_seed(self.seed, key.epoch, _WORDS[key.stream], key.image, *further):
+        with temporary_seed(self.seed, key.epoch, _STREAM_SEEDS[key.stream], key.image, *further):
             pixels = view.transform(image)
         if view.mirrored_first is not None and bool(view.mirrored_first[key.image]) ^ bool(key.epoch % 2):
             return torch.as_tensor(pixels).flip(-1)
@@ -201,7 +201,7 @@ class TrainLoader:
     """Shuffled, augmented batches of images that workers decode.
 
     The order is that of `TrainBatches`; a small last batch joins the one before it, see `batch_sizes`. The random draws
-    of an image depend on seed, epoch, index and view alone, not on the number of workers or processes.
+    of an image depend on seed, `Key` and view alone, not on the number of workers or processes.
 
     Attributes:
         labels: (N,) int64.

@@ -16,8 +16,8 @@ from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.memory import LabelledImages
 from ltzoo.data.seeding import seeded_generator
 
-_WORDS = (7, 9)
-"""Numbers that tell the random draws of further views, of images and of their partners, from all others."""
+_STREAM_SEEDS = (7, 9)
+"""Third number of the seeds of each further view of the images, and of their partners."""
 
 
 def pad(images: Tensor, padding: int) -> Tensor:
@@ -174,8 +174,8 @@ class TrainBatches:
         """
         settings = self.settings
         streams = [
-            self._stream(order, epoch, generator, word)
-            for (order, generator), word in zip(settings.streams(self.classes, epoch), _WORDS, strict=False)
+            self._stream(order, epoch, generator, seed)
+            for (order, generator), seed in zip(settings.streams(self.classes, epoch), _STREAM_SEEDS, strict=False)
         ]
         for end, count in islice(zip(accumulate(self.sizes), self.sizes, strict=True), first, None):
             part = slice(end - count + self.delivery.process, end, self.delivery.processes)
@@ -191,20 +191,20 @@ class TrainBatches:
             labels = [self.labels[order[part]] for order, _ in streams]
             yield images, labels[0] if len(labels) == 1 else torch.stack(labels, dim=1)
 
-    def _stream(self, order: Tensor, epoch: int, generator: torch.Generator, word: int) -> tuple[Tensor, list[_Drawn]]:
+    def _stream(self, order: Tensor, epoch: int, generator: torch.Generator, seed: int) -> tuple[Tensor, list[_Drawn]]:
         """Draw each view of the images of an epoch; returns the order and the views, on the device.
 
         Args:
             order: (M,) indices of the images.
             epoch: from 0.
             generator: of the first view.
-            word: a number that tells the generators of the other views from all others.
+            seed: third number of the seeds of the other views' generators.
         """
         settings, device = self.settings, self.delivery.device
         drawn = [self._draw(settings.views[0], order, epoch, generator).to(device)]
         for number, view in enumerate(settings.views[1:], 1):
             # Of its own generator, so that a view does not depend on those before it.
-            own = seeded_generator(settings.seed, epoch, word, number)
+            own = seeded_generator(settings.seed, epoch, seed, number)
             drawn.append(self._draw(view, order, epoch, own).to(device))
         return order.to(device), drawn
 

@@ -8,9 +8,11 @@ On CIFAR the code has other settings for each IF. It calls the network ResNet-32
 channels: `resnet32_wide_cifar`, with 7.4 M parameters instead of 0.46 M. Its own subset is another random draw, and its
 CIFAR-10 images are divided by another standard deviation. Radii are Lyu 2025's, whose network is as wide.
 
-On ImageNet-LT and iNaturalist 2018 it trains a ResNeXt-50. There the code sets the rate of an epoch at its end: the
-first epoch has the full rate, and each later one the rate that its schedule has for the epoch before. Here each epoch
-has its own.
+On ImageNet-LT and iNaturalist 2018 it trains a ResNeXt-50, in which the last BatchNorm of each block begins with
+ones, in timm's with zeros. The code sets the rate after each epoch, so that the first one has the full rate and all
+others are one epoch late, and its warm-up ends at 1.1 times the rate. Here each epoch has its own rate, and the
+warm-up ends at the full one. That the epoch is selected on the test images of ImageNet-LT follows from the list that
+lies in the repository.
 """
 
 from dataclasses import replace

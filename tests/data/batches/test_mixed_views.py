@@ -1,6 +1,7 @@
 """Views mixed with those of a second stream: what is mixed by how much, and which images the stream has."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from ltzoo.data.batches import (
     mix_views,
 )
 from ltzoo.data.memory import LabelledImages
+from ltzoo.errors import InputError
 from tests.data.pictures import Made
 
 CPU = torch.device("cpu")
@@ -184,6 +186,16 @@ def test_views_of_images_do_not_depend_on_partners_and_partners_are_drawn_apart(
     assert torch.equal(images[:, :2], alone) and torch.equal(targets[:, 0], labels)
     views = images.flatten(0, 1)
     assert len(torch.unique(views, dim=0)) == len(views)  # of 21 images, each drawn at least once
+
+
+def test_partners_count_in_the_shared_memory_that_workers_need(monkeypatch):
+    # A worker keeps two batches of at most 5 pairs in two views: twice as much as without partners.
+    needed = 2 * 5 * 2 * 2 * 3 * SIDE**2
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=needed))
+    next(drawn(workers=1).epoch(0))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=needed - 1))
+    with pytest.raises(InputError, match="1 decoding processes need"):
+        next(drawn(workers=1).epoch(0))
 
 
 def test_workers_and_processes_change_no_view_of_a_partner():
