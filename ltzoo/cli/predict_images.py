@@ -199,9 +199,13 @@ def _most_probable(logits: Tensor, k: int, class_names: Sequence[str]) -> list[_
 
 def _print(facts: Mapping[str, Any], names: Sequence[str], found: Sequence[_Top]) -> None:
     """Print a line for each image and class; the image stands in the first of its lines."""
-    exact = "" if facts["prior_is_exact"] else ", approximately" if facts["prior_of_logits"] != "unknown" else ""
+    if facts["prior_of_logits"] == "unknown":
+        stand = "which class prior the logits stand for is unknown"
+    else:
+        exact = "" if facts["prior_is_exact"] else ", approximately"
+        stand = f"the logits stand for the class prior {facts['prior_of_logits']}{exact}"
     print(f"{facts['model']}, {counted(len(names), 'image')}: {facts['input']}")
-    print(f"prior: {facts['prior']}; the logits stand for the class prior {facts['prior_of_logits']}{exact}")
+    print(f"prior: {facts['prior']}; {stand}")
     shown = [*map(printable, names)]
     labels = [[printable(label) for label, _ in top] for top in found]
     width = max(map(len, ["image", *shown]))

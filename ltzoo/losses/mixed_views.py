@@ -17,6 +17,26 @@ _VIEWS = 2
 class MixedViewsLoss(LossModule):
     """GLMC's loss, see `GLMC`, with what is used in training alone.
 
+    Call `begin` before each epoch: in epoch 0 only the plain classifier learns, and the model's own not at all.
+
+    Example:
+        ```python
+        criterion = ltzoo.create_loss(
+            "glmc", class_counts, num_features=64, power=1.2, consistency=4.0, epochs=200, projection_size=128
+        )
+        optimizer = torch.optim.SGD([*model.parameters(), *criterion.parameters()], lr=0.01, momentum=0.9)
+        for epoch in range(200):
+            criterion.begin(epoch)
+            for views, targets, others, share in loader:  # (B, 2, channels, H, W): share of the image, rest of another
+                features = model.forward_head(model.forward_features(views.flatten(0, 1)), pre_logits=True)
+                features = features.unflatten(0, views.shape[:2])
+                outputs = Outputs(model.get_classifier()(features), features=features)
+                mixed = share * criterion(outputs, targets) + (1 - share) * criterion(outputs, others)
+                mixed.mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        ```
+
     Args:
         loss: its record.
         counts: (C,) training images of each class.
@@ -40,7 +60,13 @@ class MixedViewsLoss(LossModule):
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
-        """Set the share of the plain classifier in an epoch, from 0."""
+        """Set the share of the plain classifier in an epoch, from 0.
+
+        Raises:
+            ValueError: it is not one of the loss's epochs.
+        """
+        if not 0 <= epoch <= self.epochs:
+            raise ValueError(f"the loss glmc is for {self.epochs} epochs, counted from 0; {epoch} is none of them")
         self.share = 1 - (epoch / self.epochs) ** 2
 
     def forward(self, outputs: Outputs | Tensor, targets: Tensor) -> Tensor:
@@ -77,12 +103,12 @@ def _costs(logits: Tensor, targets: Tensor) -> Tensor:
 class GLMC(Loss):
     """Global and local mixture consistency (Du 2023): two mixed views, two classifiers, one that remains.
 
-    View 1 is mixed by mixup, view 2 by CutMix, both with the same partner, the same lambda and the same label weights
+    View 0 is mixed by mixup, view 1 by CutMix, both with the same partner, the same lambda and the same label weights
     y, which CutMix's clipping does not change. With the plain classifier fc of this module, the model's own classifier
     fc_cb, projections h and predictions p (linear layers of this module), and sg for detached:
 
-        a * [H(fc, 1) + H(fc, 2)] + (1 - a) * [H_w(fc_cb, 1) + H_w(fc_cb, 2)] - consistency * [cos(p_1, sg h_2) +
-        cos(p_2, sg h_1)],    a = 1 - (epoch / epochs)^2
+        a * [H(fc, 0) + H(fc, 1)] + (1 - a) * [H_w(fc_cb, 0) + H_w(fc_cb, 1)] - consistency * [cos(p_0, sg h_1) +
+        cos(p_1, sg h_0)],    a = 1 - (epoch / epochs)^2
 
     H is the cross-entropy with y, H_w that with y_j * v_j, where v_j is proportional to n_j^-power and adds up to C.
     Being linear in y, it is computed for one label at a time, as `ltzoo.sharpness.MixedTargets` need it.
@@ -90,7 +116,7 @@ class GLMC(Loss):
     Attributes:
         power: exponent of the class weights v.
         consistency: how much the agreement of the views counts.
-        epochs: of the whole training; begun from 0.
+        epochs: of the whole training.
         projection_size: size of projections and predictions.
     """
 

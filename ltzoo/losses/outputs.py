@@ -12,7 +12,7 @@ class Outputs:
     """A model's outputs for a batch; None where the loss does not ask for them.
 
     For a loss with several views of each image (`Loss.views`), each field has the views as its second dimension: logits
-    (B, V, C), features (B, V, F). The classifier is trained on view 0.
+    (B, V, C), features (B, V, F). Which views train the classifier depends on the loss.
 
     Attributes:
         logits: (B, C).

@@ -234,8 +234,12 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if key.split(".")[0] in _IDENTITY:
             raise InputError(f"{key} identifies the recipe and cannot be set; register a custom recipe instead")
         place: Any = document
-        for parent in parents:
-            place = _by_key(place).get(parent)
+        for depth, parent in enumerate(parents, 1):
+            within = _by_key(place)
+            place = within.get(parent)
+            if place is None and parent in within:
+                whole = ".".join(parents[:depth])
+                raise InputError(f"{key} cannot be set, since {whole} is null; set it whole, {whole}={{name: ...}}")
         if last not in _by_key(place):
             known = [k for k in flatten(recipe_to_dict(recipe)) if k.split(".")[0] not in _IDENTITY]
             near = ", ".join(difflib.get_close_matches(key, known, n=3, cutoff=0))

@@ -199,7 +199,15 @@ class Recipe:
                 f"views: the loss {self.loss.name} needs {self.loss.views} per image, not {len(self.views)}"
             )
         if self.loss.ties_images and self.micro_batches > 1:
-            raise ValueError(f"the loss {self.loss.name} compares the images of a batch; set micro_batches to 1")
+            raise ValueError(
+                f"the loss {self.loss.name} of an image depends on the others of its batch; set micro_batches to 1"
+            )
+        of_loss = getattr(self.loss, "epochs", self.schedule.epochs)
+        if of_loss != self.schedule.epochs:
+            raise ValueError(
+                f"loss.epochs is {of_loss}, but schedule.epochs {self.schedule.epochs}: the loss {self.loss.name} "
+                "changes over the whole training; set both, or use --epochs, which sets both"
+            )
         self._check_partners()
         mixed = any(view.mixup or view.cutmix for view in self.views)
         if mixed and len(self.views) > 1 and not self.loss.mixes_views:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ltzoo.data import Benchmark, ClassAwareSampler
-from ltzoo.errors import InputError, first_few, shortened
+from ltzoo.errors import InputError, counted, first_few, shortened
 from ltzoo.evaluate import predict
 from ltzoo.losses import Loss, LossModule, NoReweighting
 from ltzoo.recipes import Fresh, Recipe
@@ -242,7 +242,7 @@ def _late_warnings(recipe: Recipe) -> list[str]:
     if not epochs:  # the head is computed
         return []
     found = [
-        f"{key} is {epoch}, but there are {epochs} epochs, from 0 to {epochs - 1}, so what it begins never does; "
+        f"{key} is {epoch}, but the last of {counted(epochs, 'epoch')} is {epochs - 1}, so what it begins never does; "
         f"set it below {epochs}"
         for key, epoch in begins.items()
         if epoch >= epochs
@@ -252,11 +252,14 @@ def _late_warnings(recipe: Recipe) -> list[str]:
             found.append(
                 f"{key} is {gamma}, which of {epochs} epochs is less than one, so there is no first stage; train longer"
             )
+    if getattr(recipe.loss, "epochs", 0) == 1:
+        found.append(f"with 1 epoch, the loss {recipe.loss.name} does not train the model's classifier; train longer")
     together = sorted({milestone for milestone in schedule.milestones if schedule.milestones.count(milestone) > 1})
     if together:
         found.append(
-            f"with {epochs} epochs, {schedule.milestones.count(together[0])} drops of the learning rate fall on epoch "
-            f"{together[0]}, and only the last of them counts; train longer, or set schedule.milestones apart"
+            f"with {counted(epochs, 'epoch')}, {schedule.milestones.count(together[0])} drops of the learning rate "
+            f"fall on epoch {together[0]}, and only the last of them counts; train longer, or set "
+            "schedule.milestones apart"
         )
     return found
 

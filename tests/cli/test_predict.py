@@ -189,6 +189,7 @@ def test_of_another_sampler_the_prior_is_unknown(trained, data, tmp_path, monkey
     recipe = json.loads((folder / "config.json").read_text())["recipe"]
     change_config(folder, recipe=recipe | {"sampler": {"name": "backwards"}})
     assert predicted(named(folder), tmp_path, data / "val")["prior_of_logits"] == "unknown"
+    assert "prior: train; which class prior the logits stand for is unknown\n" in capsys.readouterr().out
     said = refused(capsys, "--model", named(folder), data / "val", "--prior", "uniform")
     assert "since its images were drawn by the sampler backwards; use --prior train" in said
 

@@ -62,6 +62,22 @@ def test_it_is_its_formula(loss, epoch):
     )
 
 
+def test_the_models_own_classifier_learns_from_the_second_epoch_on(loss):
+    logits, features = random(len(TARGETS), 2, 4).requires_grad_(), random(len(TARGETS), 2, 5, seed=1)
+    for epoch, learns in ((0, False), (1, True)):
+        loss.begin(epoch)
+        (gradient,) = torch.autograd.grad(
+            loss(Outputs(logits, features=features), torch.tensor(TARGETS)).mean(), logits
+        )
+        assert bool(gradient.any()) == learns
+
+
+@pytest.mark.parametrize("epoch", [-1, 201])
+def test_an_epoch_that_is_none_of_its_own_is_refused(loss, epoch):
+    with pytest.raises(ValueError, match=f"the loss glmc is for 200 epochs, counted from 0; {epoch} is none of them"):
+        loss.begin(epoch)
+
+
 class Stored(nn.Module):
     """A model whose outputs are parameters, so that a step's gradients can be compared."""
 

@@ -116,6 +116,11 @@ def test_settings_apply_in_their_order_and_leave_the_callers_mapping_alone():
             "unknown key learning_rate; the nearest are [^,]*, [^,]*, [^,]*; `ltzoo show .* prints all keys$",
         ),
         ("optimizer.learning_rate", 1, "unknown key optimizer.learning_rate; the nearest are .*optimizer.lr"),
+        (
+            "partners.power",
+            1,
+            "partners.power cannot be set, since partners is null; set it whole, partners={name: ...}",
+        ),
         ("optimizer.lr.x", 1, "unknown key optimizer.lr.x"),
         ("loss.tau", 1, "unknown key loss.tau"),
         ("", 1, "unknown key"),

@@ -6,8 +6,9 @@ from typing import ClassVar
 import pytest
 
 from ltzoo.data import Augmentation, InversePowerSampler
+from ltzoo.errors import InputError
 from ltzoo.losses import CE, DRW, GLMC, NoReweighting
-from ltzoo.recipes import Optimizer, Schedule
+from ltzoo.recipes import Optimizer, Schedule, override
 from ltzoo.registry import get_recipe
 
 NAME = "resnet32_cifar100lt_ce_drw_ssesam"
@@ -113,7 +114,7 @@ MIXUP, CUTMIX = Augmentation(2, False, mixup=1.0), Augmentation(2, False, cutmix
 PARTNERS = InversePowerSampler(0.0)
 
 
-@pytest.mark.parametrize("loss", [GLMC(1.2, 4.0, epochs=200, projection_size=128), OfMixedViews()])
+@pytest.mark.parametrize("loss", [GLMC(1.2, 4.0, epochs=40, projection_size=128), OfMixedViews()])
 @pytest.mark.parametrize(
     ("views", "partners", "said"),
     [
@@ -131,6 +132,17 @@ def test_a_loss_of_mixed_views_needs_partners_and_one_lambda(loss, views, partne
         replace(recipe, loss=loss, views=views, partners=partners)
     found = replace(recipe, loss=loss, views=(MIXUP, CUTMIX), partners=PARTNERS)
     assert (found.views, found.partners) == ((MIXUP, CUTMIX), PARTNERS)
+
+
+def test_a_loss_of_the_whole_training_has_its_epochs():
+    recipe = get_recipe("resnet20_digitslt_glmc_sgd")
+    for changed in ({"loss.epochs": 400}, {"schedule.epochs": 2}):
+        with pytest.raises(
+            InputError, match=r"loss.epochs is \d+, but schedule.epochs \d+: the loss glmc changes over"
+        ):
+            override(recipe, changed)
+    assert override(recipe, {"schedule.epochs": 2, "loss.epochs": 2}).loss.epochs == 2
+    assert recipe.with_epochs(7).loss.epochs == 7
 
 
 def test_partners_without_a_loss_that_mixes_views_are_refused():

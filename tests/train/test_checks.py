@@ -52,10 +52,10 @@ def test_settings_warnings(settings, found):
     [
         (
             {"reweighting.start": 13},
-            ["reweighting.start is 13, but there are 13 epochs, from 0 to 12, so what it begins"],
+            ["reweighting.start is 13, but the last of 13 epochs is 12, so what it begins"],
         ),
-        ({"schedule.milestones": [8, 40]}, ["schedule.milestones.1 is 40, but there are 13 epochs, from 0 to 12"]),
-        ({"views.0.mixup": 0.2, "views.0.mixup_off_epoch": 13}, ["views.0.mixup_off_epoch is 13, but there are 13"]),
+        ({"schedule.milestones": [8, 40]}, ["schedule.milestones.1 is 40, but the last of 13 epochs is 12"]),
+        ({"views.0.mixup": 0.2, "views.0.mixup_off_epoch": 13}, ["views.0.mixup_off_epoch is 13, but the last of 13"]),
         ({"views.0.mixup": 0.2, "views.0.mixup_off_epoch": 12}, []),
         ({"schedule.milestones": [8, 8]}, ["with 13 epochs, 2 drops of the learning rate fall on epoch 8, and only"]),
         ({"schedule.milestones": [8, 12], "reweighting.start": 12}, []),
@@ -75,7 +75,7 @@ def test_what_begins_after_the_last_epoch_or_at_once_is_a_warning(settings, foun
         (
             13,
             {"perturbation.rho_tail": {"name": "steps", "radii": [0.05, 0.1, 0.5], "milestones": [5, 13]}},
-            ["perturbation.rho_tail.milestones.1 is 13, but there are 13 epochs, from 0 to 12, so what it"],
+            ["perturbation.rho_tail.milestones.1 is 13, but the last of 13 epochs is 12, so what it"],
         ),
         (13, {"perturbation.rho_tail": {"name": "steps", "radii": [0.05, 0.1], "milestones": [12]}}, []),
         (
@@ -162,3 +162,10 @@ def test_a_class_that_the_sampler_cannot_draw_is_named():
 def test_no_recipe_has_a_stage_after_its_last_epoch():
     late = {name: found for name in list_recipes() if (found := _late_warnings(get_recipe(name)))}
     assert late == {}
+
+
+def test_one_epoch_of_a_loss_that_trains_the_classifier_later_is_a_warning():
+    recipe = get_recipe("resnet20_digitslt_glmc_sgd")
+    said = "with 1 epoch, the loss glmc does not train the model's classifier; train longer"
+    assert said in settings_warnings(recipe.with_epochs(1), COUNTS)
+    assert said not in settings_warnings(recipe.with_epochs(2), COUNTS)
