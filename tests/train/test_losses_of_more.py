@@ -99,7 +99,7 @@ def test_stages_of_a_loss_scale_with_the_epochs_and_late_ones_are_warned_of():
     late = replace(recipe, loss=replace(recipe.loss, start=40))
     assert not [line for line in settings_warnings(recipe, [9, 4]) if "loss.start" in line]
     (line,) = [line for line in settings_warnings(late, [9, 4]) if "loss.start" in line]
-    assert line.startswith("loss.start is 40, but there are 40 epochs")
+    assert line.startswith("loss.start is 40, but the last of 40 epochs is 39")
 
 
 @pytest.mark.parametrize("name", ["ride", "sade"])
