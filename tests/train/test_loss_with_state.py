@@ -154,5 +154,7 @@ def test_a_loss_that_compares_images_refuses_noise_in_parts(monkeypatch):
 
 def test_a_loss_that_compares_images_refuses_micro_batches(monkeypatch):
     monkeypatch.setattr(PrototypeLoss, "ties_images", True)
-    with pytest.raises(ValueError, match="the loss prototypes of an image depends on the others of its batch; set micro_batches to 1"):
+    with pytest.raises(
+        ValueError, match="the loss prototypes of an image depends on the others of its batch; set micro_batches to 1"
+    ):
         replace(RECIPE, micro_batches=2)
