@@ -17,7 +17,7 @@ _VIEWS = 2
 class MixedViewsLoss(LossModule):
     """GLMC's loss, see `GLMC`, with what is used in training alone.
 
-    Call `begin` before each epoch: in epoch 0 only the plain classifier learns, and the model's own not at all.
+    Call `begin` before each epoch: of the two classifiers, only the plain one learns in epoch 0.
 
     Example:
         ```python

@@ -18,7 +18,7 @@ from ltzoo.data import (
     make_groups,
 )
 from ltzoo.errors import InputError, shown
-from ltzoo.losses import Loss, Reweighting
+from ltzoo.losses import GLMC, Loss, Reweighting
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import Head, Input, Start, Trainable
 from ltzoo.sharpness import Ascent, Perturbation
@@ -202,11 +202,10 @@ class Recipe:
             raise ValueError(
                 f"the loss {self.loss.name} of an image depends on the others of its batch; set micro_batches to 1"
             )
-        of_loss = getattr(self.loss, "epochs", self.schedule.epochs)
-        if of_loss != self.schedule.epochs:
+        if isinstance(self.loss, GLMC) and self.loss.epochs != self.schedule.epochs:
             raise ValueError(
-                f"loss.epochs is {of_loss}, but schedule.epochs {self.schedule.epochs}: the loss {self.loss.name} "
-                "changes over the whole training; set both, or use --epochs, which sets both"
+                f"loss.epochs is {self.loss.epochs}, but schedule.epochs {self.schedule.epochs}: the loss "
+                f"{self.loss.name} changes over the whole training; set both, or use --epochs, which sets both"
             )
         self._check_partners()
         mixed = any(view.mixup or view.cutmix for view in self.views)

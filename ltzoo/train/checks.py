@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ltzoo.data import Benchmark, ClassAwareSampler
 from ltzoo.errors import InputError, counted, first_few, shortened
 from ltzoo.evaluate import predict
-from ltzoo.losses import Loss, LossModule, NoReweighting
+from ltzoo.losses import GLMC, Loss, LossModule, NoReweighting
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
 from ltzoo.sharpness.schedules import in_first_stage
@@ -252,7 +252,7 @@ def _late_warnings(recipe: Recipe) -> list[str]:
             found.append(
                 f"{key} is {gamma}, which of {epochs} epochs is less than one, so there is no first stage; train longer"
             )
-    if getattr(recipe.loss, "epochs", 0) == 1:
+    if isinstance(recipe.loss, GLMC) and epochs == 1:
         found.append(f"with 1 epoch, the loss {recipe.loss.name} does not train the model's classifier; train longer")
     together = sorted({milestone for milestone in schedule.milestones if schedule.milestones.count(milestone) > 1})
     if together:
