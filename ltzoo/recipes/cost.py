@@ -2,7 +2,8 @@
 
 from ltzoo.data import ClassAwareSampler
 from ltzoo.recipes.recipe import Recipe
-from ltzoo.sharpness import CCSAM
+from ltzoo.sharpness import CCSAM, SSESAM
+from ltzoo.sharpness.schedules import in_first_stage
 
 _PASSES = {
     "sgd": 3.0,
@@ -10,7 +11,6 @@ _PASSES = {
     "focalsam": 8.0,
     "imbsam": 8.0,
     "samext": 11.0,
-    "ssesam": 10.1,
     "pgd": 3.0,
     "lpfsgd": 3.0,
     "gnm": 3.0,
@@ -19,7 +19,7 @@ _PASSES = {
     "ccsam": 3.0,
     "groupsam": 11.0,
 }
-"""Mean cost per image of each method, in forward passes (docs/sharpness.md); SSE-SAM with gamma = 0.7.
+"""Cost per image of each method, in forward passes (docs/sharpness.md); that of SSE-SAM follows from its two stages.
 
 CC-SAM's further passes are of the classifier alone, unless all parameters are its scope.
 """
@@ -40,6 +40,8 @@ def passes_per_image(recipe: Recipe) -> float | None:
     runs by itself is not counted.
     """
     passes = _PASSES.get(recipe.perturbation.name)
+    if isinstance(recipe.perturbation, SSESAM):
+        passes = _mean_of_stages(recipe.perturbation.gamma, recipe.schedule.epochs)
     if passes is None:
         return None
     if isinstance(recipe.perturbation, CCSAM) and recipe.perturbation.scope == "all":
@@ -53,6 +55,12 @@ def passes_per_image(recipe: Recipe) -> float | None:
         passes *= recipe.sampler.draws / sum(recipe.data.class_counts)
     # With adapters, norms or biases the gradient passes through all layers, but few weights have one.
     return passes * {"all": 1.0, "backbone": 1.0, "head": 1 / _GRADIENT}.get(recipe.trainable.weights, 2 / _GRADIENT)
+
+
+def _mean_of_stages(gamma: float, epochs: int) -> float:
+    """Return SSE-SAM's mean cost over the epochs: that of SAM (ext.) in stage 1, that of ImbSAM in stage 2."""
+    first = sum(in_first_stage(gamma, epoch, epochs) for epoch in range(epochs))
+    return (first * _PASSES["samext"] + (epochs - first) * _PASSES["imbsam"]) / epochs
 
 
 def total_passes(recipe: Recipe) -> float | None:

@@ -92,7 +92,7 @@ def _record(kind: type, document: Any, path: str) -> Any:
         kind = _KINDS[kind][name]
     hints = _field_types(kind)
     # Fields added later have defaults, so that documents written before can still be read.
-    required = {field.name for field in fields(kind) if field.default is MISSING}
+    required = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
     where = f"{path}." if path else ""
     for key in [*values, *hints]:
         if key not in hints:
@@ -138,6 +138,12 @@ def _value(hint: Any, value: Any, path: str) -> Any:
         return _record(cast(type, hint), value, path)
     if hint is float:
         return _number(value, path)
+    if hint not in _WORDS:
+        kind = hint.__name__ if isinstance(hint, type) else hint
+        raise InputError(
+            f"{path}: a field of type {kind} cannot be written in a recipe; "
+            "use int, float, bool, str, Literal, tuple[...] or a record"
+        )
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{path} must be {_WORDS[hint]}, not {shown(value)}")
     return value

@@ -115,10 +115,10 @@ class FeatureSource:
         write_features(path, computed)
 
     def _compute(self, images: Images, split: str, key: FeatureKey) -> StoredFeatures:
+        self._check_classifier(images)
         began = time.perf_counter()
         batches = make_eval_batches(images, self.data_set, self.delivery)
         features, labels = map(gather, features_of(self.model, batches))
-        self._check_classifier(images)
         seconds = time.perf_counter() - began
         files = images.files if isinstance(images, ResizedImages) else images
         layout = files.layout if isinstance(files, ImageFiles) else None

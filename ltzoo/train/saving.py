@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from ltzoo.errors import InputError, counted
 from ltzoo.train.checkpoints import check_not_missed, save_epoch
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import on_main_process
@@ -54,13 +55,19 @@ class Saved:
             step: takes the weights and the states of optimizer and loss.
 
         Raises:
-            InputError: a file is damaged, or training has passed an epoch whose checkpoint is to be saved.
+            InputError: a file is damaged, `summary.csv` lacks epochs of the state, or training has passed an epoch
+                whose checkpoint is to be saved.
         """
         if not on_main_process(self.accelerator, self.folder.last_state.exists):
             return False
         progress = load_state(self.folder.last_state, step)
         self.done = progress["epochs"]
         self.history = self.folder.read_history(self.done)
+        if [row["epoch"] for row in self.history] != list(range(self.done)):
+            raise InputError(
+                f"{self.folder.summary} does not have the {counted(self.done, 'epoch')} of the saved state; "
+                "put the file back, or start the run again in another --output"
+            )
         if "step" in progress:
             self.within = Within(progress["step"], progress["total"], progress["seconds"])
         # The checkpoint of the last epoch can be saved from the state after it.

@@ -58,13 +58,13 @@ class Setting:
         return ", ".join(words + ([f"compiled by {self.compile_backend}"] if self.compile_backend else []))
 
 
-def choose(options: TrainOptions, threads: int, channels_last: bool, compile_backend: str | None) -> TrainOptions:
-    """Fill in a tuned choice where the user gave no value."""
+def choose(options: TrainOptions, setting: Setting) -> TrainOptions:
+    """Fill in a tuned setting where the user gave no value."""
     return replace(
         options,
-        threads=threads if options.threads is None else options.threads,
-        channels_last=channels_last if options.channels_last is None else options.channels_last,
-        compile_backend=compile_backend if options.compile_backend is None else options.compile_backend,
+        threads=setting.threads if options.threads is None else options.threads,
+        channels_last=setting.channels_last if options.channels_last is None else options.channels_last,
+        compile_backend=setting.compile_backend if options.compile_backend is None else options.compile_backend,
     )
 
 
@@ -75,7 +75,7 @@ def recorded_choice(options: TrainOptions, recorded: Mapping[str, Any]) -> Train
         options: of the resuming command.
         recorded: how the existing run computes, see `RunFolder.recorded`.
     """
-    return choose(options, recorded["threads"], recorded["channels_last"], recorded["torchcompile"])
+    return choose(options, Setting(recorded["threads"], recorded["channels_last"], recorded["torchcompile"]))
 
 
 def check_tunable(recipe: Recipe, options: TrainOptions, accelerator: Accelerator) -> None:
@@ -214,7 +214,7 @@ class Trial:
         """Take a step; returns its seconds."""
         key = setting.channels_last, setting.compile_backend
         if key not in self.made:
-            model = self.make_model(choose(self.options, *vars(setting).values()))
+            model = self.make_model(choose(self.options, setting))
             self.made[key] = Step(
                 self.recipe, self.counts, model, self.accelerator, self.options.seed, setting.compile_backend
             )
@@ -260,4 +260,4 @@ def tune(
     ms = {str(setting): round(1000 * seconds, 1) for setting, seconds in tried.items()}
     others = "; ".join(f"{words}: {taken:g}" for words, taken in ms.items() if words != str(best))
     say(f"tuned: {best}: {ms[str(best)]:g} ms per step{f' ({others})' if others else ''}")
-    return choose(options, *vars(best).values()), ms
+    return choose(options, best), ms

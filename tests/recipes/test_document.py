@@ -1,14 +1,15 @@
 """Recipes as YAML, there and back; settings; and every input that is no recipe."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 import yaml
 
 from ltzoo.data import Augmentation
 from ltzoo.errors import InputError
-from ltzoo.losses import DRW, LA, NoReweighting
+from ltzoo.losses import CE, DRW, LA, LOSSES, NoReweighting
 from ltzoo.recipes import (
     Pretrained,
     Trainable,
@@ -305,3 +306,17 @@ def test_missing_files_and_folders_are_refused(tmp_path):
 @pytest.mark.parametrize("content", [[], None, "text"])
 def test_a_recipe_is_made_of_a_mapping(content):
     refused(lambda: recipe_from_dict(content), "the recipe must be a mapping")
+
+
+def test_a_field_of_a_type_that_no_recipe_can_hold_is_named(monkeypatch):
+    @dataclass(frozen=True)
+    class Listed(CE):
+        levels: list[float] = field(default_factory=lambda: [1.0])
+        name: ClassVar[str] = "listed"
+
+    monkeypatch.setitem(LOSSES, "listed", Listed)
+    assert recipe_from_dict(document(loss={"name": "listed"})).loss == Listed()
+    refused(
+        lambda: recipe_from_dict(document(loss={"name": "listed", "levels": [1.0]})),
+        r"^loss\.levels: a field of type list\[float\] cannot be written in a recipe; use int, float, .* or a record$",
+    )

@@ -44,6 +44,8 @@ def rows(table):
     [
         ("resnet32_cifar100lt_ce_sgd", 3.0, 600.0, "3 x 200"),  # a forward pass and a gradient of twice its cost
         ("resnet32_cifar100lt_vs_ssesam", 10.1, 2020.0, "10.1 x 200"),
+        ("resnet50_imagenetlt_ce_ssesam", 10.4, 936.0, "10.4 x 90"),  # gamma 0.8: 72 epochs of 11, 18 of 8
+        ("resnet9_cifar100lt_vs_ssesam", 10.0, 270.0, "10 x 27"),  # gamma 0.7: 18 epochs of 11, 9 of 8
         ("resnet20_digitslt_ce_asam", 6.0, 240.0, "6 x 40"),
         ("resnet20_digitslt_ce_gsam", 6.0, 240.0, "6 x 40"),
         ("resnet20_digitslt_ce_gnm", 3.0, 120.0, "3 x 40"),

@@ -47,6 +47,19 @@ def test_a_run_goes_on_with_its_own_threads_and_ends_bit_for_bit_alike(tmp_path,
         assert (whole.path / file).read_bytes() == (parts.path / file).read_bytes(), file
 
 
+@pytest.mark.parametrize("rows", [None, 1])
+def test_a_state_without_its_epochs_in_the_summary_is_refused(rows, tmp_path, monkeypatch):
+    recipe, options = RECIPE.with_epochs(3), TrainOptions(tmp_path, tmp_path / "output", resume=True)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_after(patch, 2)
+        train(recipe, options)
+    summary = RunFolder(options.output / recipe.name / "seed0").summary
+    lines = summary.read_text().splitlines(keepends=True)
+    summary.unlink() if rows is None else summary.write_text("".join(lines[: 1 + rows]))
+    with pytest.raises(InputError, match=r"summary.csv does not have the 2 epochs of the saved state"):
+        train(recipe, options)
+
+
 def test_more_threads_than_there_are_cores_are_the_users_to_ask_for(options, cores):
     cores(1)
     with pytest.raises(InputError, match=r"used 2 threads, but there is 1 core for it here, .*: add --threads 2 to"):
