@@ -16,7 +16,7 @@ from ltzoo.losses import GLMC, Loss, LossModule, NoReweighting
 from ltzoo.recipes import Fresh, Recipe
 from ltzoo.sharpness import tail_partition
 from ltzoo.sharpness.schedules import in_first_stage
-from ltzoo.train.device import asked_of_model, feature_size, model_outputs, views_as_one_batch
+from ltzoo.train.forward import asked_of_model, feature_size, model_outputs, views_as_one_batch
 
 _LARGEST_USUAL_ADAMW_LR = 1e-3
 

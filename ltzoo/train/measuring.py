@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ltzoo.data import Groups
 from ltzoo.evaluate import class_accuracy, gather, group_accuracy, predict_classes
-from ltzoo.train.device import make_forward
+from ltzoo.train.forward import make_forward
 from ltzoo.train.processes import reported
 from ltzoo.train.step import Step
 

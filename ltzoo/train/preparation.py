@@ -24,11 +24,11 @@ from ltzoo.train.device import (
     choose_threads,
     choose_workers,
     device_name,
-    feature_size,
     make_accelerator,
     synchronize_batchnorm,
 )
 from ltzoo.train.feature_cache import check_cacheable, feature_key
+from ltzoo.train.forward import feature_size
 from ltzoo.train.head import put_head
 from ltzoo.train.images import RunImages, batch_settings, check_image_options, is_rules_own, load_images
 from ltzoo.train.options import TrainOptions
@@ -62,6 +62,11 @@ class Preparation:
     model: nn.Module
     record: RunRecord
     not_captured: str | None
+
+    @property
+    def on_features(self) -> bool:
+        """Whether training takes cached features in place of images; a head that is computed takes its own."""
+        return self.options.cache_features is not None and not self.recipe.head.computed
 
 
 def check_before_images(

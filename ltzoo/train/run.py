@@ -1,19 +1,15 @@
 """One training run: prepare it, train it step by step, and finish it."""
 
-import math
 import shlex
-import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
-import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ltzoo.atomic_write import WriteError
 from ltzoo.checkpoints.logit_prior import already_rebalanced
-from ltzoo.data import make_groups
 from ltzoo.data.batches import (
     Delivery,
     FeatureBatches,
@@ -21,27 +17,24 @@ from ltzoo.data.batches import (
     TrainLoader,
     make_eval_batches,
     make_train_batches,
-    mix_batch,
 )
-from ltzoo.errors import InputError, Interrupted
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_half, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError
+from ltzoo.train.epochs import Epochs
 from ltzoo.train.feature_batches import feature_batches, feature_source
 from ltzoo.train.head import compute_head
 from ltzoo.train.images import batch_settings
-from ltzoo.train.interrupts import Agreement, Interrupts
-from ltzoo.train.measuring import measure
+from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.preparation import Preparation, prepare_run
-from ltzoo.train.processes import on_main_process, reported
+from ltzoo.train.processes import on_main_process
 from ltzoo.train.progress import Progress
 from ltzoo.train.record import FailedCapture
-from ltzoo.train.run_folder import Row, RunFolder
+from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.run_resources import RunResources
 from ltzoo.train.saving import Saved, weights_of
 from ltzoo.train.selection import Selections
-from ltzoo.train.state import Within
 from ltzoo.train.step import Step
 
 
@@ -84,8 +77,6 @@ class Run:
         # Each selection compares the accuracy every so many epochs, and keeps the best accuracy so far.
         rule = applied_paper_rule(recipe, options.val_interval)
         self.selections = Selections(self.folder, {"best": 1} | ({"paper": rule.interval} if rule else {}))
-        # A head that is computed takes its features itself.
-        self.on_features = options.cache_features is not None and not recipe.head.computed
 
     def train(self) -> Generator[None, None, RunFolder]:
         """Prepare the run, train it and finish it, pausing after each step.
@@ -154,16 +145,15 @@ class Run:
         settings = batch_settings(recipe, data_set, options.seed)
         self.batches = make_train_batches(images.train, settings, delivery)
         self.eval_batches = make_eval_batches(images.measured, data_set, delivery)
-        self.groups = make_groups(recipe.groups, images.benchmark)
         self.saved = Saved(self.folder, self.prepared.record, options, self.selections, self.accelerator)
 
     # Steps
 
     def steps(self) -> Generator[None, None, None]:
-        """Train the remaining epochs, pausing after each step; each epoch ends with an evaluation and a saved state."""
+        """Train the remaining epochs, pausing after each step, from the last saved state."""
         epochs = self.recipe.schedule.epochs
         self.display = Progress(epochs, len(self.batches), self.label, silent=not self.accelerator.is_main_process)
-        if self.on_features:
+        if self.prepared.on_features:
             self.batches, self.eval_batches = feature_batches(self.prepared, self.delivery, self.display.say)
         if not on_main_process(self.accelerator, self.folder.last_state.exists):
             self._compute_head()
@@ -176,18 +166,9 @@ class Run:
         self._announce()
         if self.recipe.head.computed:
             self.folder.write_history([])
-        self.agreement = Agreement(self.accelerator.num_processes)
         try:
-            for epoch in range(saved.done, epochs):
-                with self.interrupts.deferred():
-                    row = yield from self._train_epoch(epoch)
-                    if self.options.val_interval.measures(epoch + 1, epochs):
-                        row |= self._evaluate(epoch)
-                    if self.accelerator.is_main_process:
-                        saved.save(self.step, epoch, row)
-                        self.display.epoch(row, self._rates(row))
-                    saved.done, saved.within = epoch + 1, None
-                    self._stop_if_asked()
+            parts = self.batches, self.eval_batches, self.step, saved, self.display, self.interrupts
+            yield from Epochs(self.prepared, *parts).train()
         except (KeyboardInterrupt, GeneratorExit, WriteError):
             if self.folder.path.exists():
                 steps = f"{saved.within.step} step(s) of epoch {saved.done + 1}, and " if saved.within else ""
@@ -204,7 +185,7 @@ class Run:
         if self.prepared.not_captured is None:
             self.step: Step = CapturedStep(*arguments, resources=self.resources)
         else:
-            self.step = Step(*arguments, on_features=self.on_features)
+            self.step = Step(*arguments, on_features=self.prepared.on_features)
 
     def _compute_head(self) -> None:
         """Compute a head that is not trained, or the class vectors that it begins with."""
@@ -226,78 +207,6 @@ class Run:
         self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")
-
-    def _train_epoch(self, epoch: int) -> Generator[None, None, Row]:
-        """Train one epoch; returns its row of `summary.csv`, without accuracies."""
-        recipe, step, began = self.recipe, self.step, time.perf_counter()
-        if self.saved.within is None:
-            step.begin(epoch)
-        self.reached = self.saved.within or Within(0, torch.zeros((), device=self.accelerator.device), 0.0)
-        first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
-        # Partners lie in the same process, so that all processes can mix the batch alike.
-        drawn_by = () if recipe.partners is not None else (self.accelerator.process_index,)
-        views = [view.in_epoch(epoch) for view in recipe.views]
-        for number, (images, targets) in enumerate(reported(self.accelerator, self.batches.epoch(epoch, first)), first):
-            mixed = mix_batch(images, targets, views, self.options.seed, epoch, 3, *drawn_by, number)
-            # The loss is the mean over the batch of all processes.
-            total += step(*mixed) * self.batches.sizes[number]
-            self.display.step()
-            self.reached = Within(number + 1, total, time.perf_counter() - began)
-            self._stop_if_asked(self.reached)
-            try:
-                yield
-            except GeneratorExit:  # another run beside this one was asked to stop, and saved first
-                if self.interrupts.saving:
-                    self.saved.save_within(step, self.reached)
-                raise
-        finite = step.end()
-        train_loss = float(total) / sum(self.batches.sizes)
-        if not (math.isfinite(train_loss) and finite):
-            kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
-            raise InputError(
-                f"training diverged in epoch {epoch + 1} of {self.folder.path}: the loss is {train_loss}; {kept}; "
-                "lower the learning rate or the radius, or train in float32"
-            )
-        return {
-            "epoch": epoch,
-            "train_loss": train_loss,
-            "lr": step.lr,
-            **recipe.perturbation.radii(epoch, recipe.schedule.epochs),
-            "seconds": time.perf_counter() - began,
-        }
-
-    def _evaluate(self, epoch: int) -> Row:
-        """Measure the current weights, and save them if they are the best so far."""
-        began = time.perf_counter()
-        # Several processes measure to the end, since their shares can have different numbers of batches.
-        batches = self._until_asked(self.eval_batches) if self.accelerator.num_processes == 1 else self.eval_batches
-        overall, by_group = measure(self.step, batches, self.accelerator, self.groups, self.on_features)
-        last = epoch + 1 == self.recipe.schedule.epochs
-        self.selections.compare(overall, epoch, last, self.step.evaluated, self.accelerator.is_main_process)
-        return {"overall": overall, **by_group, "eval_seconds": time.perf_counter() - began}
-
-    def _until_asked(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield batches to measure, until a signal asks the run to stop: its steps are saved then."""
-        for batch in batches:
-            self._stop_if_asked(self.reached)
-            yield batch
-
-    def _stop_if_asked(self, within: Within | None = None) -> None:
-        """Save the epoch's steps, unless it is saved as a whole, and raise `Interrupted` if a signal was received."""
-        number = self.agreement(self.interrupts.number)
-        if number is not None:
-            self.interrupts.number = number  # so that runs beside this one are saved, for which each process is needed
-            if within is not None:
-                self.saved.save_within(self.step, within)
-            raise Interrupted(number, agreed=True)
-
-    def _rates(self, row: Row) -> str:
-        """Describe the throughput of training and of the loader; empty for images that are gathered in memory."""
-        if not isinstance(self.batches, TrainLoader):
-            return ""
-        trained = sum(self.batches.sizes) / (row["seconds"] or math.inf)
-        loaded = self.batches.rate * self.accelerator.num_processes
-        return f"  {trained:.0f} images/s, loader up to {loaded:.0f}"
 
     # Finish
 

@@ -1,4 +1,4 @@
-"""The run folder: its paths, its lock, the check that a resumed run is the same one, and its text files."""
+"""The run folder: its paths, its lock and its text files."""
 
 import json
 import re
@@ -13,16 +13,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ltzoo.atomic_write import write_errors, write_text
-from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED
 from ltzoo.errors import InputError
 from ltzoo.reading.content import read_content
 from ltzoo.reading.errors import ContentError, why
-from ltzoo.reading.json_text import read_json
 from ltzoo.reading.tables import parse_numbers
 from ltzoo.reading.yaml_text import read_yaml
-from ltzoo.recipes import recipe_from_dict, recipe_to_dict, to_yaml
-from ltzoo.train.resumed import changes, flags
-from ltzoo.versions import NewerError, named_if_newer
+from ltzoo.recipes import to_yaml
+from ltzoo.train.same_run import check_same_run
 
 SUMMARY_COLUMNS = (
     "epoch",
@@ -44,28 +41,6 @@ Row = dict[str, float | None]
 
 _LARGEST_SUMMARY = 2**24
 """Bytes of `summary.csv`: a hundred thousand epochs."""
-
-_OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
-"""Keys that identify a run's images."""
-
-_MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features", "half", BEGAN_WITH}
-"""Recorded keys that may change when a run is resumed. Runs of earlier versions lack `BEGAN_WITH`; what a run starts
-from is compared by `start_sha256`."""
-
-_OPTIONAL = {
-    "capture_failed",
-    "measured_layout",
-    "features_of",
-    "half",
-    "measured_features",
-    "start_sha256",
-    "start_seed",
-    "sync_bn",
-    "tuned",
-    START_STATED,
-    BEGAN_WITH,
-}
-"""Recorded keys that not every run has."""
 
 
 @dataclass(frozen=True)
@@ -215,47 +190,13 @@ class RunFolder:
         return found if isinstance(found, Mapping) else {}
 
     def _check_same(self, document: Mapping[str, Any], subset: Mapping[str, Any]) -> None:
-        if not self.recipe.exists():
-            # A run that stopped before its recipe was written can simply begin again.
-            own = re.compile(rf"lock|{self.subset.name}|\.({self.subset.name}|{self.recipe.name})\.[0-9a-f]+\.tmp")
-            if any(path.is_file() and not own.fullmatch(path.name) for path in self.path.rglob("*")):
-                raise InputError(f"{self.path} has files, but no run of ltzoo; name another --output")
+        if self.recipe.exists():
+            check_same_run(self.recipe, self.subset, document, subset)
             return
-        try:
-            there = read_yaml(self.recipe)
-            indices = read_json(self.subset, megabytes=256)["sha256"]
-            run = there["run"]
-            with named_if_newer(
-                self.recipe, run.get("versions"), unknown=sorted({*run} - {*document["run"]} - _OPTIONAL)
-            ):
-                written = _in_full(there)
-                other = _differing(written, document)
-                changed = changes(written, document, other)
-        except NewerError:
-            raise
-        except InputError as error:
-            raise InputError(
-                f"the run in {self.path} cannot be read ({error}); name another --output, or remove it"
-            ) from error
-        except (ContentError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{self.path} has a damaged run ({why(error)}); remove it, or name another --output"
-            ) from error
-        if other and set(other) <= _OF_IMAGES:
-            raise InputError(
-                f"the run in {self.path} was started on different images (were files added, removed or renamed?); "
-                "use the same images, or name another --output"
-            )
-        if other:
-            raise InputError(
-                f"the run in {self.path} was started with different settings ({changed}); "
-                f"use the same settings{flags(there, other)}, or name another --output"
-            )
-        if indices != subset["sha256"]:
-            raise InputError(
-                f"the run in {self.path} was trained on different images (another copy of the data set?); "
-                "use the same images, or name another --output"
-            )
+        # A run that stopped before its recipe was written can simply begin again.
+        own = re.compile(rf"lock|{self.subset.name}|\.({self.subset.name}|{self.recipe.name})\.[0-9a-f]+\.tmp")
+        if any(path.is_file() and not own.fullmatch(path.name) for path in self.path.rglob("*")):
+            raise InputError(f"{self.path} has files, but no run of ltzoo; name another --output")
 
     def read_history(self, epochs: int) -> list[Row]:
         """Read the rows of the first `epochs` epochs."""
@@ -274,25 +215,6 @@ class RunFolder:
         lines = [",".join(SUMMARY_COLUMNS)]
         lines += [",".join(_cell(row.get(column)) for column in SUMMARY_COLUMNS) for row in history]
         write_text(self.summary, "\n".join(lines) + "\n")
-
-
-def _in_full(there: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the fields that were added to recipes since an existing run's `recipe.yaml` was written their defaults."""
-    parts = ("overrides", "run")
-    written = recipe_from_dict({key: value for key, value in there.items() if key not in parts})
-    return recipe_to_dict(written) | {part: there[part] for part in parts}
-
-
-def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
-    """List the keys in which an existing run's `recipe.yaml` differs from the requested run."""
-    parts = {"overrides": set(), "run": _MAY_DIFFER}
-    within = [
-        f"{part}.{key}"
-        for part, may_differ in parts.items()
-        for key in {*there[part], *document[part]} - may_differ
-        if there[part].get(key) != document[part].get(key)
-    ]
-    return sorted(within + [k for k in {*there, *document} - set(parts) if there.get(k) != document.get(k)])
 
 
 def _cell(value: float | None) -> str:

@@ -14,7 +14,7 @@ from ltzoo.errors import InputError
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
-from ltzoo.train.device import feature_size, make_forward
+from ltzoo.train.forward import feature_size, make_forward
 from ltzoo.train.head import slow_parameters
 from ltzoo.train.optimizer import make_optimizer
 from ltzoo.train.trainable import freeze

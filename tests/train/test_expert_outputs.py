@@ -7,7 +7,7 @@ import timm
 import torch
 
 from ltzoo.errors import InputError
-from ltzoo.train.device import head_outputs, model_outputs
+from ltzoo.train.forward import head_outputs, model_outputs
 
 
 @pytest.fixture

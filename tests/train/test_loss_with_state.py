@@ -20,7 +20,7 @@ from ltzoo.registry import create_model, get_recipe
 from ltzoo.sharpness import LPFSGD
 from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.checks import check_parts
-from ltzoo.train.device import feature_size, model_outputs
+from ltzoo.train.forward import feature_size, model_outputs
 from ltzoo.train.progress import Progress
 
 

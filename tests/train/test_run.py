@@ -20,7 +20,7 @@ from ltzoo.recipes import override, read_recipe
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, ValInterval, measuring, step, train
-from ltzoo.train import run as run_module
+from ltzoo.train import epochs as epochs_module
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import SUMMARY_COLUMNS
 from ltzoo.train.state import load_state
@@ -337,7 +337,7 @@ def test_images_are_mixed_until_mixup_off_epoch(tmp_path, monkeypatch):
         mixed.setdefault(epoch, set()).add(found[1].dim())
         return found
 
-    monkeypatch.setattr(run_module, "mix_batch", spy)
+    monkeypatch.setattr(epochs_module, "mix_batch", spy)
     shared = TINY | {"batch_size": 438}
     recipe = override(get_recipe("resnet20_digitslt_ce_sgd").with_epochs(3), shared | {"views.0.cutmix": 1.0})
     train(override(recipe, {"views.0.mixup_off_epoch": 2}), options(tmp_path))

@@ -22,8 +22,8 @@ from ltzoo.recipes.model import build_model
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions, train
 from ltzoo.train.checks import check_parts
-from ltzoo.train.device import feature_size, make_forward
 from ltzoo.train.feature_cache import check_cacheable
+from ltzoo.train.forward import feature_size, make_forward
 from ltzoo.train.step import Step
 from tests.launch import launch_two
 from tests.train.two_views import CROPS, TURNED, TwoViews, TwoViewsModule, recipe
