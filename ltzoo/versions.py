@@ -8,7 +8,7 @@ from typing import Any
 
 from ltzoo.errors import InputError, first_line, printable, shortened, shown
 
-VERSION = "0.2.0"
+VERSION = "0.3.0.dev0"
 
 NAME = "ltzoo"
 """Key of ltzoo's version among the versions that a file records."""

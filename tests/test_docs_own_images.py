@@ -67,7 +67,7 @@ def test_the_photos_are_what_inspect_says(data, capsys):
 @with_cifar
 def test_the_photos_of_the_table_are_as_many_as_it_says(data, capsys):
     exec(PHOTOS, {})
-    assert main(["inspect", "photos", "--quick"]) == 0
+    assert main(["inspect", "photos-tenth", "--quick"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"train +1,241 +10 +100.0 +airplane 500 +truck 5\n", shown)
     assert re.search(r"test +1,000 +10 ", shown)

@@ -177,11 +177,11 @@ def _differences(spreads: Mapping[str, Spread], published: Published) -> str:
 
 
 def measured_text(tables: Sequence[PaperTable]) -> str:
-    """Return a sentence on how many cells of the papers' tables have been trained."""
+    """Return a sentence on how many published results have been trained here."""
     rows = [row for table in tables for row in table.rows]
     measured = sum(row.measured is not None for row in rows)
     trained = f"{measured or 'none'} {'has' if measured == 1 else 'have'} been trained here so far"
-    return f"Of the {len(rows)} cells of the papers' tables, {trained}."
+    return f"Of {len(rows)} published results that recipes reproduce, {trained}."
 
 
 def count_text(tables: Sequence[PaperTable]) -> str:

@@ -104,10 +104,11 @@ def tau_norm_sentence(recipes: Sequence[Recipe], models: Mapping[str, ModelResul
             images = sum(model.results[0].resolved_benchmark.class_counts)
             compared = f"{figures[0]:.1f}" if len(figures) == 1 else f"{figures[0]:.1f} to {figures[-1]:.1f}"
             sentence = (
-                f"On {recipe.benchmark}, plain cross-entropy re-balanced afterwards by tau-norm, without any training, "
-                f"has {_both(after)} (before: {_both(before.spreads())}); losses and re-weighting made for long tails "
-                f"have {compared} overall with the same network and optimizer (our figures, or else the published "
-                "ones): [docs/rebalancing.md](docs/rebalancing.md)."
+                f"On {recipe.benchmark}, {recipe.architecture} with plain cross-entropy, re-balanced by tau-norm "
+                f"without any training, reaches {_both(after)} (n = {len(model.results)}; before: "
+                f"{_both(before.spreads())}); losses and re-weighting made for long tails reach {compared} overall "
+                "with the same network and optimizer (our figures, or else the published ones): "
+                "[docs/rebalancing.md](docs/rebalancing.md)."
             )
             found.append((images, sentence))
     return max(found)[1] if found else ""

@@ -74,7 +74,7 @@ def runs_text(model: ModelResults) -> str:
         return runs
     seeds = [str(seed) for seed in dict.fromkeys(starts)]
     recipe = model.results[0].recipe
-    trained = "head" if recipe is not None and recipe.trainable.weights == "head" else "run"
+    trained = "classifier" if recipe is not None and recipe.trainable.weights == "head" else "run"
     trained += "" if len(starts) == 1 else "s"
     return f"{runs} ({trained} on first-stage seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)})"
 

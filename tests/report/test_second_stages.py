@@ -100,9 +100,9 @@ def test_a_second_stage_is_indented_only_below_its_first():
     ("runs", "said"),
     [
         ([second(CRT, 0, 50.0), second(CRT, 1, 50.0)], "2"),
-        ([second(CRT, 0, 50.0), second(CRT, 1, 50.0, start=0)], "2 (heads on first-stage seed 0)"),
-        ([second(CRT, 3, 50.0, start=2)], "1 (head on first-stage seed 2)"),
-        ([second(CRT, 0, 50.0), second(CRT, 2, 50.0, start=1)], "2 (heads on first-stage seeds 0, 1)"),
+        ([second(CRT, 0, 50.0), second(CRT, 1, 50.0, start=0)], "2 (classifiers on first-stage seed 0)"),
+        ([second(CRT, 3, 50.0, start=2)], "1 (classifier on first-stage seed 2)"),
+        ([second(CRT, 0, 50.0), second(CRT, 2, 50.0, start=1)], "2 (classifiers on first-stage seeds 0, 1)"),
         ([second(DROLT_BACKBONE, 3, 50.0, start=2)], "1 (run on first-stage seed 2)"),
         ([result(CE, seed=4)], "1"),
     ],
@@ -147,7 +147,7 @@ def test_the_table_of_each_first_stage():
             "cRT (`crt`)",
             *["62.0 ± 1.4"] * 4,
             "+12.0 ± 1.4",
-            "2 (heads on first-stage seed 0)",
+            "2 (classifiers on first-stage seed 0)",
             "1 x 10",
             "1.5 + 2.0",
         ],
@@ -169,17 +169,17 @@ def test_tau_norm_is_praised_only_if_the_figures_bear_it_out():
     assert sentence(ce, taunorm, result(LA, accuracy=60.1)) == ""  # below
     assert sentence(ce, taunorm, result("resnet20_digitslt_la_sam", accuracy=10.0)) == ""  # another perturbation
     said = sentence(ce, taunorm, result(LA, accuracy=60.0), result("resnet20_digitslt_vs_sgd", accuracy=70.0))
-    assert "On digitslt, plain cross-entropy" in said
-    assert "has 60.0 overall and 60.0 in the tail (before: 50.0 overall and 50.0 in the tail)" in said
-    assert "have 60.0 to 70.0 overall" in said
+    assert "On digitslt, resnet20_cifar with plain cross-entropy, re-balanced by tau-norm" in said
+    assert "reaches 60.0 overall and 60.0 in the tail (n = 1; before: 50.0 overall and 50.0 in the tail)" in said
+    assert "reach 60.0 to 70.0 overall" in said
 
 
 def test_published_figures_are_compared_with_where_there_are_none_of_ours():
     name = "resnet32_cifar100lt_{}_sgd".format
     ce, taunorm = result(name("ce"), accuracy=38.5), second(name("taunorm"), 0, 42.0)
     # Rangwani 2022, Table 1, with SGD: CE + DRW 41.0, LDAM + DRW 42.7, VS 41.7; MiSLAS's 47.0 has another first stage.
-    assert "have 41.0 to 42.7 overall" in sentence(ce, taunorm)
-    assert "have 41.0 to 44.0 overall" in sentence(ce, taunorm, result(name("ldam_drw"), accuracy=44.0))
+    assert "reach 41.0 to 42.7 overall" in sentence(ce, taunorm)
+    assert "reach 41.0 to 44.0 overall" in sentence(ce, taunorm, result(name("ldam_drw"), accuracy=44.0))
     digits = [result(CE, accuracy=50.0), second(TAUNORM, 0, 60.0), result(LA, accuracy=55.0)]
     assert sentence(ce, taunorm, *digits).startswith("On cifar100lt,")  # more images than the digits
 
