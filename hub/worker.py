@@ -48,7 +48,7 @@ class Worker:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             begins = file.tell()
-            # In its own session, so that only this process sends it an interrupt.
+            # In its own session, so that only this process sends it signals.
             process = subprocess.Popen(
                 line, stdout=file, stderr=file, start_new_session=True, preexec_fn=_end_with_parent()
             )

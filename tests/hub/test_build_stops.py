@@ -18,14 +18,11 @@ from ltzoo.report import read_results
 from ltzoo.train import RunFolder
 from tests.hub.builds import MANY, ONE, ROOT
 
-STUBBORN = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print(flush=True); time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+OBEDIENT = "import time; print(flush=True); time.sleep(60)"
 
 
-# A shell in the background leaves SIGINT ignored.
-OBEDIENT = "import signal, time; signal.signal(2, signal.default_int_handler); print(flush=True); time.sleep(60)"
-
-
-def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypatch):
+def test_workers_are_terminated_until_they_stop_and_killed_in_the_end(monkeypatch):
     lines = [[sys.executable, "-c", code] for code in (OBEDIENT, STUBBORN)]
     processes = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for line in lines]
     for process in processes:
@@ -34,7 +31,18 @@ def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypat
     # No time passes before the first has stopped, and then five seconds with each look at the clock.
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: 0 if processes[0].poll() is None else next(clock))
     interrupts.stop(processes, within=20)
-    assert [process.wait(10) for process in processes] == [-signal.SIGINT, -signal.SIGKILL]
+    assert [process.wait(10) for process in processes] == [-signal.SIGTERM, -signal.SIGKILL]
+
+
+def test_a_worker_that_is_stopped_while_it_imports_leaves_no_traceback(tmp_path):
+    imports = [sys.executable, "-c", OBEDIENT]  # no handler is installed yet
+    started = worker.Worker.start(imports, [], tmp_path / "log", False)
+    deadline = time.monotonic() + 30
+    while not started.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    interrupts.stop([started.process], within=20)
+    assert (started.process.returncode, started.log.read_text()) == (-signal.SIGTERM, "\n")
 
 
 def test_a_worker_that_saves_its_step_gets_one_signal_in_most_of_the_time(monkeypatch):
@@ -51,7 +59,7 @@ def test_a_worker_that_saves_its_step_gets_one_signal_in_most_of_the_time(monkey
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(interrupts.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     interrupts.stop([Saving()], within=15)
-    assert sent == [(0, signal.SIGINT), (9, signal.SIGTERM), (12, signal.SIGKILL)]
+    assert sent == [(0, signal.SIGTERM), (9, signal.SIGTERM), (12, signal.SIGKILL)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
