@@ -93,6 +93,8 @@ def read_varied(text: str) -> Varied:
     if not (keys and all(keys) and values):
         raise InputError(f"--vary must be KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not {text!r}")
     _, found = parse_setting(f"{keys[0]}=[{values}]", "--vary")
+    if not found:
+        raise InputError(f"--vary {text!r} names no value; write KEY=V1,V2,...")
     return Varied(tuple(keys), tuple(found))
 
 
