@@ -9,10 +9,11 @@ from typing import cast
 
 from collect import collect, read_run
 from interrupts import stop
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, counted
 from ltzoo.recipes import FirstStage
 from ltzoo.report import has_result
 from ltzoo.train import RunFolder, ValInterval
+from ltzoo.train.state import read_progress
 from machine_settings import MachineSettings
 from training_order import Job, first_stage_to_train
 from worker import Worker
@@ -52,7 +53,7 @@ class RunQueue:
     def work(self) -> int:
         """Train all jobs; return the exit code."""
         self.collect_finished()
-        before = {self.folder(job).path: self.epochs(job) for job in self.waiting}
+        before = {self.folder(job).path: self.progress(job) for job in self.waiting}
         try:
             while (self.waiting or self.again or self.running) and not self.is_over():
                 self.start_workers()
@@ -66,6 +67,7 @@ class RunQueue:
         finally:
             stopped, self.running = self.running, []
             stop([worker.process for worker in stopped], within=_STOPPING * self.closing)
+            begun = [job for worker in stopped for job in worker.jobs]
             for worker in stopped:
                 self.collect_of(worker, sound=True)
                 self.close_stopped(worker)
@@ -73,11 +75,11 @@ class RunQueue:
             more = "; the same command continues" if halted or left else ""
             counts = f"{self.finished} finished, {self.failed} failed, {halted} stopped, {left} not begun"
             print(f"runs: {counts}{more}", flush=True)
-        untouched = all(self.epochs(job) == before[self.folder(job).path] for w in stopped for job in w.jobs)
-        if stopped and untouched and not self.finished:
+        untouched = all(self.progress(job) == before[self.folder(job).path] for job in begun)
+        if begun and untouched and not self.finished:
             raise InputError(
-                f"the budget of {self.arguments.time_budget:g} minutes is too small for one epoch of "
-                f"{stopped[0].jobs[0][0].name}; give more"
+                f"the budget of {self.arguments.time_budget:g} minutes is too small to save a single step of "
+                f"{begun[0][0].name}; give more"
             )
         return int(self.failed > 0)
 
@@ -105,12 +107,13 @@ class RunQueue:
         recipe, seed = job
         return RunFolder(self.arguments.output / recipe.name / f"seed{seed}")
 
-    def epochs(self, job: Job) -> int:
-        """Count the finished epochs of a job."""
+    def progress(self, job: Job) -> tuple[int, int]:
+        """Return how many epochs of a job are saved, and how many steps of the next one."""
+        state = self.folder(job).last_state
         try:
-            return len(self.folder(job).read_history(job[0].schedule.epochs))
+            return read_progress(state) if state.exists() else (0, 0)
         except InputError:  # the run itself will report it
-            return 0
+            return 0, 0
 
     def ready(self) -> list[Job]:
         """List the waiting jobs that can begin: second stages wait for their first."""
@@ -193,8 +196,10 @@ class RunQueue:
                 worker.jobs.remove((recipe, seed))
                 self.waiting.append((recipe, seed))
                 continue
-            kept, epochs = self.epochs((recipe, seed)), recipe.schedule.epochs
-            there = f"{kept} of {epochs} epochs are kept in {path}" if path.exists() else "it has not begun"
+            epochs, steps = self.progress((recipe, seed))
+            further = f" and {counted(steps, 'step')}" if steps else ""
+            kept = f"{epochs} of {recipe.schedule.epochs} epochs{further} are kept in {path}"
+            there = kept if path.exists() else "it has not started"
             print(f"stopped: {recipe.name}, seed {seed}: {there}", flush=True)
 
     def fail(self, job: Job, why: str) -> None:

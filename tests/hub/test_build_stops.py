@@ -85,11 +85,11 @@ def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, t
     monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: next(looks)())
     assert build.main([MANY, *folders]) == 130
     shown = capsys.readouterr()
-    assert f"stopped: {MANY}, seed 0: it has not begun" in shown.out
+    assert f"stopped: {MANY}, seed 0: it has not started" in shown.out
     assert shown.err == "build.py: interrupted\n"
 
 
-def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, capsys):
+def test_a_budget_without_a_saved_step_is_refused(folders, tmp_path, monkeypatch, capsys):
     def start(self, jobs, alone=False):
         idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         return worker.Worker(idle, jobs, tmp_path / "log", 0)
@@ -97,7 +97,42 @@ def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, ca
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
     error = capsys.readouterr().err
-    assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
+    assert f"the budget of 0.001 minutes is too small to save a single step of {ONE}; give more" in error
+
+
+def test_steps_of_an_epoch_that_is_not_finished_are_progress(folders, tmp_path, monkeypatch, capsys):
+    state = RunFolder(tmp_path / "output" / MANY / "seed0").last_state
+    code = """
+import json, sys
+from pathlib import Path
+from torch import zeros
+from ltzoo.train.state import save_tensors
+path = Path(sys.argv[1])
+path.parent.mkdir(parents=True)
+save_tensors(path, {"x": zeros(1)}, {"state_within_epoch": json.dumps({"progress": {"epochs": 54, "step": 74}})})
+"""
+
+    def start(self, jobs, alone=False):
+        subprocess.run([sys.executable, "-c", code, str(state)], check=True)
+        self.end = time.monotonic()
+        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        return worker.Worker(idle, jobs, tmp_path / "log", 0)
+
+    monkeypatch.setattr(run_queue.RunQueue, "start", start)
+    assert build.main([MANY, "--time-budget", "10", *folders]) == 0
+    shown = capsys.readouterr().out
+    assert f"stopped: {MANY}, seed 0: 54 of 2000 epochs and 74 steps are kept in {state.parents[1]}\n" in shown
+
+
+def test_a_budget_that_ends_before_a_shared_worker_has_begun_a_run_is_refused(folders, tmp_path, monkeypatch, capsys):
+    def start(self, jobs, alone=False):
+        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        (tmp_path / "log").touch()
+        return worker.Worker(idle, jobs, tmp_path / "log", 0, shared=True)
+
+    monkeypatch.setattr(run_queue.RunQueue, "start", start)
+    assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
+    assert f"too small to save a single step of {ONE}; give more" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -123,13 +158,14 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
     finally:
         process.kill()
     assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
-    assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs are kept in", said)
+    assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs (and \d+ steps? )?are kept in", said)
     assert "of 2000 epochs are saved; continue with --resume" in log.read_text()
     before = run.read_history(2000)
     monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: len(run.read_history(2000)) > len(before) + 1)
     assert build.main([MANY, "--time-budget", "10", *folders]) == 0
     after, said = run.read_history(2000), capsys.readouterr().out
-    assert f"stopped: {MANY}, seed 0: {len(after)} of 2000 epochs are kept in {run.path}" in said
+    kept = rf"{len(after)} of 2000 epochs (and \d+ steps? )?are kept in {re.escape(str(run.path))}"
+    assert re.search(f"stopped: {MANY}, seed 0: {kept}", said)
     assert "runs: 0 finished, 0 failed, 1 stopped, 0 not begun" in said
     losses = [[row["train_loss"] for row in rows] for rows in (before, after)]
     assert losses[1][: len(before)] == losses[0]
@@ -172,4 +208,4 @@ def test_a_build_stops_within_its_budget_also_if_a_run_does_not(folders, tmp_pat
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([MANY, "--time-budget", "0.1", *folders]) == 2  # 6 s, of which it closes in 0.6 s
     assert time.monotonic() - starts[0] < 6 + 1
-    assert "too small for one epoch" in capsys.readouterr().err
+    assert "too small to save a single step" in capsys.readouterr().err
