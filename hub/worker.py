@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from training_order import Job
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal that a process gets when its parent ends."""
+_ERROR = "ltzoo train: error: "
+_NEXT_REASON = re.compile(r"; (?=[\w.-]+\.seed\d+[: ])")
+"""Where the reason of another run begins in an error's line."""
 
 
 @dataclass
@@ -74,7 +78,10 @@ class Worker:
         lines = [line for line in self.said().splitlines() if line.strip()]
         # A worker of another build can write to the same file.
         errors = [line for line in lines if line.startswith("ltzoo train:")] if code == 2 else []
-        of_run = [line for line in errors if f"{job[0].name}.seed{job[1]} " in line]
+        # One line has the reasons of all runs that failed.
+        reasons = [reason for line in errors for reason in _NEXT_REASON.split(line.removeprefix(_ERROR))]
+        own = re.compile(rf"{re.escape(job[0].name)}[./]seed{job[1]}(?!\d)")
+        of_run = [_ERROR + reason for reason in reasons if own.search(reason)]
         return (of_run or errors or lines or ["it printed nothing"])[-1]
 
 

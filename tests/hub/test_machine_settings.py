@@ -86,6 +86,20 @@ def test_a_run_that_fails_among_others_is_tried_once_more_alone(on_cuda, tmp_pat
     assert "runs: 4 finished, 0 failed, 0 stopped, 0 not begun" in said
 
 
+def test_of_several_runs_that_fail_each_is_given_its_own_reason(on_cuda, monkeypatch, capsys):
+    names, folders = on_cuda
+    a, b, c, d = (f"resnet20_digitslt_{word}_sgd" for word in "abcd")
+    why = f"ltzoo train: error: {a}.seed0: TypeError: x; y; {b}.seed0 ran out of memory (CUDA); {c}.seed01: no\n"
+    told = Told((2, why), *[(2, "ltzoo train: error: no\n")] * 4)
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    assert build.main([names[k] for k in (0, 1, 3, 6)] + folders) == 1
+    said = capsys.readouterr().out
+    assert f"again, alone: {a}, seed 0: ltzoo train: error: {a}.seed0: TypeError: x; y\n" in said
+    assert f"again, alone: {b}, seed 0: ltzoo train: error: {b}.seed0 ran out of memory (CUDA)\n" in said
+    # What no part is about gets the whole line.
+    assert f"again, alone: {d}, seed 0: {why}" in said
+
+
 def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cuda, tmp_path, monkeypatch, capsys):
     names, folders = on_cuda
     run = {word: tmp_path / "output" / f"resnet20_digitslt_{word}_sgd" / "seed0" for word in "abcd"}
@@ -160,8 +174,10 @@ def test_on_a_gpu_a_build_follows_the_doctor(folders, tmp_path, monkeypatch):
     report = replace(FOUND, machine=machine, checks=wrong, advice=Advice("tf32", None, False, 8, None))
     file = written(tmp_path / "doctor.json", report)
     found = machine_settings.machine_settings(build.build_parser().parse_args([ONE, "--doctor", file, *folders]))
-    assert found == machine_settings.MachineSettings(8, True, 1, "tf32", True)
-    assert found.options() == [*("--threads", "1", "--side-by-side", "8", "--set", "precision=tf32", "--eager")]
+    assert found == machine_settings.MachineSettings(8, True, None, "tf32", True)
+    assert found.options() == ["--side-by-side", "8", "--set", "precision=tf32", "--eager"]
+    asked = build.build_parser().parse_args([ONE, "--doctor", file, "--threads", "2", *folders])
+    assert machine_settings.machine_settings(asked).options()[:2] == ["--threads", "2"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the report is one of a CPU")
