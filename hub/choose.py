@@ -19,7 +19,13 @@ from ltzoo.atomic_write import write_text
 from ltzoo.cli.arguments import add_data_options, add_val_interval, at_least_one, seed, writable
 from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import Parser, is_main_process, run
-from ltzoo.cli.recipe_options import add_field_options, add_precision_options, features_folder, requested_recipe
+from ltzoo.cli.recipe_options import (
+    add_field_options,
+    add_precision_options,
+    check_first_stages,
+    features_folder,
+    requested_recipe,
+)
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import FirstStage, Recipe, override, parse_setting
@@ -109,6 +115,8 @@ def command(arguments: argparse.Namespace) -> None:
         {key: value for each, value in zip(varied, values, strict=True) for key in each.keys}
         for values in itertools.product(*(each.values for each in varied))
     ]
+    recipes = [override(recipe, settings) for settings in tried]
+    check_first_stages(recipes, arguments.first_stages)
     options = TrainOptions(
         arguments.data_dir,
         arguments.output,
@@ -129,7 +137,7 @@ def command(arguments: argparse.Namespace) -> None:
                 seed=number,
             ),
         )
-        for settings, changed in ((settings, override(recipe, settings)) for settings in tried)
+        for settings, changed in zip(tried, recipes, strict=True)
         for number in arguments.seeds
     ]
     alike = [list(group) for _, group in itertools.groupby(jobs, lambda job: job[0].precision)]

@@ -24,6 +24,7 @@ from ltzoo.data.files import (
     without_unreadable,
 )
 from ltzoo.data.files.crops import side_for_crops
+from ltzoo.data.files.options import refuse_options_of_files
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
@@ -138,9 +139,8 @@ def _test_images(
 ) -> Images:
     """Load a benchmark's test images, or open them if they are files, prepared as in training."""
     if benchmark.profile != "natural":
-        for flag, value in (("--hold-out", arguments.hold_out), ("--skip-unreadable", arguments.skip_unreadable)):
-            if value is not None:
-                raise InputError(f"{flag} is for images in files; {benchmark.name} has a test set")
+        more = {"--hold-out": arguments.hold_out, "--skip-unreadable": arguments.skip_unreadable}
+        refuse_options_of_files(benchmark.name, location_of(arguments), more)
         return load_test(benchmark, arguments.data_dir, arguments.download)
     natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names
     location = location_of(arguments)

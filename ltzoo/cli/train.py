@@ -26,6 +26,7 @@ from ltzoo.cli.parser import Parser, is_main_process, run
 from ltzoo.cli.recipe_options import (
     add_field_options,
     add_precision_options,
+    check_first_stages,
     features_folder,
     requested_recipe,
     stated_of_start,
@@ -186,6 +187,7 @@ def train_recipes(arguments: argparse.Namespace, again: list[str]) -> list["RunF
         The run folders, recipe by recipe.
     """
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
+    check_first_stages(recipes, arguments.first_stages)
 
     from ltzoo.cli.train_report import report
     from ltzoo.train import CaptureError, train_all
