@@ -33,7 +33,7 @@ from ltzoo.cli.recipe_options import (
 )
 
 if TYPE_CHECKING:
-    from ltzoo.train import RunFolder, TrainOptions
+    from ltzoo.train import TrainOptions
 
 
 def build_parser(prog: str) -> Parser:
@@ -176,15 +176,12 @@ def command(arguments: argparse.Namespace) -> None:
     train_recipes(arguments, ["train", *arguments.argv])
 
 
-def train_recipes(arguments: argparse.Namespace, again: list[str]) -> list["RunFolder"]:
+def train_recipes(arguments: argparse.Namespace, again: list[str]) -> None:
     """Train, and print each run's figures as soon as it is finished.
 
     Args:
         arguments: those of `ltzoo train`.
         again: the words of the ltzoo command that is run; where a capture fails, a new process resumes it.
-
-    Returns:
-        The run folders, recipe by recipe.
     """
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
     check_first_stages(recipes, arguments.first_stages)
@@ -195,7 +192,7 @@ def train_recipes(arguments: argparse.Namespace, again: list[str]) -> list["RunF
     options = train_options(arguments)
     jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]
     try:
-        return train_all(
+        train_all(
             jobs,
             lambda recipe, folder: print(report(recipe, folder)) if is_main_process() else None,
             arguments.side_by_side,
