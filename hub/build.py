@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from collect import add_zoo_options, check_folders
+from folders import add_zoo_options, check_folders
 from interrupts import interrupts
 from ltzoo.cli import arguments as options
 from ltzoo.cli.parser import Parser, run

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from collect import RESULTS
+from folders import RESULTS
 from ltzoo.checkpoints import PACKAGED, list_folder, verify_checkpoint
 from ltzoo.cli.arguments import add_device_option
 from ltzoo.cli.parser import Parser, run
