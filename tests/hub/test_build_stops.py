@@ -166,7 +166,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
     after, said = run.read_history(2000), capsys.readouterr().out
     kept = rf"{len(after)} of 2000 epochs (and \d+ steps? )?are kept in {re.escape(str(run.path))}"
     assert re.search(f"stopped: {MANY}, seed 0: {kept}", said)
-    assert "runs: 0 finished, 0 failed, 1 stopped, 0 not begun" in said
+    assert "runs: 0 finished, 0 failed, 1 stopped, 0 not started" in said
     losses = [[row["train_loss"] for row in rows] for rows in (before, after)]
     assert losses[1][: len(before)] == losses[0]
     assert read_results(tmp_path / "results") == []
