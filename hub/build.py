@@ -97,7 +97,8 @@ def command(arguments: argparse.Namespace) -> int:
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
     first = f", and {counted(len(jobs) - missing, 'first stage')} for them" if len(jobs) > missing else ""
-    print(f"results there: {there}; runs missing: {missing}{first}", flush=True)
+    have = counted(there, "run has a result", "runs have a result")
+    print(f"{have}, {counted(missing, 'is missing', 'are missing')}{first}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
     for line in time_left(jobs, arguments.output, machine.jobs):

@@ -128,8 +128,8 @@ def note_decoding(name: str, config: Mapping[str, Any]) -> None:
     run = config.get("run")
     if not isinstance(run, Mapping) or run.get("decoding") != DECODING:
         print(
-            f"note: {name} does not record that it was trained on photos turned upright by EXIF and on scaled 16-bit "
-            "grey, as they are measured here; with such images, figures can differ from its own",
+            f"note: {name} does not record how EXIF rotation and 16-bit grey images were decoded in training; on such "
+            "images its figures can differ from those measured here",
             file=sys.stderr,
         )
 

@@ -49,10 +49,10 @@ def test_a_run_says_how_it_computes(tmp_path, capsys):
     recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
     folder = train(recipe, TrainOptions(Path("data"), tmp_path / "chosen"))
     assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is True
-    assert "seed0: 1 epochs on cpu, float32, channels-last, 1 thread, overridden: " in capsys.readouterr().err
+    assert "seed0: 1 epoch on cpu, float32, channels-last, 1 thread, overridden: " in capsys.readouterr().err
     folder = train(recipe, TrainOptions(Path("data"), tmp_path / "asked for", channels_last=False, threads=1))
     assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is False
-    assert "seed0: 1 epochs on cpu, float32, 1 thread, overridden: " in capsys.readouterr().err
+    assert "seed0: 1 epoch on cpu, float32, 1 thread, overridden: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("device", "given", "taken"), [("cuda", 2, 2), ("cuda", None, 3), ("cpu", 2, 2)])

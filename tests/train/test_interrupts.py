@@ -92,9 +92,9 @@ def test_a_run_stops_after_any_step_and_goes_on_bit_for_bit(name, tmp_path, monk
     said = capfd.readouterr().err
     assert "SIGTERM: training stops after this step; a second one stops it at once" in said
     if name == "ssesam":
-        assert "2 step(s) of epoch 1, and 0 of 2 epochs are saved; continue with --resume" in said
+        assert "2 steps of epoch 1, and 0 of 2 epochs are saved; continue with --resume" in said
         assert "from epoch 1, step 3" in said
-        assert "1 step(s) of epoch 2, and 1 of 2 epochs are saved; continue with --resume" in said
+        assert "1 step of epoch 2, and 1 of 2 epochs are saved; continue with --resume" in said
         with safe_open(folder.last_state, "pt") as file:
             assert list(file.metadata()) == ["state_within_epoch"]  # which version 0.2 refuses
         assert read_progress(folder.last_state) == (1, 2)
@@ -205,7 +205,7 @@ def test_a_signal_to_the_whole_process_group_saves_the_step_though_workers_decod
         timeout=300,
     )
     assert done.returncode == 128 + signal.SIGTERM, done.stderr[-3000:]
-    assert "2 step(s) of epoch 1, and 0 of 2 epochs are saved" in done.stderr
+    assert "2 steps of epoch 1, and 0 of 2 epochs are saved" in done.stderr
     assert code_of(data, tmp_path / "parts", "-b", "5", "--resume") == 0
     assert code_of(data, tmp_path / "whole", "-b", "5") == 0
     same_files(*(RunFolder(tmp_path / where / NAME / "seed0") for where in ("whole", "parts")))
