@@ -37,7 +37,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="build.py", description="Train the missing runs of the zoo, most important first.")
     parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN", help="recipes, as wildcards (all)")
     parser.add_argument(
-        "--seeds", type=options.seed, nargs="+", default=[0, 1, 2], metavar="N", help="in this order (0 1 2)"
+        "--seeds", type=options.parse_seed, nargs="+", default=[0, 1, 2], metavar="N", help="in this order (0 1 2)"
     )
     parser.add_argument(
         "--time-budget", type=_minutes, metavar="MINUTES", help="stop by then and continue later (no limit)"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.arguments import add_data_options, add_val_interval, at_least_one, seed, writable
+from ltzoo.cli.arguments import add_data_options, add_val_interval, at_least_one, parse_seed, writable
 from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import Parser, is_main_process, run
 from ltzoo.cli.recipe_options import (
@@ -63,7 +63,9 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--hold-out", required=True, type=at_least_one, metavar="N", help="images of each class to hold out and measure"
     )
-    parser.add_argument("--seeds", type=seed, nargs="+", default=[0], metavar="N", help="seeds of each combination (0)")
+    parser.add_argument(
+        "--seeds", type=parse_seed, nargs="+", default=[0], metavar="N", help="seeds of each combination (0)"
+    )
     parser.add_argument(
         "--jobs", type=at_least_one, default=4, metavar="N", help="runs side by side on a GPU (%(default)s)"
     )

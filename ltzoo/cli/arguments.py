@@ -34,7 +34,7 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(_whole(word) for word in text.split(","))
 
 
-def seed(text: str) -> int:
+def parse_seed(text: str) -> int:
     """Parse a seed, a whole number from 0 to 2^32 - 1."""
     value = _whole(text)
     if not 0 <= value < 2**32:
@@ -167,7 +167,7 @@ def add_workers_option(files: argparse._ArgumentGroup) -> None:
     )
 
 
-def held_out(text: str) -> int | float:
+def parse_held_out(text: str) -> int | float:
     """Parse how many images are held out: a share below 1 of each class, or a whole number of images per class."""
     if "." not in text:
         return at_least_one(text)

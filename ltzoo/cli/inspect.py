@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.arguments import add_files_options, check_written_files, held_out, writable
+from ltzoo.cli.arguments import add_files_options, check_written_files, parse_held_out, writable
 from ltzoo.cli.data_location import location_options, open_splits
 from ltzoo.cli.inspect_report import describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
 from ltzoo.cli.parser import Parser, run
@@ -39,7 +39,7 @@ def build_parser(prog: str) -> Parser:
     parser.add_argument(
         "--hold-out",
         "--holdout",
-        type=held_out,
+        type=parse_held_out,
         metavar="N",
         help="hold N images per class out of training (below 1: that share of each class) and take them as the test "
         "split",

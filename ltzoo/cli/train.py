@@ -17,9 +17,9 @@ from ltzoo.cli.arguments import (
     add_skip_option,
     add_val_interval,
     at_least_one,
-    held_out,
     not_below_zero,
-    seed,
+    parse_held_out,
+    parse_seed,
 )
 from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import Parser, is_main_process, run
@@ -77,7 +77,7 @@ def add_run_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=seed,
+        type=parse_seed,
         nargs="+",
         default=[0],
         metavar="N",
@@ -93,7 +93,7 @@ def add_run_options(parser: Parser) -> None:
     fields.add_argument(
         "--hold-out",
         "--holdout",
-        type=held_out,
+        type=parse_held_out,
         metavar="N",
         help="train without N images per class and measure accuracy on those instead of the test set, to choose "
         "settings; for images in files, N below 1 is a share of each class",

@@ -15,7 +15,7 @@ from ltzoo.cli.arguments import (
     add_workers_option,
     at_least_one,
     check_written_files,
-    held_out,
+    parse_held_out,
     writable,
 )
 from ltzoo.cli.parser import Parser, run
@@ -50,7 +50,7 @@ def build_parser(prog: str) -> Parser:
     files.add_argument(
         "--hold-out",
         "--holdout",
-        type=held_out,
+        type=parse_held_out,
         metavar="N",
         help="measure on the images held out in training",
     )

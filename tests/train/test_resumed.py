@@ -49,7 +49,7 @@ def test_a_run_goes_on_with_its_own_threads_and_ends_bit_for_bit_alike(tmp_path,
 
 def test_more_threads_than_there_are_cores_are_the_users_to_ask_for(options, cores):
     cores(1)
-    with pytest.raises(InputError, match=r"used 2 threads, but there is 1 core for it here, .*: add --threads 2 to"):
+    with pytest.raises(InputError, match=r"used 2 threads, but there is 1 core for it here, .*; add --threads 2 to"):
         kept(options)
     cores(2)
     assert (kept(options).threads, kept(options).channels_last) == (2, True)
