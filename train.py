@@ -2,7 +2,7 @@
 
 import sys
 
-from ltzoo.cli.train import main
+from ltzoo.__main__ import run_command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("train", sys.argv[1:], "train.py"))

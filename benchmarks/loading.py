@@ -16,7 +16,7 @@ from statistics import median
 import psutil
 import torch
 
-from ltzoo.cli.arguments import add_data_options, add_files_options, at_least_one, held_out, not_below_zero
+from ltzoo.cli.arguments import add_data_options, add_files_options, at_least_one, not_below_zero, parse_held_out
 from ltzoo.cli.parser import Parser, run
 from ltzoo.cli.recipe_options import add_field_options, add_precision_options, requested_recipe
 from ltzoo.data.batches import BatchSettings, Delivery, TrainLoader, make_train_batches, mix
@@ -152,7 +152,7 @@ def build_parser() -> Parser:
     parser.add_argument("--device", required=True, choices=DEVICES)
     add_data_options(parser)
     add_files_options(parser)
-    parser.add_argument("--hold-out", type=held_out, metavar="N", help="as in training")
+    parser.add_argument("--hold-out", type=parse_held_out, metavar="N", help="as in training")
     parser.add_argument("--image-cache", type=Path, metavar="DIR", help="as in training")
     parser.add_argument("--workers", type=not_below_zero, nargs="+", default=[0, 1, 2], metavar="N")
     parser.add_argument("--rounds", type=at_least_one, default=3, metavar="N", help="epochs (%(default)s)")

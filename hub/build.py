@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from collect import add_zoo_options, check_folders
+from folders import add_zoo_options, check_folders
 from interrupts import interrupts
 from ltzoo.cli import arguments as options
 from ltzoo.cli.parser import Parser, run
@@ -37,7 +37,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="build.py", description="Train the missing runs of the zoo, most important first.")
     parser.add_argument("patterns", nargs="*", default=["*"], metavar="PATTERN", help="recipes, as wildcards (all)")
     parser.add_argument(
-        "--seeds", type=options.seed, nargs="+", default=[0, 1, 2], metavar="N", help="in this order (0 1 2)"
+        "--seeds", type=options.parse_seed, nargs="+", default=[0, 1, 2], metavar="N", help="in this order (0 1 2)"
     )
     parser.add_argument(
         "--time-budget", type=_minutes, metavar="MINUTES", help="stop by then and continue later (no limit)"
@@ -48,7 +48,7 @@ def build_parser() -> Parser:
         metavar="N",
         help="runs at once: processes on CPUs (one per core), side by side in one process on CUDA (4)",
     )
-    parser.add_argument("--threads", type=options.at_least_one, metavar="N", help="CPU threads per run (1)")
+    parser.add_argument("--threads", type=options.at_least_one, metavar="N", help="CPU threads per run (on CPUs 1)")
     parser.add_argument("--precision", choices=_PRECISIONS, help="of all runs (each recipe's own)")
     parser.add_argument("--eager", action="store_true", help="on CUDA, run no step as one graph")
     parser.add_argument(
@@ -97,7 +97,8 @@ def command(arguments: argparse.Namespace) -> int:
     for recipe, _ in jobs:
         check_saved_epochs(arguments.save_epochs, recipe)
     first = f", and {counted(len(jobs) - missing, 'first stage')} for them" if len(jobs) > missing else ""
-    print(f"results there: {there}; runs missing: {missing}{first}", flush=True)
+    have = counted(there, "run has a result", "runs have a result")
+    print(f"{have}, {counted(missing, 'is missing', 'are missing')}{first}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
     for line in time_left(jobs, arguments.output, machine.jobs):

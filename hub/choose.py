@@ -16,10 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.arguments import add_data_options, add_val_interval, at_least_one, seed, writable
+from ltzoo.cli.arguments import add_data_options, add_val_interval, at_least_one, parse_seed, writable
 from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import Parser, is_main_process, run
-from ltzoo.cli.recipe_options import add_field_options, add_precision_options, features_folder, requested_recipe
+from ltzoo.cli.recipe_options import (
+    add_field_options,
+    add_precision_options,
+    check_first_stages,
+    features_folder,
+    requested_recipe,
+)
 from ltzoo.errors import InputError
 from ltzoo.evaluate import Spread, markdown_table, summarize_runs
 from ltzoo.recipes import FirstStage, Recipe, override, parse_setting
@@ -57,7 +63,9 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--hold-out", required=True, type=at_least_one, metavar="N", help="images of each class to hold out and measure"
     )
-    parser.add_argument("--seeds", type=seed, nargs="+", default=[0], metavar="N", help="seeds of each combination (0)")
+    parser.add_argument(
+        "--seeds", type=parse_seed, nargs="+", default=[0], metavar="N", help="seeds of each combination (0)"
+    )
     parser.add_argument(
         "--jobs", type=at_least_one, default=4, metavar="N", help="runs side by side on a GPU (%(default)s)"
     )
@@ -93,6 +101,8 @@ def read_varied(text: str) -> Varied:
     if not (keys and all(keys) and values):
         raise InputError(f"--vary must be KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not {text!r}")
     _, found = parse_setting(f"{keys[0]}=[{values}]", "--vary")
+    if not found:
+        raise InputError(f"--vary {text!r} names no value; write KEY=V1,V2,...")
     return Varied(tuple(keys), tuple(found))
 
 
@@ -107,6 +117,8 @@ def command(arguments: argparse.Namespace) -> None:
         {key: value for each, value in zip(varied, values, strict=True) for key in each.keys}
         for values in itertools.product(*(each.values for each in varied))
     ]
+    recipes = [override(recipe, settings) for settings in tried]
+    check_first_stages(recipes, arguments.first_stages)
     options = TrainOptions(
         arguments.data_dir,
         arguments.output,
@@ -127,7 +139,7 @@ def command(arguments: argparse.Namespace) -> None:
                 seed=number,
             ),
         )
-        for settings, changed in ((settings, override(recipe, settings)) for settings in tried)
+        for settings, changed in zip(tried, recipes, strict=True)
         for number in arguments.seeds
     ]
     alike = [list(group) for _, group in itertools.groupby(jobs, lambda job: job[0].precision)]

@@ -13,27 +13,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from folders import ZOO, add_zoo_options, check_folders
 from ltzoo.atomic_write import remove_left_over, write_errors
-from ltzoo.checkpoints import METRICS, WEIGHTS, damaged_files, list_folder, new_checkpoint, read_config, write_card
+from ltzoo.checkpoints import METRICS, damaged_files, new_checkpoint, read_config, write_card
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError
-from ltzoo.recipes import FirstStage
 from ltzoo.report import Result, has_result, read_results, result_from_checkpoint, write_result, zoo_path, zoo_weights
-
-ZOO, RESULTS = Path(__file__).parent / "zoo", Path(__file__).parents[1] / "results"
-PACKAGE = 48_000_000
-"""Most bytes that the checkpoints of the package may take."""
-LARGEST = 8_000_000
-"""Largest size of weights in the package, in bytes; a ResNet-34 has five times as much in float16."""
-DIGITS = (
-    "resnet20_digitslt_ce_sgd",
-    "resnet20_digitslt_ce_sam",
-    "resnet20_digitslt_vs_ssesam",
-    "resnet20_digitslt_ce_drw_sgd",
-    "resnet20_digitslt_ce_drw_sam",
-    "resnet20_digitslt_ce_drw_ssesam",
-)
-"""The recipes on the digits whose weights come with the package, for documents and tests; real images need the room."""
+from package_room import no_room
 
 _PATIENCE = 300
 """Seconds that a collector waits for another one."""
@@ -45,12 +31,6 @@ def build_parser() -> Parser:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder, OUTPUT/NAME/seedN")
     add_zoo_options(parser)
     return parser
-
-
-def add_zoo_options(parser: Parser) -> None:
-    """Add `--zoo` and `--results`."""
-    parser.add_argument("--zoo", type=Path, default=ZOO, metavar="DIR", help="where checkpoints are kept (hub/zoo)")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where results are kept (results)")
 
 
 def command(arguments: argparse.Namespace) -> None:
@@ -97,17 +77,6 @@ def collect(runs: Sequence[Path], zoo: Path, results: Path) -> list[str]:
         return [_keep(name, of_all, found[name], zoo, results) for name, of_all in known.items()]
 
 
-def check_folders(*folders: Path) -> None:
-    """Check that folders can be written to: each is one, or does not exist yet.
-
-    Raises:
-        InputError: a file is in the place of one.
-    """
-    for folder in folders:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is not a folder; give another one")
-
-
 @contextmanager
 def _lock(results: Path) -> Iterator[None]:
     """Let one collector at a time change a folder of results and the zoo that belongs to it."""
@@ -127,7 +96,7 @@ def _acquire(lock: FileLock, results: Path) -> None:
         lock.acquire()
     except Timeout as error:
         raise InputError(
-            f"{results} is in use by another collector for more than {_PATIENCE} s; run the command again later"
+            f"{results} has been in use by another collector for more than {_PATIENCE} s; run the command again later"
         ) from error
 
 
@@ -176,9 +145,9 @@ def _keep(
         comment = "; its run is not among these, so the zoo stays as it is"
     elif missing:
         checkpoint, _ = runs[median.seed or 0]
-        no_room = _no_room(median, checkpoint, zoo) if zoo.resolve() == ZOO.resolve() else ""
-        if no_room:
-            comment = f"; the weights in {checkpoint} are {no_room}; keep them elsewhere with --zoo DIR"
+        why_not = no_room(median, checkpoint, zoo) if zoo.resolve() == ZOO.resolve() else ""
+        if why_not:
+            comment = f"; the weights in {checkpoint} are {why_not}; keep them elsewhere with --zoo DIR"
         else:
             with new_checkpoint(zoo / name) as fresh:
                 shutil.copytree(checkpoint, fresh, dirs_exist_ok=True)
@@ -197,25 +166,6 @@ def _write(of_all: Sequence[Result], name: str, zoo: Path, results: Path) -> Non
         elsewhere = None if result.weights == path else result.weights
         weights = elsewhere or (path if result.weights_sha256 == kept else None)
         write_result(results, replace(result, weights=weights))
-
-
-def _no_room(result: Result, checkpoint: Path, zoo: Path) -> str:
-    """Return why the package does not keep a checkpoint; empty if it does."""
-    recipe = result.recipe
-    if recipe is not None and recipe.protocol == "digits" and result.model not in DIGITS:
-        return "left out of the package, which has those of few recipes on the digits"
-    if recipe is not None and recipe.protocol == "fast_cifar" and isinstance(recipe.start, FirstStage):
-        return "left out of the package, which has those of their first stage"
-    if (checkpoint / WEIGHTS).stat().st_size > LARGEST:
-        return "too large for the package"
-    others = sum(_size(zoo / name) for name in list_folder(zoo) if name != result.model)
-    if others + _size(checkpoint) > PACKAGE:
-        return f"left out of the package, which has {others / 1e6:.1f} of {PACKAGE / 1e6:.0f} MB"
-    return ""
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Stop a build: treat termination signals as an interrupt, and pass the interrupt on to the workers."""
+"""Stop a build: treat signals to end as an interrupt, and terminate the workers."""
 
 import signal
 import subprocess
@@ -20,16 +20,17 @@ def interrupts() -> Iterator[None]:
 
 
 def stop(processes: Sequence[subprocess.Popen], within: float) -> None:
-    """Interrupt workers once, so that they can save their last step; terminate and then kill those that do not stop.
+    """Terminate workers once, so that they save their last step; then again, and kill those that do not stop.
 
-    To a training process a second signal means that it shall save nothing more, so most of the time is given to the
-    first. A module that is being imported can swallow an interrupt; the second signal ends such a process.
+    SIGTERM, since a process that is still importing ends by it at once and without a traceback; one that trains treats
+    it as it treats SIGINT. To that one a second signal means that it shall save nothing more, so most of the time is
+    given to the first.
 
     Args:
         processes: the workers.
         within: seconds after which all have ended.
     """
-    for number, share in ((signal.SIGINT, 0.6), (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.2)):
+    for number, share in ((signal.SIGTERM, 0.6), (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.2)):
         running = [process for process in processes if process.poll() is None]
         for process in running:
             process.send_signal(number)

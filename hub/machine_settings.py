@@ -22,14 +22,14 @@ class MachineSettings:
         jobs: number of runs at once.
         one_process: whether they share a process, in which their kernels overlap; separate processes would take turns
             on a GPU.
-        threads: CPU threads of each.
+        threads: CPU threads of each; None on CUDA, unless they are asked for.
         precision: of all runs; None for each recipe's own.
         eager: whether no step is run as one graph.
     """
 
     jobs: int
     one_process: bool
-    threads: int
+    threads: int | None
     precision: str | None
     eager: bool
 
@@ -40,7 +40,7 @@ class MachineSettings:
 
     def options(self) -> list[str]:
         """Return the options of `ltzoo train`."""
-        options = ["--threads", str(self.threads)]
+        options = ["--threads", str(self.threads)] if self.threads else []
         options += ["--side-by-side", str(self.jobs)] if self.one_process else []
         options += ["--set", f"precision={self.precision}"] if self.precision else []
         return options + (["--eager"] if self.eager else [])
@@ -57,13 +57,14 @@ def machine_settings(arguments: argparse.Namespace) -> MachineSettings:
     """
     cuda = torch.cuda.is_available()
     advice = None if arguments.doctor is None else _sound(read_report(arguments.doctor), arguments.doctor, cuda).advice
+    one = None if cuda else 1
     if advice is None:
         jobs = arguments.jobs or (4 if cuda else cores())
-        return MachineSettings(jobs, cuda, arguments.threads or 1, arguments.precision, arguments.eager)
+        return MachineSettings(jobs, cuda, arguments.threads or one, arguments.precision, arguments.eager)
     return MachineSettings(
         arguments.jobs or advice.jobs,
         cuda,
-        arguments.threads or advice.build_threads or 1,
+        arguments.threads or advice.build_threads or one,
         arguments.precision or advice.precision,
         arguments.eager or (cuda and not advice.capture),
     )

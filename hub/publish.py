@@ -19,7 +19,7 @@ from ltzoo.checkpoints import (
 )
 from ltzoo.cli.arguments import add_device_option
 from ltzoo.cli.parser import Parser, run
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, counted
 from ltzoo.recipes import differences
 from ltzoo.registry import get_recipe
 
@@ -59,7 +59,7 @@ def command(arguments: argparse.Namespace) -> None:
             arguments.zoo / name, f"{arguments.org}/{name}", private=arguments.private, dry_run=arguments.dry_run
         )
         verb = "would be sent" if arguments.dry_run else "sent"
-        files = f"{len(done.sent)} files {verb} ({', '.join(done.sent)})" if done.sent else "unchanged"
+        files = f"{counted(len(done.sent), 'file')} {verb} ({', '.join(done.sent)})" if done.sent else "unchanged"
         print(f"{done.repository}: {files}{f', now {done.version}' if done.version else ''}")
     if arguments.collection and not arguments.dry_run:
         print(f"collection: {add_to_collection(arguments.org, names, COLLECTION, arguments.private)}")

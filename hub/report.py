@@ -10,7 +10,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from collect import RESULTS, ZOO
+from folders import RESULTS, ZOO
 from ltzoo.atomic_write import write_text
 from ltzoo.cli.parser import Parser, run
 from ltzoo.errors import InputError, first_few

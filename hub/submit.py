@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from collect import RESULTS
+from folders import RESULTS
 from ltzoo.cli.arguments import add_data_options, add_device_option
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import get_benchmark, make_groups

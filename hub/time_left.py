@@ -17,10 +17,10 @@ _Kind = tuple[str, str]
 
 
 def time_left(jobs: Sequence[Job], output: Path, at_once: int) -> list[str]:
-    """Describe the runs that are begun, and the time that all runs take.
+    """Describe the unfinished runs, and the time that all runs take.
 
-    A run that is begun takes as long per epoch as it did so far. One that is not takes the mean seconds per forward
-    pass of the runs in `output` with its architecture and benchmark, times its passes.
+    An unfinished run takes as long per epoch as it did so far. One that has not started takes the mean seconds per
+    forward pass of the runs in `output` with its architecture and benchmark, times its passes.
 
     Args:
         jobs: the runs to train.
@@ -28,7 +28,7 @@ def time_left(jobs: Sequence[Job], output: Path, at_once: int) -> list[str]:
         at_once: how many are trained at once.
 
     Returns:
-        One line for each run that is begun, and one for the time of all; none if there are no jobs.
+        One line for each unfinished run, and one for the time of all; none if there are no jobs.
     """
     paces = _paces(output)
     lines, unknown, times = list[str](), list[Recipe](), list[float]()
@@ -38,7 +38,7 @@ def time_left(jobs: Sequence[Job], output: Path, at_once: int) -> list[str]:
         if measured:
             times.append((epochs - len(measured)) * fmean(measured))
             lines.append(
-                f"begun before: {recipe.name}, seed {seed}: {len(measured)} of {epochs} epochs, "
+                f"unfinished: {recipe.name}, seed {seed}: {len(measured)} of {epochs} epochs, "
                 f"{in_words(times[-1])} left ({fmean(measured):.1f} s per epoch)"
             )
         elif pace and passes is not None:

@@ -101,7 +101,7 @@ def _stage(recipe: Recipe, architecture: str, benchmark: str, loss: str, perturb
     if recipe.protocol in ("fast_cifar", "fast_cifar_cutmix", "fast_cifar_long"):
         if isinstance(recipe.start, FirstStage):
             return -1
-        return _MAIN.index(benchmark) - 4 if loss in ("ce", "la", "vs") else -2
+        return _index(_MAIN, benchmark) - 4 if loss in ("ce", "la", "vs") else -2
     if architecture == "resnet32" and benchmark in _MAIN and loss in _LOSSES and perturbation in _PERTURBATIONS:
         return 0
     if architecture == "resnet32" and benchmark in _MAIN:

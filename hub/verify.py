@@ -8,11 +8,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from collect import RESULTS
+from folders import RESULTS
 from ltzoo.checkpoints import PACKAGED, list_folder, verify_checkpoint
 from ltzoo.cli.arguments import add_device_option
 from ltzoo.cli.parser import Parser, run
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, counted
 from ltzoo.registry import find_checkpoint
 from ltzoo.report import contradictions, read_results, zoo_path
 
@@ -55,7 +55,7 @@ def command(arguments: argparse.Namespace) -> int:
             print(f"{name}: hashes, card and example match; accuracy not measured: {verdict.unmeasured}")
         else:
             print(f"{name}: hashes, card and example match; accuracy differs by {verdict.accuracy:.1f}")
-    print(f"{len(names) + len(missing)} checkpoints verified, {different} different")
+    print(f"{counted(len(names) + len(missing), 'checkpoint')} verified, {different} different")
     return int(different > 0)
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from training_order import Job
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal that a process gets when its parent ends."""
+_ERROR = "ltzoo train: error: "
+_NEXT_REASON = re.compile(r"; (?=[\w.-]+\.seed\d+[: ])")
+"""Where the reason of another run begins in an error's line."""
 
 
 @dataclass
@@ -23,7 +27,7 @@ class Worker:
         process: `python -m ltzoo train`.
         jobs: the runs that it trains, without those that are collected.
         log: its output, after that of earlier workers.
-        begins: offset of its own output in the log.
+        log_offset: offset of its own output in the log.
         shared: whether it was started with several runs.
         alone: whether no other worker may run beside it.
     """
@@ -31,38 +35,38 @@ class Worker:
     process: subprocess.Popen
     jobs: list[Job]
     log: Path
-    begins: int
+    log_offset: int
     shared: bool = False
     alone: bool = False
 
     @classmethod
-    def start(cls, line: Sequence[str], jobs: Sequence[Job], log: Path, alone: bool) -> "Worker":
+    def start(cls, command: Sequence[str], jobs: Sequence[Job], log: Path, alone: bool) -> "Worker":
         """Start a process.
 
         Args:
-            line: the command.
+            command: the command line.
             jobs: the runs that it trains.
             log: the file for its output.
             alone: see the attribute.
         """
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
-            begins = file.tell()
-            # In its own session, so that only this process sends it an interrupt.
+            log_offset = file.tell()
+            # In its own session, so that only this process sends it signals.
             process = subprocess.Popen(
-                line, stdout=file, stderr=file, start_new_session=True, preexec_fn=_end_with_parent()
+                command, stdout=file, stderr=file, start_new_session=True, preexec_fn=_end_with_parent()
             )
-        return cls(process, list(jobs), log, begins, len(jobs) > 1, alone)
+        return cls(process, list(jobs), log, log_offset, len(jobs) > 1, alone)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return its output."""
-        return self.log.read_bytes()[self.begins :].decode("utf-8", "replace")
+        return self.log.read_bytes()[self.log_offset :].decode("utf-8", "replace")
 
-    def has_begun(self, folder: Path) -> bool:
-        """Return whether it has begun the run in a folder: a run first says where it is."""
-        return f"{folder}: " in self.said()
+    def has_started(self, folder: Path) -> bool:
+        """Return whether it has started the run in a folder: a run first says where it is."""
+        return f"{folder}: " in self.output()
 
-    def why(self, job: Job) -> str:
+    def failure_reason(self, job: Job) -> str:
         """Return why a run has failed: the signal that ended the process, or what it said last, of this run if it can.
 
         Args:
@@ -71,10 +75,13 @@ class Worker:
         code = self.process.returncode
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        lines = [line for line in self.said().splitlines() if line.strip()]
+        lines = [line for line in self.output().splitlines() if line.strip()]
         # A worker of another build can write to the same file.
         errors = [line for line in lines if line.startswith("ltzoo train:")] if code == 2 else []
-        of_run = [line for line in errors if f"{job[0].name}.seed{job[1]} " in line]
+        # One line has the reasons of all runs that failed.
+        reasons = [reason for line in errors for reason in _NEXT_REASON.split(line.removeprefix(_ERROR))]
+        own = re.compile(rf"{re.escape(job[0].name)}[./]seed{job[1]}(?!\d)")
+        of_run = [_ERROR + reason for reason in reasons if own.search(reason)]
         return (of_run or errors or lines or ["it printed nothing"])[-1]
 
 

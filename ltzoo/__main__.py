@@ -1,7 +1,9 @@
 """The `ltzoo` command, and `python -m ltzoo`: a subcommand each for what the scripts do and more."""
 
 import importlib
+import signal
 import sys
+from collections.abc import Sequence
 
 import ltzoo
 
@@ -45,7 +47,26 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"ltzoo: error: {found}; there are {', '.join(COMMANDS)}; ltzoo --help describes them\n")
         return 2
     name, *rest = arguments
-    return importlib.import_module(f"ltzoo.cli.{name}").main(rest, f"ltzoo {name}")
+    return run_command(name, rest, f"ltzoo {name}")
+
+
+def run_command(name: str, argv: Sequence[str], prog: str) -> int:
+    """Run a subcommand; Ctrl-C while its modules are imported is one line, as it is later.
+
+    Args:
+        name: the subcommand.
+        argv: its arguments.
+        prog: what messages call it.
+
+    Returns:
+        The exit code: 2 for bad input, 130 for Ctrl-C.
+    """
+    try:
+        code: int = importlib.import_module(f"ltzoo.cli.{name}").main(list(argv), prog)
+        return code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{prog}: interrupted\n")
+        return 128 + signal.SIGINT
 
 
 def _help() -> str:

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import ltzoo
-from collect import DIGITS
 from ltzoo.checkpoints import files
+from package_room import DIGITS
 from tests.checkpoints.faults import table
 
 PAGE = (Path(__file__).parents[1] / "docs" / "hub.md").read_text(encoding="utf-8")

@@ -2,11 +2,12 @@
 
 import argparse
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltzoo.cli.parser import Parser
-from ltzoo.errors import first_line
+from ltzoo.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ def whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(_whole(word) for word in text.split(","))
 
 
-def seed(text: str) -> int:
+def parse_seed(text: str) -> int:
     """Parse a seed, a whole number from 0 to 2^32 - 1."""
     value = _whole(text)
     if not 0 <= value < 2**32:
@@ -53,11 +54,50 @@ def writable(text: str) -> Path:
     return path
 
 
+def check_written_files(arguments: argparse.Namespace, suffixes: Mapping[str, tuple[str, ...]]) -> None:
+    """Check the suffix of each file to write, and that no two options name the same file.
+
+    Args:
+        arguments: of the command.
+        suffixes: the options, as attributes of `arguments`, and how the names of their files must end; empty for any.
+
+    Raises:
+        InputError: a suffix is wrong, or two options name one file.
+    """
+    taken: dict[Path, str] = {}
+    for option, endings in suffixes.items():
+        path, flag = getattr(arguments, option), f"--{option.replace('_', '-')}"
+        if path is None:
+            continue
+        if endings and path.suffix not in endings:
+            raise InputError(f"{flag} cannot write {path.name!r}; end the name in {' or '.join(endings)}")
+        other = taken.setdefault(path.resolve(), flag)
+        if other != flag:
+            raise InputError(f"{other} and {flag} name the same file {path}; name two")
+
+
 def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def add_model_option(parser: Parser) -> None:
+    """Add `--model`, a name for `ltzoo.registry.find_checkpoint`."""
+    parser.add_argument(
+        "--model", required=True, metavar="NAME", help="a recipe's name, hf-hub:user/repo[@revision] or local-dir:path"
+    )
+
+
+def add_tta_option(parser: Parser) -> None:
+    """Add `--tta`."""
+    parser.add_argument(
+        "--tta",
+        choices=["flip", "crops"],
+        help="test-time augmentation: average the logits of each image and its mirror image (flip), or of its four "
+        "corners and its centre at a larger resolution (crops; images in files)",
+    )
 
 
 def add_data_options(parser: Parser) -> None:
@@ -115,7 +155,19 @@ def add_skip_option(files: argparse._ArgumentGroup) -> None:
     )
 
 
-def held_out(text: str) -> int | float:
+def add_workers_option(files: argparse._ArgumentGroup) -> None:
+    """Add `-j` and `--workers`."""
+    files.add_argument(
+        "-j",
+        "--workers",
+        type=not_below_zero,
+        default=0,
+        metavar="N",
+        help="processes that decode images (%(default)s)",
+    )
+
+
+def parse_held_out(text: str) -> int | float:
     """Parse how many images are held out: a share below 1 of each class, or a whole number of images per class."""
     if "." not in text:
         return at_least_one(text)

@@ -17,7 +17,7 @@ from ltzoo.cli.data_location import open_splits
 from ltzoo.cli.fit_plan import check_recipe, make_plan
 from ltzoo.cli.inspect import inspect_images
 from ltzoo.cli.parser import Parser, run
-from ltzoo.cli.recipe_options import requested_recipe
+from ltzoo.cli.recipe_options import check_first_stages, requested_recipe
 from ltzoo.cli.recipe_suggestion import SHARE
 from ltzoo.data import NATURAL_BENCHMARKS
 from ltzoo.data.files import ImageFiles, check_coverage, hold_out_files, profile_files
@@ -84,6 +84,7 @@ def _requested(words: list[str]) -> tuple[argparse.Namespace, Recipe, "TrainOpti
     """Parse the words of `ltzoo train`; with the arguments, the run that they ask for."""
     chosen = train.build_parser("ltzoo fit").parse_args(words)
     recipe = requested_recipe(chosen.recipe[0], chosen)
+    check_first_stages([recipe], chosen.first_stages)
 
     from ltzoo.train import RunFolder
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ltzoo.atomic_write import write_text
-from ltzoo.cli.arguments import add_files_options, held_out, writable
+from ltzoo.cli.arguments import add_files_options, check_written_files, parse_held_out, writable
 from ltzoo.cli.data_location import location_options, open_splits
 from ltzoo.cli.inspect_report import describe, list_notes, list_warnings, warn_of_lists, warn_of_shared
 from ltzoo.cli.parser import Parser, run
@@ -17,7 +17,7 @@ from ltzoo.cli.recipe_suggestion import suggest_hold_out, suggest_options, sugge
 from ltzoo.data import NATURAL_BENCHMARKS, NaturalBenchmark
 from ltzoo.data.files import ImageFiles, profile_files, where_test_is
 from ltzoo.data.files.profile import Profile
-from ltzoo.errors import InputError, counted, printable
+from ltzoo.errors import counted, printable
 from ltzoo.evaluate import draw_class_counts
 
 
@@ -39,7 +39,7 @@ def build_parser(prog: str) -> Parser:
     parser.add_argument(
         "--hold-out",
         "--holdout",
-        type=held_out,
+        type=parse_held_out,
         metavar="N",
         help="hold N images per class out of training (below 1: that share of each class) and take them as the test "
         "split",
@@ -108,7 +108,7 @@ def inspect_images(
 
 def command(arguments: argparse.Namespace) -> None:
     """Check the images, print a report, write the files asked for."""
-    _check_files(arguments)
+    check_written_files(arguments, {"picture": (".png",), "json": ()})
     benchmark = NATURAL_BENCHMARKS[arguments.benchmark]
     train, test = open_splits(arguments, benchmark, arguments.hold_out)
     held_out = arguments.hold_out is not None
@@ -143,14 +143,6 @@ def command(arguments: argparse.Namespace) -> None:
 def reasons(options: list[tuple[list[str], str]]) -> str:
     """Format a line for each option that has a reason."""
     return "".join(f"    {printable(shlex.join(part))}: {why}\n" for part, why in options if why)
-
-
-def _check_files(arguments: argparse.Namespace) -> None:
-    """Check that the two files to write differ, and the suffix of the picture."""
-    if arguments.picture and arguments.picture.suffix != ".png":
-        raise InputError(f"--picture cannot write {arguments.picture.name!r}; end the name in .png")
-    if arguments.picture and arguments.json and arguments.picture.resolve() == arguments.json.resolve():
-        raise InputError(f"--picture and --json name the same file {arguments.json}; name two")
 
 
 def main(argv: list[str] | None = None, prog: str = "ltzoo inspect") -> int:

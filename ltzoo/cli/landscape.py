@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ltzoo.cli.arguments import add_data_options, add_device_option, at_least_one, seed
+from ltzoo.cli.arguments import add_data_options, add_device_option, at_least_one, parse_seed
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import GROUP_RULES, make_groups, read_subset
 from ltzoo.data.memory import load_train
@@ -81,7 +81,7 @@ def build_parser(prog: str) -> Parser:
         help="Lanczos steps after which a spectrum ends, converged or not (%(default)s)",
     )
     how.add_argument("--chunk", type=at_least_one, default=64, metavar="N", help="images per pass (%(default)s)")
-    how.add_argument("--seed", type=seed, default=0, metavar="N", help="seed of the random vectors (%(default)s)")
+    how.add_argument("--seed", type=parse_seed, default=0, metavar="N", help="seed of the random vectors (%(default)s)")
     how.add_argument(
         "--slice",
         type=float,

@@ -24,6 +24,7 @@ from ltzoo.data.files import (
     without_unreadable,
 )
 from ltzoo.data.files.crops import side_for_crops
+from ltzoo.data.files.options import refuse_options_of_files
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.data.memory import load_test
 from ltzoo.errors import InputError
@@ -127,8 +128,8 @@ def note_decoding(name: str, config: Mapping[str, Any]) -> None:
     run = config.get("run")
     if not isinstance(run, Mapping) or run.get("decoding") != DECODING:
         print(
-            f"note: {name} does not record that it was trained on photos turned upright by EXIF and on scaled 16-bit "
-            "grey, as they are measured here; with such images, figures can differ from its own",
+            f"note: {name} does not record how EXIF rotation and 16-bit grey images were decoded in training; on such "
+            "images its figures can differ from those measured here",
             file=sys.stderr,
         )
 
@@ -138,9 +139,8 @@ def _test_images(
 ) -> Images:
     """Load a benchmark's test images, or open them if they are files, prepared as in training."""
     if benchmark.profile != "natural":
-        for flag, value in (("--hold-out", arguments.hold_out), ("--skip-unreadable", arguments.skip_unreadable)):
-            if value is not None:
-                raise InputError(f"{flag} is for images in files; {benchmark.name} has a test set")
+        more = {"--hold-out": arguments.hold_out, "--skip-unreadable": arguments.skip_unreadable}
+        refuse_options_of_files(benchmark.name, location_of(arguments), more)
         return load_test(benchmark, arguments.data_dir, arguments.download)
     natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names
     location = location_of(arguments)

@@ -6,9 +6,17 @@ What predicts is imported once the checkpoint is found, so that help and a wrong
 import argparse
 from pathlib import Path
 
-from ltzoo.cli.arguments import add_device_option, add_skip_option, at_least_one, not_below_zero, writable
+from ltzoo.cli.arguments import (
+    add_device_option,
+    add_model_option,
+    add_skip_option,
+    add_tta_option,
+    add_workers_option,
+    at_least_one,
+    check_written_files,
+    writable,
+)
 from ltzoo.cli.parser import Parser, run
-from ltzoo.errors import InputError
 from ltzoo.registry import find_checkpoint
 
 
@@ -34,9 +42,7 @@ def build_parser(prog: str) -> Parser:
         metavar="IMAGES",
         help="images, folders (searched at any depth), or lists: .txt with a path per line, .csv with a column of them",
     )
-    parser.add_argument(
-        "--model", required=True, metavar="NAME", help="a recipe's name, hf-hub:user/repo[@revision] or local-dir:path"
-    )
+    add_model_option(parser)
     parser.add_argument(
         "--topk", type=at_least_one, default=5, metavar="K", help="classes to show of each image (%(default)s)"
     )
@@ -48,12 +54,7 @@ def build_parser(prog: str) -> Parser:
         "alike; FILE: a .csv with the columns class and share, or a .json object of class names and shares "
         "(%(default)s)",
     )
-    parser.add_argument(
-        "--tta",
-        choices=["flip", "crops"],
-        help="test-time augmentation: average the logits of each image and its mirror image (flip), or of its four "
-        "corners and its centre at a larger resolution (crops; images in files)",
-    )
+    add_tta_option(parser)
     files = parser.add_argument_group("images")
     files.add_argument(
         "--image-root", type=Path, metavar="DIR", help="folder that the paths in lists start from (the list's own)"
@@ -65,14 +66,7 @@ def build_parser(prog: str) -> Parser:
         "--image-suffix", default="", metavar="SUFFIX", help="what the names in a list lack, such as .jpg"
     )
     add_skip_option(files)
-    files.add_argument(
-        "-j",
-        "--workers",
-        type=not_below_zero,
-        default=0,
-        metavar="N",
-        help="processes that decode images (%(default)s)",
-    )
+    add_workers_option(files)
     add_device_option(parser)
     files = parser.add_argument_group("files to write")
     files.add_argument("--csv", type=writable, metavar="FILE", help="a row for each image and class")
@@ -82,8 +76,7 @@ def build_parser(prog: str) -> Parser:
 
 def command(arguments: argparse.Namespace) -> None:
     """Find the checkpoint and predict."""
-    if arguments.csv and arguments.json and arguments.csv.resolve() == arguments.json.resolve():
-        raise InputError(f"--csv and --json name the same file {arguments.csv}; name two")
+    check_written_files(arguments, {"csv": (), "json": ()})
     folder = find_checkpoint(arguments.model)
 
     from ltzoo.cli.predict_images import predict_images

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from ltzoo.cli.arguments import at_least_one
 from ltzoo.cli.parser import Parser
 from ltzoo.data import Augmentation
 from ltzoo.errors import InputError
-from ltzoo.recipes import Recipe, Trainable, get_recipe, override, parse_setting, read_recipe
+from ltzoo.recipes import FirstStage, Recipe, Trainable, get_recipe, override, parse_setting, read_recipe
 
 _FIELDS = {
     "batch_size": "batch_size",
@@ -161,6 +162,21 @@ def requested_recipe(name: str, arguments: argparse.Namespace) -> Recipe:
     elif launched != "no":
         settings["precision"] = _PRECISIONS[launched]
     return override(recipe, settings | dict(parse_setting(text) for text in arguments.set))
+
+
+def check_first_stages(recipes: Sequence[Recipe], first_stages: Path | None) -> None:
+    """Check that a folder of first stages is given only where a recipe starts from one.
+
+    Args:
+        recipes: the recipes to train.
+        first_stages: what `--first-stages` names; None without it.
+
+    Raises:
+        InputError: none of the recipes is a second stage.
+    """
+    if first_stages is not None and not any(isinstance(recipe.start, FirstStage) for recipe in recipes):
+        names = ", ".join(dict.fromkeys(recipe.name for recipe in recipes))
+        raise InputError(f"--first-stages is for second stages, and there is none among {names}; leave it out")
 
 
 def stated_of_start(arguments: argparse.Namespace) -> dict[str, str]:

@@ -8,7 +8,7 @@ from ltzoo.recipes.cost import passes_text
 
 _SECTIONS = {
     "": ("name", "architecture", "benchmark"),
-    "the method, in seven parts": (
+    "the method": (
         "start",
         "trainable",
         "head",

@@ -17,22 +17,23 @@ from ltzoo.cli.arguments import (
     add_skip_option,
     add_val_interval,
     at_least_one,
-    held_out,
     not_below_zero,
-    seed,
+    parse_held_out,
+    parse_seed,
 )
 from ltzoo.cli.new_process import resume_in_new_process
 from ltzoo.cli.parser import Parser, is_main_process, run
 from ltzoo.cli.recipe_options import (
     add_field_options,
     add_precision_options,
+    check_first_stages,
     features_folder,
     requested_recipe,
     stated_of_start,
 )
 
 if TYPE_CHECKING:
-    from ltzoo.train import RunFolder, TrainOptions
+    from ltzoo.train import TrainOptions
 
 
 def build_parser(prog: str) -> Parser:
@@ -76,7 +77,7 @@ def add_run_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=seed,
+        type=parse_seed,
         nargs="+",
         default=[0],
         metavar="N",
@@ -92,7 +93,7 @@ def add_run_options(parser: Parser) -> None:
     fields.add_argument(
         "--hold-out",
         "--holdout",
-        type=held_out,
+        type=parse_held_out,
         metavar="N",
         help="train without N images per class and measure accuracy on those instead of the test set, to choose "
         "settings; for images in files, N below 1 is a share of each class",
@@ -175,17 +176,15 @@ def command(arguments: argparse.Namespace) -> None:
     train_recipes(arguments, ["train", *arguments.argv])
 
 
-def train_recipes(arguments: argparse.Namespace, again: list[str]) -> list["RunFolder"]:
+def train_recipes(arguments: argparse.Namespace, again: list[str]) -> None:
     """Train, and print each run's figures as soon as it is finished.
 
     Args:
         arguments: those of `ltzoo train`.
         again: the words of the ltzoo command that is run; where a capture fails, a new process resumes it.
-
-    Returns:
-        The run folders, recipe by recipe.
     """
     recipes = [requested_recipe(name, arguments) for name in arguments.recipe]
+    check_first_stages(recipes, arguments.first_stages)
 
     from ltzoo.cli.train_report import report
     from ltzoo.train import CaptureError, train_all
@@ -193,7 +192,7 @@ def train_recipes(arguments: argparse.Namespace, again: list[str]) -> list["RunF
     options = train_options(arguments)
     jobs = [(recipe, replace(options, seed=seed)) for recipe in recipes for seed in arguments.seed]
     try:
-        return train_all(
+        train_all(
             jobs,
             lambda recipe, folder: print(report(recipe, folder)) if is_main_process() else None,
             arguments.side_by_side,

@@ -4,30 +4,33 @@ What measures is imported once the checkpoint is found, so that help and a wrong
 """
 
 import argparse
-from pathlib import Path
 
 from ltzoo.cli.arguments import (
     add_data_options,
     add_device_option,
     add_files_options,
+    add_model_option,
     add_skip_option,
+    add_tta_option,
+    add_workers_option,
     at_least_one,
-    held_out,
-    not_below_zero,
+    check_written_files,
+    parse_held_out,
     writable,
 )
 from ltzoo.cli.parser import Parser, run
 from ltzoo.data import GROUP_RULES
-from ltzoo.errors import InputError
 from ltzoo.registry import find_checkpoint
 
-_SUFFIXES = {
+_SUFFIXES: dict[str, tuple[str, ...]] = {
+    "json": (),
+    "results_file": (),
     "picture": (".png",),
     "reliability": (".png",),
     "confusion": (".csv", ".png"),
     "logits": (".safetensors",),
 }
-"""Options that write files, and how the names of those must end."""
+"""Options that write files, and how the names of those must end; empty for any."""
 
 
 def build_parser(prog: str) -> Parser:
@@ -41,27 +44,18 @@ def build_parser(prog: str) -> Parser:
             "ltzoo validate --model local-dir:output/resnet50_imagefolder_vs_ssesam/seed0/checkpoint --data-dir photos",
         ],
     )
-    parser.add_argument(
-        "--model", required=True, metavar="NAME", help="a recipe's name, hf-hub:user/repo[@revision] or local-dir:path"
-    )
+    add_model_option(parser)
     add_data_options(parser)
     files = add_files_options(parser)
     files.add_argument(
         "--hold-out",
         "--holdout",
-        type=held_out,
+        type=parse_held_out,
         metavar="N",
         help="measure on the images held out in training",
     )
     add_skip_option(files)
-    files.add_argument(
-        "-j",
-        "--workers",
-        type=not_below_zero,
-        default=0,
-        metavar="N",
-        help="processes that decode images (%(default)s)",
-    )
+    add_workers_option(files)
     parser.add_argument(
         "--worst",
         type=at_least_one,
@@ -69,12 +63,7 @@ def build_parser(prog: str) -> Parser:
         help="also print the N classes with the lowest accuracy, and what they are most often taken for",
     )
     parser.add_argument("--groups", choices=list(GROUP_RULES), help="rule of the groups to show (the protocol's own)")
-    parser.add_argument(
-        "--tta",
-        choices=["flip", "crops"],
-        help="test-time augmentation: average the logits of each image and its mirror image (flip), or of its four "
-        "corners and its centre at a larger resolution (crops; images in files)",
-    )
+    add_tta_option(parser)
     add_device_option(parser)
     files = parser.add_argument_group("files to write")
     files.add_argument("--json", type=writable, metavar="FILE", help="the figures")
@@ -97,27 +86,12 @@ def build_parser(prog: str) -> Parser:
 
 def command(arguments: argparse.Namespace) -> None:
     """Find the checkpoint and measure it."""
-    _check_files(arguments)
+    check_written_files(arguments, _SUFFIXES)
     folder = find_checkpoint(arguments.model)
 
     from ltzoo.cli.measure_checkpoint import measure_checkpoint
 
     measure_checkpoint(arguments, folder)
-
-
-def _check_files(arguments: argparse.Namespace) -> None:
-    """Check the suffix of each file to write, and that no two options name the same file."""
-    taken: dict[Path, str] = {}
-    for option in ("json", "results_file", *_SUFFIXES):
-        path, flag = getattr(arguments, option), f"--{option.replace('_', '-')}"
-        if path is None:
-            continue
-        suffixes = _SUFFIXES.get(option)
-        if suffixes and path.suffix not in suffixes:
-            raise InputError(f"{flag} cannot write {path.name!r}; end the name in {' or '.join(suffixes)}")
-        other = taken.setdefault(path.resolve(), flag)
-        if other != flag:
-            raise InputError(f"{other} and {flag} name the same file {path}; name two")
 
 
 def main(argv: list[str] | None = None, prog: str = "validate.py") -> int:

@@ -73,7 +73,9 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
     word, digits = _split_radii(perturbation)
     base = _part(_part(protocol.perturbations, benchmark, protocol), loss_and_rule, protocol)
     moved = _with_radii(_part(base, word, protocol), digits)
-    ours = tuple(key for open in protocol.ours if open.applies(benchmark, loss_and_rule, word) for key in open.fields)
+    ours = tuple(
+        key for entry in protocol.ours if entry.applies(benchmark, loss_and_rule, word) for key in entry.fields
+    )
     if digits:
         # Radii in the name are given by the caller, and not chosen by us.
         ours = tuple(key for key in ours if key.removeprefix("perturbation.") not in _RADII[word])
@@ -140,8 +142,8 @@ def compose_second_stage(
     cites = [*first.source.cites, *([METHOD_CITATIONS[method]] if method in METHOD_CITATIONS else [])]
     cites += [figure.paper for figure in published]
     # What is open in the first stage is said in its own recipe.
-    open_here = [open for open in protocol.ours if method in (open.losses or ())]
-    ours = tuple(key for open in open_here if open.applies(benchmark, method, perturbation) for key in open.fields)
+    open_here = [entry for entry in protocol.ours if method in (entry.losses or ())]
+    ours = tuple(key for entry in open_here if entry.applies(benchmark, method, perturbation) for key in entry.fields)
     own: dict[str, Any] = {
         "name": f"{architecture}_{benchmark}_{method}_{perturbation}",
         "architecture": _architecture(architecture, stage.head),

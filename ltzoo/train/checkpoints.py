@@ -37,6 +37,8 @@ def check_saved_epochs(epochs: Sequence[int], recipe: Recipe) -> None:
         InputError: the recipe has fewer epochs, or an epoch is named twice.
     """
     last = recipe.schedule.epochs
+    if epochs and not last:
+        raise InputError(f"{recipe.name} has no epochs, since its head is computed; leave --save-epochs out")
     for epoch in epochs:
         if not 1 <= epoch <= last:
             raise InputError(f"{recipe.name} has no epoch {epoch} to save; --save-epochs takes 1 to {last}")

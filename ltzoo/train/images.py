@@ -19,6 +19,7 @@ from ltzoo.data.files import (
     where_test_is,
     without_unreadable,
 )
+from ltzoo.data.files.options import refuse_options_of_files
 from ltzoo.data.memory import load_held_out, load_subset, load_test, load_train
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe
@@ -109,18 +110,12 @@ def check_image_options(recipe: Recipe, options: TrainOptions) -> None:
 
 
 def _refuse_for_memory(recipe: Recipe, options: TrainOptions) -> None:
-    location = options.location
-    asked = {
-        "--image-root": location.image_root,
-        "--image-suffix": location.image_suffix or None,
-        "--class-folder": None if location.class_folder == "first" else location.class_folder,
+    more = {
         "--skip-unreadable": options.skip_unreadable,
         "--image-cache": options.image_cache,
         "--hold-out with a share": isinstance(options.hold_out, float) or None,
     }
-    for flag, value in asked.items():
-        if value is not None:
-            raise InputError(f"{flag} needs images in files, but {recipe.benchmark} is in memory; leave it out")
+    refuse_options_of_files(recipe.benchmark, options.location, more)
 
 
 def _from_files(recipe: Recipe, start: StartWeights, options: TrainOptions, say: Callable[[str], None]) -> RunImages:

@@ -198,7 +198,7 @@ def _choose_options(
         options = replace(options, channels_last=choose_channels_last(recipe.precision, device))
     if options.workers is None:
         options = replace(options, workers=choose_workers(processes * side_by_side))
-    if device.type == "cpu":
+    if device.type == "cpu" or options.threads is not None:
         torch.set_num_threads(options.threads or choose_threads(recipe, images.benchmark.data_set, processes))
     return options
 

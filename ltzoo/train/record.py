@@ -11,6 +11,7 @@ import timm
 import torch
 
 from ltzoo.data import HOLD_OUT, Benchmark, Subset
+from ltzoo.errors import counted
 from ltzoo.recipes import Recipe, differences, recipe_to_dict
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.versions import NAME, VERSION
@@ -130,7 +131,7 @@ class RunRecord:
         ]
         changed = f", overridden: {', '.join(self.overrides)}" if self.overrides else ""
         epochs = self.recipe.schedule.epochs
-        work = f"{epochs} epochs" if epochs else "the head is computed"
+        work = counted(epochs, "epoch") if epochs else "the head is computed"
         return f"{work} on {self.how['device']}, {', '.join(formats)}{changed}"
 
 

@@ -38,8 +38,9 @@ def kept_choice(
         if threads > here:
             raise InputError(
                 f"the run in {folder} used {threads} threads{' per process' if processes > 1 else ''}, but there "
-                f"{'is 1 core' if here == 1 else f'are {here} cores'} for it here, and another number rounds apart: "
-                f"add --threads {threads} to go on, only slower, or name another --output"
+                f"{'is 1 core' if here == 1 else f'are {here} cores'} for it here, and another number of "
+                f"threads rounds sums differently; add --threads {threads} to continue more slowly, or name another "
+                "--output"
             )
     if options.threads is None and type(threads) is int and threads > 0:
         options = replace(options, threads=threads)

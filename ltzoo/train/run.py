@@ -18,6 +18,7 @@ from ltzoo.data.batches import (
     make_eval_batches,
     make_train_batches,
 )
+from ltzoo.errors import counted
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_half, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError
@@ -171,7 +172,7 @@ class Run:
             yield from Epochs(self.prepared, *parts).train()
         except (KeyboardInterrupt, GeneratorExit, WriteError):
             if self.folder.path.exists():
-                steps = f"{saved.within.step} step(s) of epoch {saved.done + 1}, and " if saved.within else ""
+                steps = f"{counted(saved.within.step, 'step')} of epoch {saved.done + 1}, and " if saved.within else ""
                 self.display.say(f"{steps}{saved.done} of {epochs} epochs are saved; continue with --resume")
             raise
         finally:
@@ -200,7 +201,7 @@ class Run:
         return stored.features, stored.labels
 
     def _announce(self) -> None:
-        steps = f", {len(self.batches)} steps per epoch" if self.recipe.schedule.epochs else ""
+        steps = f", {counted(len(self.batches), 'step')} per epoch" if self.recipe.schedule.epochs else ""
         done, within = self.saved.done, self.saved.within
         begins = f", from epoch {done + 1}" if done or within else ""
         begins += f", step {within.step + 1}" if within else ""

@@ -67,6 +67,8 @@ def train_all(
             or runs failed, see `Run.train`.
         Interrupted: SIGINT or SIGTERM was received; each run has saved its last step.
     """
+    if not jobs:
+        return []
     jobs = _checked(jobs)
     state = join_processes()
     several = state.device.type == "cuda" and len(jobs) > 1

@@ -69,6 +69,28 @@ def read_epoch(path: Path) -> int | None:
         raise InputError(f"{path} is damaged ({why(error)}); start the run again in another --output") from error
 
 
+def read_progress(path: Path) -> tuple[int, int]:
+    """Read how far a run is saved, without its tensors.
+
+    Args:
+        path: the state.
+
+    Returns:
+        The epochs that are trained, and the steps of the next one.
+
+    Raises:
+        InputError: the file is missing, damaged, or no state of a run.
+    """
+    try:
+        metadata = reading.read_metadata(path)
+        progress = parse_json(metadata.get(_KEY, metadata.get(_KEY_WITHIN, "")))["progress"]
+        return int(progress["epochs"]), int(progress.get("step", 0))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is missing or damaged ({why(error)}); start the run again in another --output"
+        ) from error
+
+
 @dataclass(frozen=True)
 class Within:
     """How far an epoch is trained, for a state within it.

@@ -1,13 +1,18 @@
 """The `ltzoo` command: it names its subcommands, hands on to them, and each one's help ends with an example."""
 
 import importlib
+import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import ltzoo
 from ltzoo.__main__ import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("argv", "message"), [([], "a command is missing"), (["tarin"], "'tarin' is no command")])
@@ -23,6 +28,34 @@ def test_a_command_is_handed_its_arguments(capsys):
     assert "name: resnet20_digitslt_ce_sgd" in capsys.readouterr().out
     assert main(["show", "resnet20_digitslt_ce_sgm"]) == 2
     assert capsys.readouterr().err.startswith("ltzoo show: error: no recipe is called 'resnet20_digitslt_ce_sgm'")
+
+
+_INTERRUPTED = """
+import builtins, runpy, sys
+given = builtins.__import__
+def interrupted(name, *rest, **more):
+    if name.startswith("ltzoo.recipes"):
+        raise KeyboardInterrupt
+    return given(name, *rest, **more)
+builtins.__import__ = interrupted
+sys.argv = {words!r}
+runpy.run_{kind}({what!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "words", "prog"),
+    [
+        ("module", "ltzoo", ["ltzoo", "list"], "ltzoo list"),
+        ("path", str(ROOT / "train.py"), ["train.py", "--recipe", "resnet20_digitslt_ce_sgd"], "train.py"),
+        ("path", str(ROOT / "validate.py"), ["validate.py", "--model", "resnet20_digitslt_ce_sgd"], "validate.py"),
+    ],
+)
+def test_ctrl_c_while_modules_are_imported_is_one_line(kind, what, words, prog):
+    code = _INTERRUPTED.format(kind=kind, what=what, words=words)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (ended.returncode, ended.stderr) == (130, f"{prog}: interrupted\n")
 
 
 @pytest.mark.parametrize(("rank", "local_rank", "lines"), [(0, 0, 1), (1, 1, 0), (8, 0, 1), (9, 1, 0)])

@@ -149,6 +149,7 @@ EARLY = {
     "a field": (("--fresh", "--set", "optimizer.rate=1"), "optimizer.rate"),
     "a subset": (("--fresh", "--subset", "s.json"), "--subset needs a balanced data set to choose from"),
     "a cache": (("--fresh", "--image-cache", "c"), "--image-cache stores resized images"),
+    "first stages of none": (("--fresh", "--first-stages", "c"), "--first-stages is for second stages"),
 }
 
 

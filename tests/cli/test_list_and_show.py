@@ -88,7 +88,7 @@ def test_show_prints_the_recipe_its_figures_and_citations(tmp_path, capsys):
         assert f"# @inproceedings{{{key}," in text
 
 
-def test_show_prints_the_seven_parts_first_then_the_training_then_the_source():
+def test_show_prints_the_method_first_then_the_training_then_the_source():
     text = show.describe(get_recipe("resnet50_imagenetlt_ldam_drw_sam"))
     document = yaml.safe_load(text)
     assert recipe_from_dict(document) == get_recipe("resnet50_imagenetlt_ldam_drw_sam")
@@ -98,6 +98,6 @@ def test_show_prints_the_seven_parts_first_then_the_training_then_the_source():
     assert keys[-5:] == ["groups", "paper_rule", "protocol", "source", "published"]
     assert set(keys) == {field.name for field in fields(Recipe)}
     headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert headings[:2] == ["# the method, in seven parts", "# how it is trained"]
+    assert headings[:2] == ["# the method", "# how it is trained"]
     assert "head (many-shot), mid (medium-shot) and tail (few-shot)" in headings[2]
     assert headings[3] == "# where it comes from"

@@ -157,6 +157,19 @@ def test_options_of_a_run_reach_the_trainer(argv, hold_out, epochs, val_interval
     assert str(options.val_interval) == val_interval
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--image-column", "path"), "--image-column needs images in files, but digitslt is in memory; leave it out"),
+        (("--label-column", "kind"), "--label-column needs images in files, but digitslt is in memory; leave it out"),
+        (("--first-stages", "runs"), f"--first-stages is for second stages, and there is none among {NAME}; leave"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(argv, message, tmp_path, capsys):
+    assert main(["--recipe", NAME, "--output", str(tmp_path / "output"), *argv]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_precision_that_accelerate_has_and_we_have_not_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
     assert main(["--recipe", NAME]) == 2

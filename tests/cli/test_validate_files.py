@@ -161,9 +161,9 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(trained, own, tmp_pat
 
 
 def test_options_for_files_are_refused_for_images_in_memory(finished_run, capsys):
-    for options in (("--hold-out", "2"), ("--skip-unreadable", "1")):
+    for options in (("--hold-out", "2"), ("--skip-unreadable", "1"), ("--image-column", "path"), ("--image-root", "x")):
         said = refused(capsys, finished_run, Path("data"), *options)
-        assert f"{options[0]} is for images in files; digitslt has a test set" in said
+        assert f"{options[0]} needs images in files, but digitslt is in memory; leave it out" in said
 
 
 @pytest.mark.parametrize(

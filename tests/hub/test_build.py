@@ -27,15 +27,15 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     stray.touch()
     assert build.main([ONE, MANY, "--jobs", "2", "--save-epochs", "1", "--half", *folders]) == 1
     said = capsys.readouterr().out
-    assert "results there: 0; runs missing: 2\ntime unknown for 2 runs: no epoch measured" in said
+    assert "0 runs have a result, 2 are missing\ntime unknown for 2 runs: no epoch measured" in said
     assert re.search(rf"failed: {MANY}, seed 0: .*has files, but no run of ltzoo", said)
     assert re.search(rf"finished: {ONE}, seed 0; .* is seed 0, overall", said)
-    assert "runs: 1 finished, 1 failed, 0 stopped, 0 not begun" in said
+    assert "runs: 1 finished, 1 failed, 0 stopped, 0 not started" in said
     assert [(found.model, found.run["half"]) for found in read_results(tmp_path / "results")] == [(ONE, True)]
     assert (tmp_path / "zoo" / ONE / "model.safetensors").is_file()
     assert (tmp_path / "output" / ONE / "seed0" / "epochs" / "epoch1" / "model.safetensors").is_file()
     assert build.main([ONE, *folders]) == 0
-    assert capsys.readouterr().out == "results there: 1; runs missing: 0\n"
+    assert capsys.readouterr().out == "1 run has a result, 0 are missing\n"
 
 
 class BesideAnother(InProcess):
@@ -67,7 +67,7 @@ def test_a_second_stage_is_trained_after_its_first(folders, tmp_path, monkeypatc
     monkeypatch.setattr(plots, "save_figure", lambda figure, path: path.touch())
     assert build.main([SECOND, "--jobs", "2", *folders]) == 0
     said = capsys.readouterr().out
-    assert said.index(f"finished: {ONE}, seed 0") < said.index(f"begun: {SECOND}, seed 0")
+    assert said.index(f"finished: {ONE}, seed 0") < said.index(f"started: {SECOND}, seed 0")
     assert [found.model for found in read_results(tmp_path / "results")] == [ONE, SECOND]
     # The first stage has a result but no weights in another output folder: it is trained for them, and not collected.
     shutil.rmtree(tmp_path / "output")
@@ -132,7 +132,7 @@ def test_what_was_finished_before_is_collected_and_not_trained_again(
     assert build.main([NAME, *folders, "--seeds", "0", "1", "2", "0"]) == 1
     said = capsys.readouterr().out
     assert re.search(rf"failed: {NAME}, seed 1: .* was trained with overrides .optimizer.lr.", said)
-    assert "runs: 2 finished, 1 failed, 0 stopped, 0 not begun" in said
+    assert "runs: 2 finished, 1 failed, 0 stopped, 0 not started" in said
     assert [found.seed for found in read_results(tmp_path / "results")] == [0, 2]
 
 
@@ -156,7 +156,7 @@ def test_runs_of_several_lengths_are_passed_the_changes_that_they_reach(folders,
 def test_results_that_are_there_are_not_trained_again(folders, tmp_path, capsys):
     write_result(tmp_path / "results", result(NAME))
     assert build.main([NAME, *folders]) == 0
-    assert capsys.readouterr().out == "results there: 1; runs missing: 0\n"
+    assert capsys.readouterr().out == "1 run has a result, 0 are missing\n"
 
 
 def test_each_data_set_is_packed_with_the_subsets_that_its_recipes_keep(folders, monkeypatch, capsys):

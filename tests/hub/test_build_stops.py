@@ -18,14 +18,11 @@ from ltzoo.report import read_results
 from ltzoo.train import RunFolder
 from tests.hub.builds import MANY, ONE, ROOT
 
-STUBBORN = "import signal, time; [signal.signal(n, signal.SIG_IGN) for n in (2, 15)]; print(flush=True); time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+OBEDIENT = "import time; print(flush=True); time.sleep(60)"
 
 
-# A shell in the background leaves SIGINT ignored.
-OBEDIENT = "import signal, time; signal.signal(2, signal.default_int_handler); print(flush=True); time.sleep(60)"
-
-
-def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypatch):
+def test_workers_are_terminated_until_they_stop_and_killed_in_the_end(monkeypatch):
     lines = [[sys.executable, "-c", code] for code in (OBEDIENT, STUBBORN)]
     processes = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for line in lines]
     for process in processes:
@@ -34,7 +31,18 @@ def test_workers_are_interrupted_until_they_stop_and_killed_in_the_end(monkeypat
     # No time passes before the first has stopped, and then five seconds with each look at the clock.
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: 0 if processes[0].poll() is None else next(clock))
     interrupts.stop(processes, within=20)
-    assert [process.wait(10) for process in processes] == [-signal.SIGINT, -signal.SIGKILL]
+    assert [process.wait(10) for process in processes] == [-signal.SIGTERM, -signal.SIGKILL]
+
+
+def test_a_worker_that_is_stopped_while_it_imports_leaves_no_traceback(tmp_path):
+    imports = [sys.executable, "-c", OBEDIENT]  # no handler is installed yet
+    started = worker.Worker.start(imports, [], tmp_path / "log", False)
+    deadline = time.monotonic() + 30
+    while not started.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    interrupts.stop([started.process], within=20)
+    assert (started.process.returncode, started.log.read_text()) == (-signal.SIGTERM, "\n")
 
 
 def test_a_worker_that_saves_its_step_gets_one_signal_in_most_of_the_time(monkeypatch):
@@ -51,7 +59,7 @@ def test_a_worker_that_saves_its_step_gets_one_signal_in_most_of_the_time(monkey
     monkeypatch.setattr(interrupts.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(interrupts.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     interrupts.stop([Saving()], within=15)
-    assert sent == [(0, signal.SIGINT), (9, signal.SIGTERM), (12, signal.SIGKILL)]
+    assert sent == [(0, signal.SIGTERM), (9, signal.SIGTERM), (12, signal.SIGKILL)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -77,11 +85,11 @@ def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, t
     monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: next(looks)())
     assert build.main([MANY, *folders]) == 130
     shown = capsys.readouterr()
-    assert f"stopped: {MANY}, seed 0: it has not begun" in shown.out
+    assert f"stopped: {MANY}, seed 0: it has not started" in shown.out
     assert shown.err == "build.py: interrupted\n"
 
 
-def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, capsys):
+def test_a_budget_without_a_saved_step_is_refused(folders, tmp_path, monkeypatch, capsys):
     def start(self, jobs, alone=False):
         idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         return worker.Worker(idle, jobs, tmp_path / "log", 0)
@@ -89,7 +97,42 @@ def test_a_budget_without_an_epoch_is_refused(folders, tmp_path, monkeypatch, ca
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
     error = capsys.readouterr().err
-    assert f"the budget of 0.001 minutes is too small for one epoch of {ONE}; give more" in error
+    assert f"the budget of 0.001 minutes is too small to save a single step of {ONE}; give more" in error
+
+
+def test_steps_of_an_epoch_that_is_not_finished_are_progress(folders, tmp_path, monkeypatch, capsys):
+    state = RunFolder(tmp_path / "output" / MANY / "seed0").last_state
+    code = """
+import json, sys
+from pathlib import Path
+from torch import zeros
+from ltzoo.train.state import save_tensors
+path = Path(sys.argv[1])
+path.parent.mkdir(parents=True)
+save_tensors(path, {"x": zeros(1)}, {"state_within_epoch": json.dumps({"progress": {"epochs": 54, "step": 74}})})
+"""
+
+    def start(self, jobs, alone=False):
+        subprocess.run([sys.executable, "-c", code, str(state)], check=True)
+        self.end = time.monotonic()
+        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        return worker.Worker(idle, jobs, tmp_path / "log", 0)
+
+    monkeypatch.setattr(run_queue.RunQueue, "start", start)
+    assert build.main([MANY, "--time-budget", "10", *folders]) == 0
+    shown = capsys.readouterr().out
+    assert f"stopped: {MANY}, seed 0: 54 of 2000 epochs and 74 steps are kept in {state.parents[1]}\n" in shown
+
+
+def test_a_budget_that_ends_before_a_shared_worker_has_begun_a_run_is_refused(folders, tmp_path, monkeypatch, capsys):
+    def start(self, jobs, alone=False):
+        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        (tmp_path / "log").touch()
+        return worker.Worker(idle, jobs, tmp_path / "log", 0, shared=True)
+
+    monkeypatch.setattr(run_queue.RunQueue, "start", start)
+    assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
+    assert f"too small to save a single step of {ONE}; give more" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -115,14 +158,15 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
     finally:
         process.kill()
     assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
-    assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs are kept in", said)
+    assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs (and \d+ steps? )?are kept in", said)
     assert "of 2000 epochs are saved; continue with --resume" in log.read_text()
     before = run.read_history(2000)
     monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: len(run.read_history(2000)) > len(before) + 1)
     assert build.main([MANY, "--time-budget", "10", *folders]) == 0
     after, said = run.read_history(2000), capsys.readouterr().out
-    assert f"stopped: {MANY}, seed 0: {len(after)} of 2000 epochs are kept in {run.path}" in said
-    assert "runs: 0 finished, 0 failed, 1 stopped, 0 not begun" in said
+    kept = rf"{len(after)} of 2000 epochs (and \d+ steps? )?are kept in {re.escape(str(run.path))}"
+    assert re.search(f"stopped: {MANY}, seed 0: {kept}", said)
+    assert "runs: 0 finished, 0 failed, 1 stopped, 0 not started" in said
     losses = [[row["train_loss"] for row in rows] for rows in (before, after)]
     assert losses[1][: len(before)] == losses[0]
     assert read_results(tmp_path / "results") == []
@@ -164,4 +208,4 @@ def test_a_build_stops_within_its_budget_also_if_a_run_does_not(folders, tmp_pat
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([MANY, "--time-budget", "0.1", *folders]) == 2  # 6 s, of which it closes in 0.6 s
     assert time.monotonic() - starts[0] < 6 + 1
-    assert "too small for one epoch" in capsys.readouterr().err
+    assert "too small to save a single step" in capsys.readouterr().err

@@ -166,11 +166,13 @@ def test_a_record_is_a_value_and_names_a_folder():
         (["--vary", "optimizer.lr"], "--vary must be KEY=V1,V2,..., as in --vary perturbation.rho=0.05,0.1, not"),
         (["--vary", "optimizer.lr="], "--vary must be KEY=V1,V2"),
         (["--vary", "=0.1"], "--vary must be KEY=V1,V2"),
+        (["--vary", "optimizer.lr= "], "--vary 'optimizer.lr= ' names no value; write KEY=V1,V2,..."),
         (["--vary", "optimizer.lr=[0.1"], "--vary optimizer.lr: '[[0.1]' is not YAML"),
         (["--vary", "optimizer.lr=0.1,many"], "optimizer.lr must be a number, not 'many'"),
         (["--vary", "perturbation.rho=0.1"], "unknown key perturbation.rho; the nearest are"),
         (["--vary", "optimizer.lr=0.1", "--vary", "optimizer.lr=0.2"], "varied twice: optimizer.lr, optimizer.lr;"),
         (["--vary", "optimizer.lr=0.1,0.10"], "two runs would share a folder"),
+        (["--vary", "optimizer.lr=0.1", "--first-stages", "runs"], "--first-stages is for second stages"),
         (["--vary", "optimizer.lr=0.1", "--hold-out", "134"], "holding out 134 would leave it none"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 import collect
+import package_room
 from ltzoo.checkpoints import damaged_files, read_config
 from ltzoo.report import contradictions, read_results
 from tests.checkpoints.changes import NAME, change_config, flip_bit
@@ -141,7 +142,7 @@ def test_a_collector_waits_for_another_and_says_so(checkpoint, tmp_path, places,
     places[1].mkdir()
     with FileLock(places[1] / ".lock"):
         assert collected(runs_of(checkpoint, tmp_path / "output", [50.0]), places) == 2
-    assert "is in use by another collector" in capsys.readouterr().err
+    assert "has been in use by another collector" in capsys.readouterr().err
     assert not places[0].exists()
 
 
@@ -177,7 +178,7 @@ def test_another_zoo_leaves_what_results_say_of_the_package(checkpoint, tmp_path
 
 def test_a_full_package_takes_no_more(checkpoint, tmp_path, places, monkeypatch, capsys):
     size = sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
-    monkeypatch.setattr(collect, "PACKAGE", int(1.5 * size))
+    monkeypatch.setattr(package_room, "PACKAGE", int(1.5 * size))
     shutil.copytree(checkpoint, places[0] / "another")
     runs = runs_of(checkpoint, tmp_path / "output", [70.0])
     assert collected(runs, places) == 0
@@ -192,7 +193,7 @@ def test_a_full_package_takes_no_more(checkpoint, tmp_path, places, monkeypatch,
 
 
 def test_large_weights_are_not_kept_in_the_package(checkpoint, tmp_path, places, monkeypatch, capsys):
-    monkeypatch.setattr(collect, "LARGEST", 1000)
+    monkeypatch.setattr(package_room, "LARGEST", 1000)
     runs = runs_of(checkpoint, tmp_path / "output", [70.0])
     assert collected(runs, places) == 0
     assert "too large for the package; keep them elsewhere with --zoo DIR" in capsys.readouterr().out
@@ -247,7 +248,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused(checkpoint, tmp_path, places
 def test_the_package_keeps_the_weights_of_a_few_recipes_on_the_digits_only(
     checkpoint, tmp_path, places, monkeypatch, capsys
 ):
-    monkeypatch.setattr(collect, "DIGITS", ("resnet20_digitslt_vs_sam",))
+    monkeypatch.setattr(package_room, "DIGITS", ("resnet20_digitslt_vs_sam",))
     runs = runs_of(checkpoint, tmp_path / "output", [70.0])
     assert collected(runs, places) == 0
     assert "left out of the package, which has those of few recipes on the digits; keep them" in capsys.readouterr().out

@@ -81,9 +81,23 @@ def test_a_run_that_fails_among_others_is_tried_once_more_alone(on_cuda, tmp_pat
     said = capsys.readouterr().out
     assert [words(told.names(number)) for number in range(2)] == [["a", "b", "c", "d"], ["b"]]
     assert (
-        "again, alone: resnet20_digitslt_b_sgd, seed 0: ltzoo train: error: resnet20_digitslt_b_sgd.seed0 ran" in said
+        "retrying alone: resnet20_digitslt_b_sgd, seed 0: ltzoo train: error: resnet20_digitslt_b_sgd.seed0 ran" in said
     )
-    assert "runs: 4 finished, 0 failed, 0 stopped, 0 not begun" in said
+    assert "runs: 4 finished, 0 failed, 0 stopped, 0 not started" in said
+
+
+def test_of_several_runs_that_fail_each_is_given_its_own_reason(on_cuda, monkeypatch, capsys):
+    names, folders = on_cuda
+    a, b, c, d = (f"resnet20_digitslt_{word}_sgd" for word in "abcd")
+    why = f"ltzoo train: error: {a}.seed0: TypeError: x; y; {b}.seed0 ran out of memory (CUDA); {c}.seed01: no\n"
+    told = Told((2, why), *[(2, "ltzoo train: error: no\n")] * 4)
+    monkeypatch.setattr(worker.subprocess, "Popen", told)
+    assert build.main([names[k] for k in (0, 1, 3, 6)] + folders) == 1
+    said = capsys.readouterr().out
+    assert f"retrying alone: {a}, seed 0: ltzoo train: error: {a}.seed0: TypeError: x; y\n" in said
+    assert f"retrying alone: {b}, seed 0: ltzoo train: error: {b}.seed0 ran out of memory (CUDA)\n" in said
+    # What no part is about gets the whole line.
+    assert f"retrying alone: {d}, seed 0: {why}" in said
 
 
 def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cuda, tmp_path, monkeypatch, capsys):
@@ -97,7 +111,7 @@ def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cu
     said = capsys.readouterr().out
     assert [words(told.names(number)) for number in range(3)] == [["a", "b", "c", "d"], ["b", "c", "d"], ["a"]]
     assert said.count("killed by SIGSEGV") == 2
-    assert "runs: 3 finished, 1 failed, 0 stopped, 0 not begun" in said
+    assert "runs: 3 finished, 1 failed, 0 stopped, 0 not started" in said
 
 
 def test_a_process_that_dies_before_any_run_begins_costs_one_run_its_try(on_cuda, tmp_path, monkeypatch):
@@ -124,9 +138,9 @@ def test_on_a_cpu_a_run_is_tried_again_if_its_process_died_and_not_if_it_refused
         assert build.main([ONE, "--jobs", "1", *folders]) == 1
         assert len(told.lines) == tries
     said = capsys.readouterr().out
-    assert said.count("again, alone: ") == 2
-    assert "again, alone: resnet20_digitslt_one_sgd, seed 0: killed by SIGKILL" in said
-    assert "again, alone: resnet20_digitslt_one_sgd, seed 0: TypeError: a fault" in said
+    assert said.count("retrying alone: ") == 2
+    assert "retrying alone: resnet20_digitslt_one_sgd, seed 0: killed by SIGKILL" in said
+    assert "retrying alone: resnet20_digitslt_one_sgd, seed 0: TypeError: a fault" in said
     assert said.count("failed: resnet20_digitslt_one_sgd, seed 0: ltzoo train: error: no") == 3
 
 
@@ -160,8 +174,10 @@ def test_on_a_gpu_a_build_follows_the_doctor(folders, tmp_path, monkeypatch):
     report = replace(FOUND, machine=machine, checks=wrong, advice=Advice("tf32", None, False, 8, None))
     file = written(tmp_path / "doctor.json", report)
     found = machine_settings.machine_settings(build.build_parser().parse_args([ONE, "--doctor", file, *folders]))
-    assert found == machine_settings.MachineSettings(8, True, 1, "tf32", True)
-    assert found.options() == [*("--threads", "1", "--side-by-side", "8", "--set", "precision=tf32", "--eager")]
+    assert found == machine_settings.MachineSettings(8, True, None, "tf32", True)
+    assert found.options() == ["--side-by-side", "8", "--set", "precision=tf32", "--eager"]
+    asked = build.build_parser().parse_args([ONE, "--doctor", file, "--threads", "2", *folders])
+    assert machine_settings.machine_settings(asked).options()[:2] == ["--threads", "2"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the report is one of a CPU")

@@ -23,10 +23,10 @@ def measured(output, recipe, seconds, evaluation=None, seed=0):
     )
 
 
-def test_a_run_that_is_begun_goes_on_at_its_own_pace(tmp_path):
+def test_an_unfinished_run_goes_on_at_its_own_pace(tmp_path):
     measured(tmp_path, SGD, [100.0] * 50, evaluation=20.0)
     assert time_left([(SGD, 0)], tmp_path, 1) == [
-        "begun before: resnet32_cifar100lt_ce_sgd, seed 0: 50 of 200 epochs, 5 h 0 min left (120.0 s per epoch)",
+        "unfinished: resnet32_cifar100lt_ce_sgd, seed 0: 50 of 200 epochs, 5 h 0 min left (120.0 s per epoch)",
         "time left by measured epochs: 5 h 0 min for 1 run",
     ]
 

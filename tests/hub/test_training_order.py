@@ -53,6 +53,13 @@ def test_the_next_seed_comes_after_all_of_the_first():
     ]
 
 
+def test_a_fast_recipe_of_another_benchmark_comes_after_those_of_the_main_ones():
+    others = [get_recipe(f"resnet9_{benchmark}_ce_sgd") for benchmark in ("cifar10lt", "cifar100lt")]
+    own = replace(others[0], name="resnet9_cifar10lt50_ce_sgd", benchmark="cifar10lt50")
+    jobs = in_order([own, *others, get_recipe("resnet32_cifar100lt_vs_sgd")], [0])
+    assert [recipe.name.split("_")[1] for recipe, _ in jobs] == ["cifar100lt", "cifar10lt", "cifar10lt50", "cifar100lt"]
+
+
 def test_stages_form_chains(folders, tmp_path):
     build.main([SECOND, "--pack", str(tmp_path / "pack"), *folders])  # registers the short recipes
     second = get_recipe(SECOND)

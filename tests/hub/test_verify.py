@@ -18,7 +18,7 @@ def test_verify_says_what_holds_and_exits_with_1_where_something_differs(checkpo
     assert verify.main([model, "--device", "cpu"]) == 1
     shown = capsys.readouterr().out
     assert "DIFFERS: curves.png is not the file that SHA256SUMS lists" in shown
-    assert "1 checkpoints verified, 1 different" in shown
+    assert "1 checkpoint verified, 1 different" in shown
     assert verify.main([NAME, "--hub", str(checkpoint.parents[1])]) == 2
 
 
@@ -47,4 +47,4 @@ def test_the_package_and_its_results_are_held_against_each_other(checkpoint, tmp
     )
     assert "2 checkpoints verified, 2 different" in shown
     assert verify.main([NAME, *arguments]) == 1
-    assert "1 checkpoints verified, 1 different" in capsys.readouterr().out
+    assert "1 checkpoint verified, 1 different" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from collect import DIGITS, RESULTS
+from folders import RESULTS
 from ltzoo.checkpoints import PACKAGED, write_card
 from ltzoo.checkpoints.files import write_manifest
 from ltzoo.report import (
@@ -18,6 +18,7 @@ from ltzoo.report import (
     zoo_path,
     zoo_weights,
 )
+from package_room import DIGITS
 from tests.checkpoints.changes import NAME, change_config, change_weights, flip_bit, refused
 from tests.report.results import entry, result
 

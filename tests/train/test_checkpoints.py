@@ -19,7 +19,7 @@ from ltzoo.evaluate import plots, predict
 from ltzoo.recipes import override
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import RunFolder, TrainOptions, saving, train, train_all
-from ltzoo.train.checkpoints import Evaluation
+from ltzoo.train.checkpoints import Evaluation, check_saved_epochs
 from ltzoo.train.progress import Progress
 from ltzoo.train.saving import weights_of
 from tests.limits import files_of_at_most
@@ -196,6 +196,12 @@ def test_a_finished_run_keeps_nothing_more(tmp_path):
     with pytest.raises(InputError, match=r"has already passed epoch 2, 3 without saving it"):
         train(QUICK, options(tmp_path, 1, 2, 3, resume=True))
     assert {path: path.stat().st_mtime_ns for path in folder.path.rglob("*") if path.name != "lock"} == before
+
+
+def test_epochs_of_a_head_that_is_computed_are_refused():
+    message = "^resnet20_digitslt_taunorm_sgd has no epochs, since its head is computed; leave --save-epochs out$"
+    with pytest.raises(InputError, match=message):
+        check_saved_epochs((1,), get_recipe("resnet20_digitslt_taunorm_sgd"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """How a run computes is chosen, said and recorded."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from ltzoo.train.device import (
     make_accelerator,
     synchronize_batchnorm,
 )
+from ltzoo.train.preparation import _choose_options
 
 
 @pytest.mark.parametrize(
@@ -47,10 +49,22 @@ def test_a_run_says_how_it_computes(tmp_path, capsys):
     recipe = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(1)
     folder = train(recipe, TrainOptions(Path("data"), tmp_path / "chosen"))
     assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is True
-    assert "seed0: 1 epochs on cpu, float32, channels-last, 1 thread, overridden: " in capsys.readouterr().err
+    assert "seed0: 1 epoch on cpu, float32, channels-last, 1 thread, overridden: " in capsys.readouterr().err
     folder = train(recipe, TrainOptions(Path("data"), tmp_path / "asked for", channels_last=False, threads=1))
     assert yaml.safe_load(folder.recipe.read_text())["run"]["channels_last"] is False
-    assert "seed0: 1 epochs on cpu, float32, 1 thread, overridden: " in capsys.readouterr().err
+    assert "seed0: 1 epoch on cpu, float32, 1 thread, overridden: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("device", "given", "taken"), [("cuda", 2, 2), ("cuda", None, 3), ("cpu", 2, 2)])
+def test_threads_that_are_asked_for_are_taken_on_every_device(device, given, taken, tmp_path, monkeypatch):
+    before, accelerator = torch.get_num_threads(), SimpleNamespace(num_processes=1, device=torch.device(device))
+    options = TrainOptions(Path("data"), tmp_path, threads=given)
+    torch.set_num_threads(3)
+    try:
+        _choose_options(get_recipe("resnet20_digitslt_ce_sgd"), options, None, accelerator, 1)
+        assert torch.get_num_threads() == taken
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("word", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])

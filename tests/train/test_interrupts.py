@@ -17,6 +17,7 @@ from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, ValInterval, measuring, preparation, train, train_all
 from ltzoo.train.interrupts import Interrupts
+from ltzoo.train.state import read_progress
 from ltzoo.train.step import Step
 from tests.launch import ROOT, launch_two
 from tests.train.folders import NAME, code_of, plant_splits
@@ -91,11 +92,12 @@ def test_a_run_stops_after_any_step_and_goes_on_bit_for_bit(name, tmp_path, monk
     said = capfd.readouterr().err
     assert "SIGTERM: training stops after this step; a second one stops it at once" in said
     if name == "ssesam":
-        assert "2 step(s) of epoch 1, and 0 of 2 epochs are saved; continue with --resume" in said
+        assert "2 steps of epoch 1, and 0 of 2 epochs are saved; continue with --resume" in said
         assert "from epoch 1, step 3" in said
-        assert "1 step(s) of epoch 2, and 1 of 2 epochs are saved; continue with --resume" in said
+        assert "1 step of epoch 2, and 1 of 2 epochs are saved; continue with --resume" in said
         with safe_open(folder.last_state, "pt") as file:
             assert list(file.metadata()) == ["state_within_epoch"]  # which version 0.2 refuses
+        assert read_progress(folder.last_state) == (1, 2)
     same_files(whole, train(recipe, options(tmp_path / "parts", resume=True)))
 
 
@@ -143,6 +145,7 @@ def test_a_second_signal_stops_at_once_and_the_last_state_stays(tmp_path, monkey
     folder = RunFolder(tmp_path / SSESAM.name / "seed0")
     with safe_open(folder.last_state, "pt") as file:
         assert list(file.metadata()) == ["state"]  # the one after the first epoch
+    assert read_progress(folder.last_state) == (1, 0)
     same_files(
         train(SSESAM, options(tmp_path / "whole")),
         train(SSESAM, options(tmp_path, resume=True)),
@@ -202,7 +205,7 @@ def test_a_signal_to_the_whole_process_group_saves_the_step_though_workers_decod
         timeout=300,
     )
     assert done.returncode == 128 + signal.SIGTERM, done.stderr[-3000:]
-    assert "2 step(s) of epoch 1, and 0 of 2 epochs are saved" in done.stderr
+    assert "2 steps of epoch 1, and 0 of 2 epochs are saved" in done.stderr
     assert code_of(data, tmp_path / "parts", "-b", "5", "--resume") == 0
     assert code_of(data, tmp_path / "whole", "-b", "5") == 0
     same_files(*(RunFolder(tmp_path / where / NAME / "seed0") for where in ("whole", "parts")))

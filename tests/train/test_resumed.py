@@ -62,7 +62,7 @@ def test_a_state_without_its_epochs_in_the_summary_is_refused(rows, tmp_path, mo
 
 def test_more_threads_than_there_are_cores_are_the_users_to_ask_for(options, cores):
     cores(1)
-    with pytest.raises(InputError, match=r"used 2 threads, but there is 1 core for it here, .*: add --threads 2 to"):
+    with pytest.raises(InputError, match=r"used 2 threads, but there is 1 core for it here, .*; add --threads 2 to"):
         kept(options)
     cores(2)
     assert (kept(options).threads, kept(options).channels_last) == (2, True)

@@ -21,7 +21,7 @@ from ltzoo.train import RunFolder, TrainOptions, train
 from ltzoo.train.interrupts import Interrupts
 from ltzoo.train.run import Run
 from ltzoo.train.run_resources import RunResources
-from ltzoo.train.state import load_state, save_tensors
+from ltzoo.train.state import load_state, read_progress, save_tensors
 from ltzoo.train.step import Step
 from tests.limits import files_of_at_most, killed_before_call
 
@@ -236,6 +236,10 @@ def test_a_damaged_or_foreign_state_is_refused(tmp_path, finished_run):
     copy.last_state.write_bytes(stored[: len(stored) // 2])
     with pytest.raises(InputError, match=r"last.safetensors is missing or damaged"):
         train(recipe, TrainOptions(tmp_path, tmp_path, resume=True))
+    with pytest.raises(InputError, match=r"last.safetensors is missing or damaged"):
+        read_progress(copy.last_state)
+    with pytest.raises(InputError, match=r"best.safetensors is missing or damaged"):
+        read_progress(copy.selected("best"))
 
     copy.last_state.write_bytes(stored)
     other = get_recipe("resnet32_cifar10lt_ce_sgd")

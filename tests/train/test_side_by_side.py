@@ -36,6 +36,10 @@ def test_each_result_of_runs_that_take_turns_is_that_of_the_run_alone(tmp_path, 
             assert (alone.path / file).read_bytes() == (folder.path / file).read_bytes(), file
 
 
+def test_no_jobs_give_no_run():
+    assert train_all([]) == []
+
+
 def drop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build the recipe's network with dropout and stochastic depth, which recipes do not have."""
     build = preparation.build_model

@@ -44,7 +44,7 @@ def test_each_run_saves_its_step_and_goes_on_bit_for_bit(tmp_path, turns, monkey
         signal_in_step(patch, 4)
         train_all(jobs(tmp_path / "parts"))
     assert caught.value.number == signal.SIGTERM
-    assert capfd.readouterr().err.count("2 step(s) of epoch 1, and 0 of 1 epochs are saved") == 2
+    assert capfd.readouterr().err.count("2 steps of epoch 1, and 0 of 1 epochs are saved") == 2
     parts = train_all(jobs(tmp_path / "parts", resume=True))
     for seed in range(2):
         same_files(train(RECIPE, options(tmp_path / "whole", seed)), parts[seed])

@@ -1,4 +1,4 @@
-"""Protocols: the settings that the recipes of a paper share, one file per protocol."""
+"""Protocols: the settings that recipes share; a file has protocols of one paper, or of ours."""
 
 from ltzoo.recipes.protocols.adapt import ADAPT_CIFAR, ADAPT_FOLDER, ADAPT_INAT18, ADAPT_LARGE
 from ltzoo.recipes.protocols.cui2021 import CUI2021_CIFAR, CUI2021_IMAGENETLT, CUI2021_INAT18
@@ -16,10 +16,9 @@ from ltzoo.recipes.protocols.fine_tuning import FINE_TUNING
 from ltzoo.recipes.protocols.li2025 import LI2025_CIFAR
 from ltzoo.recipes.protocols.lyu2025_cifar import LYU2025_CIFAR
 from ltzoo.recipes.protocols.park2021 import PARK2021_CIFAR
-from ltzoo.recipes.protocols.protocol import Ours, Protocol, data_set_and_profile
+from ltzoo.recipes.protocols.protocol import Protocol, data_set_and_profile
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
-from ltzoo.recipes.protocols.second_stage import SecondStage, two_stage_methods
 from ltzoo.recipes.protocols.tuning_cifar import FROZEN_CIFAR, FULL_CIFAR, NORM_CIFAR
 from ltzoo.recipes.protocols.wang2021 import WANG2021_CIFAR, WANG2021_IMAGENETLT, WANG2021_INAT18
 from ltzoo.recipes.protocols.zhang2022 import ZHANG2022_CIFAR, ZHANG2022_IMAGENETLT, ZHANG2022_INAT18
@@ -114,9 +113,6 @@ __all__ = [
     "ZHU2022_CIFAR",
     "ZHU2022_IMAGENETLT",
     "ZHU2022_INAT18",
-    "Ours",
     "Protocol",
-    "SecondStage",
     "data_set_and_profile",
-    "two_stage_methods",
 ]

@@ -17,12 +17,13 @@ features) and LA with tau 1. Ours, chosen in advance and not tuned on any images
 
 from dataclasses import replace
 
-from ltzoo.data import WHOLE, Augmentation
+from ltzoo.data import WHOLE
 from ltzoo.losses import CE, LA, VS, BalancedSoftmax
 from ltzoo.recipes.optimization import Optimizer
 from ltzoo.recipes.parts import Input, Pretrained, ScaledCosineHead, Trainable
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import cosine
+from ltzoo.recipes.protocols.views import CROPPED
 from ltzoo.sharpness import SAM, SSESAM, NoPerturbation, Quantile
 
 _LOSSES = {
@@ -57,7 +58,7 @@ ADAPT_FOLDER = Protocol(
     optimizer=Optimizer(lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=False),
     schedule=cosine(10),
     batch_size=128,
-    augmentation=Augmentation(crop_padding=0, horizontal_flip=True, min_scale=0.08),
+    augmentation=CROPPED,
     # As the backbone was trained: its own size, mean and standard deviation.
     input=Input(),
     rules={},

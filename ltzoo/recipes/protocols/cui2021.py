@@ -10,12 +10,10 @@ from ltzoo.data import Augmentation
 from ltzoo.losses import PaCo
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.protocols.borrowed import CIFAR10_LT, PERTURBED, perturbations_like
-from ltzoo.recipes.protocols.large import RAND_AUGMENTED, on_large
+from ltzoo.recipes.protocols.large import on_large
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
+from ltzoo.recipes.protocols.views import AUTO_AUGMENTED, RAND_AUGMENTED
 from ltzoo.recipes.recipe import PaperRule
-
-AUTO_AUGMENTED = Augmentation(crop_padding=4, horizontal_flip=True, auto_augment="cifar10", cutout=16)
-"""The view that the classifier is trained on, in this protocol and those that follow it."""
 
 SIMILARITY = Augmentation(
     crop_padding=0,

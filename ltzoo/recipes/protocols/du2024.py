@@ -10,9 +10,10 @@ from ltzoo.losses import ProCo
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.borrowed import PERTURBED, perturbations_like
-from ltzoo.recipes.protocols.cui2021 import AUTO_AUGMENTED, SIMILARITY
-from ltzoo.recipes.protocols.large import RAND_AUGMENTED, on_large
+from ltzoo.recipes.protocols.cui2021 import SIMILARITY
+from ltzoo.recipes.protocols.large import on_large
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
+from ltzoo.recipes.protocols.views import AUTO_AUGMENTED, RAND_AUGMENTED
 from ltzoo.recipes.recipe import PaperRule
 
 _COMPARED = replace(SIMILARITY, min_scale=0.08, gaussian_blur_prob=0.0)

@@ -7,6 +7,7 @@ from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.lyu2025_cifar import ETA
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import FIELDS, dro_lt, two_stage_methods
+from ltzoo.recipes.protocols.views import AUTO_AUGMENTED
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import LPFSGD, PGD, SAM, SSESAM, Cosine, ImbSAM, NoPerturbation, Perturbation
 
@@ -43,7 +44,6 @@ _SHARED_LOSSES = {
 }
 
 _TWO_STAGE = two_stage_methods()
-_AUTO_AUGMENTED = Augmentation(crop_padding=4, horizontal_flip=True, auto_augment="cifar10", cutout=16)
 
 RANGWANI2022_CIFAR = Protocol(
     name="rangwani2022_cifar",
@@ -100,5 +100,5 @@ RANGWANI2022_CIFAR = Protocol(
     ),
     # Tau and eta.
     borrowed={"la": "lyu2025", "imbsam": "lyu2025"},
-    second_stages=_TWO_STAGE | dro_lt(draws=50_000, epochs=(80, 20), view=_AUTO_AUGMENTED),
+    second_stages=_TWO_STAGE | dro_lt(draws=50_000, epochs=(80, 20), view=AUTO_AUGMENTED),
 )

@@ -8,12 +8,13 @@ of both papers, and the two differ by 2.4 points.
 
 from dataclasses import replace
 
-from ltzoo.data import WHOLE, Augmentation
+from ltzoo.data import WHOLE
 from ltzoo.losses import CE, DRW, LDAM
 from ltzoo.recipes.optimization import Optimizer, Schedule
-from ltzoo.recipes.parts import CosineHead, Input
+from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import FIELDS, cosine, two_stage_methods
+from ltzoo.recipes.protocols.views import CROPPED, IMAGENET_INPUT
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import SAM, SSESAM, ImbSAM, NoPerturbation, Perturbation, Steps
 
@@ -52,10 +53,8 @@ RANGWANI2022_LARGE = Protocol(
     schedule=Schedule(epochs=90, warmup_epochs=0, milestones=(), factors=(), decay="cosine"),
     batch_size=256,
     # What the paper leaves out is torchvision's default, as in the code that Rangwani 2022 builds on.
-    augmentation=Augmentation(crop_padding=0, horizontal_flip=True, min_scale=0.08, color_jitter=0.4),
-    input=Input(
-        size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_pct=0.875, interpolation="bilinear"
-    ),
+    augmentation=replace(CROPPED, color_jitter=0.4),
+    input=IMAGENET_INPUT,
     rules={"drw": DRW(start=60, beta=0.9999)},
     losses=dict.fromkeys(("imagenetlt", "inat18"), _LOSSES),
     heads={"ldam": CosineHead()},

@@ -13,8 +13,9 @@ from ltzoo.losses import RIDE
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineExpertsHead
 from ltzoo.recipes.protocols.borrowed import CIFAR10_LT, PERTURBED, perturbations_like
-from ltzoo.recipes.protocols.large import CROPPED, on_large
+from ltzoo.recipes.protocols.large import on_large
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
+from ltzoo.recipes.protocols.views import CROPPED
 from ltzoo.recipes.recipe import PaperRule
 
 TURNED = Augmentation(crop_padding=4, horizontal_flip=True, rotation=15.0)

@@ -11,9 +11,10 @@ from ltzoo.losses import SADE
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineExpertsHead
 from ltzoo.recipes.protocols.borrowed import CIFAR10_LT, PERTURBED, perturbations_like
-from ltzoo.recipes.protocols.large import CROPPED, on_large
+from ltzoo.recipes.protocols.large import on_large
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.second_stage import cosine
+from ltzoo.recipes.protocols.views import CROPPED
 from ltzoo.recipes.protocols.wang2021 import LARGE_SCHEDULE, TURNED, large_optimizer
 from ltzoo.recipes.recipe import PaperRule
 

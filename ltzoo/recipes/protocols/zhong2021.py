@@ -10,11 +10,11 @@ from dataclasses import replace
 from ltzoo.data import WHOLE, Augmentation
 from ltzoo.losses import CE
 from ltzoo.recipes.optimization import Optimizer, Schedule
-from ltzoo.recipes.parts import Input
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
 from ltzoo.recipes.protocols.rangwani2022_cifar import RANGWANI2022_CIFAR
 from ltzoo.recipes.protocols.rangwani2022_large import RANGWANI2022_LARGE
 from ltzoo.recipes.protocols.second_stage import cosine, mislas
+from ltzoo.recipes.protocols.views import CROPPED, IMAGENET_INPUT
 from ltzoo.recipes.recipe import PaperRule
 from ltzoo.sharpness import Perturbation
 
@@ -55,7 +55,6 @@ ZHONG2021_CIFAR = Protocol(
 
 
 def _large(benchmark: str, epochs: int, weight_decay: float) -> Protocol:
-    plain = Augmentation(crop_padding=0, horizontal_flip=True, min_scale=0.08)
     return Protocol(
         name=f"zhong2021_{benchmark}",
         paper="zhong2021",
@@ -66,11 +65,9 @@ def _large(benchmark: str, epochs: int, weight_decay: float) -> Protocol:
         optimizer=Optimizer(lr=0.1, momentum=0.9, weight_decay=weight_decay, nesterov=False),
         schedule=cosine(epochs),
         batch_size=256,
-        augmentation=plain,
-        augmentations={"ce_mixup": replace(plain, mixup=0.2)},
-        input=Input(
-            size=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), crop_pct=0.875, interpolation="bilinear"
-        ),
+        augmentation=CROPPED,
+        augmentations={"ce_mixup": replace(CROPPED, mixup=0.2)},
+        input=IMAGENET_INPUT,
         rules={},
         losses={benchmark: {"ce_mixup": CE()}},
         heads={},

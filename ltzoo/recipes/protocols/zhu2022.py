@@ -12,10 +12,10 @@ from ltzoo.losses import BCL
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import CosineHead
 from ltzoo.recipes.protocols.borrowed import PERTURBED, perturbations_like
-from ltzoo.recipes.protocols.cui2021 import AUTO_AUGMENTED
 from ltzoo.recipes.protocols.du2024 import LARGE_THREE_VIEWS, THREE_VIEWS, large_schedule
-from ltzoo.recipes.protocols.large import RAND_AUGMENTED, on_large
+from ltzoo.recipes.protocols.large import on_large
 from ltzoo.recipes.protocols.protocol import Ours, Protocol
+from ltzoo.recipes.protocols.views import AUTO_AUGMENTED, RAND_AUGMENTED
 from ltzoo.recipes.recipe import PaperRule
 
 _BCL = BCL(temperature=0.1, scale=1.0, ce_weight=2.0, contrast_weight=0.6, hidden_size=512, projection_size=128)
