@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -53,6 +55,8 @@ from ltzoo.landscape.spectrum import Density
 _FEWEST_CLASSES = 3
 _FAINTEST = 1e-10
 """The lowest density shown, relative to the highest."""
+_NOT_FINITE = "#bbbbbb"
+"""Colour where the loss on a plane is not finite."""
 
 
 def plots_of(document: Document) -> dict[str, Callable[[Path], None]]:
@@ -218,7 +222,7 @@ def draw_radius(path: Path, document: Document) -> None:
 
 
 def draw_slice(path: Path, document: Document, row: Row) -> None:
-    """Plot the loss on the plane of the two extreme eigenvectors, with w in the middle.
+    """Plot the loss on the plane of the two extreme eigenvectors, with w in the middle; grey where it is not finite.
 
     Args:
         path: PNG file to write.
@@ -228,7 +232,25 @@ def draw_slice(path: Path, document: Document, row: Row) -> None:
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     plane = row["slice"]
-    loss = np.array(plane["loss"])
+    # None, a loss that is not finite, becomes NaN.
+    loss = np.ma.masked_invalid(np.array(plane["loss"], dtype=float))
+    if loss.count():
+        filled = _fill_contours(axes, plane, loss)
+        figure.colorbar(filled, label="loss", format="%.3g")
+    axes.set(xlim=_ends(plane["highest"]), ylim=_ends(plane["lowest"]))
+    if loss.count() < loss.size:
+        axes.set_facecolor(_NOT_FINITE)
+        axes.fill([], [], color=_NOT_FINITE, label="loss not finite")
+    face, edge = ("#d55e00", "white") if row["converged"] else ("white", "#d55e00")
+    axes.plot(0, 0, ls="none", marker="*", ms=14, mfc=face, mec=edge, label=f"w: loss {row['loss']:.3g}")
+    axes.set_xlabel(f"along the highest eigenvector (lambda_max {row['lambda_max']:.3g})")
+    axes.set_ylabel(f"along the lowest eigenvector (lambda_min {row['lambda_min']:.3g})")
+    figure.legend(loc="outside lower center", fontsize=8)
+    write_heading(figure, document, f"{row['model']}, {set_label(document, row['set'])}", [row])
+    save_figure(figure, path)
+
+
+def _fill_contours(axes: Axes, plane: Mapping[str, Any], loss: np.ma.MaskedArray) -> QuadContourSet:
     # A loss of 0 (underflow) cannot be shown on a log scale; use the smallest loss above 0.
     above = np.ma.masked_less_equal(loss, 0).compressed()
     loss = np.ma.maximum(loss, above.min()) if len(above) else loss
@@ -239,11 +261,8 @@ def draw_slice(path: Path, document: Document, row: Row) -> None:
     norm = LogNorm(low, high) if logarithmic else None
     filled = axes.contourf(plane["highest"], plane["lowest"], loss, levels, norm=norm, cmap="cividis")
     axes.contour(filled, colors="white", linewidths=0.4)
-    figure.colorbar(filled, label="loss", format="%.3g")
-    face, edge = ("#d55e00", "white") if row["converged"] else ("white", "#d55e00")
-    axes.plot(0, 0, ls="none", marker="*", ms=14, mfc=face, mec=edge, label=f"w: loss {row['loss']:.3g}")
-    axes.set_xlabel(f"along the highest eigenvector (lambda_max {row['lambda_max']:.3g})")
-    axes.set_ylabel(f"along the lowest eigenvector (lambda_min {row['lambda_min']:.3g})")
-    figure.legend(loc="outside lower center", fontsize=8)
-    write_heading(figure, document, f"{row['model']}, {set_label(document, row['set'])}", [row])
-    save_figure(figure, path)
+    return filled
+
+
+def _ends(ascending: Sequence[float]) -> tuple[float, float]:
+    return ascending[0], ascending[-1]
