@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,19 @@ _MEMORY_DIVISOR = 4
 """Gradient graphs may use the free memory divided by this."""
 
 
+@dataclass(frozen=True)
+class AnalysedImages:
+    """The training images that an analysis computes on.
+
+    Attributes:
+        images: the decoded images.
+        subset: their indices in the data set.
+    """
+
+    images: LabelledImages
+    subset: Subset
+
+
 class Analysis:
     """The spectra of several checkpoints on one benchmark; each is written as soon as it is measured.
 
@@ -49,8 +62,7 @@ class Analysis:
         output: the folder, which contains the results as `landscape.json`.
         recipe: the recipe of one of the models; all models share its benchmark.
         groups: the groups of classes.
-        images: the training images.
-        subset: indices of these images in the data set.
+        images: the training images, and which ones of the data set they are.
         settings: how to compute.
         device: where to compute.
         resume: continue a stored analysis if there is one.
@@ -64,17 +76,16 @@ class Analysis:
         output: Path,
         recipe: Recipe,
         groups: Groups,
-        images: LabelledImages,
-        subset: Subset,
+        images: AnalysedImages,
         settings: Settings,
         device: torch.device,
         resume: bool,
     ) -> None:
-        self.output, self.images, self.settings, self.device = output, images, settings, device
+        self.output, self.images, self.settings, self.device = output, images.images, settings, device
         self.document: dict[str, Any] = {
             "benchmark": recipe.benchmark,
             "class_counts": list(recipe.data.class_counts),
-            "subset_sha256": subset.sha256,
+            "subset_sha256": images.subset.sha256,
             "groups": {"rule": groups.rule, "classes": {name: list(found) for name, found in groups.classes.items()}},
             "settings": asdict(settings),
             "versions": {"ltzoo": VERSION, "torch": str(torch.__version__), "timm": timm.__version__},

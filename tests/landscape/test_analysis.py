@@ -12,7 +12,7 @@ from ltzoo import checkpoints
 from ltzoo.data import Subset, make_groups
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
-from ltzoo.landscape import Analysis, Curvature, Lanczos, Settings, parse_class_sets, read_checkpoint
+from ltzoo.landscape import AnalysedImages, Analysis, Curvature, Lanczos, Settings, parse_class_sets, read_checkpoint
 from ltzoo.landscape.loss import AugmentedBatches, make_batches, make_criterion, of_classes
 from ltzoo.registry import get_recipe
 
@@ -30,7 +30,7 @@ def digits(tmp_path_factory):
 
 def analyse(output, digits, words, settings=QUICK, resume=False, subset=None):
     images, own = digits
-    analysis = Analysis(output, RECIPE, GROUPS, images, subset or own, settings, CPU, resume)
+    analysis = Analysis(output, RECIPE, GROUPS, AnalysedImages(images, subset or own), settings, CPU, resume)
     return analysis.run([read_checkpoint(NAME)], parse_class_sets(words, RECIPE.data, GROUPS))
 
 
