@@ -7,6 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ltzoo.errors import InputError
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -40,8 +42,13 @@ def predict(
         batches: (images, labels), each image once.
         forward: maps images to logits; by default `model` itself (pass an autocast wrapper of it, for example).
         flip: average the logits of each image and its mirror image (the evaluation of `lyu2025`).
+
+    Raises:
+        InputError: there are no batches.
     """
     found = [(output.cpu(), targets.cpu()) for output, targets in _outputs(model, batches, forward or model, flip)]
+    if not found:
+        raise InputError("there are no images to predict; pass at least one batch")
     logits, labels = zip(*found, strict=True)
     return Predictions(torch.cat(logits), torch.cat(labels))
 
