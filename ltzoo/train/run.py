@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ltzoo.atomic_write import WriteError
 from ltzoo.checkpoints.logit_prior import already_rebalanced
-from ltzoo.data import make_groups
+from ltzoo.data import RandomStream, make_groups
 from ltzoo.data.batches import (
     Delivery,
     FeatureBatches,
@@ -236,9 +236,10 @@ class Run:
         first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
         # Partners lie in the same process, so that all processes can mix the batch alike.
         drawn_by = () if recipe.partners is not None else (self.accelerator.process_index,)
+        seeds = (self.options.seed, epoch, RandomStream.MIXING, *drawn_by)
         views = [view.in_epoch(epoch) for view in recipe.views]
         for number, (images, targets) in enumerate(reported(self.accelerator, self.batches.epoch(epoch, first)), first):
-            mixed = mix_batch(images, targets, views, self.options.seed, epoch, 3, *drawn_by, number)
+            mixed = mix_batch(images, targets, views, *seeds, number)
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()
