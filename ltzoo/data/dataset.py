@@ -109,7 +109,8 @@ def create_dataset(
     """Make the long-tailed training set, the held-out images or the test set of a benchmark: those of train.py.
 
     Args:
-        name: the benchmark, such as `cifar100lt`; `imagefolder` for a custom data set.
+        name: the benchmark: one that `list_benchmarks` lists, such as `cifar100lt`; `imagenetlt` or `inat18`;
+            `imagefolder` for a custom data set.
         root: has one folder per data set, torchvision's or the Hub's parquet files; the digits need none. For images in
             files, see `ltzoo.data.files.DataLocation`. None: `data`.
         split: `train`, `test`, or `held_out` for the images that `hold_out` leaves out of `train`.

@@ -24,10 +24,12 @@ from ltzoo.landscape.checkpoints import RunCheckpoint
 from ltzoo.landscape.curvature import Curvature
 from ltzoo.landscape.document import CHOICES, DOCUMENT, read_document
 from ltzoo.landscape.escape import escape_tables, measure_escape
-from ltzoo.landscape.lanczos import Lanczos, check_memory, free_memory
+from ltzoo.landscape.lanczos import Lanczos
 from ltzoo.landscape.loss import make_batches, make_criterion, of_classes
+from ltzoo.landscape.memory import check_memory, free_memory
 from ltzoo.landscape.plane import loss_plane
-from ltzoo.landscape.progress import Progress, SavedSteps
+from ltzoo.landscape.progress import Progress
+from ltzoo.landscape.saved_steps import SavedSteps
 from ltzoo.landscape.settings import ClassSet, Settings
 from ltzoo.landscape.spectrum import Spectrum, measure_spectrum
 from ltzoo.recipes import Recipe, recipe_to_dict

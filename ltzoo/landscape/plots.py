@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ltzoo.evaluate import COLOURS, save_figure
+from ltzoo.data import classes_by_count
+from ltzoo.evaluate import save_figure, shade_groups
 from ltzoo.landscape.bar_plots import draw_escape, draw_optimizers
 from ltzoo.landscape.plot_style import (
     Style,
@@ -34,7 +35,6 @@ from ltzoo.landscape.records import (
     MOST_SETS,
     Document,
     Row,
-    classes_by_count,
     escape_records,
     family_of,
     group_by,
@@ -143,16 +143,12 @@ def draw_classes(path: Path, document: Document) -> None:
         document: contents of `landscape.json`.
     """
     rows = [row for row in last_epochs(records_with(document, "lambda_min")) if row["set"].isdecimal()]
-    order, how = classes_by_count(document), model_styles(rows)
+    order, how = classes_by_count(document["class_counts"]), model_styles(rows)
     rank = {j: place for place, j in enumerate(order)}
     figure, (axes,) = make_panels(1, 7, 3.8)
-    for name, classes in document["groups"]["classes"].items():
-        places = sorted(rank[j] for j in classes)
-        if places:
-            axes.axvspan(places[0] - 0.5, places[-1] + 0.5, color=COLOURS[name], alpha=0.18, lw=0)
-            middle = (places[0] + places[-1]) / 2
-            where = axes.get_xaxis_transform()
-            axes.text(middle, 1.01, name, color=COLOURS[name], transform=where, ha="center", weight="bold")
+    for name, span in shade_groups(axes, document["groups"]["classes"], order).items():
+        where = axes.get_xaxis_transform()
+        axes.text(span.middle, 1.01, name, color=span.colour, transform=where, ha="center", weight="bold")
     for model, found in group_by(rows, "model").items():
         draw_line(axes, {rank[int(row["set"])]: _convexity(row) for row in found}, how[model].line)
     ticks = range(0, len(order), -(-len(order) // 20))

@@ -93,7 +93,7 @@ def test_an_interrupted_spectrum_resumes(tmp_path, digits, monkeypatch):
             raise KeyboardInterrupt
         taken.append(step(self))
 
-    monkeypatch.setattr("ltzoo.landscape.progress.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
+    monkeypatch.setattr("ltzoo.landscape.saved_steps.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
     monkeypatch.setattr(Lanczos, "step", stopped)
     with pytest.raises(KeyboardInterrupt):
         analyse(tmp_path / "out", digits, ["9"], settings)
@@ -125,8 +125,8 @@ def test_another_analysis_in_the_folder_is_refused(analysed, digits):
 
 
 def test_saved_steps_of_other_settings_are_not_used(tmp_path, digits, monkeypatch):
-    monkeypatch.setattr("ltzoo.landscape.progress.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
-    monkeypatch.setattr("ltzoo.landscape.progress.SavedSteps.delete", lambda self: None)
+    monkeypatch.setattr("ltzoo.landscape.saved_steps.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
+    monkeypatch.setattr("ltzoo.landscape.saved_steps.SavedSteps.delete", lambda self: None)
     settings = replace(QUICK, probes=1, precision="float64")
     (clean,) = analyse(tmp_path / "clean", digits, ["9"], replace(settings, seed=7))["spectra"]
     analyse(tmp_path / "out", digits, ["9"], settings)
