@@ -25,8 +25,8 @@ class RandomStream(IntEnum):
     FILES = 4
     """Augmentation of an image in a file."""
     MIRRORED = 5
-    """Which images are mirrored in even epochs. Drawn once a run, without an epoch: images in memory draw them from
-    (seed, 5), as the order of epoch 5 does, which published orders depend on."""
+    """Which images are mirrored in even epochs: drawn once a run, from (seed, 5) without an epoch. The order of epoch 5
+    has the same seeds; both are kept, since published orders depend on them."""
     LOSS = 6
     """First weights of a loss."""
     VIEWS = 7
