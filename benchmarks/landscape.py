@@ -25,8 +25,9 @@ from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import tf32
 from ltzoo.landscape.curvature import Curvature
-from ltzoo.landscape.lanczos import Lanczos, free_memory
+from ltzoo.landscape.lanczos import Lanczos
 from ltzoo.landscape.loss import make_batches, make_criterion, of_classes
+from ltzoo.landscape.memory import free_memory
 from ltzoo.landscape.settings import Settings, parse_class_sets
 from ltzoo.registry import create_model, get_recipe
 from machine import DEVICES, choose_device, choose_threads, describe_machine, synchronize

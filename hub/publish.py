@@ -83,7 +83,7 @@ def check(folder: Path, name: str, arguments: argparse.Namespace) -> None:
     other = differences(read_recipe(folder), recipe)
     if other:
         raise InputError(f"{folder} was not trained by the recipe {name}: it differs in {', '.join(other)}")
-    verdict = verify_checkpoint(folder, arguments.data_dir or Path("data"), arguments.device)
+    verdict = verify_checkpoint(folder, arguments.data_dir, arguments.device)
     if verdict.differences:
         raise InputError(f"{folder} differs from its claims: {'; '.join(verdict.differences)}")
     if arguments.data_dir and verdict.accuracy is None:

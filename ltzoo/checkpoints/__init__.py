@@ -1,7 +1,7 @@
 """Checkpoints: folders in the layout of a Hub repository. Save, load, find, download, verify and publish them."""
 
 from ltzoo.checkpoints.card import COLUMN_TITLES, write_card
-from ltzoo.checkpoints.config import EPOCH, RECIPE, benchmark_of, read_config, read_recipe, read_view
+from ltzoo.checkpoints.config import EPOCH, RECIPE, benchmark_of, evaluated_epoch, read_config, read_recipe, read_view
 from ltzoo.checkpoints.download import fetch
 from ltzoo.checkpoints.files import (
     CLASSES_PICTURE,
@@ -36,6 +36,7 @@ __all__ = [
     "add_to_collection",
     "benchmark_of",
     "damaged_files",
+    "evaluated_epoch",
     "fetch",
     "find_checkpoint",
     "list_checkpoints",

@@ -123,6 +123,21 @@ def read_recipe(folder: Path) -> Recipe:
         ) from error
 
 
+def evaluated_epoch(recipe: Recipe, epoch: int | None = None) -> str:
+    """Say which weights of a run figures are of.
+
+    Args:
+        recipe: what the weights were trained by.
+        epoch: the number of epochs trained, for the weights of an intermediate epoch; None for a run's last.
+
+    Returns:
+        `epoch N`, `computed, not trained` or `last epoch`.
+    """
+    if epoch is not None:
+        return f"epoch {epoch}"
+    return "computed, not trained" if recipe.head.computed else "last epoch"
+
+
 def benchmark_of(config: Mapping[str, Any], recipe: Recipe) -> Benchmark:
     """Return the benchmark that a checkpoint was trained on.
 

@@ -9,8 +9,8 @@ from ltzoo.evaluate.prior import LogitPrior, prior_of_logits
 from ltzoo.losses.loss import as_counts, log_prior
 from ltzoo.recipes import Recipe, ScaledCosineHead
 
-_SHARES = {"instance": "of the images", "class_aware": "equal"}
-"""The shares of the classes among the images that a sampler draws."""
+_BALANCED = {"instance": False, "class_aware": True}
+"""Whether a sampler draws each class equally often."""
 
 
 def prior_of_recipe(
@@ -28,10 +28,10 @@ def prior_of_recipe(
     """
     if recipe.head.computed:
         return None, f"its head {recipe.head.name} is computed, not trained"
-    if recipe.sampler.name not in _SHARES:
+    if recipe.sampler.name not in _BALANCED:
         return None, f"its images were drawn by the sampler {recipe.sampler.name}"
     weights = recipe.reweighting.weights(class_counts, (epochs or recipe.schedule.epochs) - 1)
-    old = prior_of_logits(recipe.loss, class_counts, weights, balanced=_SHARES[recipe.sampler.name] == "equal")
+    old = prior_of_logits(recipe.loss, class_counts, weights, balanced=_BALANCED[recipe.sampler.name])
     if old is not None and old.caveat is None and any(view.mixup or view.cutmix for view in recipe.views):
         old = replace(old, caveat="images were mixed in training (mixup, CutMix)")
     if old is not None and old.caveat is None and recipe.head.name == ScaledCosineHead.name:

@@ -9,7 +9,7 @@ from ltzoo.data import GROUP_RULES, make_groups, read_subset
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
 from ltzoo.evaluate import markdown_table
-from ltzoo.landscape import Analysis, Settings, parse_class_sets, plots_of, ratio, read_checkpoints
+from ltzoo.landscape import AnalysedImages, Analysis, Settings, parse_class_sets, plots_of, ratio, read_checkpoints
 
 
 def build_parser(prog: str) -> Parser:
@@ -125,8 +125,8 @@ def command(arguments: argparse.Namespace) -> None:
     groups = make_groups(arguments.groups or recipe.groups, recipe.data)
     sets = parse_class_sets([word for word in arguments.classes.split(",") if word], recipe.data, groups)
     wanted = recipe.subset if arguments.subset is None else read_subset(arguments.subset)
-    images, subset = load_train(recipe.data, wanted, arguments.data_dir, arguments.download)
-    analysis = Analysis(arguments.output, recipe, groups, images, subset, settings, arguments.device, arguments.resume)
+    images = AnalysedImages(*load_train(recipe.data, wanted, arguments.data_dir, arguments.download))
+    analysis = Analysis(arguments.output, recipe, groups, images, settings, arguments.device, arguments.resume)
     document = analysis.run(checkpoints, sets)
     pictures = plots_of(document)
     for name, draw in pictures.items():

@@ -72,7 +72,7 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
     tta = tta_in_words(arguments.tta, benchmark)
     test = _test_images(arguments, benchmark, recipe, config.get("subset_layout"))
     model = create_model(f"local-dir:{folder}", pretrained=True)
-    rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
+    rule = checkpoints.evaluated_epoch(recipe, config.get(checkpoints.EPOCH))
     rule += HELD_OUT_RULE if arguments.hold_out else ""
     rule += tta
     options = EvalOptions(

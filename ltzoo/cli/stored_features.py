@@ -51,7 +51,7 @@ def logits_of_features(path: Path, name: str) -> tuple[StoredLogits, str, str | 
         raise InputError(f"the features in {path} {fault}")
     with torch.no_grad():
         logits = classifier_of(model)(features.features) * recipe.loss.logit_scale
-    rule = f"epoch {config[checkpoints.EPOCH]}" if checkpoints.EPOCH in config else "last epoch"
+    rule = checkpoints.evaluated_epoch(recipe, config.get(checkpoints.EPOCH))
     written = datetime.fromtimestamp(file.stat().st_mtime).astimezone()
     source = f"features from {file}, written {written:%Y-%m-%d %H:%M}; images are not read or compared with them"
     rebalanced = already_rebalanced(recipe, benchmark.class_counts, config.get(checkpoints.EPOCH))

@@ -18,9 +18,9 @@ from ltzoo.data.benchmarks import (
     list_benchmarks,
     step_counts,
 )
-from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, make_groups
+from ltzoo.data.groups import GROUP_RULES, Groups, all_groups, classes_by_count, make_groups
 from ltzoo.data.sampler import SAMPLERS, ClassAwareSampler, InstanceSampler, InversePowerSampler, Sampler
-from ltzoo.data.seeding import seed_torch, seeded_generator, temporary_seed
+from ltzoo.data.seeding import RandomStream, seed_torch, seeded_generator, temporary_seed
 from ltzoo.data.subset import HOLD_OUT, IMPORTED, SUBSET_RULES, WHOLE, Subset, hold_out, read_subset, select_subset
 
 __all__ = [
@@ -41,9 +41,11 @@ __all__ = [
     "InversePowerSampler",
     "ModelInput",
     "NaturalBenchmark",
+    "RandomStream",
     "Sampler",
     "Subset",
     "all_groups",
+    "classes_by_count",
     "exponential_counts",
     "get_benchmark",
     "hold_out",

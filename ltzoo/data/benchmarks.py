@@ -139,6 +139,10 @@ class ModelInput:
     interpolation: str
 
 
+NO_MODEL_INPUT = ModelInput(size=1, mean=(), std=(), crop_pct=1.0, interpolation="bicubic")
+"""For benchmarks in files where no model is known and only classes, counts and groups matter."""
+
+
 @dataclass(frozen=True)
 class NaturalBenchmark:
     """A benchmark of image files; its class counts are known only once the files are found.

@@ -9,7 +9,14 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ltzoo.data.batches import EvalTransform
-from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, Benchmark, ModelInput, NaturalBenchmark, get_benchmark
+from ltzoo.data.benchmarks import (
+    NATURAL_BENCHMARKS,
+    NO_MODEL_INPUT,
+    Benchmark,
+    ModelInput,
+    NaturalBenchmark,
+    get_benchmark,
+)
 from ltzoo.data.files import DataLocation, ImageFiles, check_coverage, check_present, hold_out_files, open_files
 from ltzoo.data.groups import Groups, all_groups
 from ltzoo.data.memory import LabelledImages, load_held_out, load_test, load_train
@@ -20,8 +27,6 @@ Transform = Callable[[Image.Image], Any]
 """From a PIL image to whatever the training loop needs."""
 
 _SPLITS = ("train", "test", "held_out")
-_NOT_SEEN = ModelInput(size=1, mean=(), std=(), crop_pct=1.0, interpolation="bicubic")
-"""The input of no model, for groups, which depend on class counts alone."""
 
 
 class BenchmarkImages(Dataset):
@@ -90,7 +95,7 @@ class FileImages(Dataset):
 
 def create_dataset(
     name: str,
-    root: str | Path = "data",
+    root: str | Path | None = None,
     split: str = "train",
     *,
     data_dir: str | Path | None = None,
@@ -104,9 +109,10 @@ def create_dataset(
     """Make the long-tailed training set, the held-out images or the test set of a benchmark: those of train.py.
 
     Args:
-        name: the benchmark, such as `cifar100lt`; `imagefolder` for a custom data set.
+        name: the benchmark: one that `list_benchmarks` lists, such as `cifar100lt`; `imagenetlt` or `inat18`;
+            `imagefolder` for a custom data set.
         root: has one folder per data set, torchvision's or the Hub's parquet files; the digits need none. For images in
-            files, see `ltzoo.data.files.DataLocation`.
+            files, see `ltzoo.data.files.DataLocation`. None: `data`.
         split: `train`, `test`, or `held_out` for the images that `hold_out` leaves out of `train`.
         data_dir: the same as `root`, under the name of train.py's option; give one of the two.
         hold_out: hold so many images of each class out of the training split, or a share of each class (images in files
@@ -123,19 +129,20 @@ def create_dataset(
 
     Raises:
         InputError: there is no such benchmark, split, subset rule or transform, the data cannot be used, so many images
-            cannot be held out, or `pretrained_cfg` is missing where it is needed, or does not fit.
+            cannot be held out, `pretrained_cfg` is missing where it is needed, or does not fit, or both `root` and
+            `data_dir` are given.
     """
     if split not in _SPLITS:
         raise InputError(f"a benchmark has the splits train and test, and held_out with hold_out, not {split!r}")
     if split == "held_out" and hold_out is None:
         raise InputError("the split held_out has the images that hold_out leaves out of train; give hold_out")
-    if data_dir is not None and str(root) != "data":
+    if root is not None and data_dir is not None:
         raise InputError(f"root is {root} and data_dir is {data_dir}; give one of them")
-    root = root if data_dir is None else data_dir
+    folder = Path(next(given for given in (root, data_dir, "data") if given is not None))
     if isinstance(transform, str) and transform != "eval":
         raise InputError(f"no transform is called {transform!r}; choose 'eval', None for PIL images, or a callable")
     if name in NATURAL_BENCHMARKS:
-        where = DataLocation(Path(root), download=download, **location)
+        where = DataLocation(folder, download=download, **location)
         return _in_files(NATURAL_BENCHMARKS[name], where, split, hold_out, transform, pretrained_cfg)
     benchmark = get_benchmark(name)
     if location:
@@ -144,14 +151,14 @@ def create_dataset(
         raise InputError(f"{name} has its own image size and normalisation; leave pretrained_cfg out")
     chosen = EvalTransform(benchmark.data_set, in_memory=True) if isinstance(transform, str) else transform
     if split == "test":
-        return BenchmarkImages(benchmark, load_test(benchmark, Path(root), download), None, chosen)
+        return BenchmarkImages(benchmark, load_test(benchmark, folder, download), None, chosen)
     wanted = read_subset(Path(subset)) if isinstance(subset, Path) or Path(subset).suffix else subset
     if hold_out is None:
-        images, kept = load_train(benchmark, wanted, Path(root), download)
+        images, kept = load_train(benchmark, wanted, folder, download)
         return BenchmarkImages(benchmark, images, kept, chosen)
     if not isinstance(hold_out, int):
         raise InputError(f"hold_out must be a whole number of images per class for {name}, not {hold_out!r}")
-    images, kept, held_out = load_held_out(benchmark, wanted, hold_out, Path(root), download)
+    images, kept, held_out = load_held_out(benchmark, wanted, hold_out, folder, download)
     if split == "held_out":
         return BenchmarkImages(benchmark, held_out, None, chosen)
     return BenchmarkImages(benchmark, images, kept, chosen)
@@ -176,7 +183,7 @@ def _in_files(
         raise InputError(f"{location.data_dir} has no {split} images; see DataLocation in ltzoo.data.files")
     check_coverage(train)
     check_present(files)
-    benchmark = natural.with_counts(train.class_counts, train.class_names, model_input or _NOT_SEEN)
+    benchmark = natural.with_counts(train.class_counts, train.class_names, model_input or NO_MODEL_INPUT)
     if model_input is not None:
         transform = EvalTransform(benchmark.data_set, in_memory=False)
     groups = all_groups(benchmark)

@@ -1,6 +1,6 @@
 """Reporting groups: the sets of classes (head, mid, tail) that accuracy is shown on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +33,17 @@ class Groups:
     classes: Mapping[str, Classes]
 
 
+def classes_by_count(class_counts: Sequence[int]) -> Classes:
+    """Sort the classes from the most images to the fewest; equal counts keep the order of their indices."""
+    return tuple(sorted(range(len(class_counts)), key=lambda j: -class_counts[j]))
+
+
 def _mislas(benchmark: Benchmark) -> dict[str, Classes] | None:
     """Cut the classes, sorted by count, at fixed places (the tables of Rangwani 2022)."""
     cuts = _MISLAS_CUTS.get(benchmark.data_set.name)
     if cuts is None or benchmark.profile == "step":
         return None
-    order = _by_count(benchmark)
+    order = classes_by_count(benchmark.class_counts)
     return {"head": order[: cuts[0]], "mid": order[cuts[0] : cuts[1]], "tail": order[cuts[1] :]}
 
 
@@ -57,19 +62,15 @@ def _half(benchmark: Benchmark) -> dict[str, Classes] | None:
     """Head and tail of the step profile."""
     if benchmark.profile != "step":
         return None
-    order = _by_count(benchmark)
+    order = classes_by_count(benchmark.class_counts)
     return {"head": order[: len(order) // 2], "tail": order[len(order) // 2 :]}
 
 
 def _thirds(benchmark: Benchmark) -> dict[str, Classes]:
     """Cut the classes, sorted by count, into three groups of nearly equal numbers of classes."""
-    head, mid, tail = (tuple(part.tolist()) for part in np.array_split(_by_count(benchmark), 3))
+    order = classes_by_count(benchmark.class_counts)
+    head, mid, tail = (tuple(part.tolist()) for part in np.array_split(order, 3))
     return {"head": head, "mid": mid, "tail": tail}
-
-
-def _by_count(benchmark: Benchmark) -> Classes:
-    """Sort the classes from the most images to the fewest; equal counts keep the order of their indices."""
-    return tuple(sorted(range(len(benchmark.class_counts)), key=lambda j: -benchmark.class_counts[j]))
 
 
 GROUP_RULES: dict[str, Callable[[Benchmark], dict[str, Classes] | None]] = {

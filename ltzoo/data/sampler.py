@@ -3,10 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
+
+EpochLength = Literal["images", "whole_batches", "one_more_batch"]
+_EPOCHS = get_args(EpochLength)
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,15 @@ class ClassAwareSampler(Sampler):
     """
 
     per_class: int = 4
-    epoch: Literal["images", "whole_batches", "one_more_batch"] = "images"
+    epoch: EpochLength = "images"
     draws: int | None = None
     name: ClassVar[str] = "class_aware"
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
             raise ValueError(f"per_class must be at least 1, not {self.per_class}")
+        if self.epoch not in _EPOCHS:
+            raise ValueError(f"epoch must be one of {', '.join(_EPOCHS)}, not {self.epoch!r}")
         if self.draws is not None and (self.draws < 1 or self.epoch != "images"):
             raise ValueError(f"draws must be at least 1, with epoch: images, not {self.draws} with {self.epoch}")
 

@@ -3,9 +3,40 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum, unique
 
 import numpy as np
 import torch
+
+
+@unique
+class RandomStream(IntEnum):
+    """What is drawn: the third number of a seed, after those of the run and the epoch.
+
+    An epoch's order and first crops have no third number. Published runs depend on the values.
+    """
+
+    NOISE = 1
+    """Perturbations."""
+    MODEL = 2
+    """The model's own draws, such as dropout."""
+    MIXING = 3
+    """Mixup, CutMix and mixed views."""
+    FILES = 4
+    """Augmentation of an image in a file."""
+    MIRRORED = 5
+    """Which images are mirrored in even epochs: drawn once a run, from (seed, 5) without an epoch. The order of epoch 5
+    has the same seeds; both are kept, since published orders depend on them."""
+    LOSS = 6
+    """First weights of a loss."""
+    VIEWS = 7
+    """Crops of further views of images in memory."""
+    PARTNERS = 8
+    """The order of partners and, in memory, the crops of their first view."""
+    PARTNER_VIEWS = 9
+    """Augmentation of a partner in a file; crops of further views of partners in memory."""
+    ADAPTERS = 10
+    """First weights of adapters."""
 
 
 def seeded_generator(*seeds: int, device: torch.device | None = None) -> torch.Generator:

@@ -129,7 +129,7 @@ def hold_out(labels: np.ndarray, subset: Subset, per_class: int) -> tuple[Subset
         if missing >= len(own):
             raise InputError(
                 f"class {j} has {int((labels == j).sum())} training images, {len(own)} of them in the subset: holding "
-                f"out {per_class} would leave it none; hold out fewer"
+                f"out {per_class} would leave no training image; hold out fewer"
             )
         given = own[len(own) - missing :]
         kept[given] = False

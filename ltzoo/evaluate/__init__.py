@@ -20,6 +20,7 @@ from ltzoo.evaluate.features import (
     write_features,
 )
 from ltzoo.evaluate.figures import Figures, measure
+from ltzoo.evaluate.gathering import gather
 from ltzoo.evaluate.logits import (
     HELD_OUT_RULE,
     LinearClassifier,
@@ -28,7 +29,7 @@ from ltzoo.evaluate.logits import (
     read_logits,
     write_logits,
 )
-from ltzoo.evaluate.model import EvalOptions, evaluate_model, predict_test, tf32
+from ltzoo.evaluate.model import EvalOptions, evaluate_model, predict_test
 from ltzoo.evaluate.plots import (
     COLOURS,
     PERTURBATION_COLOURS,
@@ -38,10 +39,13 @@ from ltzoo.evaluate.plots import (
     draw_curves,
     draw_reliability,
     save_figure,
+    shade_groups,
 )
 from ltzoo.evaluate.posthoc import adjust_logits, tau_normalize
-from ltzoo.evaluate.predict import Predictions, gather, predict, predict_classes
-from ltzoo.evaluate.prior import LogitPrior, prior_of_logits, read_shares, with_prior
+from ltzoo.evaluate.precision import tf32
+from ltzoo.evaluate.predict import Predictions, predict, predict_classes
+from ltzoo.evaluate.prior import LogitPrior, prior_of_logits, with_prior
+from ltzoo.evaluate.prior_file import read_shares
 from ltzoo.evaluate.seeds import Spread, seeds_table, spread, summarize_runs
 from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
 from ltzoo.evaluate.worst import WorstClass, worst_classes, worst_table
@@ -95,6 +99,7 @@ __all__ = [
     "results_row",
     "save_figure",
     "seeds_table",
+    "shade_groups",
     "spread",
     "summarize_runs",
     "tau_normalize",

@@ -10,7 +10,8 @@ from ltzoo.data import Benchmark, Groups
 from ltzoo.data.batches import Delivery, Images, make_eval_batches
 from ltzoo.data.files.crops import CROPS
 from ltzoo.evaluate.accuracy import GroupAccuracy, class_shares, group_accuracy
-from ltzoo.evaluate.model import EvalOptions, tf32, views_to_measure
+from ltzoo.evaluate.model import EvalOptions, views_to_measure
+from ltzoo.evaluate.precision import tf32
 from ltzoo.evaluate.predict import predict_classes
 
 

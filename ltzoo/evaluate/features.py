@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError
-from ltzoo.evaluate.model import tf32
+from ltzoo.evaluate.precision import tf32
 from ltzoo.evaluate.predict import predict
 from ltzoo.models.heads import classifier_names
 from ltzoo.reading.errors import ContentError, why

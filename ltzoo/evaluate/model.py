@@ -1,7 +1,5 @@
 """Evaluate a model on a benchmark's test images, in float32."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +11,7 @@ from ltzoo.data.files.crops import CROPS, FiveCrops
 from ltzoo.data.memory import LabelledImages
 from ltzoo.errors import InputError
 from ltzoo.evaluate.figures import Figures, measure
+from ltzoo.evaluate.precision import tf32
 from ltzoo.evaluate.predict import Predictions, predict
 
 
@@ -101,19 +100,3 @@ def evaluate_model(
     """
     predictions = predict_test(model, benchmark, test, options)
     return measure(predictions, benchmark.class_counts, all_groups(benchmark, first=groups), rule)
-
-
-@contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """Set whether float32 matrix products and convolutions on CUDA may use TF32 (torch's default: convolutions may).
-
-    Args:
-        allowed: whether both may.
-    """
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    products.allow_tf32 = convolutions.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        products.allow_tf32, convolutions.allow_tf32 = before

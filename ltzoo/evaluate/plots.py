@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -11,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from torch import Tensor
 
 from ltzoo.atomic_write import atomic_write
-from ltzoo.data import Groups
+from ltzoo.data import Groups, classes_by_count
 from ltzoo.errors import printable
 from ltzoo.evaluate.calibration import Calibration
 from ltzoo.evaluate.figures import Figures
@@ -29,9 +31,27 @@ PERTURBATION_COLOURS = {
 }
 """Colours of the perturbations, from the same palette, by their names in recipe names."""
 
-
 _MOST_NAMES, _LONGEST_NAME = 40, 20
 """Classes whose names have room on an axis, and characters of a name."""
+
+
+class Span(NamedTuple):
+    """Where a group is on an axis of classes.
+
+    Attributes:
+        begin: left edge.
+        end: right edge.
+        colour: the group's colour.
+    """
+
+    begin: float
+    end: float
+    colour: str
+
+    @property
+    def middle(self) -> float:
+        """The middle between the edges."""
+        return (self.begin + self.end) / 2
 
 
 def draw_classes(
@@ -46,22 +66,17 @@ def draw_classes(
         groups: the grouping to shade.
         class_names: C names, shown of up to 40 classes; None to show none.
     """
-    order = _by_count(figures.class_counts)
-    rank = {j: position for position, j in enumerate(order)}
+    order = classes_by_count(figures.class_counts)
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     accuracy = figure.add_subplot()
     counts = accuracy.twinx()
     accuracy.bar(range(len(order)), [figures.per_class[j] for j in order], color="#a8a8a8", width=0.7, zorder=2)
     counts.step(range(len(order)), [figures.class_counts[j] for j in order], where="mid", color="black", lw=1)
-    for name, classes in groups.classes.items():
-        if not classes:
-            continue
-        places = sorted(rank[j] for j in classes)
+    for name, span in shade_groups(accuracy, groups.classes, order).items():
+        classes = groups.classes[name]
         mean = sum(figures.per_class[j] for j in classes) / len(classes)
-        begin, end = places[0] - 0.5, places[-1] + 0.5
-        accuracy.axvspan(begin, end, color=COLOURS[name], alpha=0.18, lw=0)
-        accuracy.hlines(mean, begin, end, color=COLOURS[name], lw=2, zorder=3)
-        accuracy.text((begin + end) / 2, 103, f"{name} {mean:.1f}", color=COLOURS[name], ha="center", weight="bold")
+        accuracy.hlines(mean, span.begin, span.end, color=span.colour, lw=2, zorder=3)
+        accuracy.text(span.middle, 103, f"{name} {mean:.1f}", color=span.colour, ha="center", weight="bold")
     accuracy.set(ylim=(0, 112), xlim=(-0.5, len(order) - 0.5), ylabel="accuracy (%)")
     accuracy.set_xlabel(f"classes, from the most training images to the fewest; groups by the rule {groups.rule}")
     if class_names is not None and len(order) <= _MOST_NAMES:
@@ -95,8 +110,7 @@ def draw_class_counts(
         groups: the grouping to shade.
         test: name of the test images for the axis label.
     """
-    order = _by_count(train_counts)
-    rank = {j: position for position, j in enumerate(order)}
+    order = classes_by_count(train_counts)
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.add_subplot()
     edges = [position - 0.5 for position in range(len(order) + 1)]
@@ -108,17 +122,10 @@ def draw_class_counts(
         # NaN leaves a gap for classes without test images.
         heights = [test_counts[j] or math.nan for j in order]
         axes.stairs(heights, edges, baseline=None, color="black", lw=1, zorder=3)
-    for name, classes in groups.classes.items():
-        if not classes:
-            continue
-        places = sorted(rank[j] for j in classes)
-        begin, end = places[0] - 0.5, places[-1] + 0.5
-        images = sum(train_counts[j] for j in classes)
-        axes.axvspan(begin, end, color=COLOURS[name], alpha=0.18, lw=0)
-        text = f"{name}\n{len(classes):,} | {images:,}"
-        axes.text(
-            (begin + end) / 2, top / 1.1, text, color=COLOURS[name], ha="center", va="top", weight="bold", fontsize=9
-        )
+    for name, span in shade_groups(axes, groups.classes, order).items():
+        classes = groups.classes[name]
+        text = f"{name}\n{len(classes):,} | {sum(train_counts[j] for j in classes):,}"
+        axes.text(span.middle, top / 1.1, text, color=span.colour, ha="center", va="top", weight="bold", fontsize=9)
     ylabel = "training images" if test_counts is None else f"images: training (grey), {test} (line)"
     axes.set(yscale="log", ylim=(floor, top), xlim=(-0.5, len(order) - 0.5), ylabel=ylabel)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -205,7 +212,7 @@ def draw_confusion(
         class_counts: (C,) training images of each class.
         class_names: C names, shown of up to 40 classes; None, and of more classes, for some indices.
     """
-    order = _by_count(class_counts)
+    order = list(classes_by_count(class_counts))
     rows = matrix[order][:, order].double()
     share = 100 * rows / rows.sum(dim=1, keepdim=True).clamp(min=1)
     figure = Figure(figsize=(6, 5.4), layout="constrained")
@@ -235,9 +242,25 @@ def _short(name: str, index: int) -> str:
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
 
-def _by_count(class_counts: Sequence[int]) -> list[int]:
-    """Sort the classes from the most to the fewest training images."""
-    return sorted(range(len(class_counts)), key=lambda j: -class_counts[j])
+def shade_groups(axes: Axes, groups: Mapping[str, Sequence[int]], order: Sequence[int]) -> dict[str, Span]:
+    """Shade the groups on an axis of classes.
+
+    Args:
+        axes: the class `order[k]` is at x = k.
+        groups: `head`, `mid`, `tail` to the classes in it.
+        order: the C classes, from the most to the fewest training images.
+
+    Returns:
+        Where each group is, and its colour; without empty groups.
+    """
+    rank = {j: position for position, j in enumerate(order)}
+    spans = {}
+    for name, classes in groups.items():
+        if classes:
+            places = [rank[j] for j in classes]
+            spans[name] = span = Span(min(places) - 0.5, max(places) + 0.5, COLOURS[name])
+            axes.axvspan(span.begin, span.end, color=span.colour, alpha=0.18, lw=0)
+    return spans
 
 
 def save_figure(figure: Figure, path: Path) -> None:

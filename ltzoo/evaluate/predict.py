@@ -1,11 +1,12 @@
-"""Run a model over images; combine the results of several processes."""
+"""Run a model over images."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
+
+from ltzoo.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,13 @@ def predict(
         batches: (images, labels), each image once.
         forward: maps images to logits; by default `model` itself (pass an autocast wrapper of it, for example).
         flip: average the logits of each image and its mirror image (the evaluation of `lyu2025`).
+
+    Raises:
+        InputError: there are no batches.
     """
     found = [(output.cpu(), targets.cpu()) for output, targets in _outputs(model, batches, forward or model, flip)]
+    if not found:
+        raise InputError("there are no images to predict; pass at least one batch")
     logits, labels = zip(*found, strict=True)
     return Predictions(torch.cat(logits), torch.cat(labels))
 
@@ -86,35 +92,3 @@ def _outputs(
     finally:
         for module, training in was_training.items():
             module.training = training
-
-
-def gather(own: Tensor) -> Tensor:
-    """Combine the results of all processes of the default group, in image order; without a group, return `own`.
-
-    Nothing is padded and no image is counted twice, so the result does not depend on the number of processes.
-
-    Args:
-        own: (N_p, ...), the results of this process p of P for the images p, p + P, p + 2P and so on. N_p may be 0
-            where there are fewer images than processes.
-
-    Returns:
-        (N, ...) for all images in order, on every process and on the device of `own`.
-
-    Raises:
-        ValueError: the lengths do not match this interleaving; every process raises it.
-    """
-    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
-        return own
-    shares: list = [None] * dist.get_world_size()
-    # Objects work with both NCCL and gloo. Cloned, because pickling a view sends its whole storage.
-    dist.all_gather_object(shares, own.detach().cpu().clone())
-    lengths = list(map(len, shares))
-    images = sum(lengths)
-    if lengths != [len(range(process, images, len(shares))) for process in range(len(shares))]:
-        raise ValueError(f"the processes have {lengths} images; process p of P must have p, p + P, p + 2P and so on")
-    first = shares[0]  # a process without images may not know the shape of one result
-    whole = first.new_empty((images, *first.shape[1:]))
-    for process, share in enumerate(shares):
-        if len(share):
-            whole[process :: len(shares)] = share
-    return whole.to(own.device)

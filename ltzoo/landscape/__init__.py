@@ -1,6 +1,6 @@
 """The loss landscape of each class: Hessian spectra of trained models, escape from saddle points, and plots."""
 
-from ltzoo.landscape.analysis import Analysis
+from ltzoo.landscape.analysis import AnalysedImages, Analysis
 from ltzoo.landscape.checkpoints import RunCheckpoint, read_checkpoint, read_checkpoints
 from ltzoo.landscape.curvature import Curvature
 from ltzoo.landscape.document import DOCUMENT, read_document
@@ -14,6 +14,7 @@ from ltzoo.landscape.spectrum import Density, Spectrum, measure_spectrum
 
 __all__ = [
     "DOCUMENT",
+    "AnalysedImages",
     "Analysis",
     "ClassSet",
     "Curvature",

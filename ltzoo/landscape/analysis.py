@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ from ltzoo.landscape.checkpoints import RunCheckpoint
 from ltzoo.landscape.curvature import Curvature
 from ltzoo.landscape.document import CHOICES, DOCUMENT, read_document
 from ltzoo.landscape.escape import escape_tables, measure_escape
-from ltzoo.landscape.lanczos import Lanczos, check_memory, free_memory
+from ltzoo.landscape.lanczos import Lanczos
 from ltzoo.landscape.loss import make_batches, make_criterion, of_classes
+from ltzoo.landscape.memory import check_memory, free_memory
 from ltzoo.landscape.plane import loss_plane
-from ltzoo.landscape.progress import Progress, SavedSteps
+from ltzoo.landscape.progress import Progress
+from ltzoo.landscape.saved_steps import SavedSteps
 from ltzoo.landscape.settings import ClassSet, Settings
 from ltzoo.landscape.spectrum import Spectrum, measure_spectrum
 from ltzoo.recipes import Recipe, recipe_to_dict
@@ -42,6 +44,19 @@ _MEMORY_DIVISOR = 4
 """Gradient graphs may use the free memory divided by this."""
 
 
+@dataclass(frozen=True)
+class AnalysedImages:
+    """The training images that an analysis computes on.
+
+    Attributes:
+        images: the decoded images.
+        subset: their indices in the data set.
+    """
+
+    images: LabelledImages
+    subset: Subset
+
+
 class Analysis:
     """The spectra of several checkpoints on one benchmark; each is written as soon as it is measured.
 
@@ -49,8 +64,7 @@ class Analysis:
         output: the folder, which contains the results as `landscape.json`.
         recipe: the recipe of one of the models; all models share its benchmark.
         groups: the groups of classes.
-        images: the training images.
-        subset: indices of these images in the data set.
+        images: the training images, and which ones of the data set they are.
         settings: how to compute.
         device: where to compute.
         resume: continue a stored analysis if there is one.
@@ -64,17 +78,16 @@ class Analysis:
         output: Path,
         recipe: Recipe,
         groups: Groups,
-        images: LabelledImages,
-        subset: Subset,
+        images: AnalysedImages,
         settings: Settings,
         device: torch.device,
         resume: bool,
     ) -> None:
-        self.output, self.images, self.settings, self.device = output, images, settings, device
+        self.output, self.images, self.settings, self.device = output, images.images, settings, device
         self.document: dict[str, Any] = {
             "benchmark": recipe.benchmark,
             "class_counts": list(recipe.data.class_counts),
-            "subset_sha256": subset.sha256,
+            "subset_sha256": images.subset.sha256,
             "groups": {"rule": groups.rule, "classes": {name: list(found) for name, found in groups.classes.items()}},
             "settings": asdict(settings),
             "versions": {"ltzoo": VERSION, "torch": str(torch.__version__), "timm": timm.__version__},

@@ -1,20 +1,13 @@
-"""Lanczos with full re-orthogonalisation for the extreme eigenpairs of a symmetric matrix, and the memory it needs."""
+"""Lanczos with full re-orthogonalisation for the extreme eigenpairs of a symmetric matrix."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import Tensor
 
-from ltzoo.errors import InputError
-
 _BLOCK = 2**16
 """Columns converted to float64 at a time."""
-
-_OTHER_VECTORS = 8
-"""Vectors of P entries besides the basis: w, its gradient, the vector and its product, temporaries of the
-orthogonalisation, a sum, and the two extreme eigenvectors."""
 
 Product = Callable[[Tensor], Tensor]
 """Maps v to H @ v, both (P,)."""
@@ -135,44 +128,3 @@ def dot(rows: Tensor, vector: Tensor) -> Tensor:
 def norm(vector: Tensor) -> float:
     """Compute a vector's L2 norm, summed in float64."""
     return float(dot(vector[None], vector)) ** 0.5
-
-
-def check_memory(parameters: int, dtype: torch.dtype, most_steps: int, device: torch.device) -> str:
-    """Check that the basis of a Lanczos run fits into the free memory; activations are not counted.
-
-    Args:
-        parameters: P, the number of trainable weights.
-        dtype: dtype of the vectors.
-        most_steps: maximum number of basis vectors.
-        device: device that holds the vectors.
-
-    Returns:
-        A message with needed and free memory.
-
-    Raises:
-        InputError: the memory does not suffice.
-    """
-    vector = parameters * dtype.itemsize
-    needed = (min(most_steps, parameters) + _OTHER_VECTORS) * vector
-    free = free_memory(device)
-    message = (
-        f"up to {min(most_steps, parameters)} basis vectors of {parameters:,} weights in {str(dtype)[6:]}: "
-        f"{_gigabytes(needed)} of {_gigabytes(free)} free on {device}"
-    )
-    if needed > free:
-        fitting = free // vector - _OTHER_VECTORS
-        advice = f"use --max-steps {fitting} or less" if fitting > 1 else "use a device with more memory"
-        raise InputError(f"{message}; {advice}")
-    return message
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the free memory of a device in bytes."""
-    if device.type != "cuda":
-        return int(psutil.virtual_memory().available)
-    torch.cuda.empty_cache()  # cached memory would count as used
-    return torch.cuda.mem_get_info(device)[0]
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"

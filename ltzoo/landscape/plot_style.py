@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
+from ltzoo.data import classes_by_count
 from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS
 from ltzoo.landscape.records import (
     Document,
     Row,
-    classes_by_count,
     group_by,
     perturbation_of,
     pick_evenly,
@@ -89,7 +89,7 @@ def choose_styles(words: Mapping[str, str]) -> dict[str, Style]:
 
 def set_lines(document: Document, sets: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Choose a line for each set; classes go from dark to light by the rank of their count."""
-    ranks = {str(j): rank for rank, j in enumerate(classes_by_count(document))}
+    ranks = {str(j): rank for rank, j in enumerate(classes_by_count(document["class_counts"]))}
     last = max(len(ranks) - 1, 1)
     found: dict[str, dict[str, Any]] = {}
     for one in sets:

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ltzoo.evaluate import COLOURS, save_figure
+from ltzoo.data import classes_by_count
+from ltzoo.evaluate import save_figure, shade_groups
 from ltzoo.landscape.bar_plots import draw_escape, draw_optimizers
 from ltzoo.landscape.plot_style import (
     Style,
@@ -32,7 +35,6 @@ from ltzoo.landscape.records import (
     MOST_SETS,
     Document,
     Row,
-    classes_by_count,
     escape_records,
     family_of,
     group_by,
@@ -53,6 +55,8 @@ from ltzoo.landscape.spectrum import Density
 _FEWEST_CLASSES = 3
 _FAINTEST = 1e-10
 """The lowest density shown, relative to the highest."""
+_NOT_FINITE = "#bbbbbb"
+"""Colour where the loss on a plane is not finite."""
 
 
 def plots_of(document: Document) -> dict[str, Callable[[Path], None]]:
@@ -139,16 +143,12 @@ def draw_classes(path: Path, document: Document) -> None:
         document: contents of `landscape.json`.
     """
     rows = [row for row in last_epochs(records_with(document, "lambda_min")) if row["set"].isdecimal()]
-    order, how = classes_by_count(document), model_styles(rows)
+    order, how = classes_by_count(document["class_counts"]), model_styles(rows)
     rank = {j: place for place, j in enumerate(order)}
     figure, (axes,) = make_panels(1, 7, 3.8)
-    for name, classes in document["groups"]["classes"].items():
-        places = sorted(rank[j] for j in classes)
-        if places:
-            axes.axvspan(places[0] - 0.5, places[-1] + 0.5, color=COLOURS[name], alpha=0.18, lw=0)
-            middle = (places[0] + places[-1]) / 2
-            where = axes.get_xaxis_transform()
-            axes.text(middle, 1.01, name, color=COLOURS[name], transform=where, ha="center", weight="bold")
+    for name, span in shade_groups(axes, document["groups"]["classes"], order).items():
+        where = axes.get_xaxis_transform()
+        axes.text(span.middle, 1.01, name, color=span.colour, transform=where, ha="center", weight="bold")
     for model, found in group_by(rows, "model").items():
         draw_line(axes, {rank[int(row["set"])]: _convexity(row) for row in found}, how[model].line)
     ticks = range(0, len(order), -(-len(order) // 20))
@@ -218,7 +218,7 @@ def draw_radius(path: Path, document: Document) -> None:
 
 
 def draw_slice(path: Path, document: Document, row: Row) -> None:
-    """Plot the loss on the plane of the two extreme eigenvectors, with w in the middle.
+    """Plot the loss on the plane of the two extreme eigenvectors, with w in the middle; grey where it is not finite.
 
     Args:
         path: PNG file to write.
@@ -228,7 +228,25 @@ def draw_slice(path: Path, document: Document, row: Row) -> None:
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     plane = row["slice"]
-    loss = np.array(plane["loss"])
+    # None, a loss that is not finite, becomes NaN.
+    loss = np.ma.masked_invalid(np.array(plane["loss"], dtype=float))
+    if loss.count():
+        filled = _fill_contours(axes, plane, loss)
+        figure.colorbar(filled, label="loss", format="%.3g")
+    axes.set(xlim=_ends(plane["highest"]), ylim=_ends(plane["lowest"]))
+    if loss.count() < loss.size:
+        axes.set_facecolor(_NOT_FINITE)
+        axes.fill([], [], color=_NOT_FINITE, label="loss not finite")
+    face, edge = ("#d55e00", "white") if row["converged"] else ("white", "#d55e00")
+    axes.plot(0, 0, ls="none", marker="*", ms=14, mfc=face, mec=edge, label=f"w: loss {row['loss']:.3g}")
+    axes.set_xlabel(f"along the highest eigenvector (lambda_max {row['lambda_max']:.3g})")
+    axes.set_ylabel(f"along the lowest eigenvector (lambda_min {row['lambda_min']:.3g})")
+    figure.legend(loc="outside lower center", fontsize=8)
+    write_heading(figure, document, f"{row['model']}, {set_label(document, row['set'])}", [row])
+    save_figure(figure, path)
+
+
+def _fill_contours(axes: Axes, plane: Mapping[str, Any], loss: np.ma.MaskedArray) -> QuadContourSet:
     # A loss of 0 (underflow) cannot be shown on a log scale; use the smallest loss above 0.
     above = np.ma.masked_less_equal(loss, 0).compressed()
     loss = np.ma.maximum(loss, above.min()) if len(above) else loss
@@ -239,11 +257,8 @@ def draw_slice(path: Path, document: Document, row: Row) -> None:
     norm = LogNorm(low, high) if logarithmic else None
     filled = axes.contourf(plane["highest"], plane["lowest"], loss, levels, norm=norm, cmap="cividis")
     axes.contour(filled, colors="white", linewidths=0.4)
-    figure.colorbar(filled, label="loss", format="%.3g")
-    face, edge = ("#d55e00", "white") if row["converged"] else ("white", "#d55e00")
-    axes.plot(0, 0, ls="none", marker="*", ms=14, mfc=face, mec=edge, label=f"w: loss {row['loss']:.3g}")
-    axes.set_xlabel(f"along the highest eigenvector (lambda_max {row['lambda_max']:.3g})")
-    axes.set_ylabel(f"along the lowest eigenvector (lambda_min {row['lambda_min']:.3g})")
-    figure.legend(loc="outside lower center", fontsize=8)
-    write_heading(figure, document, f"{row['model']}, {set_label(document, row['set'])}", [row])
-    save_figure(figure, path)
+    return filled
+
+
+def _ends(ascending: Sequence[float]) -> tuple[float, float]:
+    return ascending[0], ascending[-1]

@@ -5,6 +5,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ltzoo.data import classes_by_count
+from ltzoo.sharpness import PERTURBATIONS
+
 Document = Mapping[str, Any]
 """The contents of `landscape.json`."""
 Row = Mapping[str, Any]
@@ -12,7 +15,6 @@ Row = Mapping[str, Any]
 
 MOST_SETS = 12
 """Maximum number of sets in a plot."""
-_ORDER = ("sgd", "pgd", "lpfsgd", "sam", "imbsam", "samext", "ssesam")
 
 
 def records_with(document: Document, key: str) -> list[Row]:
@@ -100,15 +102,9 @@ def escape_records(document: Document) -> list[Row]:
     ]
 
 
-def classes_by_count(document: Document) -> list[int]:
-    """Sort the classes from the most to the fewest training images."""
-    counts = document["class_counts"]
-    return sorted(range(len(counts)), key=lambda j: -counts[j])
-
-
 def sets_of(document: Document, rows: Iterable[Row]) -> list[str]:
     """Return the sets in order: all, groups from head to tail, classes from the most to the fewest training images."""
-    order = ["all", *document["groups"]["classes"], *map(str, classes_by_count(document))]
+    order = ["all", *document["groups"]["classes"], *map(str, classes_by_count(document["class_counts"]))]
     return sorted({row["set"] for row in rows}, key=lambda one: (order.index(one) if one in order else -1, one))
 
 
@@ -142,6 +138,6 @@ def ratio(numerator: float, denominator: float) -> float:
 
 
 def _sort_key(word: str) -> tuple[int, str]:
-    """Sort key: SGD first, unknown perturbations last, equal names by radius."""
-    letters = re.sub(r"\d+$", "", word)
-    return _ORDER.index(letters) if letters in _ORDER else len(_ORDER), word
+    """Sort key: the order of the registry, SGD first; unknown perturbations last; equal names by radius."""
+    letters, order = re.sub(r"\d+$", "", word), list(PERTURBATIONS)
+    return order.index(letters) if letters in order else len(order), word

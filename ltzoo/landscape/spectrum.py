@@ -27,14 +27,6 @@ class Density:
     nodes: tuple[tuple[float, ...], ...]
     weights: tuple[tuple[float, ...], ...]
 
-    def moment(self, power: int) -> float:
-        """Estimate the mean of the eigenvalues to a power."""
-        means = [
-            sum(weight * node**power for node, weight in zip(nodes, weights, strict=True))
-            for nodes, weights in zip(self.nodes, self.weights, strict=True)
-        ]
-        return sum(means) / len(means)
-
     def smoothed(self, at: Tensor, width: float) -> Tensor:
         """Return the density at the points `at`, each mass replaced by a Gaussian of standard deviation `width`."""
         total = torch.zeros_like(at)

@@ -8,8 +8,9 @@ from ltzoo.checkpoints import COLUMN_TITLES
 from ltzoo.evaluate import RESULT_COLUMNS, markdown_table
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.cost import passes_per_image, passes_text
-from ltzoo.recipes.model import count_parameters
+from ltzoo.recipes.model import count_parameters, view_of
 from ltzoo.report.model_results import COLUMNS, ModelResults
+from ltzoo.report.result import Result
 from ltzoo.report.stages import first_stage, runs_text, stage_minutes
 
 CSV_COLUMNS = (
@@ -107,7 +108,7 @@ def _cells(model: ModelResults) -> list[str]:
     overall = spreads["overall"]
     cells: list[str | float | int | None] = [
         model.name,
-        result.resolved_benchmark.data_set.image_size,
+        _image_size(result),
         overall.mean,
         100 - overall.mean,
         top5,
@@ -125,6 +126,13 @@ def _cells(model: ModelResults) -> list[str]:
         (model.minutes or None) if result.recipe else None,
     ]
     return ["" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
+
+
+def _image_size(result: Result) -> int:
+    """Return the height and width of images as they reach the model, in pixels."""
+    if result.recipe is None or result.recipe.input is None:
+        return result.resolved_benchmark.data_set.image_size
+    return view_of(result.recipe).size
 
 
 def _millions(recipe: Recipe | None) -> float | None:

@@ -210,7 +210,7 @@ def _measured(model: nn.Module, evaluation: Evaluation) -> tuple[Figures, bool]:
     """
     record = evaluation.record
     epoch = record.recipe.schedule.epochs - 1
-    rule = "computed, not trained" if record.recipe.head.computed else "last epoch"
+    rule = checkpoints.evaluated_epoch(record.recipe)
     rule += " on held-out images" if record.held_out else ""
     rounded = copy.deepcopy(model).half().float()
     too_large = _infinite(model, rounded)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from ltzoo.data import make_groups
+from ltzoo.data import RandomStream, make_groups
 from ltzoo.data.batches import FeatureBatches, TrainBatches, TrainLoader, mix_batch
 from ltzoo.errors import InputError, Interrupted
 from ltzoo.train.interrupts import Agreement, Interrupts
@@ -78,9 +78,10 @@ class Epochs:
         first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
         # Partners lie in the same process, so that all processes can mix the batch alike.
         drawn_by = () if recipe.partners is not None else (self.accelerator.process_index,)
+        seeds = (self.prepared.options.seed, epoch, RandomStream.MIXING, *drawn_by)
         views = [view.in_epoch(epoch) for view in recipe.views]
         for number, (images, targets) in enumerate(reported(self.accelerator, self.batches.epoch(epoch, first)), first):
-            mixed = mix_batch(images, targets, views, self.prepared.options.seed, epoch, 3, *drawn_by, number)
+            mixed = mix_batch(images, targets, views, *seeds, number)
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()

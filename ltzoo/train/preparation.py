@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED, began_with
-from ltzoo.data import IMPORTED, read_subset, temporary_seed
+from ltzoo.data import IMPORTED, RandomStream, read_subset, temporary_seed
 from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
 from ltzoo.errors import InputError
@@ -221,7 +221,8 @@ def _make_model(
     check_parts(model, recipe, benchmark, options.compile_backend, smallest_batch, processes, largest_batch)
     start_sha256 = on_every_process(accelerator, lambda: load_start(model, start, benchmark.data_set, say))
     put_head(model, recipe.head)
-    with temporary_seed(options.seed, 0, 10):  # adapters are the same whatever was drawn before
+    # Adapters are the same whatever was drawn before.
+    with temporary_seed(options.seed, 0, RandomStream.ADAPTERS):
         put_adapters(model, recipe.trainable, benchmark.data_set.shape)
     freeze(model, recipe.trainable)
     if say is not None and recipe.trainable.weights in ("lora", "norm", "bias"):

@@ -9,7 +9,7 @@ from timm.utils import ModelEmaV3, distribute_bn
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from ltzoo.data import seed_torch, seeded_generator
+from ltzoo.data import RandomStream, seed_torch, seeded_generator
 from ltzoo.errors import InputError
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
@@ -48,7 +48,7 @@ class Step:
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         self.group = dist.group.WORLD if self.processes > 1 else None
         # A projection head is the same whatever was drawn before, on every device and in each process.
-        seed_torch(seed, 0, 6)
+        seed_torch(seed, 0, RandomStream.LOSS)
         criterion = recipe.loss.bind(class_counts, feature_size(model))
         self.criterion = criterion.to(self.device, torch.float32)
         if isinstance(self.criterion, LossModule):
@@ -95,9 +95,9 @@ class Step:
         self.class_weights = weights.to(self.device, torch.float32)
         # With another ascent than `averaged`, each process draws its own noise.
         own = () if recipe.ascent == "averaged" else (self.process,)
-        self.noise = seeded_generator(self.seed, epoch, 1, *own, device=self.device)
+        self.noise = seeded_generator(self.seed, epoch, RandomStream.NOISE, *own, device=self.device)
         # For the model's own draws (dropout): different in each process, and the same after a resume.
-        seed_torch(self.seed, epoch, 2, self.process)
+        seed_torch(self.seed, epoch, RandomStream.MODEL, self.process)
         self.model.train()
         for module in self.modules_in_eval:
             module.eval()

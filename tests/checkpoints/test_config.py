@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ltzoo import checkpoints
+from ltzoo.registry import get_recipe
 from tests.checkpoints.changes import change_config, flip_bit, refused, write_config
 
 
@@ -106,3 +107,15 @@ def test_a_flipped_bit_is_found_and_named(name, checkpoint):
     refused(
         lambda: checkpoints.load_checkpoint(checkpoint), f"{name} is damaged: it is not the file that SHA256SUMS lists"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch", "words"),
+    [
+        ("resnet32_cifar100lt_ce_sgd", None, "last epoch"),
+        ("resnet32_cifar100lt_ce_sgd", 40, "epoch 40"),
+        ("resnet32_cifar100lt_ncm_sgd", None, "computed, not trained"),
+    ],
+)
+def test_the_weights_that_figures_are_of_are_named(name, epoch, words):
+    assert checkpoints.evaluated_epoch(get_recipe(name), epoch) == words

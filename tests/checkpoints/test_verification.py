@@ -33,6 +33,10 @@ def other_class(metrics):
     metrics["last"]["per_class"][0] -= 50
 
 
+def one_class_less(metrics):
+    del metrics["last"]["per_class"][-1]
+
+
 def change_card(folder, old, new):
     card = (folder / "README.md").read_text()
     assert old in card
@@ -63,6 +67,7 @@ def change_example(folder, images):
         (lambda folder: change_metrics(folder, better), "config.json: its metrics is not what it should be"),
         (lambda folder: change_metrics(folder, better_in_one_group), "measured again differs by 0.10 points"),
         (lambda folder: change_metrics(folder, other_class), "the accuracy of a class differs by more than 3 points"),
+        (lambda folder: change_metrics(folder, one_class_less), "metrics.json: its class counts are not those of"),
         (lambda folder: change_config(folder, recipe=None), "config.json names no recipe"),
         (lambda folder: change_config(folder, seed=7), "config.json: its seed is not what it should be"),
         (lambda folder: change_config(folder, subset_sha256="0"), "its subset_sha256 is not what it should be"),
@@ -77,6 +82,10 @@ def test_each_difference_is_named(damage, match, checkpoint, tmp_path):
     damage(checkpoint)
     verdict = verify_checkpoint(checkpoint, tmp_path, CPU)
     assert any(re.search(match, line) for line in verdict.differences), verdict
+
+
+def test_without_a_data_folder_nothing_is_measured(as_recipe):
+    assert verify_checkpoint(as_recipe, None, CPU) == Verdict((), None, "no data folder was given")
 
 
 def test_without_data_accuracy_is_not_measured_and_why_is_said(checkpoint, tmp_path):

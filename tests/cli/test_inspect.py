@@ -288,7 +288,7 @@ def test_nested_folders_and_what_is_left_out_are_noted(animals, tmp_path, capsys
         f"{root}: left out 1 file without the suffix of an image (1 .heic): bee/0.heic",
         f"{root}: images lie in folders below class folders (bee/monday); the first folder is the class, so there are "
         "3; --class-folder innermost takes the innermost, of which there are 4",
-        f"{animals}: not read, since called like no split: extra/",
+        f"{animals}: not read: no split has such a name: extra/",
     ]
     text = inspect(root, "--quick", "--class-folder", "innermost", capsys=capsys)
     assert text.startswith(f"{root}: 4 classes")

@@ -220,7 +220,7 @@ def test_a_recipe_file_is_trained_and_one_of_version_0_1_is_refused(tmp_path, mo
         (["--recipe", NAME, "--set", "batch_size"], "--set must be key=value"),
         (["--recipe", NAME, "--lr", "-1"], "lr must be above 0"),
         (["--recipe", NAME, "--amp-dtype", "bfloat16"], "add --amp"),
-        (["--recipe", NAME, "--hold-out", "140"], "holding out 140 would leave it none; hold out fewer"),
+        (["--recipe", NAME, "--hold-out", "140"], "holding out 140 would leave no training image; hold out fewer"),
         (["--recipe", NAME, "--save-epochs", "40,41"], f"{NAME} has no epoch 41 to save; --save-epochs takes 1 to 40"),
         (["--recipe", NAME, "--save-epochs", "7,7"], "--save-epochs names epoch 7 2 times; name it once"),
         (["--recipe", NAME, "--val-interval", "ten"], "--val-interval must be a number of epochs, or a schedule such"),

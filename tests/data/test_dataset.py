@@ -98,6 +98,7 @@ def test_the_images_can_be_named_by_a_file_or_by_another_rule(tmp_path):
         ({"split": "val"}, "the splits train and test, and held_out with hold_out, not 'val'"),
         ({"split": "held_out"}, "the images that hold_out leaves out of train; give hold_out"),
         ({"data_dir": "there"}, "and data_dir is there; give one of them"),
+        ({"root": "data", "data_dir": "there"}, "root is data and data_dir is there; give one of them"),
         ({"hold_out": 0.5}, "hold_out must be a whole number of images per class for digitslt, not 0.5"),
         ({"hold_out": 0}, "at least 1 image per class must be held out, not 0"),
         ({"subset": "last"}, "no subset rule is called 'last'"),

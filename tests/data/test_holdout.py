@@ -49,7 +49,11 @@ def test_what_is_kept_says_what_it_is():
 @pytest.mark.parametrize(
     ("subset", "per_class", "found"),
     [
-        (SUBSET, 4, "class 1 has 4 training images, 1 of them in the subset: holding out 4 would leave it none; hold"),
+        (
+            SUBSET,
+            4,
+            "class 1 has 4 training images, 1 of them in the subset: holding out 4 would leave no training image; hold",
+        ),
         (SUBSET, 9, "class 0 has 5 training images, 3 of them"),
         (Subset("mine", "here", np.array([6, 1])), 2, "class 1 has 4 training images, 0 of them in the subset"),
         (SUBSET, 0, "at least 1 image per class must be held out, not 0"),

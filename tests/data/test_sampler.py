@@ -116,6 +116,11 @@ def test_an_epoch_can_have_a_number_of_draws_of_its_own():
             ClassAwareSampler(**fields)
 
 
+def test_an_unknown_length_of_an_epoch_is_refused():
+    with pytest.raises(ValueError, match="one of images, whole_batches, one_more_batch, not 'whole_batch'"):
+        ClassAwareSampler(epoch="whole_batch")
+
+
 MODEL_INPUT = ModelInput(8, (0.5,) * 3, (0.2,) * 3, 1.0, "bicubic")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ltzoo.data import seed_torch, seeded_generator, temporary_seed
+from ltzoo.data import RandomStream, seed_torch, seeded_generator, temporary_seed
 
 
 def draw_from_each() -> list[float]:
@@ -26,6 +26,12 @@ def test_generators_follow_from_their_numbers():
     first, again = ([torch.rand(4, generator=seeded_generator(*seeds)) for seeds in sequences] for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
     assert not any(torch.equal(one, other) for one, other in combinations(first, 2))
+
+
+def test_random_streams_are_the_numbers_that_published_runs_were_drawn_with():
+    assert [stream.value for stream in RandomStream] == list(range(1, 11))
+    by_name, by_number = (seeded_generator(0, 3, number) for number in (RandomStream.NOISE, 1))
+    assert torch.equal(torch.rand(4, generator=by_name), torch.rand(4, generator=by_number))
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5])

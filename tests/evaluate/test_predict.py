@@ -35,6 +35,11 @@ def test_logits_are_the_models_in_evaluation_mode_and_in_order(model):
     assert not predictions.logits.requires_grad
 
 
+def test_without_images_there_is_nothing_to_predict(model):
+    with pytest.raises(InputError, match="there are no images to predict; pass at least one batch"):
+        predict(model, [])
+
+
 def test_flip_averages_the_logits_of_image_and_mirror_image(model):
     found = predict(model, BATCHES, flip=True).logits
     model.eval()

@@ -25,7 +25,7 @@ from ltzoo.evaluate import (
     write_logits,
 )
 from ltzoo.landscape import Lanczos
-from ltzoo.landscape.progress import SavedSteps
+from ltzoo.landscape.saved_steps import SavedSteps
 from ltzoo.report import load_weights
 from ltzoo.train.state import load_state, save_state
 from ltzoo.train.weight_file import read_weights

@@ -173,7 +173,7 @@ def test_a_record_is_a_value_and_names_a_folder():
         (["--vary", "optimizer.lr=0.1", "--vary", "optimizer.lr=0.2"], "varied twice: optimizer.lr, optimizer.lr;"),
         (["--vary", "optimizer.lr=0.1,0.10"], "two runs would share a folder"),
         (["--vary", "optimizer.lr=0.1", "--first-stages", "runs"], "--first-stages is for second stages"),
-        (["--vary", "optimizer.lr=0.1", "--hold-out", "134"], "holding out 134 would leave it none"),
+        (["--vary", "optimizer.lr=0.1", "--hold-out", "134"], "holding out 134 would leave no training image"),
     ],
 )
 def test_what_cannot_be_tried_is_one_line_before_anything_is_written(argv, found, run_choose, tmp_path, capsys):

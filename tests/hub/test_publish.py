@@ -1,10 +1,12 @@
 """hub/publish.py: what it sends, and what it refuses to send."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import publish
+from ltzoo.checkpoints import Verdict
 from tests.checkpoints.changes import NAME, better_in_one_group, change_config, change_metrics, flip_bit
 
 
@@ -41,6 +43,19 @@ def test_publish_refuses_and_sends_nothing(damage, arguments, match, checkpoint,
     assert match in error
     assert error.count("\n") == 1
     assert small_hub.asked == []
+
+
+def test_publish_measures_again_only_with_a_data_folder(checkpoint, small_hub, monkeypatch):
+    folders = []
+
+    def verify(folder, data_dir, device):
+        folders.append(data_dir)
+        return Verdict((), None if data_dir is None else 0.0)
+
+    monkeypatch.setattr(publish, "verify_checkpoint", verify)
+    for more in ([], ["--data-dir", "elsewhere"]):
+        assert publish.main([NAME, "--org", "zoo", "--zoo", str(checkpoint.parent), "--dry-run", *more]) == 0
+    assert folders == [None, Path("elsewhere")]
 
 
 def test_publish_refuses_another_recipe_under_the_name(checkpoint, small_hub, capsys):

@@ -12,7 +12,7 @@ from ltzoo import checkpoints
 from ltzoo.data import Subset, make_groups
 from ltzoo.data.memory import load_train
 from ltzoo.errors import InputError
-from ltzoo.landscape import Analysis, Curvature, Lanczos, Settings, parse_class_sets, read_checkpoint
+from ltzoo.landscape import AnalysedImages, Analysis, Curvature, Lanczos, Settings, parse_class_sets, read_checkpoint
 from ltzoo.landscape.loss import AugmentedBatches, make_batches, make_criterion, of_classes
 from ltzoo.registry import get_recipe
 
@@ -30,7 +30,7 @@ def digits(tmp_path_factory):
 
 def analyse(output, digits, words, settings=QUICK, resume=False, subset=None):
     images, own = digits
-    analysis = Analysis(output, RECIPE, GROUPS, images, subset or own, settings, CPU, resume)
+    analysis = Analysis(output, RECIPE, GROUPS, AnalysedImages(images, subset or own), settings, CPU, resume)
     return analysis.run([read_checkpoint(NAME)], parse_class_sets(words, RECIPE.data, GROUPS))
 
 
@@ -93,7 +93,7 @@ def test_an_interrupted_spectrum_resumes(tmp_path, digits, monkeypatch):
             raise KeyboardInterrupt
         taken.append(step(self))
 
-    monkeypatch.setattr("ltzoo.landscape.progress.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
+    monkeypatch.setattr("ltzoo.landscape.saved_steps.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
     monkeypatch.setattr(Lanczos, "step", stopped)
     with pytest.raises(KeyboardInterrupt):
         analyse(tmp_path / "out", digits, ["9"], settings)
@@ -125,8 +125,8 @@ def test_another_analysis_in_the_folder_is_refused(analysed, digits):
 
 
 def test_saved_steps_of_other_settings_are_not_used(tmp_path, digits, monkeypatch):
-    monkeypatch.setattr("ltzoo.landscape.progress.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
-    monkeypatch.setattr("ltzoo.landscape.progress.SavedSteps.delete", lambda self: None)
+    monkeypatch.setattr("ltzoo.landscape.saved_steps.SavedSteps.__init__.__defaults__", (0.0, lambda: 0.0))
+    monkeypatch.setattr("ltzoo.landscape.saved_steps.SavedSteps.delete", lambda self: None)
     settings = replace(QUICK, probes=1, precision="float64")
     (clean,) = analyse(tmp_path / "clean", digits, ["9"], replace(settings, seed=7))["spectra"]
     analyse(tmp_path / "out", digits, ["9"], settings)

@@ -22,6 +22,12 @@ def test_bars_of_optimizers_from_one_with_a_dot_a_seed():
     assert legend(figure) == ["sgd", "sam"]
 
 
+def test_optimizers_stand_in_the_order_of_the_registry():
+    words = ["zz", "gnm", "asam", "focalsam", "ssesam", "sam10", "sam", "sgd"]
+    figure = compose("optimizers.png", [row(word) for word in words])
+    assert legend(figure) == ["sgd", "sam", "sam10", "ssesam", "focalsam", "asam", "gnm", "zz"]
+
+
 def test_single_classes_have_bars_where_nothing_else_was_measured():
     figure = compose("optimizers.png", [row(word, one) for word in RADII for one in ("4", "0")])
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["class 0\n(40)", "class 4\n(6)"]

@@ -1,15 +1,11 @@
 """Lanczos finds every distinct eigenvalue once, says how well it knows them, and says when it does not."""
 
-from types import SimpleNamespace
-
-import psutil
 import pytest
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from ltzoo.errors import InputError
 from ltzoo.landscape.curvature import Curvature
-from ltzoo.landscape.lanczos import Lanczos, check_memory, dot, norm
+from ltzoo.landscape.lanczos import Lanczos, dot, norm
 from tests.landscape.conftest import CE, make_images, make_network, random_vector, symmetric
 
 
@@ -210,38 +206,3 @@ def test_vectors_of_many_weights_stay_orthogonal_in_float32():
     assert float((basis @ basis.T - torch.eye(run.steps, dtype=torch.float64)).abs().max()) < 1e-6
     lowest, highest = run.extremes()
     assert lowest.value == pytest.approx(-5, abs=1e-4) and highest.value == pytest.approx(100, abs=1e-3)
-
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def free(monkeypatch):
-    """Sets the free memory in bytes."""
-    return lambda size: monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=size))
-
-
-def test_needed_and_free_memory_are_reported(free):
-    free(10**9)
-    said = check_memory(1_000_000, torch.float32, 100, CPU)
-    assert said == "up to 100 basis vectors of 1,000,000 weights in float32: 0.43 GB of 1.00 GB free on cpu"
-
-
-def test_what_does_not_fit_is_refused_with_what_would(free):
-    free(10**9)
-    with pytest.raises(InputError, match="use --max-steps 117 or less"):
-        check_memory(1_000_000, torch.float64, 200, CPU)
-    assert check_memory(1_000_000, torch.float64, 117, CPU)
-    with pytest.raises(InputError):
-        check_memory(1_000_000, torch.float64, 118, CPU)
-
-
-def test_where_nothing_fits_another_device_is_advised(free):
-    free(10**6)
-    with pytest.raises(InputError, match="use a device with more memory"):
-        check_memory(1_000_000, torch.float32, 2, CPU)
-
-
-def test_a_basis_has_no_more_vectors_than_weights(free):
-    free(10**9)
-    assert check_memory(30, torch.float32, 200, CPU).startswith("up to 30 basis vectors")

@@ -215,6 +215,25 @@ def test_the_plane_marks_w_and_lies_the_right_way_round(loss, logarithmic):
     assert ("Log" in type(axes.collections[0].norm).__name__) is logarithmic
 
 
+@pytest.mark.parametrize(
+    ("loss", "axes", "words"),
+    [
+        ([[None, 0.1, 9.0], [None, 0.1, 0.9], [9.0, None, 0.2]], 2, ["loss not finite", "w: loss 0.1"]),
+        ([[0.0, None, 0.1], [0.1, 0.2, 0.1], [0.1, 0.1, None]], 2, ["loss not finite", "w: loss 0.1"]),
+        ([[None] * 3, [None, 0.1, None], [None] * 3], 2, ["loss not finite", "w: loss 0.1"]),
+        ([[None] * 3] * 3, 1, ["loss not finite", "w: loss 0.1"]),
+    ],
+)
+def test_where_the_loss_on_a_plane_is_not_finite_there_is_no_contour(loss, axes, words, tmp_path):
+    found = row(one="tail", slice=plane(loss))
+    figure = compose(f"slice_{FAMILY}_sgd.seed0_tail.png", [found])
+    assert len(figure.axes) == axes
+    assert (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()) == ((-0.5, 0.5), (-1.0, 1.0))
+    assert legend(figure) == words
+    plots_of(document([found]))[f"slice_{FAMILY}_sgd.seed0_tail.png"](tmp_path / "slice.png")
+    assert (tmp_path / "slice.png").exists()
+
+
 def test_names_are_not_read_as_formulas(tmp_path):
     changes = {"benchmark": "vögel_$x^{_$", "settings": {"loss": "recipe", "augment": True}}
     found = plots_of(document([row(one=one) for one in EACH], **changes))

@@ -3,7 +3,7 @@ import torch
 
 from ltzoo.errors import InputError
 from ltzoo.landscape import Lanczos
-from ltzoo.landscape.progress import SavedSteps
+from ltzoo.landscape.saved_steps import SavedSteps
 
 MATRIX = torch.diag(torch.arange(1.0, 31.0, dtype=torch.float64))
 START = torch.ones(30, dtype=torch.float64)

@@ -20,6 +20,13 @@ def measure(matrix, **changed):
     return measure_spectrum(lambda v: matrix @ v, matrix[0], **(SETTINGS | changed))
 
 
+def moment(density, power):
+    """The mean of the eigenvalues to a power, by the density."""
+    probes = zip(density.nodes, density.weights, strict=True)
+    means = [sum(w * node**power for node, w in zip(nodes, weights, strict=True)) for nodes, weights in probes]
+    return sum(means) / len(means)
+
+
 def test_the_extremes_of_a_networks_hessian_are_those_of_the_exact_one(exact):
     curvature = Curvature(make_network(), CE, [make_images()])
     found = measure_spectrum(curvature.product, torch.empty(curvature.size, dtype=torch.float64), **SETTINGS)
@@ -31,7 +38,7 @@ def test_the_extremes_of_a_networks_hessian_are_those_of_the_exact_one(exact):
         left = exact @ pair.vector - pair.value * pair.vector
         assert pair.residual == pytest.approx(float(left.norm()), abs=1e-12)
     assert found.trace == pytest.approx(float(exact.trace()), abs=5 * found.trace_error)
-    assert curvature.size * found.density.moment(1) == pytest.approx(found.trace, abs=1e-10)
+    assert curvature.size * moment(found.density, 1) == pytest.approx(found.trace, abs=1e-10)
 
 
 def test_the_extremes_are_the_outermost_of_all_probes():
@@ -79,9 +86,9 @@ def test_over_all_vectors_of_signs_the_moments_are_the_matrixs():
     density = Density(tuple(nodes), tuple(weights))
     for power in range(6):
         exact = float(torch.linalg.matrix_power(matrix, power).trace()) / 7
-        assert density.moment(power) == pytest.approx(exact, rel=1e-11), power
+        assert moment(density, power) == pytest.approx(exact, rel=1e-11), power
     seventh = float(torch.linalg.matrix_power(matrix, 7).trace()) / 7
-    assert density.moment(7) != pytest.approx(seventh, rel=1e-11)
+    assert moment(density, 7) != pytest.approx(seventh, rel=1e-11)
 
 
 def test_a_diagonal_matrix_has_its_moments_in_a_single_probe():
@@ -89,7 +96,7 @@ def test_a_diagonal_matrix_has_its_moments_in_a_single_probe():
     eigenvalues = random_vector(50)
     found = measure(eigenvalues.diag(), probes=1, most_steps=4, tolerance=1e-12)
     for power in range(8):
-        assert found.density.moment(power) == pytest.approx(float((eigenvalues**power).mean()), rel=1e-11), power
+        assert moment(found.density, power) == pytest.approx(float((eigenvalues**power).mean()), rel=1e-11), power
     assert found.trace == pytest.approx(float(eigenvalues.sum()), rel=1e-12)
     assert found.trace_error is None
 
@@ -98,11 +105,11 @@ def test_over_many_probes_trace_and_second_moment_are_the_hessians_within_their_
     found = measure(exact, probes=300, most_steps=2)
     size = len(exact)
     assert found.trace == pytest.approx(float(exact.trace()), abs=3 * found.trace_error)
-    assert found.density.moment(1) == pytest.approx(found.trace / size, rel=1e-12)
+    assert moment(found.density, 1) == pytest.approx(found.trace / size, rel=1e-12)
     pairs = zip(found.density.nodes, found.density.weights, strict=True)
-    squares = torch.tensor([Density((nodes,), (weights,)).moment(2) for nodes, weights in pairs])
+    squares = torch.tensor([moment(Density((nodes,), (weights,)), 2) for nodes, weights in pairs])
     error = float(squares.std()) / 300**0.5
-    assert found.density.moment(2) == pytest.approx(float((exact @ exact).trace()) / size, abs=3 * error)
+    assert moment(found.density, 2) == pytest.approx(float((exact @ exact).trace()) / size, abs=3 * error)
     # Hutchinson's variance for signs: twice the squares beside the diagonal.
     variance = 2 * (exact.square().sum() - exact.diag().square().sum())
     assert found.trace_error == pytest.approx(float(variance / 300) ** 0.5, rel=0.2)
@@ -124,7 +131,7 @@ def test_the_density_is_that_of_the_eigenvalues():
         assert nodes == pytest.approx((-1, 2), abs=1e-10)
         assert sum(weights) == pytest.approx(1, abs=1e-12)
         assert weights == pytest.approx((1 / 3, 2 / 3), abs=0.15)
-    assert found.moment(0) == pytest.approx(1, abs=1e-12)
+    assert moment(found, 0) == pytest.approx(1, abs=1e-12)
 
 
 def test_the_smoothed_density_is_a_mixture_of_gaussians():
@@ -135,7 +142,7 @@ def test_the_smoothed_density_is_a_mixture_of_gaussians():
     masses = torch.tensor([0.125, 0.375, 0.5], dtype=torch.float64)
     torch.testing.assert_close(found, normal.log_prob(at[:, None]).exp() @ masses, rtol=1e-12, atol=0)
     assert float(torch.trapezoid(found, at)) == pytest.approx(1, abs=1e-9)
-    assert float(torch.trapezoid(found * at, at)) == pytest.approx(density.moment(1), abs=1e-9)
+    assert float(torch.trapezoid(found * at, at)) == pytest.approx(moment(density, 1), abs=1e-9)
 
 
 def test_the_residual_is_measured_where_lanczos_own_would_be_nought():

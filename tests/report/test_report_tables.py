@@ -184,6 +184,12 @@ def test_csv_has_timms_columns_first():
     assert [rows[1][key] for key in ("first_stage", "passes", "epochs", "minutes")] == ["", "3.000", "200", "2.000"]
 
 
+def test_the_image_size_of_an_enlarged_benchmark_is_that_of_the_model():
+    found = group_by_model([result("efficientnetlite0_cifar100lt_full_la_sgd")])
+    (row,) = csv.DictReader(io.StringIO(csv_text(group_by_benchmark(found)["cifar100lt"])))
+    assert row["img_size"] == "128"
+
+
 def test_the_page_gets_runs_and_what_nobody_has_measured_yet():
     found = group_by_model([result(CE, accuracy=38.123, weights="hub/zoo", paper=40.0), entry()])
     document = leaderboard_data(RECIPES, found, {CE: "a note"})

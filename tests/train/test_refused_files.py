@@ -26,12 +26,12 @@ BAD = {
     "an empty training split": (
         lambda own: [shutil.rmtree(own / "train"), (own / "train").mkdir()],
         (),
-        "train has no image; name another data folder",
+        "train has no image; name another folder",
     ),
     "an empty test split": (
         lambda own: [shutil.rmtree(own / "val"), (own / "val").mkdir()],
         (),
-        "val has no image; name another data folder",
+        "val has no image; name another folder",
     ),
     "an empty class": (lambda own: (own / "train" / "dog").mkdir(), (), "have no image: dog; remove them"),
     "a class without test images": (

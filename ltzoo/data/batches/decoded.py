@@ -21,7 +21,7 @@ from ltzoo.data.batches.settings import BatchSettings, Delivery, Images, batch_s
 from ltzoo.data.batches.transforms import Transform, crop_to_size, train_transform
 from ltzoo.data.batches.worker_signals import DataLoader
 from ltzoo.data.benchmarks import DataSet
-from ltzoo.data.seeding import temporary_seed
+from ltzoo.data.seeding import RandomStream, temporary_seed
 from ltzoo.errors import InputError, first_line
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -29,8 +29,8 @@ _SHARED_MEMORY = Path("/dev/shm")
 _PREFETCHED = 2
 """Batches that each worker makes ahead of time."""
 
-_STREAM_SEEDS = (4, 9)
-"""Third number of the seeds of all draws for an image, and for a partner."""
+_RANDOM_STREAMS = (RandomStream.FILES, RandomStream.PARTNER_VIEWS)
+"""Of all draws for an image, and for a partner."""
 
 
 class Key(NamedTuple):
@@ -99,7 +99,7 @@ class _Transformed(Dataset):
             return view.transform(image)
         # The first draw of an image keeps the seed that it has without repetition, and view 0 that without views.
         further = [key.repeat, number] if number else [key.repeat] if key.repeat else []
-        with temporary_seed(self.seed, key.epoch, _STREAM_SEEDS[key.stream], key.image, *further):
+        with temporary_seed(self.seed, key.epoch, _RANDOM_STREAMS[key.stream], key.image, *further):
             pixels = view.transform(image)
         if view.mirrored_first is not None and bool(view.mirrored_first[key.image]) ^ bool(key.epoch % 2):
             return torch.as_tensor(pixels).flip(-1)

@@ -14,10 +14,10 @@ from ltzoo.data.augmentation import Augmentation
 from ltzoo.data.batches.settings import BatchSettings, Delivery, batch_sizes
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.memory import LabelledImages
-from ltzoo.data.seeding import seeded_generator
+from ltzoo.data.seeding import RandomStream, seeded_generator
 
-_STREAM_SEEDS = (7, 9)
-"""Third number of the seeds of each further view of the images, and of their partners."""
+_FURTHER_VIEWS = (RandomStream.VIEWS, RandomStream.PARTNER_VIEWS)
+"""Of each further view of the images, and of their partners."""
 
 
 def pad(images: Tensor, padding: int) -> Tensor:
@@ -62,7 +62,7 @@ def crop_and_flip(padded: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor,
 
 def draw_alternating(count: int, seed: int) -> Tensor:
     """Draw which images are mirrored in the epochs 0, 2, 4, ...; the others are in 1, 3, 5, ...; (count,) bool."""
-    return torch.rand(count, generator=seeded_generator(seed, 5)) < 0.5
+    return torch.rand(count, generator=seeded_generator(seed, RandomStream.MIRRORED)) < 0.5
 
 
 def cut_out(images: Tensor, side: int, rows: Tensor, columns: Tensor) -> Tensor:
@@ -174,8 +174,8 @@ class TrainBatches:
         """
         settings = self.settings
         streams = [
-            self._stream(order, epoch, generator, seed)
-            for (order, generator), seed in zip(settings.streams(self.classes, epoch), _STREAM_SEEDS, strict=False)
+            self._stream(order, epoch, generator, further)
+            for (order, generator), further in zip(settings.streams(self.classes, epoch), _FURTHER_VIEWS, strict=False)
         ]
         for end, count in islice(zip(accumulate(self.sizes), self.sizes, strict=True), first, None):
             part = slice(end - count + self.delivery.process, end, self.delivery.processes)
@@ -191,20 +191,22 @@ class TrainBatches:
             labels = [self.labels[order[part]] for order, _ in streams]
             yield images, labels[0] if len(labels) == 1 else torch.stack(labels, dim=1)
 
-    def _stream(self, order: Tensor, epoch: int, generator: torch.Generator, seed: int) -> tuple[Tensor, list[_Drawn]]:
+    def _stream(
+        self, order: Tensor, epoch: int, generator: torch.Generator, further: RandomStream
+    ) -> tuple[Tensor, list[_Drawn]]:
         """Draw each view of the images of an epoch; returns the order and the views, on the device.
 
         Args:
             order: (M,) indices of the images.
             epoch: from 0.
             generator: of the first view.
-            seed: third number of the seeds of the other views' generators.
+            further: random stream of the other views.
         """
         settings, device = self.settings, self.delivery.device
         drawn = [self._draw(settings.views[0], order, epoch, generator).to(device)]
         for number, view in enumerate(settings.views[1:], 1):
             # Of its own generator, so that a view does not depend on those before it.
-            own = seeded_generator(settings.seed, epoch, seed, number)
+            own = seeded_generator(settings.seed, epoch, further, number)
             drawn.append(self._draw(view, order, epoch, own).to(device))
         return order.to(device), drawn
 

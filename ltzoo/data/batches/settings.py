@@ -11,10 +11,7 @@ from torch import Tensor
 from ltzoo.data.augmentation import Augmentation
 from ltzoo.data.benchmarks import DataSet
 from ltzoo.data.sampler import EACH_IMAGE_ONCE, Sampler
-from ltzoo.data.seeding import seeded_generator
-
-_PARTNER_SEED = 8
-"""Third number of the seed of the partners' order."""
+from ltzoo.data.seeding import RandomStream, seeded_generator
 
 
 class Images(Protocol):
@@ -63,7 +60,7 @@ class BatchSettings:
         order = self.sampler.order(labels, self.batch_size, generator)
         if self.partners is None:
             return [(order, generator)]
-        second = seeded_generator(self.seed, epoch, _PARTNER_SEED)
+        second = seeded_generator(self.seed, epoch, RandomStream.PARTNERS)
         partners = self.partners.order(labels, self.batch_size, second)
         # Where there are fewer of them, they begin again.
         return [(order, generator), (partners[torch.arange(len(order)) % len(partners)], second)]

@@ -5,11 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ltzoo.data.files.left_out import LeftOut, image_suffixes, suffix
-from ltzoo.data.files.levels import SPELLINGS
+from ltzoo.data.files.split_names import LIST_SUFFIXES, SPELLINGS, SPLIT_NAMES
 from ltzoo.errors import counted, first_few, named
-
-_SPLITS = {spelling for spellings in SPELLINGS.values() for spelling in spellings}
-_LISTS = (".csv", ".txt")
 
 
 def where_classes_are(folder: Path) -> str:
@@ -17,7 +14,7 @@ def where_classes_are(folder: Path) -> str:
     names = _names(folder)
     images = _images(folder)
     above, own = folder.resolve().parent, folder.resolve().name
-    lists = [name for name in names if suffix(name) in _LISTS]
+    lists = [name for name in names if suffix(name) in LIST_SUFFIXES]
     if lists:
         return f"{_shown(folder / lists[0])} is there: name that list instead of the folder"
     if images and any(_images(above / name) for name in _folders(above, besides=own)):
@@ -39,9 +36,9 @@ def where_splits_are(folder: Path) -> str | None:
         return None
     single = folder / below[0]
     inside = _folders(single)
-    if any(name in _SPLITS for name in inside):
+    if any(name in SPLIT_NAMES for name in inside):
         return f"it holds {first_few([f'{name}/' for name in inside])}: name {_shown(single)} as the data folder"
-    if len(inside) > 1 and folder.name in _SPLITS:
+    if len(inside) > 1 and folder.name in SPLIT_NAMES:
         return f"it holds the folders {first_few(inside)}: if these are the classes, add --class-folder innermost"
     if len(inside) > 1:
         named_instead = f"name {_shown(single)} as the data folder"
@@ -54,7 +51,7 @@ def where_test_is(folder: Path) -> str | None:
     above = folder.resolve().parent
     if folder.resolve().name not in SPELLINGS["train"]:
         return None
-    beside = [name for name in _folders(above, besides=folder.resolve().name) if name in _SPLITS]
+    beside = [name for name in _folders(above, besides=folder.resolve().name) if name in SPLIT_NAMES]
     return (
         f"{first_few([f'{name}/' for name in beside])} lies beside it: name {_shown(above)} as the data folder"
         if beside

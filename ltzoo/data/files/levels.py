@@ -6,13 +6,8 @@ import numpy as np
 
 from ltzoo.data.files.classes import check_folders, check_names, natural_key
 from ltzoo.data.files.image_files import ClassFolder
+from ltzoo.data.files.split_names import MISSPELT
 from ltzoo.errors import InputError, first_few, named
-
-SPELLINGS = {"train": ("train",), "val": ("val", "validation"), "test": ("test",)}
-"""How the splits are called."""
-
-MISSPELT = {"train", "training", "val", "valid", "validate", "validation", "test", "testing"}
-"""Names, in lower case, that mean a split."""
 
 
 def by_folder(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, ModelInput, NaturalBenchmark
+from ltzoo.data.benchmarks import NATURAL_BENCHMARKS, NO_MODEL_INPUT, NaturalBenchmark
 from ltzoo.data.files.checks import Tick, Unreadable, check_each_class, each_image
 from ltzoo.data.files.image_files import ImageFiles, reason
 from ltzoo.data.files.pixels import unusual_properties
@@ -24,9 +24,6 @@ FEW = 20
 
 _NAMED = 10
 """How many of the images that something unusual holds for are named."""
-
-_ANY_INPUT = ModelInput(224, (0.5,) * 3, (0.5,) * 3, 1.0, "bicubic")
-"""Grouping needs a benchmark, and a benchmark a model input, which does not matter here."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +218,7 @@ def profile_files(
     """
     check_each_class(train, "training")
     names, counts = train.class_names, train.class_counts
-    opened = benchmark.with_counts(counts, names, _ANY_INPUT)
+    opened = benchmark.with_counts(counts, names, NO_MODEL_INPUT)
     splits = {"train": train} | ({} if test is None else {"test": test})
     return Profile(
         class_names=names,

@@ -18,15 +18,14 @@ from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.hub_dataset import is_hub, splits_of_hub
 from ltzoo.data.files.image_files import DataLocation, ImageFiles
 from ltzoo.data.files.left_out import LeftOut
-from ltzoo.data.files.levels import MISSPELT, SPELLINGS
 from ltzoo.data.files.lists import read_list, read_table
+from ltzoo.data.files.split_names import LIST_SUFFIXES, MISSPELT, SPELLINGS, SPLIT_NAMES
 from ltzoo.data.files.standard_lists import STANDARD_LISTS, open_standard
 from ltzoo.errors import InputError, first_few, named
 
 Splits = dict[str, Callable[[], ImageFiles]]
 """From the name of each split that exists (`train`, `val`, `test`) to the function that opens it."""
 
-_LISTS = (".csv", ".txt")
 _INSTEAD = {"val": "test", "test": "val"}
 
 
@@ -98,7 +97,7 @@ def splits_of_file(location: DataLocation) -> Splits:
         InputError: the file is not a list, or a table that cannot be used.
     """
     path = location.data_dir
-    if path.suffix.lower() not in _LISTS:
+    if path.suffix.lower() not in LIST_SUFFIXES:
         raise InputError(f"{path} is neither a folder nor a list (.csv, .txt); name one of these")
     if path.suffix.lower() == ".txt":
         return {"train": partial(_list, path, location)}
@@ -112,12 +111,11 @@ def splits_of_file(location: DataLocation) -> Splits:
             raise InputError(f"{path} writes the split {split} in two ways, {' and '.join(written)}; write it in one")
         if written:
             splits[split] = partial(_part, files, np.flatnonzero(given == written[0]), f"{path}, split {split}")
-    known = [spelling for spellings in SPELLINGS.values() for spelling in spellings]
-    wrong = np.flatnonzero(~np.isin(given, known))
+    wrong = np.flatnonzero(~np.isin(given, SPLIT_NAMES))
     if len(wrong):
         raise InputError(
             f"{path} puts {named(files.name(wrong[0]))} into the split {str(given[wrong[0]])!r}; "
-            f"splits are called {', '.join(known)}"
+            f"splits are called {', '.join(SPLIT_NAMES)}"
         )
     return splits
 
@@ -169,29 +167,27 @@ def _note_beside(folder: Path, splits: Splits) -> list[str]:
             is_folder = path.is_dir()
             if is_folder and not left_out.is_walked(path.name):
                 continue
-            if (is_folder or path.suffix.lower() in (*_LISTS, ".tar")) and split not in sum(SPELLINGS.values(), ()):
+            if (is_folder or path.suffix.lower() in (*LIST_SUFFIXES, ".tar")) and split not in SPLIT_NAMES:
                 beside.append(f"{path.name}/" if is_folder else path.name)
-    return [f"{named(str(folder))}: not read, since called like no split: {first_few(beside)}"] if beside else []
+    return [f"{named(str(folder))}: not read: no split has such a name: {first_few(beside)}"] if beside else []
 
 
 def unread_lists(files: ImageFiles) -> list[Path]:
     """Find lists beside class folders that belong to no split: they may have labels that the folders lack."""
     root = Path(files.origin)
-    spellings = {spelling for split in SPELLINGS.values() for spelling in split}
     found: list[Path] = []
-    for folder in (root, *([root.parent] if root.name in spellings else [])):
+    for folder in (root, *([root.parent] if root.name in SPLIT_NAMES else [])):
         with suppress(OSError):  # the split is a list or a tar file itself
-            found += sorted(path for path in folder.iterdir() if path.suffix.lower() in _LISTS)
-    return [path for path in found if path.stem not in spellings]
+            found += sorted(path for path in folder.iterdir() if path.suffix.lower() in LIST_SUFFIXES)
+    return [path for path in found if path.stem not in SPLIT_NAMES]
 
 
 def _check_spelling(folder: Path, below: dict[str, bool]) -> None:
     """Check that no split has a misspelt name; beside class folders it would be taken for a class."""
-    spellings = [spelling for split in SPELLINGS.values() for spelling in split]
     for name, is_folder in below.items():
-        stem = name if is_folder or Path(name).suffix.lower() not in (*_LISTS, ".tar") else Path(name).stem
-        if stem.lower() in MISSPELT and stem not in spellings:
-            raise InputError(f"{folder} holds {name}, but splits are called {', '.join(spellings)}; rename it")
+        stem = name if is_folder or Path(name).suffix.lower() not in (*LIST_SUFFIXES, ".tar") else Path(name).stem
+        if stem.lower() in MISSPELT and stem not in SPLIT_NAMES:
+            raise InputError(f"{folder} holds {name}, but splits are called {', '.join(SPLIT_NAMES)}; rename it")
 
 
 def _forms(below: dict[str, bool], split: str, location: DataLocation) -> tuple[Splits, Splits]:
@@ -205,7 +201,7 @@ def _forms(below: dict[str, bool], split: str, location: DataLocation) -> tuple[
         spelling, dash, _ = path.stem.partition("-")
         if name in SPELLINGS[split] and is_folder:
             others[f"{name}/"] = partial(read_folder, path, location.class_folder)
-        elif path.stem in SPELLINGS[split] and kind in _LISTS:
+        elif path.stem in SPELLINGS[split] and kind in LIST_SUFFIXES:
             lists[name] = partial(_list_of_split, path, location, split)
         elif path.stem in SPELLINGS[split] and kind == ".tar":
             others[name] = partial(read_tar, path, location.class_folder)

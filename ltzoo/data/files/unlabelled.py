@@ -11,13 +11,11 @@ import numpy as np
 from ltzoo.data.files.advice import where_image_is
 from ltzoo.data.files.classes import natural_key
 from ltzoo.data.files.image_files import DataLocation, ImageFiles, Names, PathImages
-from ltzoo.data.files.left_out import LeftOut, image_suffixes, suffix
+from ltzoo.data.files.left_out import image_suffixes, suffix
 from ltzoo.data.files.lists import open_list
-from ltzoo.data.files.thumbnails import thumbnail_folders
+from ltzoo.data.files.split_names import LIST_SUFFIXES
+from ltzoo.data.files.walk import walk_images
 from ltzoo.errors import InputError, first_line, named, printable, shortened, shown
-from ltzoo.reading.content import open_regular
-
-_LISTS = (".csv", ".txt")
 
 
 def find_unlabelled(
@@ -41,7 +39,7 @@ def find_unlabelled(
     """
     if image_root is not None and not image_root.is_dir():
         raise InputError(f"the folder {image_root} is not there; name what paths start from with --image-root")
-    lists = {suffix(path.name) for path in paths if not path.is_dir()} & {*_LISTS}
+    lists = {suffix(path.name) for path in paths if not path.is_dir()} & {*LIST_SUFFIXES}
     for given, flag in ((image_root is not None, "--image-root"), (bool(image_suffix), "--image-suffix")):
         if given and not lists:
             raise InputError(f"{flag} is for paths in lists, and no list is given; leave it out")
@@ -51,47 +49,19 @@ def find_unlabelled(
     notes: list[str] = []
     for path in paths:
         if path.is_dir():
-            images, left_out = _in_folder(path)
-            found |= dict.fromkeys(images)
-            notes += left_out
+            below = walk_images(path, twins="skip")
+            images = sorted(below.paths, key=natural_key)
+            found |= dict.fromkeys(os.path.join(path, image) for image in images)  # noqa: PTH118  six times as fast
+            notes += below.notes
         elif not path.exists():
             raise InputError(f"{named(str(path))} does not exist; name images, folders or lists (.csv, .txt)")
-        elif suffix(path.name) in _LISTS:
+        elif suffix(path.name) in LIST_SUFFIXES:
             found |= dict.fromkeys(_in_list(path, image_root or path.parent, image_column, image_suffix))
         else:
             found[str(path)] = None
     reader = PathImages("", Names.of_texts(found))
     labels = np.zeros(len(found), dtype=np.int64)
     return ImageFiles(reader, np.arange(len(found)), labels, ("unknown",), "the images given", tuple(notes))
-
-
-def _in_folder(root: Path) -> tuple[list[str], list[str]]:
-    """Return the paths of the images below a folder, and what is said of the files that are left out."""
-
-    def refuse(error: OSError) -> None:
-        reason = error.strerror or "unreadable"
-        raise InputError(f"{named(str(error.filename))} cannot be listed ({reason}); make it readable") from error
-
-    left_out, visited = LeftOut(), set()
-    found: list[str] = []
-    for folder, below, files in os.walk(root, followlinks=True, onerror=refuse):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in visited:  # reached twice, through a link
-            below.clear()
-            continue
-        visited.add((status.st_dev, status.st_ino))
-        relative = "" if folder == str(root) else os.path.relpath(folder, root)
-        below[:] = sorted(name for name in below if left_out.is_walked(os.path.join(relative, name)))  # noqa: PTH118
-        found += [path for name in files if left_out.is_image(path := os.path.join(relative, name))]  # noqa: PTH118
-    thumbnails = thumbnail_folders(root, found)
-    if thumbnails:
-        left_out.folders |= dict.fromkeys(thumbnails)
-        found = [path for path in found if path.rpartition("/")[0] not in thumbnails]
-    notes = left_out.notes(str(root), lambda path: open_regular(root / path))
-    if not found:
-        there = f" ({notes[-1].partition(': ')[2]})" if notes else ""
-        raise InputError(f"{named(str(root))} has no image{there}; name another folder")
-    return [os.path.join(root, path) for path in sorted(found, key=natural_key)], notes  # noqa: PTH118
 
 
 def _in_list(path: Path, root: Path, image_column: str, image_suffix: str) -> list[str]:

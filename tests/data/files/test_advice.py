@@ -153,5 +153,5 @@ def test_what_lies_beside_the_splits_is_told(tmp_path):
     plant(tmp_path, "train/cat/a.png", "test/cat/b.png", "val/cat/c.png", "extra/d.png", ".git/e.png", "labels.txt")
     (tmp_path / "more.tar").write_bytes(b"")
     (note,) = opened(tmp_path).notes
-    assert note == f"{tmp_path}: not read, since called like no split: extra/, labels.txt, more.tar"
+    assert note == f"{tmp_path}: not read: no split has such a name: extra/, labels.txt, more.tar"
     assert opened(tmp_path / "train").notes == ()

@@ -200,9 +200,9 @@ def test_a_name_that_is_no_text_is_read_and_escaped_where_it_is_shown(tmp_path):
         ((), "has no image"),
         (
             ("cat/x.txt",),
-            r"has no image \(left out 1 file without .* \(1 .txt\): cat/x.txt\); name another data folder",
+            r"has no image \(left out 1 file without .* \(1 .txt\): cat/x.txt\); name another folder",
         ),
-        (("cat/.x.png",), r"has no image \(left out 1 hidden file: cat/.x.png\); name another data folder"),
+        (("cat/.x.png",), r"has no image \(left out 1 hidden file: cat/.x.png\); name another folder"),
         (("a.png", "cat/a.png"), "^a.png of .* is not in a class folder; move it"),
         (("cat/a.png", "dog/"), "1 class folders of .* have no image: dog; remove"),
         (("cat/a.png", "dog/x.txt", "emu/"), r"2 class folders of .* have no image: dog \(but 1 .txt\), emu; remove"),

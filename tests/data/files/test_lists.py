@@ -63,9 +63,10 @@ def test_paths_are_relative_to_the_root_that_is_named(tmp_path):
 
 
 def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
-    plant(tmp_path, "a/1.png", "a/3.png", "b/4.png", "folder.png/")
-    (tmp_path / "a" / "broken.png").symlink_to(tmp_path / "none")
-    (tmp_path / "a" / "link.png").symlink_to(tmp_path / "a" / "1.png")
+    root = tmp_path / "root"  # no other test's images lie beside it
+    plant(root, "a/1.png", "a/3.png", "b/4.png", "folder.png/")
+    (root / "a" / "broken.png").symlink_to(root / "none")
+    (root / "a" / "link.png").symlink_to(root / "a" / "1.png")
     names = [
         "a/1.png",
         "a/link.png",
@@ -77,7 +78,7 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
         "a/3.png/x",
         "a\ufffd",
     ]
-    files = opened(write(tmp_path / "l.txt", "\n".join(f"{name} x" for name in names)))
+    files = opened(write(root / "l.txt", "\n".join(f"{name} x" for name in names)))
     refused(
         "^6 of the 9 images of .*l.txt do not exist, the first is .*/a/2.png; add them, .* --image-root",
         check_present,

@@ -62,6 +62,6 @@ def test_images_to_hold_out_come_along(data, tmp_path):
     assert copied[1].sha256 == found[1].sha256
     assert torch.equal(copied[0].images, found[0].images)
     assert torch.equal(copied[2].images, found[2].images)
-    with pytest.raises(InputError, match="would leave it none"):
+    with pytest.raises(InputError, match="would leave no training image"):
         pack("cifar10", [subset], data, tmp_path / "other", held_out=4)
     assert not (tmp_path / "other").exists()
