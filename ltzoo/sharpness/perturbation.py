@@ -31,18 +31,29 @@ class Perturbation(ABC):
                 check_radius(field.name, value)
 
     @abstractmethod
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """Make the table of one epoch.
 
         Args:
             class_counts: (C,) training images of each class; the table is on the same device.
-            epoch: the epoch, from 0.
-            epochs: the length T of the whole training.
+            epoch: the epoch, from 0; needed by SSE-SAM and by radii that follow a schedule.
+            epochs: the length T of the whole training; needed as `epoch` is.
+
+        Raises:
+            ValueError: the epoch is needed and missing, or not one of the training's.
         """
 
     @abstractmethod
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
-        """Return the radii of one epoch for a log: `rho`, or `rho_head` and `rho_tail`; none for SGD."""
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
+        """Return the radii of one epoch for a log: `rho`, or `rho_head` and `rho_tail`; none for SGD.
+
+        Args:
+            epoch: see `table`.
+            epochs: see `table`.
+
+        Raises:
+            ValueError: as `table` does.
+        """
 
     def scaled(self, epochs: int, of: int) -> Self:
         """Scale its schedules' milestones to a training of `epochs` instead of `of` epochs, rounding down."""
