@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltzoo.losses.loss import Loss, as_counts, log_prior
+from ltzoo.losses.outputs import at_least_float32
 
 
 class AdjustedCrossEntropy(nn.Module):
@@ -48,8 +49,9 @@ class AdjustedCrossEntropy(nn.Module):
             targets: (B,) int64.
 
         Returns:
-            (B,) losses, in the dtype of `logits`.
+            (B,) losses, float32 for logits in half precision, otherwise in their dtype.
         """
+        logits = at_least_float32(logits)
         if self.scale is not None:
             logits = logits * self.scale.to(logits.dtype)
         if self.offset is not None:
@@ -186,9 +188,9 @@ class FocalCrossEntropy(nn.Module):
             targets: (B,) int64.
 
         Returns:
-            (B,) losses, in the dtype of `logits`.
+            (B,) losses, float32 for logits in half precision, otherwise in their dtype.
         """
-        losses = F.cross_entropy(logits, targets, reduction="none")
+        losses = F.cross_entropy(at_least_float32(logits), targets, reduction="none")
         # 1 - p without cancellation; at 0 the power's derivative would be infinite for gamma < 1.
         uncertainty = (-torch.expm1(-losses)).clamp_min(torch.finfo(losses.dtype).tiny)
         return uncertainty**self.gamma * losses

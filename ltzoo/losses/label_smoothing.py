@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltzoo.losses.loss import Loss, as_counts
+from ltzoo.losses.outputs import at_least_float32
 
 
 class SmoothedCrossEntropy(nn.Module):
@@ -33,8 +34,9 @@ class SmoothedCrossEntropy(nn.Module):
             targets: (B,) int64.
 
         Returns:
-            (B,) losses, in the dtype of `logits`.
+            (B,) losses, float32 for logits in half precision, otherwise in their dtype.
         """
+        logits = at_least_float32(logits)
         costs = -F.log_softmax(logits, dim=1)
         own = costs.gather(1, targets.unsqueeze(1)).squeeze(1)
         smoothing = self.smoothing.to(logits.dtype)[targets]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltzoo.losses.loss import Loss, LossModule, as_counts, check_num_features
-from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.outputs import Outputs, at_least_float32
 from ltzoo.losses.reweighting import InversePower
 
 _VIEWS = 2
@@ -85,7 +85,8 @@ class MixedViewsLoss(LossModule):
                 "the loss glmc needs two views of each image: "
                 "pass ltzoo.losses.Outputs with logits (B, 2, C) and features (B, 2, F)"
             )
-        plain, balanced = _costs(self.classifier(features), targets), _costs(outputs.logits, targets)
+        features, logits = at_least_float32(features), at_least_float32(outputs.logits)
+        plain, balanced = _costs(self.classifier(features), targets), _costs(logits, targets)
         projected = self.projection(features)
         predicted = self.predictor(projected)
         agreement = F.cosine_similarity(predicted, projected.detach().flip(1), dim=2).sum(dim=1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ltzoo.losses.cross_entropy import ldam_margins
 from ltzoo.losses.loss import Loss, LossModule, as_counts, log_prior
-from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.outputs import Outputs, at_least_float32
 from ltzoo.losses.reweighting import ClassBalanced
 
 _SADE_EXPERTS = 3
@@ -175,7 +175,7 @@ class SADE(Loss):
 
 
 def experts_of(outputs: Any, name: str) -> Tensor:
-    """Return the logits of each expert, (B, E, C).
+    """Return the logits of each expert, (B, E, C); float32 if they are in half precision.
 
     Args:
         outputs: what a loss was given.
@@ -191,7 +191,7 @@ def experts_of(outputs: Any, name: str) -> Tensor:
             f"the loss {name} needs the logits of each expert, (B, E, C), but found {found}; "
             "pass ltzoo.losses.Outputs(logits, experts=...)"
         )
-    return experts
+    return at_least_float32(experts)
 
 
 def _costs(experts: Tensor, targets: Tensor) -> Tensor:
