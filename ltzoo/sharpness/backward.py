@@ -71,7 +71,7 @@ def perturbed_backward(
         images: (B, ...) whatever `forward` takes.
         targets: (B,) int64 classes, on the table's device; `MixedTargets` if images are mixed.
         table: the rows.
-        class_weights: (C,) weights w of the classes, or None for 1 each.
+        class_weights: (C,) weights w of the classes, not below 0, on the table's device, or None for 1 each.
         options: precision, BatchNorm, accumulation and processes, see `StepOptions`.
 
     Returns:

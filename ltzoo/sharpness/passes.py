@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from ltzoo.sharpness.ascent import Gradient
 from ltzoo.sharpness.batch import BatchRow
-from ltzoo.sharpness.checks import check_graph, check_losses, check_outputs, check_parameters
+from ltzoo.sharpness.checks import check_parameters
 from ltzoo.sharpness.classifier import Classifier, names_of
 from ltzoo.sharpness.gradients import with_own_memory
 from ltzoo.sharpness.options import MixedTargets, StepOptions
+from ltzoo.sharpness.output_checks import check_graph, check_losses, check_outputs
 from ltzoo.sharpness.running_statistics import RunningStatistics, restore_where
 from ltzoo.sharpness.table import Scope, Table
 
