@@ -112,9 +112,12 @@ def perturbed_backward(
     if failed is not None:
         restore_where(failed, passes.statistics.buffers, before)
     passes.commit(failed)
-    for parameter, added in zip(passes.parameters, total, strict=True):
-        if added is not None:
-            parameter.grad = added if parameter.grad is None else parameter.grad + added
+    with torch.no_grad():
+        for parameter, added in zip(passes.parameters, total, strict=True):
+            if added is not None and parameter.grad is not None:
+                parameter.grad.add_(added)
+            elif added is not None:
+                parameter.grad = added
     return loss
 
 
