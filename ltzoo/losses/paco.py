@@ -15,6 +15,9 @@ from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.projection import ProjectionHead, ProjectionLoss
 from ltzoo.losses.views import check_unmixed, take_views
 
+_FEWEST_IMAGES = 2
+"""BatchNorm in the projection head has no variance of a single one."""
+
 
 @dataclass(frozen=True)
 class PaCo(ProjectionLoss):
@@ -61,7 +64,12 @@ class PaCo(ProjectionLoss):
             raise ValueError(f"queue_size must be a whole number from 1 on, not {self.queue_size!r}")
 
     def check_batch_size(self, images: int) -> None:
-        """See `Loss.check_batch_size`; the queue must have room for a batch."""
+        """See `Loss.check_batch_size`; BatchNorm needs two images, and the queue must have room for a batch."""
+        if images < _FEWEST_IMAGES:
+            raise ValueError(
+                f"the loss paco needs batches of at least {_FEWEST_IMAGES} images, not {images}: leave out a smaller "
+                "last one (DataLoader's drop_last=True)"
+            )
         if images > self.queue_size:
             raise ValueError(
                 f"the loss paco has a queue of {self.queue_size}, which is less than the batch of {images}: set "
