@@ -100,8 +100,8 @@ class NearestMeanClassifier(OwnClassifier):
 
     Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4, as in its
     code (`cl2n` features): `center` is the mean of all training features, w_j the mean of class j's u, which is not
-    normalised again. `fit_nearest_mean` computes both. The class means are not on the unit sphere, so that the distance
-    is not a matter of directions alone, and u is not linear in x: no linear layer has these logits.
+    normalised again. `fit_nearest_mean_` computes both. The class means are not on the unit sphere, so that the
+    distance is not a matter of directions alone, and u is not linear in x: no linear layer has these logits.
 
     Args:
         in_features: Size of a feature vector.

@@ -205,6 +205,14 @@ def test_an_unknown_classifier_is_refused():
         classifier_class("x")
 
 
+@pytest.mark.parametrize("fit", [fit_class_means_, fit_nearest_mean_])
+def test_a_class_without_features_is_named(fit):
+    scaled = ScaledCosineClassifier(nn.Linear(8, 5), 25.0)
+    head = scaled if fit is fit_class_means_ else NearestMeanClassifier(8, 5)
+    with pytest.raises(ValueError, match=r"these classes have no features, so no mean: \[1, 4\]; give at least one"):
+        fit(head, torch.randn(6, 8), torch.tensor([0, 2, 3, 3, 2, 0]))
+
+
 @pytest.fixture
 def scaled() -> ScaledCosineClassifier:
     torch.manual_seed(0)
