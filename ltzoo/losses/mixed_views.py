@@ -65,7 +65,7 @@ class MixedViewsLoss(LossModule):
         Raises:
             ValueError: it is not one of the loss's epochs.
         """
-        if not 0 <= epoch <= self.epochs:
+        if not 0 <= epoch < self.epochs:
             raise ValueError(f"the loss glmc is for {self.epochs} epochs, counted from 0; {epoch} is none of them")
         self.share = 1 - (epoch / self.epochs) ** 2
 
