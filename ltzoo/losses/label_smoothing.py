@@ -52,7 +52,7 @@ class LabelAwareSmoothing(Loss):
 
     Attributes:
         most: e of the largest class, e_1.
-        least: e of the smallest class, e_K.
+        least: e of the smallest class, e_K; at most `most`.
     """
 
     most: float
@@ -63,6 +63,8 @@ class LabelAwareSmoothing(Loss):
         super().__post_init__()
         if max(self.most, self.least) > 1:
             raise ValueError(f"most and least must be at most 1, not {self.most} and {self.least}")
+        if self.least > self.most:
+            raise ValueError(f"least must be at most most, not {self.least} and {self.most}")
 
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> SmoothedCrossEntropy:
         """See `Loss.bind`. Classes of equal size are all the largest."""

@@ -148,12 +148,13 @@ def as_counts(class_counts: Tensor | Sequence[int]) -> Tensor:
     """Check class counts and return them as float64, (C,).
 
     Raises:
-        ValueError: a class has no image.
+        ValueError: they are no vector, a class has no image, or a count is not finite.
     """
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
-    if counts.ndim != 1 or not bool((counts >= 1).all()):
+    valid = (counts >= 1) & counts.isfinite()
+    if counts.ndim != 1 or not bool(valid.all()):
         # Only the first few: there can be thousands.
-        wrong = counts[~(counts >= 1)][:10].tolist() or f"of the shape {tuple(counts.shape)}"
+        wrong = counts[~valid][:10].tolist() or f"of the shape {tuple(counts.shape)}"
         raise ValueError(f"class counts must be a vector of numbers from 1 on, not {wrong}")
     return counts
 

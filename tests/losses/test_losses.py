@@ -113,6 +113,8 @@ def test_counts_below_one_are_refused():
         LA(tau=1.0).bind([10, 0])
     with pytest.raises(ValueError, match=r"from 1 on, not \[nan\]$"):
         LA(tau=1.0).bind(torch.tensor([10.0, math.nan]))
+    with pytest.raises(ValueError, match=r"from 1 on, not \[inf\]$"):
+        LA(tau=1.0).bind([math.inf, 3])
     with pytest.raises(ValueError, match=r"of the shape \(1, 2\)"):
         LA(tau=1.0).bind([[10, 5]])
 
@@ -150,6 +152,8 @@ def test_label_aware_smoothing_at_both_ends_of_the_counts():
     assert LabelAwareSmoothing(0.4, 0.1).bind([7, 7, 7]).smoothing.tolist() == pytest.approx([0.4] * 3)
     with pytest.raises(ValueError, match=r"most and least must be at most 1, not 1.5 and 0"):
         LabelAwareSmoothing(1.5, 0)
+    with pytest.raises(ValueError, match=r"least must be at most most, not 0.4 and 0"):
+        LabelAwareSmoothing(most=0, least=0.4)
 
 
 def test_names_are_the_recipes_words():
