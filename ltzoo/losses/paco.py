@@ -60,7 +60,7 @@ class PaCo(ProjectionLoss):
         super().__post_init__()
         if self.momentum > 1:
             raise ValueError(f"momentum must be at most 1, not {self.momentum}")
-        if type(self.queue_size) is not int or self.queue_size < 1:
+        if self.queue_size < 1:
             raise ValueError(f"queue_size must be a whole number from 1 on, not {self.queue_size!r}")
 
     def check_batch_size(self, images: int) -> None:

@@ -54,12 +54,14 @@ def _precisions(logits: Tensor) -> set[torch.dtype]:
     return found
 
 
-def check_losses(losses: Tensor, targets: Tensor, criterion: Callable[[Any, Tensor], Tensor]) -> None:
+def check_losses(losses: object, targets: Tensor, criterion: Callable[[Any, Tensor], Tensor]) -> None:
     """Check that a criterion returned one loss per image.
 
     Raises:
         ValueError: it returned something else.
     """
+    if not isinstance(losses, Tensor):
+        raise ValueError(f"criterion must return one loss per image, a tensor, not {type(losses).__name__}")
     if losses.shape != targets.shape:
         hint = ": pass reduction='none'" if hasattr(criterion, "reduction") or losses.ndim == 0 else ""
         raise ValueError(

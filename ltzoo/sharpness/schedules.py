@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from numbers import Real
 from typing import ClassVar
 
 
@@ -11,10 +12,10 @@ def check_radius(name: str, radius: float) -> None:
     """Check that a radius makes sense.
 
     Raises:
-        ValueError: it is negative or not finite.
+        ValueError: it is no number, negative or not finite.
     """
-    if not 0 <= radius < math.inf:
-        raise ValueError(f"{name} must be finite and not below 0, not {radius}")
+    if not (isinstance(radius, Real) and 0 <= radius < math.inf):
+        raise ValueError(f"{name} must be finite and not below 0, not {radius!r}")
 
 
 def check_epoch(epoch: int | None, epochs: int | None) -> tuple[int, int]:
@@ -50,8 +51,8 @@ def check_gamma(gamma: float) -> None:
     Raises:
         ValueError: it is outside [0, 1].
     """
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must lie in [0, 1], not {gamma}")
+    if not (isinstance(gamma, Real) and 0 <= gamma <= 1):
+        raise ValueError(f"gamma must lie in [0, 1], not {gamma!r}")
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ def scaled_pixels(images):
         ),
         ({"table": SAM(rho=0.5).table(torch.ones(5))}, "the model has 4 classes, the table 5: build it from"),
         ({"class_weights": torch.ones(3)}, r"class_weights must be a tensor \(4,\), as the table, not \(3,\)"),
+        ({"criterion": lambda logits, targets: 1.0}, "criterion must return one loss per image, a tensor, not float"),
         ({"class_weights": [1.0] * 4}, r"class_weights must be a tensor \(4,\), as the table, not list"),
         (
             {"class_weights": torch.ones(4, device="meta")},

@@ -151,6 +151,13 @@ def test_tables_of_one_structure_differ_in_radii_alone():
         (lambda: FocalSAM(rho=0.1, lam=-0.5, gamma=1), "lam must be finite and not below 0"),
         (lambda: LPFSGD(std=0.1, parts=0), "parts must be at least 1"),
         (lambda: PGD(rho=-1.0), "rho must be finite and not below 0"),
+        (lambda: SAM("0.05"), "rho must be a number or a RadiusSchedule, not '0.05'"),
+        (lambda: SAM(None), "rho must be a number or a RadiusSchedule, not None"),
+        (lambda: ImbSAM(rho=0.05, eta="100"), "eta must be a number or a Quantile, not '100'"),
+        (lambda: SSESAM(rho_head=0.1, rho_tail=0.1, gamma="0.7", eta=1), "gamma must be a number, not '0.7'"),
+        (lambda: LPFSGD(std=0.1, parts=2.5), "parts must be a whole number, not 2.5"),
+        (lambda: Linear(start="0.1", end=0.2), "start must be finite and not below 0, not '0.1'"),
+        (lambda: Stages(first=0.1, second=0.2, gamma="1"), r"gamma must lie in \[0, 1\], not '1'"),
     ],
 )
 def test_bad_radii_are_refused(make, message):
