@@ -1,4 +1,4 @@
-"""What a loss is: a record of hyper-parameters, which the class counts turn into a module."""
+"""Base classes: `Loss`, hyper-parameters, and `LossModule`, a loss with state."""
 
 import math
 from abc import ABC, abstractmethod
@@ -106,7 +106,7 @@ class LossModule(nn.Module, ABC):
     unwritten: ClassVar[frozenset[str]] = frozenset()
     """Buffers of its own that `forward` only reads, such as a queue that `commit` fills.
 
-    A step then keeps no copies of them during perturbed passes. Those of submodules are not meant.
+    A step then keeps no copies of them during perturbed passes. Submodules declare their own.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""PaCo: one softmax over the classes and over other images, whose classes they share or not."""
+"""PaCo: supervised contrastive loss with learnable class centres and a queue."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -168,11 +168,11 @@ class PaCoModule(LossModule):
         of_classes = logits + self.log_prior.to(logits.dtype)
 
         left_out = itself | (labels < 0)
-        every = torch.cat([of_classes, of_images.masked_fill(left_out, -torch.inf)], dim=1).logsumexp(dim=1)
+        log_denominator = torch.cat([of_classes, of_images.masked_fill(left_out, -torch.inf)], dim=1).logsumexp(dim=1)
         own_class = of_classes.gather(1, targets.unsqueeze(1)).squeeze(1)
         weights = self.loss.alpha * positive.to(of_images.dtype)
         same_class = own_class + (weights * of_images).sum(dim=1)
-        return every - same_class / (1 + weights.sum(dim=1))
+        return log_denominator - same_class / (1 + weights.sum(dim=1))
 
     @torch.no_grad()
     def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:

@@ -115,7 +115,7 @@ class CosineExpertsClassifier(OwnClassifier):
 class WithExperts(nn.Module):
     """The part of a timm model whose last stages are `ExpertStage`s: how it is classified and its layers are grouped.
 
-    To be named before the class of the network that it is added to.
+    A mixin; list it before the network class in the bases.
     """
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The table within one batch: what each label counts in each row's losses."""
+"""Per-label weights of each row's losses in one batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -42,8 +42,8 @@ class SAM(Perturbation):
 
     def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
-        everyone = all_classes(class_counts)
-        return Table([Row(everyone, everyone, radius_at(self.rho, epoch, epochs))], direction=self.direction)
+        all_ones = all_classes(class_counts)
+        return Table([Row(all_ones, all_ones, radius_at(self.rho, epoch, epochs))], direction=self.direction)
 
     def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`."""

@@ -96,7 +96,7 @@ class Passes:
             # A loss that holds or reads the classifier's weights depends on their move not through the logits alone.
             own = set(self.criterion.parameters()) if isinstance(self.criterion, nn.Module) else set()
             apart = own.isdisjoint(self.classifier.parameters) and not getattr(self.criterion, "reads_model", False)
-            self.has_features = self.classifier.gave(outputs) and apart
+            self.has_features = self.classifier.returned_logits(outputs) and apart
         return self._losses_of(outputs, piece, keep)
 
     def _losses_of(self, outputs: Any, piece: slice, keep: bool = False) -> Tensor:

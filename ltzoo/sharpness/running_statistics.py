@@ -54,7 +54,11 @@ class RunningStatistics:
                 continue
             own: Collection[str] = ()
             unwritten: Collection[str] = getattr(layer, "unwritten", ())
-            if isinstance(layer, _BatchNorm) and layer.track_running_stats and _obeys(cast(type, type(layer))):
+            if (
+                isinstance(layer, _BatchNorm)
+                and layer.track_running_stats
+                and _reads_track_running_stats(cast(type, type(layer)))
+            ):
                 self.layers.append(layer)
                 begin, own = len(self.of_batchnorm), _TRACKED
                 self.of_batchnorm += [buffer for name in _TRACKED if (buffer := buffers[name]) is not None]
@@ -167,7 +171,7 @@ def _writable(buffer: Tensor | None) -> bool:
 
 
 @cache
-def _obeys(kind: type) -> bool:
+def _reads_track_running_stats(kind: type) -> bool:
     """Return whether a kind of BatchNorm looks at `track_running_stats`, in its own forward pass or in one it calls."""
     for parent in kind.__mro__:
         code = getattr(vars(parent).get("forward"), "__code__", None)

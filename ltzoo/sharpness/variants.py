@@ -29,8 +29,8 @@ class ASAM(SAM):
 
     def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
-        everyone = all_classes(class_counts)
-        return Table([Row(everyone, everyone, radius_at(self.rho, epoch, epochs), move=AdaptiveMove(self.eta))])
+        all_ones = all_classes(class_counts)
+        return Table([Row(all_ones, all_ones, radius_at(self.rho, epoch, epochs), move=AdaptiveMove(self.eta))])
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ class CCSAM(Perturbation):
     def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         counts = torch.as_tensor(class_counts)
-        everyone = all_classes(counts).to(class_weights_dtype(counts.device))
+        all_ones = all_classes(counts).to(class_weights_dtype(counts.device))
         rho = radius_at(self.rho, epoch, epochs)
         radii = [rho / (2**0.5 * (max(count, 2) - 1) ** 0.25) for count in counts.tolist()]
-        own = self.q * torch.diag(everyone)
+        own = self.q * torch.diag(all_ones)
         rows = [Row(c, c, radius, self.scope, NormRatioMove()) for c, radius in zip(own, radii, strict=True)]
-        return Table([Row(None, (1 - self.q) * everyone, 0.0), *rows])
+        return Table([Row(None, (1 - self.q) * all_ones, 0.0), *rows])
 
     def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`; the factor of all radii is called `rho`."""
