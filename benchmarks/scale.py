@@ -92,12 +92,12 @@ def measure_step_parts(simulation: Simulation) -> list[Row]:
     """Measure class weights and the table, once per epoch, and the rows of the table, once per step."""
     counts, targets = torch.tensor(simulation.counts), simulate_targets(simulation)
     method, rule = SSESAM(rho_head=0.05, rho_tail=0.15, gamma=0.8, eta=100), DRW(start=0, beta=0.9999)
-    table, weights = method.table(counts), rule.weights(counts, 0).float()
+    table, weights = method.table(counts, 0, 90), rule.weights(counts, 0).float()
 
     def rows_of_batch() -> object:
         return weigh_batch(table, targets, class_weights=weights)
 
-    work = [lambda: method.table(counts), lambda: rule.weights(counts, 0), rows_of_batch]
+    work = [lambda: method.table(counts, 0, 90), lambda: rule.weights(counts, 0), rows_of_batch]
     names = ("table of SSE-SAM, per epoch", "class weights of DRW, per epoch", "rows of the table, per step")
     classes = f"{len(counts):,} classes"
     sizes = (classes, classes, f"{len(targets):,} targets, {classes}")

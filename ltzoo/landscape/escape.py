@@ -132,7 +132,7 @@ def _check(tables: Mapping[str, Table], direction: Tensor, size: int) -> None:
 def _evaluating(model: nn.Module, parameters: Sequence[Tensor]) -> Iterator[None]:
     """Switch to evaluation mode; afterwards restore each module's mode and each `.grad`, also after an error."""
     training = [(module, module.training) for module in model.modules()]
-    # No copies needed: the step never writes into existing gradients.
+    # No copies needed: the caller sets each `.grad` to None before a step.
     gradients = [parameter.grad for parameter in parameters]
     model.eval()
     try:

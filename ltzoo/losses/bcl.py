@@ -158,6 +158,6 @@ class BCLModule(LossModule):
         sizes = counted.scatter_add_(0, compared_labels, torch.ones_like(compared_labels))[compared_labels]
         similarities = anchors @ compared.T / self.loss.temperature
         weighted = similarities - (sizes - same.int()).to(similarities.dtype).log()
-        every = weighted.masked_fill(itself, -torch.inf).logsumexp(dim=1)
-        own_class = (similarities * positive).sum(dim=1) / positive.sum(dim=1)
-        return (every - own_class).unflatten(0, (-1, 2)).mean(dim=1)
+        log_denominator = weighted.masked_fill(itself, -torch.inf).logsumexp(dim=1)
+        mean_positive_similarity = (similarities * positive).sum(dim=1) / positive.sum(dim=1)
+        return (log_denominator - mean_positive_similarity).unflatten(0, (-1, 2)).mean(dim=1)

@@ -37,8 +37,8 @@ def class_weights(
         dtype: of the weights, that of the logits; torch's default if None.
 
     Returns:
-        (C,) weights whose mean over the classes with images is 1. A class without images has weight 0: its weight would
-        be infinite, and no image of the training set has it.
+        (C,) weights on the CPU, whose mean over the classes with images is 1. A class without images has weight 0: its
+        weight would be infinite, and no image of the training set has it.
 
     Raises:
         ValueError: there is no such rule, beta is out of range or does not belong to the rule, or the class counts are

@@ -9,6 +9,34 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltzoo.losses.loss import Loss, as_counts, log_prior
+from ltzoo.losses.outputs import at_least_float32
+
+
+def lower_target(logits: Tensor, targets: Tensor, margin: Tensor) -> Tensor:
+    """Subtract a margin from the target's logit: d_j * [j = y], with the margins d.
+
+    Args:
+        logits: (B, C), or (B, E, C) with the logits of each expert.
+        targets: (B,) int64.
+        margin: (C,).
+    """
+    ones = (1,) * (logits.ndim - 1)
+    shape = (*logits.shape[:-1], 1)
+    lowered = margin.to(logits.dtype)[targets].view(-1, *ones).expand(shape)
+    return logits.scatter_add(-1, targets.view(-1, *ones).expand(shape), -lowered)
+
+
+def focal_factor(losses: Tensor, gamma: float) -> Tensor:
+    """Compute (1 - exp(-loss))^gamma, which is (1 - p_y)^gamma where the loss is a cross-entropy: (B,)."""
+    # Without cancellation; at 0 the power's derivative would be infinite for gamma < 1.
+    return (-torch.expm1(-losses)).clamp_min(torch.finfo(losses.dtype).tiny) ** gamma
+
+
+def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sum the cross-entropies of an image's K logits, of experts or of views: (B, K, C) and (B,) to (B,)."""
+    repeated_targets = targets.repeat_interleave(logits.shape[1])
+    losses = F.cross_entropy(logits.flatten(0, 1), repeated_targets, reduction="none")
+    return losses.view(len(targets), -1).sum(dim=1)
 
 
 class AdjustedCrossEntropy(nn.Module):
@@ -48,15 +76,15 @@ class AdjustedCrossEntropy(nn.Module):
             targets: (B,) int64.
 
         Returns:
-            (B,) losses, in the dtype of `logits`.
+            (B,) losses, float32 for logits in half precision, otherwise in their dtype.
         """
+        logits = at_least_float32(logits)
         if self.scale is not None:
             logits = logits * self.scale.to(logits.dtype)
         if self.offset is not None:
             logits = logits + self.offset.to(logits.dtype)
         if self.margin is not None:
-            lowered = self.margin.to(logits.dtype)[targets].unsqueeze(1)
-            logits = logits.scatter_add(1, targets.unsqueeze(1), -lowered)
+            logits = lower_target(logits, targets, self.margin)
         return F.cross_entropy(logits, targets, reduction="none")
 
 
@@ -186,12 +214,10 @@ class FocalCrossEntropy(nn.Module):
             targets: (B,) int64.
 
         Returns:
-            (B,) losses, in the dtype of `logits`.
+            (B,) losses, float32 for logits in half precision, otherwise in their dtype.
         """
-        losses = F.cross_entropy(logits, targets, reduction="none")
-        # 1 - p without cancellation; at 0 the power's derivative would be infinite for gamma < 1.
-        uncertainty = (-torch.expm1(-losses)).clamp_min(torch.finfo(losses.dtype).tiny)
-        return uncertainty**self.gamma * losses
+        losses = F.cross_entropy(at_least_float32(logits), targets, reduction="none")
+        return focal_factor(losses, self.gamma) * losses
 
 
 @dataclass(frozen=True)

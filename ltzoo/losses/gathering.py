@@ -1,4 +1,4 @@
-"""A batch that is spread over processes: every process gets all of it, and gradients find their way back."""
+"""All-gather of a batch over processes, differentiable."""
 
 from typing import Any
 

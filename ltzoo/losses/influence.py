@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ltzoo.losses.cross_entropy import focal_factor
 from ltzoo.losses.loss import Loss, LossModule, as_counts
-from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.outputs import Outputs, at_least_float32
 from ltzoo.losses.reweighting import ClassBalanced
 
 
@@ -45,17 +45,15 @@ class InfluenceBalancedLoss(LossModule):
         """
         if not isinstance(outputs, Outputs) or outputs.features is None:
             raise ValueError("the loss ib needs features; pass ltzoo.losses.Outputs(logits, features=...)")
-        logits = outputs.logits
+        logits, features = at_least_float32(outputs.logits), at_least_float32(outputs.features)
         losses = F.cross_entropy(logits, targets, reduction="none")
         if not self.balances:
             return losses
         losses = losses * self.weight.to(losses.dtype)[targets]
-        off = (logits.softmax(dim=1) - F.one_hot(targets, logits.shape[1])).abs().sum(dim=1)
-        factor = self.factor / (off * outputs.features.abs().sum(dim=1) + self.epsilon)
+        l1_error = (logits.softmax(dim=1) - F.one_hot(targets, logits.shape[1])).abs().sum(dim=1)
+        factor = self.factor / (l1_error * features.abs().sum(dim=1) + self.epsilon)
         if self.gamma:
-            # 1 - exp(-x) without cancellation; at 0 the power's derivative would be infinite for gamma < 1.
-            uncertainty = (-torch.expm1(-losses)).clamp_min(torch.finfo(losses.dtype).tiny)
-            factor = factor * uncertainty**self.gamma
+            factor = factor * focal_factor(losses, self.gamma)
         return losses * factor
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltzoo.losses.loss import Loss, as_counts
+from ltzoo.losses.outputs import at_least_float32
 
 
 class SmoothedCrossEntropy(nn.Module):
@@ -33,8 +34,9 @@ class SmoothedCrossEntropy(nn.Module):
             targets: (B,) int64.
 
         Returns:
-            (B,) losses, in the dtype of `logits`.
+            (B,) losses, float32 for logits in half precision, otherwise in their dtype.
         """
+        logits = at_least_float32(logits)
         costs = -F.log_softmax(logits, dim=1)
         own = costs.gather(1, targets.unsqueeze(1)).squeeze(1)
         smoothing = self.smoothing.to(logits.dtype)[targets]
@@ -50,7 +52,7 @@ class LabelAwareSmoothing(Loss):
 
     Attributes:
         most: e of the largest class, e_1.
-        least: e of the smallest class, e_K.
+        least: e of the smallest class, e_K; at most `most`.
     """
 
     most: float
@@ -61,6 +63,8 @@ class LabelAwareSmoothing(Loss):
         super().__post_init__()
         if max(self.most, self.least) > 1:
             raise ValueError(f"most and least must be at most 1, not {self.most} and {self.least}")
+        if self.least > self.most:
+            raise ValueError(f"least must be at most most, not {self.least} and {self.most}")
 
     def bind(self, class_counts: Tensor | Sequence[int], num_features: int | None = None) -> SmoothedCrossEntropy:
         """See `Loss.bind`. Classes of equal size are all the largest."""

@@ -1,9 +1,10 @@
-"""What a loss is: a record of hyper-parameters, which the class counts turn into a module."""
+"""Base classes: `Loss`, hyper-parameters, and `LossModule`, a loss with state."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import ClassVar, get_type_hints
 
 import torch
@@ -28,6 +29,9 @@ class Loss(ABC):
             loss alone, which asks for `images`.
         mixes_views: whether the views are of mixed images, each mixed with the same view of one other image.
         weighs: whether it weights the classes itself, so that a re-weighting beside it would count twice.
+
+    Raises:
+        ValueError: a field has another type than its annotation, or makes no sense.
     """
 
     name: ClassVar[str]
@@ -46,6 +50,10 @@ class Loss(ABC):
             value = getattr(self, field.name)
             if hints[field.name] is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
                 raise ValueError(f"{field.name} must be finite and not below 0, not {value!r}")
+            if hints[field.name] is int and (not isinstance(value, Integral) or isinstance(value, bool)):
+                raise ValueError(f"{field.name} must be a whole number, not {value!r}")
+            if hints[field.name] is str and not isinstance(value, str):
+                raise ValueError(f"{field.name} must be a string, not {value!r}")
 
     @property
     def logit_scale(self) -> float:
@@ -74,6 +82,10 @@ class Loss(ABC):
         Returns:
             A module from outputs (the logits (B, C) if `asks` is empty) and targets (B,) to losses (B,); a `LossModule`
             if it has state. Its constants are float64, so that they are exact in every precision of the logits.
+
+        Raises:
+            ValueError: the class counts are not a vector of finite numbers from 1 on, or `num_features` is needed and
+                missing.
         """
 
 
@@ -94,7 +106,7 @@ class LossModule(nn.Module, ABC):
     unwritten: ClassVar[frozenset[str]] = frozenset()
     """Buffers of its own that `forward` only reads, such as a queue that `commit` fills.
 
-    A step then keeps no copies of them during perturbed passes. Those of submodules are not meant.
+    A step then keeps no copies of them during perturbed passes. Submodules declare their own.
     """
 
     @property
@@ -148,12 +160,13 @@ def as_counts(class_counts: Tensor | Sequence[int]) -> Tensor:
     """Check class counts and return them as float64, (C,).
 
     Raises:
-        ValueError: a class has no image.
+        ValueError: they are no vector, a class has no image, or a count is not finite.
     """
     counts = torch.as_tensor(class_counts, dtype=torch.float64)
-    if counts.ndim != 1 or not bool((counts >= 1).all()):
+    valid = (counts >= 1) & counts.isfinite()
+    if counts.ndim != 1 or not bool(valid.all()):
         # Only the first few: there can be thousands.
-        wrong = counts[~(counts >= 1)][:10].tolist() or f"of the shape {tuple(counts.shape)}"
+        wrong = counts[~valid][:10].tolist() or f"of the shape {tuple(counts.shape)}"
         raise ValueError(f"class counts must be a vector of numbers from 1 on, not {wrong}")
     return counts
 

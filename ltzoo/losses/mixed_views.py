@@ -7,8 +7,9 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ltzoo.losses.cross_entropy import summed_cross_entropy
 from ltzoo.losses.loss import Loss, LossModule, as_counts, check_num_features
-from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.outputs import Outputs, at_least_float32
 from ltzoo.losses.reweighting import InversePower
 
 _VIEWS = 2
@@ -65,7 +66,7 @@ class MixedViewsLoss(LossModule):
         Raises:
             ValueError: it is not one of the loss's epochs.
         """
-        if not 0 <= epoch <= self.epochs:
+        if not 0 <= epoch < self.epochs:
             raise ValueError(f"the loss glmc is for {self.epochs} epochs, counted from 0; {epoch} is none of them")
         self.share = 1 - (epoch / self.epochs) ** 2
 
@@ -85,18 +86,14 @@ class MixedViewsLoss(LossModule):
                 "the loss glmc needs two views of each image: "
                 "pass ltzoo.losses.Outputs with logits (B, 2, C) and features (B, 2, F)"
             )
-        plain, balanced = _costs(self.classifier(features), targets), _costs(outputs.logits, targets)
+        features, logits = at_least_float32(features), at_least_float32(outputs.logits)
+        plain = summed_cross_entropy(self.classifier(features), targets)
+        balanced = summed_cross_entropy(logits, targets)
         projected = self.projection(features)
         predicted = self.predictor(projected)
         agreement = F.cosine_similarity(predicted, projected.detach().flip(1), dim=2).sum(dim=1)
         weight = self.weight.to(balanced.dtype)[targets]
         return self.share * plain + (1 - self.share) * weight * balanced - self.consistency * agreement
-
-
-def _costs(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum the cross-entropies of both views: (B, 2, C) and (B,) to (B,)."""
-    every = targets.repeat_interleave(_VIEWS)
-    return F.cross_entropy(logits.flatten(0, 1), every, reduction="none").view(-1, _VIEWS).sum(dim=1)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ltzoo.losses.cross_entropy import ldam_margins
+from ltzoo.losses.cross_entropy import ldam_margins, lower_target, summed_cross_entropy
 from ltzoo.losses.loss import Loss, LossModule, as_counts, log_prior
-from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.outputs import Outputs, at_least_float32
 from ltzoo.losses.reweighting import ClassBalanced
 
 _SADE_EXPERTS = 3
@@ -52,16 +51,14 @@ class DiverseMarginLoss(LossModule):
             (B,) losses, whose mean is RIDE's loss of the batch.
         """
         experts = experts_of(outputs, RIDE.name)
-        lowered = self.margin.to(experts.dtype)[targets].view(-1, 1, 1).expand(-1, experts.shape[1], 1)
-        own = targets.view(-1, 1, 1).expand_as(lowered)
-        costs = _costs(experts.scatter_add(2, own, -lowered), targets)
+        costs = summed_cross_entropy(lower_target(experts, targets, self.margin), targets)
         temperature = self.temperature.to(experts.dtype) if self.second_stage else torch.ones_like(experts[0, 0])
         mean = (experts.mean(dim=1, keepdim=True).detach() / temperature).log_softmax(dim=2)
-        apart = (mean.exp() * (mean - (experts / temperature).log_softmax(dim=2))).sum(dim=(1, 2))
+        kl = (mean.exp() * (mean - (experts / temperature).log_softmax(dim=2))).sum(dim=(1, 2))
         if self.second_stage:
             weights = self.weight.to(experts.dtype)[targets]
             costs = costs * (weights / weights.mean())
-        return costs - self.diversity * temperature.mean() ** 2 * apart
+        return costs - self.diversity * temperature.mean() ** 2 * kl
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,7 @@ class OffsetExpertsLoss(nn.Module):
                 f"the loss {SADE.name} has one term for each of {_SADE_EXPERTS} experts, but the model has "
                 f"{experts.shape[1]}; use a model with {_SADE_EXPERTS}"
             )
-        return _costs(experts + self.offset.to(experts.dtype), targets)
+        return summed_cross_entropy(experts + self.offset.to(experts.dtype), targets)
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ class SADE(Loss):
 
 
 def experts_of(outputs: Any, name: str) -> Tensor:
-    """Return the logits of each expert, (B, E, C).
+    """Return the logits of each expert, (B, E, C); float32 if they are in half precision.
 
     Args:
         outputs: what a loss was given.
@@ -191,10 +188,4 @@ def experts_of(outputs: Any, name: str) -> Tensor:
             f"the loss {name} needs the logits of each expert, (B, E, C), but found {found}; "
             "pass ltzoo.losses.Outputs(logits, experts=...)"
         )
-    return experts
-
-
-def _costs(experts: Tensor, targets: Tensor) -> Tensor:
-    """Sum the cross-entropies of all experts: (B, E, C) and (B,) to (B,)."""
-    every = targets.repeat_interleave(experts.shape[1])
-    return F.cross_entropy(experts.flatten(0, 1), every, reduction="none").view(len(targets), -1).sum(dim=1)
+    return at_least_float32(experts)

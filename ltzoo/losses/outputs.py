@@ -7,6 +7,11 @@ import torch
 from torch import Tensor
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Convert half precision, in which constants of a loss would be rounded, to float32; others stay as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 @dataclass(frozen=True)
 class Outputs:
     """A model's outputs for a batch; None where the loss does not ask for them.
@@ -30,7 +35,7 @@ class Outputs:
 
     def float(self) -> "Outputs":
         """Convert tensors in half precision to float32; others stay as they are."""
-        return self._map(lambda value: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value)
+        return self._map(at_least_float32)
 
     def detach(self) -> "Outputs":
         """Detach all tensors from the graph."""

@@ -1,4 +1,4 @@
-"""PaCo: one softmax over the classes and over other images, whose classes they share or not."""
+"""PaCo: supervised contrastive loss with learnable class centres and a queue."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -14,6 +14,9 @@ from ltzoo.losses.momentum_copy import MomentumCopy
 from ltzoo.losses.outputs import Outputs
 from ltzoo.losses.projection import ProjectionHead, ProjectionLoss
 from ltzoo.losses.views import check_unmixed, take_views
+
+_FEWEST_IMAGES = 2
+"""BatchNorm in the projection head has no variance of a single one."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,16 @@ class PaCo(ProjectionLoss):
         super().__post_init__()
         if self.momentum > 1:
             raise ValueError(f"momentum must be at most 1, not {self.momentum}")
-        if type(self.queue_size) is not int or self.queue_size < 1:
+        if self.queue_size < 1:
             raise ValueError(f"queue_size must be a whole number from 1 on, not {self.queue_size!r}")
 
     def check_batch_size(self, images: int) -> None:
-        """See `Loss.check_batch_size`; the queue must have room for a batch."""
+        """See `Loss.check_batch_size`; BatchNorm needs two images, and the queue must have room for a batch."""
+        if images < _FEWEST_IMAGES:
+            raise ValueError(
+                f"the loss paco needs batches of at least {_FEWEST_IMAGES} images, not {images}: leave out a smaller "
+                "last one (DataLoader's drop_last=True)"
+            )
         if images > self.queue_size:
             raise ValueError(
                 f"the loss paco has a queue of {self.queue_size}, which is less than the batch of {images}: set "
@@ -160,11 +168,11 @@ class PaCoModule(LossModule):
         of_classes = logits + self.log_prior.to(logits.dtype)
 
         left_out = itself | (labels < 0)
-        every = torch.cat([of_classes, of_images.masked_fill(left_out, -torch.inf)], dim=1).logsumexp(dim=1)
+        log_denominator = torch.cat([of_classes, of_images.masked_fill(left_out, -torch.inf)], dim=1).logsumexp(dim=1)
         own_class = of_classes.gather(1, targets.unsqueeze(1)).squeeze(1)
         weights = self.loss.alpha * positive.to(of_images.dtype)
         same_class = own_class + (weights * of_images).sum(dim=1)
-        return every - same_class / (1 + weights.sum(dim=1))
+        return log_denominator - same_class / (1 + weights.sum(dim=1))
 
     @torch.no_grad()
     def commit(self, outputs: Outputs | Tensor, targets: Tensor) -> None:

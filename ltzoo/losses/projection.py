@@ -61,5 +61,5 @@ class ProjectionLoss(Loss):
         if not self.temperature:
             raise ValueError("temperature must be above 0")
         for name, size, least in (("hidden_size", self.hidden_size, 1), ("projection_size", self.projection_size, 2)):
-            if type(size) is not int or size < least:
+            if size < least:
                 raise ValueError(f"{name} must be a whole number from {least} on, not {size!r}")

@@ -69,7 +69,8 @@ def create_loss(
         that asks for more (`Loss.asks`).
 
     Raises:
-        ValueError: there is no such loss, or the settings are not its hyper-parameters.
+        ValueError: there is no such loss; the settings are not its hyper-parameters, or have a wrong type or value; the
+            class counts are not a vector of finite numbers from 1 on; or `num_features` is needed and missing.
     """
     if name not in LOSSES:
         raise ValueError(f"no loss is called {name!r}; there are {', '.join(LOSSES)}")

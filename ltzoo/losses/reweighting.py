@@ -93,7 +93,7 @@ class InversePower(Reweighting):
     def weights(self, class_counts: Tensor | Sequence[int], epoch: int) -> Tensor:
         """See `Reweighting.weights`."""
         counts = as_counts(class_counts)
-        weights = (counts / counts.max()) ** -self.rho
+        weights = (counts / counts.min()) ** -self.rho  # at most 1, so that no exponent overflows
         return weights * (len(counts) / weights.sum())
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltzoo.losses.loss import Loss, LossModule, as_counts, check_num_features
-from ltzoo.losses.outputs import Outputs
+from ltzoo.losses.outputs import Outputs, at_least_float32
 
 
 class RobustLoss(LossModule):
@@ -85,9 +85,9 @@ class RobustLoss(LossModule):
         """
         if not isinstance(outputs, Outputs) or outputs.features is None:
             raise ValueError("the loss drolt needs features; pass ltzoo.losses.Outputs(logits, features=...)")
-        features = outputs.features
+        logits, features = at_least_float32(outputs.logits), at_least_float32(outputs.features)
         weights = self.weight.to(features.dtype)[targets]
-        losses = F.cross_entropy(outputs.logits, targets, reduction="none") * (weights / weights.mean())
+        losses = F.cross_entropy(logits, targets, reduction="none") * (weights / weights.mean())
         member = F.one_hot(targets, len(self.known)).to(features.dtype)
         distances = torch.cdist(
             features, self.prototypes.to(features.dtype), compute_mode="donot_use_mm_for_euclid_dist"

@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ltzoo.losses.outputs import at_least_float32
+
 
 def take_views(name: str, outputs: Any, views: int, num_features: int) -> tuple[Tensor, Tensor]:
     """Take logits and features out of the outputs for a batch with several views of each image.
@@ -15,7 +17,7 @@ def take_views(name: str, outputs: Any, views: int, num_features: int) -> tuple[
         num_features: F.
 
     Returns:
-        Logits (B, V, C) and features (B, V, F).
+        Logits (B, V, C) and features (B, V, F); float32 if they are in half precision.
 
     Raises:
         ValueError: there are no features, or they have another number of views or another size.
@@ -30,7 +32,7 @@ def take_views(name: str, outputs: Any, views: int, num_features: int) -> tuple[
             f"the loss {name} needs logits (B, {views}, C) and features (B, {views}, {num_features}) of {views} "
             f"view{'s' * (views > 1)} per image, not {tuple(logits.shape)} and {tuple(features.shape)}"
         )
-    return logits, features
+    return at_least_float32(logits), at_least_float32(features)
 
 
 def check_unmixed(name: str, targets: Any) -> None:

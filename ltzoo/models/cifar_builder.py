@@ -1,4 +1,4 @@
-"""How networks for CIFAR are built by timm: what their default configurations and feature levels have in common."""
+"""timm builder and default_cfg shared by the networks for CIFAR."""
 
 from typing import Any, TypeVar
 

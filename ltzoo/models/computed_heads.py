@@ -15,6 +15,9 @@ def fit_class_means_(head: ScaledCosineClassifier, features: Tensor, labels: Ten
         head: the head.
         features: (N, in_features) of un-augmented training images.
         labels: (N,) int64; every class has an image.
+
+    Raises:
+        ValueError: a class has none.
     """
     features = features.double()
     head.weight.copy_(F.normalize(_class_means(features, labels, len(head.weight)), dim=1))
@@ -43,6 +46,9 @@ def fit_nearest_mean_(head: NearestMeanClassifier, features: Tensor, labels: Ten
         head: the head.
         features: (N, in_features) of un-augmented training images.
         labels: (N,) int64; every class has an image.
+
+    Raises:
+        ValueError: a class has none.
     """
     features = features.double()
     center = features.mean(dim=0)
@@ -51,6 +57,13 @@ def fit_nearest_mean_(head: NearestMeanClassifier, features: Tensor, labels: Ten
 
 
 def _class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return the mean of each class's features, (classes, D) float64."""
-    sums = torch.zeros(classes, features.shape[1], dtype=torch.float64).index_add_(0, labels, features)
-    return sums / torch.bincount(labels, minlength=classes)[:, None]
+    """Return the mean of each class's features, (classes, D) float64.
+
+    Raises:
+        ValueError: a class has no features.
+    """
+    images = torch.bincount(labels, minlength=classes)
+    empty = (images == 0).nonzero().flatten().tolist()
+    if empty:
+        raise ValueError(f"these classes have no features, so no mean: {empty[:10]}; give at least one image of each")
+    return features.new_zeros(classes, features.shape[1]).index_add_(0, labels, features) / images[:, None]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ltzoo.models.heads import OwnClassifier
+from ltzoo.models.heads import OwnClassifier, without_autocast
 
 
 class ExpertStage(nn.Module):
@@ -40,6 +40,15 @@ class ExpertStage(nn.Module):
         for i, expert in enumerate(self.experts):  # as TorchScript and torch.fx can follow it
             outputs.append(expert(x if self.shared_input else x.chunk(self.num_experts, dim=1)[i]))
         return torch.cat(outputs, dim=1)
+
+
+@torch.fx.wrap
+def _cosines_by_expert(x: Tensor, vectors: Tensor) -> Tensor:
+    """Compute the cosines of each expert's features (N, E, F) and vectors (C, E, F): (N, E, C), see `heads.cosines`."""
+    if torch.jit.is_scripting():
+        return torch.einsum("nef,cef->nec", F.normalize(x.to(vectors.dtype), dim=2), F.normalize(vectors, dim=2))
+    with without_autocast(x.device.type):
+        return torch.einsum("nef,cef->nec", F.normalize(x.to(vectors.dtype), dim=2), F.normalize(vectors, dim=2))
 
 
 class CosineExpertsClassifier(OwnClassifier):
@@ -92,9 +101,7 @@ class CosineExpertsClassifier(OwnClassifier):
 
     def experts(self, x: Tensor) -> Tensor:
         """Map features (N, in_features) to the logits of each expert, (N, E, num_classes)."""
-        features = F.normalize(self.by_expert(x), dim=2)
-        vectors = F.normalize(self.by_expert(self.weight), dim=2)
-        return self.scale * torch.einsum("nef,cef->nec", features, vectors)
+        return self.scale * _cosines_by_expert(self.by_expert(x), self.by_expert(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, in_features) to logits (N, num_classes), the mean of the experts' logits."""
@@ -108,7 +115,7 @@ class CosineExpertsClassifier(OwnClassifier):
 class WithExperts(nn.Module):
     """The part of a timm model whose last stages are `ExpertStage`s: how it is classified and its layers are grouped.
 
-    To be named before the class of the network that it is added to.
+    A mixin; list it before the network class in the bases.
     """
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """Classifier heads: how features become logits."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, cast
 
 import torch
@@ -52,6 +53,25 @@ class OwnClassifier(nn.Module):
         return f"in_features={self.in_features}, num_classes={self.num_classes}"
 
 
+def without_autocast(device_type: str) -> AbstractContextManager[object]:
+    """Turn autocast off on a type of device; some, such as `meta`, have none."""
+    available = torch.amp.is_autocast_available(device_type)
+    return torch.autocast(device_type, enabled=False) if available else nullcontext()
+
+
+@torch.fx.wrap
+def cosines(x: Tensor, weight: Tensor) -> Tensor:
+    """Compute the cosines of features (..., F) and class vectors (C, F): (..., C), in the dtype of `weight`.
+
+    Autocast does not change that dtype, except in TorchScript, which cannot turn it off: scaled to logits of 25,
+    cosines in bfloat16 would be rounded to 0.1.
+    """
+    if torch.jit.is_scripting():
+        return F.linear(F.normalize(x.to(weight.dtype), dim=-1), F.normalize(weight, dim=1))
+    with without_autocast(x.device.type):
+        return F.linear(F.normalize(x.to(weight.dtype), dim=-1), F.normalize(weight, dim=1))
+
+
 class CosineClassifier(OwnClassifier):
     """Bias-free normalised classifier: each logit is the cosine of the angle between a feature and a class vector.
 
@@ -72,7 +92,7 @@ class CosineClassifier(OwnClassifier):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (..., in_features) to cosine logits (..., num_classes); an all-zero feature has logits 0."""
-        return F.linear(F.normalize(x, dim=-1), F.normalize(self.weight, dim=1))
+        return cosines(x, self.weight)
 
 
 class NearestMeanClassifier(OwnClassifier):
@@ -80,8 +100,8 @@ class NearestMeanClassifier(OwnClassifier):
 
     Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020, section 4, as in its
     code (`cl2n` features): `center` is the mean of all training features, w_j the mean of class j's u, which is not
-    normalised again. `fit_nearest_mean` computes both. The class means are not on the unit sphere, so that the distance
-    is not a matter of directions alone, and u is not linear in x: no linear layer has these logits.
+    normalised again. `fit_nearest_mean_` computes both. The class means are not on the unit sphere, so that the
+    distance is not a matter of directions alone, and u is not linear in x: no linear layer has these logits.
 
     Args:
         in_features: Size of a feature vector.
@@ -200,8 +220,7 @@ class ScaledLinear(nn.Module):
 class ScaledCosineClassifier(nn.Module):
     """A scaled cosine classifier, s * cos(w_j, x), only while it trains; its class vectors begin as class means.
 
-    The head of LIFT (Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts, ICML 2024). It
-    computes in the dtype of its weight also under autocast: logits of 25 in bfloat16 would be rounded to 0.1.
+    The head of LIFT (Shi et al., Long-Tail Learning with Foundation Model: Heavy Fine-Tuning Hurts, ICML 2024).
 
     No linear layer has these logits, since each image's features are divided by their own length. `folded` gives the
     linear layer that divides by the mean length instead: the order of an image's logits, and so the predicted classes,
@@ -227,11 +246,9 @@ class ScaledCosineClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (..., in_features) to logits (..., num_classes), in [-s, s]."""
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.to(self.weight.dtype)
-            if self.training:
-                self.feature_length.lerp_(x.detach().norm(dim=-1).mean(), self.momentum)
-            return self.scale * F.linear(F.normalize(x, dim=-1), F.normalize(self.weight, dim=1))
+        if self.training:
+            self.feature_length.lerp_(x.detach().to(self.weight.dtype).norm(dim=-1).mean(), self.momentum)
+        return self.scale * cosines(x, self.weight)
 
     @torch.no_grad()
     def folded(self) -> nn.Linear:

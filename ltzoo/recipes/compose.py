@@ -94,9 +94,9 @@ def compose(architecture: str, benchmark: str, loss: str, rule: str, perturbatio
         reweighting=NoReweighting() if rule == "none" else _part(protocol.rules, rule, protocol),
         start=protocol.start,
         # Perturbations by noise have no pass at w, so the running statistics cannot come from it alone. Whether it is
-        # noise does not depend on the class counts.
+        # noise depends neither on the class counts nor on the epoch.
         trainable=protocol.trainable
-        or Trainable("all", "clean" if moved.table((2, 1)).direction == "gradient" else "all"),
+        or Trainable("all", "clean" if moved.table((2, 1), 0, 1).direction == "gradient" else "all"),
         head=head,
         sampler=InstanceSampler(),
         views=protocol.views_of(loss),

@@ -190,8 +190,8 @@ class Recipe:
             raise ValueError(f"ema_decay must be null with the head {self.head.name}, which is computed, not trained")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must be between 0 and 1, not {self.ema_decay}")
-        # Whether the perturbation is noise does not depend on the class counts.
-        table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts)
+        # Whether the perturbation is noise depends neither on the class counts nor on the epoch.
+        table = self.perturbation.table((2, 1) if self.natural else self.data.class_counts, 0, 1)
         if table.direction != "gradient" and self.trainable.batchnorm == "clean":
             raise ValueError(f"trainable.batchnorm must be 'all' with {self.perturbation.name}, which has no pass at w")
         if len(self.views) != self.loss.views:

@@ -8,7 +8,6 @@ from ltzoo.sharpness.options import Ascent, MixedTargets, StepOptions
 from ltzoo.sharpness.partition import Quantile, tail_partition
 from ltzoo.sharpness.perturbation import Perturbation
 from ltzoo.sharpness.registry import PERTURBATIONS, register_perturbation
-from ltzoo.sharpness.running_statistics import frozen_statistics
 from ltzoo.sharpness.schedules import RADIUS_SCHEDULES, Cosine, Linear, Radius, RadiusSchedule, Stages, Steps, radius_at
 from ltzoo.sharpness.table import Row, Table
 from ltzoo.sharpness.variants import ASAM, CCSAM, GSAM, GroupSAM
@@ -46,7 +45,6 @@ __all__ = [
     "StepOptions",
     "Steps",
     "Table",
-    "frozen_statistics",
     "perturbed_backward",
     "radius_at",
     "register_perturbation",

@@ -60,8 +60,8 @@ class L2Move(Move):
 class AdaptiveMove(Move):
     """ASAM's move (Kwon 2021): eps = radius * T^2 g / norm(T g), in units of each weight's own size.
 
-    T is diagonal: |w| + eta for the parameters called `weight`, BatchNorm's too, and 1 for all others, such as biases,
-    as in the authors' code.
+    T is diagonal: |w| + eta for the parameters with `weight` in their name in the model, BatchNorm's and attention's
+    `in_proj_weight` too, and 1 for all others, such as biases, as in the authors' code.
 
     Attributes:
         eta: added to |w|, so that weights near 0 can move.
@@ -81,7 +81,7 @@ class AdaptiveMove(Move):
         used = [(p, name, step) for p, name, step in zip(parameters, names, gradient, strict=True) if step is not None]
         if not used:
             return gradient
-        sizes = [(step, p.abs().add_(self.eta)) for p, name, step in used if name.rpartition(".")[2] == "weight"]
+        sizes = [(step, p.abs().add_(self.eta)) for p, name, step in used if "weight" in name]
         for step, size in sizes:
             step.mul_(size)
         steps = [step for _, _, step in used]

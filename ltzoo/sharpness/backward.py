@@ -71,7 +71,7 @@ def perturbed_backward(
         images: (B, ...) whatever `forward` takes.
         targets: (B,) int64 classes, on the table's device; `MixedTargets` if images are mixed.
         table: the rows.
-        class_weights: (C,) weights w of the classes, or None for 1 each.
+        class_weights: (C,) weights w of the classes, not below 0, on the table's device, or None for 1 each.
         options: precision, BatchNorm, accumulation and processes, see `StepOptions`.
 
     Returns:
@@ -96,25 +96,28 @@ def perturbed_backward(
     mean, still, moving = weigh_batch(table, passes.classes, passes.label_weights, class_weights, passes.dtype, group)
     before = passes.statistics.copy() if options.scaler is not None else []
     pieces = _micro_batches(slice(0, len(targets)), options.micro_batches)
-    climbed: Gradient | None = None
+    ascended: Gradient | None = None
     if table.direction != "gradient":
         loss, total = _with_noise(passes, moving, mean)
     elif options.ascent == "averaged":
-        loss, total, climbed = _with_ascent(passes, still, moving, mean, pieces, group)
+        loss, total, ascended = _with_ascent(passes, still, moving, mean, pieces, group)
     else:
         loss, total = _with_own_ascents(passes, still, moving, mean, pieces)
     if group is not None:
         sum_over_processes(group, [total], [passes.parameters], loss)
-    if climbed is not None:
-        total = subtract_orthogonal(total, climbed, table.gap_weight)
+    if ascended is not None:
+        total = subtract_orthogonal(total, ascended, table.gap_weight)
     found = [gradient for gradient in total if gradient is not None]
     failed = ~nn.utils.get_total_norm(found, float("inf")).isfinite() if options.scaler is not None and found else None
     if failed is not None:
         restore_where(failed, passes.statistics.buffers, before)
     passes.commit(failed)
-    for parameter, added in zip(passes.parameters, total, strict=True):
-        if added is not None:
-            parameter.grad = added if parameter.grad is None else parameter.grad + added
+    with torch.no_grad():
+        for parameter, added in zip(passes.parameters, total, strict=True):
+            if added is not None and parameter.grad is not None:
+                parameter.grad.add_(added)
+            elif added is not None:
+                parameter.grad = added
     return loss
 
 
@@ -125,9 +128,9 @@ def _with_own_ascents(
     loss = torch.zeros((), dtype=mean.dtype, device=mean.device)
     total: Gradient = [None] * len(passes.parameters)
     for alone in [[piece] for piece in pieces] if passes.options.ascent == "micro_batch" else [pieces]:
-        more_loss, more, climbed = _with_ascent(passes, still, moving, mean, alone)
-        if climbed is not None:
-            more = subtract_orthogonal(more, climbed, passes.table.gap_weight)
+        more_loss, more, ascended = _with_ascent(passes, still, moving, mean, alone)
+        if ascended is not None:
+            more = subtract_orthogonal(more, ascended, passes.table.gap_weight)
         loss, total = loss + more_loss, add(total, more)
     return loss, total
 
@@ -183,18 +186,18 @@ def _with_ascent(
         total = passes.gradient_from_features(pieces[0], losses, still, of_classifier)
         del losses, of_classifier
     saved = passes.save([row for row, _, _ in ascending])
-    climbed: Gradient | None = [None] * len(everything) if passes.table.gap_weight and ascending else None
+    ascended: Gradient | None = [None] * len(everything) if passes.table.gap_weight and ascending else None
     while ascending:
         row, gradient, weight = ascending.pop(0)
-        if climbed is not None:
-            climbed = add(climbed, [None if g is None else g.clone() for g in gradient])
+        if ascended is not None:
+            ascended = add(ascended, [None if g is None else g.clone() for g in gradient])
         frozen = passes.statistics.frozen() if passes.options.batchnorm == "clean" else nullcontext()
         with passes.restoring(saved), frozen:
             add_eps(passes.scope(row.scope), passes.eps(row, gradient, weight))
             del gradient
             for piece in pieces:
                 total = add(total, passes.gradient(row.descent[piece], passes.losses(piece), everything))
-    return loss, total, climbed
+    return loss, total, ascended
 
 
 def _is_captured(value: Tensor) -> bool:

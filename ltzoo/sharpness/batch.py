@@ -1,4 +1,4 @@
-"""The table within one batch: what each label counts in each row's losses."""
+"""Per-label weights of each row's losses in one batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def weigh_batch(
         table: the rows.
         classes: (B,), or (B, M) for M labels per image.
         label_weights: shaped as `classes`, or None for 1 each.
-        class_weights: (C,) or None for 1 each.
+        class_weights: (C,), not below 0, on the targets' device, or None for 1 each.
         dtype: of the results.
         group: processes whose batches are one batch together.
 

@@ -2,13 +2,11 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
 from ltzoo.sharpness.batch import BatchRow
@@ -73,13 +71,45 @@ def check_batch(images: object, targets: object, table: Table, class_weights: Te
             "class counts on that device"
         )
     count = table.num_classes
-    if class_weights is not None and class_weights.shape != (count,):
-        raise ValueError(f"class_weights must be ({count},), as the table, not {tuple(class_weights.shape)}")
+    if class_weights is not None:
+        _check_class_weights(class_weights, table)
     # Elsewhere the device itself fails on a class that does not exist; reading it here would make the host wait.
     if classes.device.type == "cpu" and len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < count:
         raise ValueError(
             f"the labels run from {int(classes.min())} to {int(classes.max())}, the table has {count} classes: "
             "build it from the class counts of the images that are trained on"
+        )
+
+
+def _check_class_weights(class_weights: object, table: Table) -> None:
+    """Check the class weights.
+
+    Raises:
+        ValueError: they have another type, shape or device than the table's, or values that make no sense (found on
+            CPUs).
+    """
+    if not isinstance(class_weights, Tensor) or class_weights.shape != (table.num_classes,):
+        raise ValueError(
+            f"class_weights must be a tensor ({table.num_classes},), as the table, not {_shown(class_weights)}"
+        )
+    if class_weights.device != table.device:
+        raise ValueError(
+            f"class_weights are on {class_weights.device}, the table is on {table.device}: "
+            f"use class_weights.to('{table.device}')"
+        )
+    if class_weights.device.type == "cpu":
+        _check_weights("class_weights", class_weights)
+
+
+def _check_weights(name: str, weights: Tensor) -> None:
+    """Check the values of weights on a CPU: on another device, reading them would make the host wait.
+
+    Raises:
+        ValueError: they are negative or not finite.
+    """
+    if not bool(((weights >= 0) & (weights < math.inf)).all()):
+        raise ValueError(
+            f"{name} must be finite and not below 0; they run from {float(weights.min())} to {float(weights.max())}"
         )
 
 
@@ -99,12 +129,8 @@ def _check_mixed(targets: MixedTargets) -> None:
         )
     if weights.device != classes.device:
         raise ValueError(f"the weights of MixedTargets are on {weights.device}, the classes on {classes.device}")
-    if weights.device.type == "cpu" and len(weights):
-        least, most = float(weights.min()), float(weights.max())
-        if not 0 <= least <= most < math.inf:
-            raise ValueError(
-                f"the weights of MixedTargets must be finite and not below 0; they run from {least} to {most}"
-            )
+    if weights.device.type == "cpu":
+        _check_weights("the weights of MixedTargets", weights)
 
 
 def _shown(value: object) -> str:
@@ -199,85 +225,13 @@ def check_parameters(parameters: Sequence[Tensor]) -> None:
     """Check that there are parameters, and that their precision allows small steps.
 
     Raises:
-        ValueError: there are none, or some are in float16.
+        ValueError: there are none, or some are in half precision.
     """
     if not parameters:
         raise ValueError("the model has no trainable parameter")
-    if any(parameter.dtype == torch.float16 for parameter in parameters):
-        raise ValueError("parameters in float16 are too coarse to be perturbed: keep them in float32, and use autocast")
-
-
-def check_outputs(outputs: Any, table: Table, scaler: GradScaler | None, criterion: object) -> None:
-    """Check that the result of a forward pass has what the criterion asks for, and logits that fit the table.
-
-    Raises:
-        ValueError: outputs are missing; the logits cannot be differentiated or have other classes; or they are in
-            float16 without a loss scaler.
-    """
-    asks = getattr(criterion, "asks", ())
-    missing = sorted(name for name in asks if getattr(outputs, name, None) is None)
-    if missing:
-        raise ValueError(
-            f"the loss asks for {', '.join(missing)}, which the forward pass did not return: "
-            "return ltzoo.losses.Outputs with them"
-        )
-    logits = getattr(outputs, "logits", outputs)
-    if not isinstance(logits, Tensor):
-        return
-    if logits is not outputs and not callable(getattr(outputs, "float", None)):
-        raise ValueError(
-            f"{type(outputs).__name__} has logits and no float(), which would convert half precision: "
-            "return ltzoo.losses.Outputs"
-        )
-    classes = table.num_classes
-    if logits.ndim == 2 and logits.shape[1] != classes:
-        raise ValueError(
-            f"the model has {logits.shape[1]} classes, the table {classes}: build it from the class counts of the "
-            "images that are trained on"
-        )
-    if not logits.requires_grad:
-        raise ValueError("the logits do not depend on a trainable parameter: was the forward pass under no_grad?")
-    if torch.float16 in _precisions(logits) and (scaler is None or not scaler.is_enabled()):
-        raise ValueError("in float16 small gradients become 0: pass the loss scaler as scaler=, or use bfloat16")
-
-
-def _precisions(logits: Tensor) -> set[torch.dtype]:
-    """Return the dtypes of the logits before conversions at the very end: Accelerate converts them to float32."""
-    found, node = {logits.dtype}, logits.grad_fn
-    while node is not None and node.name() == "ToCopyBackward0":
-        node = node.next_functions[0][0]
-        if node is not None:
-            found.update(metadata.dtype for metadata in node._input_metadata)
-    return found
-
-
-def check_losses(losses: Tensor, targets: Tensor, criterion: Callable[[Any, Tensor], Tensor]) -> None:
-    """Check that a criterion returned one loss per image.
-
-    Raises:
-        ValueError: it returned something else.
-    """
-    if losses.shape != targets.shape:
-        hint = ": pass reduction='none'" if hasattr(criterion, "reduction") or losses.ndim == 0 else ""
-        raise ValueError(
-            f"criterion must return one loss per image, {tuple(targets.shape)}, not {tuple(losses.shape)}{hint}"
-        )
-
-
-def check_graph(losses: Tensor) -> None:
-    """Check, where a parameter got no gradient, that reentrant checkpointing is not the reason.
-
-    Raises:
-        ValueError: activations are checkpointed with `use_reentrant=True`, which hides parameters from autograd.
-    """
-    seen, ahead = set(), [losses.grad_fn]
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        if node.name() == "CheckpointFunctionBackward":
+    for half in (torch.float16, torch.bfloat16):
+        if any(parameter.dtype == half for parameter in parameters):
             raise ValueError(
-                "activations are checkpointed with use_reentrant=True, which hides parameters: use use_reentrant=False"
+                f"parameters in {str(half).removeprefix('torch.')} are too coarse to be perturbed: "
+                "keep them in float32, and use autocast"
             )
-        seen.add(node)
-        ahead.extend(following for following, _ in node.next_functions)

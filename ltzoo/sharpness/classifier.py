@@ -77,7 +77,7 @@ class Classifier:
             for hook in hooks:
                 hook.remove()
 
-    def gave(self, outputs: Any) -> bool:
+    def returned_logits(self, outputs: Any) -> bool:
         """Return whether the recorded pass depends on the classifier through logits that its only call returned.
 
         Args:

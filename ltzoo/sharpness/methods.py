@@ -19,11 +19,11 @@ class NoPerturbation(Perturbation):
 
     name: ClassVar[str] = "sgd"
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         return Table([Row(None, all_classes(class_counts), 0.0)])
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`."""
         return {}
 
@@ -40,12 +40,12 @@ class SAM(Perturbation):
     name: ClassVar[str] = "sam"
     direction: ClassVar[Direction] = "gradient"
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
-        everyone = all_classes(class_counts)
-        return Table([Row(everyone, everyone, radius_at(self.rho, epoch, epochs))], direction=self.direction)
+        all_ones = all_classes(class_counts)
+        return Table([Row(all_ones, all_ones, radius_at(self.rho, epoch, epochs))], direction=self.direction)
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`."""
         return {"rho": radius_at(self.rho, epoch, epochs)}
 
@@ -62,7 +62,7 @@ class TailPerturbation(Perturbation):
 
     eta: float | Quantile
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         is_tail = tail_partition(torch.as_tensor(class_counts), self.eta)
         head, tail = (~is_tail).float(), is_tail.float()
@@ -90,7 +90,7 @@ class ImbSAM(TailPerturbation):
         if self.normalization not in ("batch", "double_tail", "group"):
             raise ValueError(f"normalization must be batch, double_tail or group, not {self.normalization!r}")
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         plain = super().table(class_counts, epoch, epochs)
         if self.normalization == "batch":
@@ -102,7 +102,7 @@ class ImbSAM(TailPerturbation):
         radii = self.radii(epoch, epochs)
         return Table([Row(None, head, radii["rho_head"]), Row(twice, twice, radii["rho_tail"])], reweights=True)
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`."""
         return {"rho_head": 0.0, "rho_tail": radius_at(self.rho, epoch, epochs)}
 
@@ -120,7 +120,7 @@ class SAMExt(TailPerturbation):
     rho_tail: Radius
     name: ClassVar[str] = "samext"
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`."""
         return {
             "rho_head": radius_at(self.rho_head, epoch, epochs),
@@ -147,7 +147,7 @@ class SSESAM(SAMExt):
         super().__post_init__()
         check_gamma(self.gamma)
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`."""
         both = super().radii(epoch, epochs)
         return both if in_first_stage(self.gamma, epoch, epochs) else both | {"rho_head": 0.0}
@@ -171,7 +171,7 @@ class FocalSAM(Perturbation):
     gamma: float
     name: ClassVar[str] = "focalsam"
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         counts = torch.as_tensor(class_counts)
         exact = counts.cpu().double()
@@ -180,6 +180,6 @@ class FocalSAM(Perturbation):
         still, moving = (1 - focus).to(counts.device, dtype), focus.to(counts.device, dtype)
         return Table([Row(None, still, 0.0), Row(moving, moving, radius_at(self.rho, epoch, epochs))])
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`."""
         return {"rho": radius_at(self.rho, epoch, epochs)}

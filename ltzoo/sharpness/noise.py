@@ -46,12 +46,12 @@ class LPFSGD(Perturbation):
         if self.parts < 1:
             raise ValueError(f"parts must be at least 1, not {self.parts}")
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         row = Row(None, all_classes(class_counts), radius_at(self.std, epoch, epochs))
         return Table([row], direction="filter", parts=self.parts)
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`; the standard deviation is called `rho`."""
         return {"rho": radius_at(self.std, epoch, epochs)}
 

@@ -1,4 +1,4 @@
-"""What a step can be given beside model, loss, batch and table: options, and labels of mixed images."""
+"""`StepOptions` and `MixedTargets`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

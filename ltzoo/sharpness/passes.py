@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from ltzoo.sharpness.ascent import Gradient
 from ltzoo.sharpness.batch import BatchRow
-from ltzoo.sharpness.checks import check_graph, check_losses, check_outputs, check_parameters
+from ltzoo.sharpness.checks import check_parameters
 from ltzoo.sharpness.classifier import Classifier, names_of
 from ltzoo.sharpness.gradients import with_own_memory
 from ltzoo.sharpness.options import MixedTargets, StepOptions
+from ltzoo.sharpness.output_checks import check_graph, check_losses, check_outputs
 from ltzoo.sharpness.running_statistics import RunningStatistics, restore_where
 from ltzoo.sharpness.table import Scope, Table
 
@@ -95,7 +96,7 @@ class Passes:
             # A loss that holds or reads the classifier's weights depends on their move not through the logits alone.
             own = set(self.criterion.parameters()) if isinstance(self.criterion, nn.Module) else set()
             apart = own.isdisjoint(self.classifier.parameters) and not getattr(self.criterion, "reads_model", False)
-            self.has_features = self.classifier.gave(outputs) and apart
+            self.has_features = self.classifier.returned_logits(outputs) and apart
         return self._losses_of(outputs, piece, keep)
 
     def _losses_of(self, outputs: Any, piece: slice, keep: bool = False) -> Tensor:

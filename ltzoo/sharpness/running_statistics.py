@@ -7,7 +7,7 @@ read, in an attribute `unwritten`: a loss's queue, or the weights of a momentum 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from typing import cast
 
@@ -17,17 +17,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 _TRACKED = ("running_mean", "running_var", "num_batches_tracked")
 """BatchNorm's. The batch count comes last: only its version is raised by every forward pass in train mode."""
-
-
-def frozen_statistics(model: nn.Module) -> AbstractContextManager[None]:
-    """Let no forward pass change running statistics; layers in train mode still normalise by the batch.
-
-    A momentum of 0 would not be enough: `num_batches_tracked` would go on counting.
-
-    Args:
-        model: any module; all buffers that a forward pass can write are as before at the end.
-    """
-    return RunningStatistics(model).frozen()
 
 
 class RunningStatistics:
@@ -54,7 +43,11 @@ class RunningStatistics:
                 continue
             own: Collection[str] = ()
             unwritten: Collection[str] = getattr(layer, "unwritten", ())
-            if isinstance(layer, _BatchNorm) and layer.track_running_stats and _obeys(cast(type, type(layer))):
+            if (
+                isinstance(layer, _BatchNorm)
+                and layer.track_running_stats
+                and _reads_track_running_stats(cast(type, type(layer)))
+            ):
                 self.layers.append(layer)
                 begin, own = len(self.of_batchnorm), _TRACKED
                 self.of_batchnorm += [buffer for name in _TRACKED if (buffer := buffers[name]) is not None]
@@ -74,7 +67,9 @@ class RunningStatistics:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let forward passes leave them as they are, at the end at the latest.
+        """Let forward passes leave them as they are, at the end at the latest; layers still normalise by the batch.
+
+        A momentum of 0 would not be enough for BatchNorm: `num_batches_tracked` would go on counting.
 
         Raises:
             ValueError: a pass wrote a buffer that its layer names as `unwritten`.
@@ -167,7 +162,7 @@ def _writable(buffer: Tensor | None) -> bool:
 
 
 @cache
-def _obeys(kind: type) -> bool:
+def _reads_track_running_stats(kind: type) -> bool:
     """Return whether a kind of BatchNorm looks at `track_running_stats`, in its own forward pass or in one it calls."""
     for parent in kind.__mro__:
         code = getattr(vars(parent).get("forward"), "__code__", None)

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from numbers import Real
 from typing import ClassVar
 
 
@@ -11,14 +12,35 @@ def check_radius(name: str, radius: float) -> None:
     """Check that a radius makes sense.
 
     Raises:
-        ValueError: it is negative or not finite.
+        ValueError: it is no number, negative or not finite.
     """
-    if not 0 <= radius < math.inf:
-        raise ValueError(f"{name} must be finite and not below 0, not {radius}")
+    if not (isinstance(radius, Real) and 0 <= radius < math.inf):
+        raise ValueError(f"{name} must be finite and not below 0, not {radius!r}")
 
 
-def in_first_stage(gamma: float, epoch: int, epochs: int) -> bool:
-    """Return whether an epoch, from 0, belongs to stage 1, the epochs 0 .. gamma*T - 1 (Lyu 2025)."""
+def check_epoch(epoch: int | None, epochs: int | None) -> tuple[int, int]:
+    """Return an epoch, from 0, and the number of epochs.
+
+    Raises:
+        ValueError: one of them is missing, or the epoch is not one of the training's.
+    """
+    if epoch is None or epochs is None or not 0 <= epoch < epochs:
+        raise ValueError(
+            "SSE-SAM and schedules of radii need epoch and epochs, with 0 <= epoch < epochs, "
+            f"not epoch {epoch} of {epochs}"
+        )
+    return epoch, epochs
+
+
+def in_first_stage(gamma: float, epoch: int | None, epochs: int | None) -> bool:
+    """Return whether an epoch, from 0, belongs to stage 1, the epochs 0 .. gamma*T - 1 (Lyu 2025).
+
+    Raises:
+        ValueError: gamma lies between 0 and 1, and the epoch is missing or not one of the training's.
+    """
+    if gamma in (0, 1):
+        return gamma == 1
+    epoch, epochs = check_epoch(epoch, epochs)
     # Rounded first: 0.29 * 100 is 28.999999999999996 in binary, and stage 1 is 29 epochs long.
     return epoch < math.floor(round(gamma * epochs, 6))
 
@@ -29,8 +51,8 @@ def check_gamma(gamma: float) -> None:
     Raises:
         ValueError: it is outside [0, 1].
     """
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must lie in [0, 1], not {gamma}")
+    if not (isinstance(gamma, Real) and 0 <= gamma <= 1):
+        raise ValueError(f"gamma must lie in [0, 1], not {gamma!r}")
 
 
 @dataclass(frozen=True)
@@ -153,9 +175,13 @@ Radius = float | RadiusSchedule
 RADIUS_SCHEDULES: dict[str, type[RadiusSchedule]] = {kind.name: kind for kind in (Steps, Linear, Cosine, Stages)}
 
 
-def radius_at(radius: Radius, epoch: int, epochs: int) -> float:
-    """Compute the radius of an epoch, see `RadiusSchedule.at`."""
-    return radius.at(epoch, epochs) if isinstance(radius, RadiusSchedule) else radius
+def radius_at(radius: Radius, epoch: int | None = None, epochs: int | None = None) -> float:
+    """Compute the radius of an epoch, see `RadiusSchedule.at`; a constant needs none.
+
+    Raises:
+        ValueError: the radius follows a schedule, and the epoch is missing or not one of the training's.
+    """
+    return radius.at(*check_epoch(epoch, epochs)) if isinstance(radius, RadiusSchedule) else radius
 
 
 def _elapsed(epoch: int, epochs: int) -> float:

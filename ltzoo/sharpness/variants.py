@@ -27,10 +27,10 @@ class ASAM(SAM):
     eta: float
     name: ClassVar[str] = "asam"
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
-        everyone = all_classes(class_counts)
-        return Table([Row(everyone, everyone, radius_at(self.rho, epoch, epochs), move=AdaptiveMove(self.eta))])
+        all_ones = all_classes(class_counts)
+        return Table([Row(all_ones, all_ones, radius_at(self.rho, epoch, epochs), move=AdaptiveMove(self.eta))])
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GSAM(SAM):
     alpha: float
     name: ClassVar[str] = "gsam"
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         return replace(super().table(class_counts, epoch, epochs), gap_weight=self.alpha)
 
@@ -86,17 +86,17 @@ class CCSAM(Perturbation):
         if self.scope not in get_args(Scope):
             raise ValueError(f"scope must be one of {', '.join(get_args(Scope))}, not {self.scope!r}")
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         counts = torch.as_tensor(class_counts)
-        everyone = all_classes(counts).to(class_weights_dtype(counts.device))
+        all_ones = all_classes(counts).to(class_weights_dtype(counts.device))
         rho = radius_at(self.rho, epoch, epochs)
         radii = [rho / (2**0.5 * (max(count, 2) - 1) ** 0.25) for count in counts.tolist()]
-        own = self.q * torch.diag(everyone)
+        own = self.q * torch.diag(all_ones)
         rows = [Row(c, c, radius, self.scope, NormRatioMove()) for c, radius in zip(own, radii, strict=True)]
-        return Table([Row(None, (1 - self.q) * everyone, 0.0), *rows])
+        return Table([Row(None, (1 - self.q) * all_ones, 0.0), *rows])
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`; the factor of all radii is called `rho`."""
         return {"rho": radius_at(self.rho, epoch, epochs)}
 
@@ -121,7 +121,7 @@ class GroupSAM(TailPerturbation):
     rho: Radius
     name: ClassVar[str] = "groupsam"
 
-    def table(self, class_counts: Tensor | Sequence[int], epoch: int = 0, epochs: int = 1) -> Table:
+    def table(self, class_counts: Tensor | Sequence[int], epoch: int | None = None, epochs: int | None = None) -> Table:
         """See `Perturbation.table`."""
         counts = torch.as_tensor(class_counts)
         is_tail = tail_partition(counts, self.eta)
@@ -133,6 +133,6 @@ class GroupSAM(TailPerturbation):
             rows.append(Row(group.float(), group.float(), radius, move=NormRatioMove(per_tensor=False)))
         return Table(rows)
 
-    def radii(self, epoch: int, epochs: int) -> dict[str, float]:
+    def radii(self, epoch: int | None = None, epochs: int | None = None) -> dict[str, float]:
         """See `Perturbation.radii`; the factor of both radii is called `rho`."""
         return {"rho": radius_at(self.rho, epoch, epochs)}

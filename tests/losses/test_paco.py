@@ -266,6 +266,8 @@ def test_senseless_settings_are_refused(changes, message):
 def test_a_queue_smaller_than_a_batch_is_refused(model):
     with pytest.raises(ValueError, match="a queue of 5, which is less than the batch of 6: set queue_size to at least"):
         make_criterion("paco", model, queue_size=5)(make_outputs("paco"), TARGETS)
+    with pytest.raises(ValueError, match=r"the loss paco needs batches of at least 2 images, not 1: .*drop_last=True"):
+        make_criterion("paco", model)(make_outputs("paco", count=1), TARGETS[:1])
 
 
 def test_without_a_model_or_images_it_says_so(criterion):

@@ -181,7 +181,7 @@ def test_a_mean_of_length_one_has_finite_losses_and_gradients():
         ({"weight": -1.0}, "weight must be finite and not below 0, not -1"),
         ({"hidden_size": 0}, "hidden_size must be a whole number from 1 on, not 0"),
         ({"projection_size": 1}, "projection_size must be a whole number from 2 on, not 1"),
-        ({"projection_size": 6.0}, "projection_size must be a whole number from 2 on, not 6.0"),
+        ({"projection_size": 6.0}, "projection_size must be a whole number, not 6.0"),
     ],
 )
 def test_senseless_settings_are_refused(changes, message):

@@ -9,6 +9,7 @@ import torch
 from ltzoo.losses import CE, LOSSES, VS, AdjustedCrossEntropy, Loss, create_loss, register_loss
 
 LOGITS, TARGETS = torch.tensor([[0.2, 0.1], [0.3, -0.4]]), torch.tensor([0, 1])
+IB = {"start": 0, "factor": 1000.0, "epsilon": 0.001, "beta": 1.0, "gamma": 0.0}
 
 
 def make(word):
@@ -38,6 +39,9 @@ def test_a_loss_by_name_is_the_loss():
         ("ce", {"tau": 1.0}, "the loss ce takes no setting; tau given"),
         ("la", {"tau": -1.0}, "tau must be finite and not below 0"),
         ("la", {"tau": "1"}, "tau must be finite and not below 0, not '1'"),
+        ("ib", IB | {"start": "x"}, "start must be a whole number, not 'x'"),
+        ("ib", IB | {"start": 1.5}, "start must be a whole number, not 1.5"),
+        ("ib", IB | {"start": True}, "start must be a whole number, not True"),
     ],
 )
 def test_bad_names_and_settings_are_named(name, settings, message):

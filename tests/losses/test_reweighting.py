@@ -52,6 +52,10 @@ def test_the_inverse_power_is_its_formula(rho):
         InversePower(-1)
 
 
+def test_a_large_exponent_leaves_the_rarest_class_alone():
+    assert InversePower(400.0).weights([1000, 1], 0).tolist() == [0.0, 2.0]
+
+
 def test_names_are_the_recipes_words():
     assert list(REWEIGHTINGS) == ["none", "cb", "inverse_power", "drw"]
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ltzoo.losses import CE, LossModule
-from ltzoo.sharpness import SAM, SSESAM, StepOptions, frozen_statistics, perturbed_backward, running_statistics
+from ltzoo.sharpness import SAM, SSESAM, StepOptions, perturbed_backward, running_statistics
 from tests.losses.contrastive import TARGETS, forward_of, make_criterion, make_images, make_network
 from tests.losses.plain import COUNTS
 
@@ -122,6 +122,6 @@ def test_what_others_write_beside_it_is_still_taken_back():
             return x * self.constant
 
     module = Mixed()
-    with frozen_statistics(module):
+    with running_statistics.RunningStatistics(module).frozen():
         module(torch.ones(3, 2))
     assert module.mean.tolist() == [0, 0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ltzoo.models import CosineClassifier, DisAlignClassifier, NearestMeanClassifier
+from ltzoo.models import CosineClassifier, CosineExpertsClassifier, DisAlignClassifier, NearestMeanClassifier
 from ltzoo.models.computed_heads import fit_class_means_, fit_nearest_mean_, tau_normalize_
 from ltzoo.models.heads import (
     OWN_CLASSIFIERS,
@@ -205,6 +205,14 @@ def test_an_unknown_classifier_is_refused():
         classifier_class("x")
 
 
+@pytest.mark.parametrize("fit", [fit_class_means_, fit_nearest_mean_])
+def test_a_class_without_features_is_named(fit):
+    scaled = ScaledCosineClassifier(nn.Linear(8, 5), 25.0)
+    head = scaled if fit is fit_class_means_ else NearestMeanClassifier(8, 5)
+    with pytest.raises(ValueError, match=r"these classes have no features, so no mean: \[1, 4\]; give at least one"):
+        fit(head, torch.randn(6, 8), torch.tensor([0, 2, 3, 3, 2, 0]))
+
+
 @pytest.fixture
 def scaled() -> ScaledCosineClassifier:
     torch.manual_seed(0)
@@ -247,10 +255,28 @@ def test_the_mean_length_follows_the_batches_of_training_alone(scaled):
     assert float(scaled.feature_length) == pytest.approx(0.9 + 0.1 * math.sqrt(2))
 
 
-def test_scaled_cosines_are_not_rounded_under_autocast():
-    head = ScaledCosineClassifier(nn.Linear(64, 5), 25.0).eval()
-    x = torch.randn(16, 64)
+COSINES = {
+    "cosine": lambda: CosineClassifier(64, 5),
+    "scaled": lambda: ScaledCosineClassifier(nn.Linear(64, 5), 25.0).eval(),
+    "experts": lambda: CosineExpertsClassifier(64, 5, num_experts=2),
+}
+
+
+@pytest.mark.parametrize("name", COSINES)
+def test_cosines_are_not_rounded_under_autocast(name):
+    head, x = COSINES[name](), torch.randn(16, 64)
     with torch.autocast("cpu", torch.bfloat16):
         found = head(x)
     assert found.dtype == torch.float32
     assert torch.equal(found, head(x))
+
+
+@pytest.mark.parametrize("name", COSINES)
+def test_cosines_of_features_in_half_precision_are_in_the_weights_dtype(name):
+    head, x = COSINES[name](), torch.randn(16, 64).bfloat16()
+    assert torch.equal(head(x), head(x.float()))
+
+
+@pytest.mark.parametrize("name", COSINES)
+def test_cosines_have_a_shape_where_autocast_does_not_exist(name):
+    assert COSINES[name]().to("meta")(torch.randn(16, 64, device="meta")).shape == (16, 5)

@@ -119,7 +119,7 @@ def test_every_perturbation_of_head_and_tail_has_both(benchmark):
     apart = [recipe for name, recipe in RECIPES.items() if f"_{benchmark}_" in name and "_sgd" not in name]
     apart = [recipe for recipe in apart if isinstance(recipe.perturbation, ImbSAM | SAMExt)]
     assert apart
-    tails = {len(table.rows): table for table in (r.perturbation.table(r.data.class_counts) for r in apart)}
+    tails = {len(table.rows): table for table in (r.perturbation.table(r.data.class_counts, 0, 1) for r in apart)}
     assert list(tails) == [2]
 
 

@@ -32,7 +32,7 @@ CLASS_RADII = [0.1, 0.2, 0.3, 0.4]
 class ByClass:
     """One row per class, each of which moves the classifier alone."""
 
-    def table(self, counts, epoch=0, epochs=1):
+    def table(self, counts, epoch=None, epochs=None):
         one = torch.eye(len(counts), dtype=torch.float64)
         return Table([Row(a, a, rho, "classifier") for a, rho in zip(one, CLASS_RADII, strict=True)])
 

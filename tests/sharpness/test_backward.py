@@ -122,6 +122,18 @@ def test_gradients_accumulate_as_backward_does(network, batches):
         assert torch.equal(parameter.grad, 2 * once)
 
 
+def test_gradients_are_added_in_place_as_backward_adds_them(network, batches):
+    """So that gradients which are views of one flat buffer stay that."""
+    _, expected = gradient(network(), *batches[0], STAGE_1.table(COUNTS))
+    model = network()
+    flat = torch.zeros(sum(parameter.numel() for parameter in model.parameters()), dtype=torch.float64)
+    parts = flat.split([parameter.numel() for parameter in model.parameters()])
+    for parameter, part in zip(model.parameters(), parts, strict=True):
+        parameter.grad = part.view_as(parameter)
+    step(model, CE, *batches[0], STAGE_1.table(COUNTS))
+    assert torch.equal(flat, torch.cat([value.flatten() for value in expected]))
+
+
 def test_the_loss_returned_is_the_weighted_mean_at_w(network, batches):
     images, targets = batches[0]
     weights = torch.tensor([0.4, 0.6, 1.2, 1.8], dtype=torch.float64)

@@ -1,5 +1,7 @@
 """Wrong arguments end with a line that says what to do, and leave the model unchanged."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -75,7 +77,19 @@ def scaled_pixels(images):
             "the table is on cpu, the targets are on meta",
         ),
         ({"table": SAM(rho=0.5).table(torch.ones(5))}, "the model has 4 classes, the table 5: build it from"),
-        ({"class_weights": torch.ones(3)}, r"class_weights must be \(4,\), as the table, not \(3,\)"),
+        ({"class_weights": torch.ones(3)}, r"class_weights must be a tensor \(4,\), as the table, not \(3,\)"),
+        ({"criterion": lambda logits, targets: 1.0}, "criterion must return one loss per image, a tensor, not float"),
+        ({"class_weights": [1.0] * 4}, r"class_weights must be a tensor \(4,\), as the table, not list"),
+        (
+            {"class_weights": torch.ones(4, device="meta")},
+            r"class_weights are on meta, the table is on cpu: use class_weights.to\('cpu'\)",
+        ),
+        (
+            {"class_weights": torch.tensor([1, -1, 1, 1])},
+            "class_weights must be finite and not below 0; they run from -1.0 to 1.0",
+        ),
+        ({"class_weights": torch.tensor([1, math.nan, 1, 1])}, "class_weights must be finite and not below 0"),
+        ({"class_weights": torch.tensor([1, math.inf, 1, 1])}, "class_weights must be finite and not below 0"),
         ({"forward": lambda images: torch.zeros(len(images), 4)}, "do not depend on a trainable parameter"),
         (
             {"forward": lambda images: scaled_pixels(images).half()},
@@ -86,6 +100,7 @@ def scaled_pixels(images):
             "in float16 small gradients",
         ),  # as Accelerate does
         ({"model": nn.Linear(16, 4).half()}, "parameters in float16 are too coarse to be perturbed"),
+        ({"model": nn.Linear(16, 4).bfloat16()}, "parameters in bfloat16 are too coarse to be perturbed"),
         (
             {
                 "model": nn.Sequential(nn.Flatten(), nn.Linear(16, 4).double()),

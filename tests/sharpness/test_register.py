@@ -21,11 +21,11 @@ def make(word):
         rho: float
         name: ClassVar[str] = word
 
-        def table(self, class_counts, epoch=0, epochs=1):
+        def table(self, class_counts, epoch=None, epochs=None):
             first = (torch.arange(len(class_counts)) < len(class_counts) // 2).float()
             return Table([Row(None, first, 0.0), Row(1 - first, 1 - first, self.rho)])
 
-        def radii(self, epoch, epochs):
+        def radii(self, epoch=None, epochs=None):
             return {"rho": self.rho}
 
     return Half

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import batch_norm, normalize
 from torch.utils.checkpoint import checkpoint
 
-from ltzoo.sharpness import frozen_statistics
+from ltzoo.sharpness.running_statistics import RunningStatistics
 from tests.sharpness.methods import CE, COUNTS, METHODS, step
 
 RUNS = {"sgd": 1, "sam": 2, "imbsam": 2, "ssesam stage 1": 3, "focalsam": 2}
@@ -144,7 +144,7 @@ def test_layers_that_run_again_in_the_backward_pass_count_once(layer, name, batc
 def test_frozen_statistics_stay_also_if_a_pass_fails(layer, batches):
     model, images = network(layer), batches[0][0]
     before, tensors = state(model), dict(model.named_buffers())
-    with pytest.raises(RuntimeError, match="shapes"), frozen_statistics(model):
+    with pytest.raises(RuntimeError, match="shapes"), RunningStatistics(model).frozen():
         model(images)
         model(torch.randn(2, 1, 9, 9, dtype=torch.float64))
     assert_equal(state(model), before)

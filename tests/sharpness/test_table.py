@@ -5,7 +5,26 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ltzoo.sharpness import LPFSGD, PERTURBATIONS, PGD, SAM, SSESAM, FocalSAM, ImbSAM, Row, SAMExt, Steps, Table
+from ltzoo.sharpness import (
+    ASAM,
+    CCSAM,
+    GSAM,
+    LPFSGD,
+    PERTURBATIONS,
+    PGD,
+    SAM,
+    SSESAM,
+    Cosine,
+    FocalSAM,
+    GroupSAM,
+    ImbSAM,
+    Linear,
+    Row,
+    SAMExt,
+    Stages,
+    Steps,
+    Table,
+)
 
 COUNTS = torch.tensor([60, 30, 9, 4])
 ONES = torch.ones(3)
@@ -18,8 +37,34 @@ def rows(table):
 @pytest.mark.parametrize(("gamma", "epochs", "last"), [(0.7, 200, 139), (0.29, 100, 28), (0.7, 5, 2), (1, 4, 3)])
 def test_stage_1_is_epochs_0_to_gamma_t_minus_1(gamma, epochs, last):
     method = SSESAM(rho_head=0.05, rho_tail=0.1, gamma=gamma, eta=10)
-    assert method.table(COUNTS, last, epochs).radii == (0.05, 0.1)
-    assert method.table(COUNTS, last + 1, epochs).radii == (0.0, 0.1)
+    radii = [method.table(COUNTS, epoch, epochs).radii for epoch in range(epochs)]
+    assert radii == [(0.05, 0.1)] * (last + 1) + [(0.0, 0.1)] * (epochs - last - 1)
+
+
+STAGED = [
+    SSESAM(rho_head=0.05, rho_tail=0.1, gamma=0.7, eta=10),
+    ImbSAM(rho=Stages(first=0.1, second=0.2, gamma=0.5), eta=10),
+    GSAM(rho=Cosine(start=0.6, end=0.2), alpha=0.1),
+    ASAM(rho=Linear(start=0.6, end=0.2), eta=0.1),
+    FocalSAM(rho=Steps(radii=(0.1, 0.2), milestones=(1,)), lam=1, gamma=1),
+    CCSAM(rho=Linear(start=0.6, end=0.2), q=0.5),
+    GroupSAM(rho=Linear(start=0.6, end=0.2), eta=10),
+    LPFSGD(std=Linear(start=0.6, end=0.2), parts=2),
+]
+
+
+@pytest.mark.parametrize("method", STAGED, ids=lambda method: method.name)
+@pytest.mark.parametrize("when", [(), (2,), (-1, 5), (5, 5), (0, 0)])
+def test_a_radius_that_changes_needs_an_epoch_of_the_training(method, when):
+    for made in (lambda: method.table(COUNTS, *when), lambda: method.radii(*when)):
+        with pytest.raises(ValueError, match="need epoch and epochs, with 0 <= epoch < epochs, not epoch"):
+            made()
+
+
+def test_a_radius_that_stays_needs_no_epoch():
+    for gamma, head in ((0, 0.0), (1, 0.05)):
+        method = SSESAM(rho_head=0.05, rho_tail=0.1, gamma=gamma, eta=10)
+        assert method.table(COUNTS).radii == (head, 0.1) == tuple(method.radii().values())
 
 
 def test_a_row_without_weight_is_left_out():
@@ -106,6 +151,13 @@ def test_tables_of_one_structure_differ_in_radii_alone():
         (lambda: FocalSAM(rho=0.1, lam=-0.5, gamma=1), "lam must be finite and not below 0"),
         (lambda: LPFSGD(std=0.1, parts=0), "parts must be at least 1"),
         (lambda: PGD(rho=-1.0), "rho must be finite and not below 0"),
+        (lambda: SAM("0.05"), "rho must be a number or a RadiusSchedule, not '0.05'"),
+        (lambda: SAM(None), "rho must be a number or a RadiusSchedule, not None"),
+        (lambda: ImbSAM(rho=0.05, eta="100"), "eta must be a number or a Quantile, not '100'"),
+        (lambda: SSESAM(rho_head=0.1, rho_tail=0.1, gamma="0.7", eta=1), "gamma must be a number, not '0.7'"),
+        (lambda: LPFSGD(std=0.1, parts=2.5), "parts must be a whole number, not 2.5"),
+        (lambda: Linear(start="0.1", end=0.2), "start must be finite and not below 0, not '0.1'"),
+        (lambda: Stages(first=0.1, second=0.2, gamma="1"), r"gamma must lie in \[0, 1\], not '1'"),
     ],
 )
 def test_bad_radii_are_refused(make, message):

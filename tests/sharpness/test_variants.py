@@ -1,5 +1,6 @@
 """ASAM, GSAM, CC-SAM and the moves of their rows, against plain implementations of their formulas, step by step."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -39,7 +40,7 @@ class Plain(PlainRows):
             g = self.gradient_at(images, targets, ONES)
             t = []
             for name, p in self.model.named_parameters():
-                scaled = name.endswith("weight")
+                scaled = "weight" in name
                 t.append((p.detach().abs() + eta) if scaled else torch.ones_like(p))
             norm = math.sqrt(sum(float((a * b).square().sum()) for a, b in zip(t, g, strict=True)))
             eps = [rho * a * a * b / norm for a, b in zip(t, g, strict=True)]
@@ -104,6 +105,26 @@ def assert_steps_equal(batches, weights, table, formula):
 @pytest.mark.parametrize("eta", [0.0, 0.01, 0.3])
 def test_ten_steps_of_asam_equal_its_formula(batches, eta, weights):
     assert_steps_equal(batches, weights, ASAM(rho=0.5, eta=eta).table(COUNTS), lambda plain: plain.asam(0.5, eta))
+
+
+class Attention(nn.Module):
+    """A network with weights that are not called `weight`: `in_proj_weight`, and the `original0` of a weight norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+
+    def forward(self, images):
+        rows = images.flatten(1, 2)
+        return self.norm(self.attention(rows, rows, rows, need_weights=False)[0].mean(dim=1))
+
+
+def test_asam_scales_every_parameter_with_weight_in_its_name(batches):
+    torch.manual_seed(0)
+    model = Attention().double()
+    expected = Plain(copy.deepcopy(model)).asam(0.5, 0.1)(*batches[0])
+    assert_close(gradient_of(batches[0], ASAM(rho=0.5, eta=0.1).table(COUNTS), model)[1], expected)
 
 
 @weighted
