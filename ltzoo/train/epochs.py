@@ -17,7 +17,7 @@ from ltzoo.train.processes import reported
 from ltzoo.train.progress import Progress
 from ltzoo.train.run_folder import Row
 from ltzoo.train.saving import Saved
-from ltzoo.train.state import Within
+from ltzoo.train.state import PartialEpoch
 from ltzoo.train.step import Step
 
 
@@ -66,15 +66,15 @@ class Epochs:
                 if self.accelerator.is_main_process:
                     self.saved.save(self.step, epoch, row)
                     self.display.epoch(row, self._rates(row))
-                self.saved.done, self.saved.within = epoch + 1, None
+                self.saved.done, self.saved.partial = epoch + 1, None
                 self._stop_if_asked()
 
     def _train_epoch(self, epoch: int) -> Generator[None, None, Row]:
         """Train one epoch; returns its row of `summary.csv`, without accuracies."""
         recipe, step, began = self.prepared.recipe, self.step, time.perf_counter()
-        if self.saved.within is None:
+        if self.saved.partial is None:
             step.begin(epoch)
-        self.reached = self.saved.within or Within(0, torch.zeros((), device=self.accelerator.device), 0.0)
+        self.reached = self.saved.partial or PartialEpoch(0, torch.zeros((), device=self.accelerator.device), 0.0)
         first, total, began = self.reached.step, self.reached.total, began - self.reached.seconds
         # Partners lie in the same process, so that all processes can mix the batch alike.
         drawn_by = () if recipe.partners is not None else (self.accelerator.process_index,)
@@ -85,13 +85,13 @@ class Epochs:
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()
-            self.reached = Within(number + 1, total, time.perf_counter() - began)
+            self.reached = PartialEpoch(number + 1, total, time.perf_counter() - began)
             self._stop_if_asked(self.reached)
             try:
                 yield
             except GeneratorExit:  # another run beside this one was asked to stop, and saved first
                 if self.interrupts.saving:
-                    self.saved.save_within(step, self.reached)
+                    self.saved.save_partial_epoch(step, self.reached)
                 raise
         finite = step.end()
         train_loss = float(total) / sum(self.batches.sizes)
@@ -125,13 +125,13 @@ class Epochs:
             self._stop_if_asked(self.reached)
             yield batch
 
-    def _stop_if_asked(self, within: Within | None = None) -> None:
+    def _stop_if_asked(self, partial: PartialEpoch | None = None) -> None:
         """Save the epoch's steps, unless it is saved as a whole, and raise `Interrupted` if a signal was received."""
         number = self.agreement(self.interrupts.number)
         if number is not None:
             self.interrupts.number = number  # so that runs beside this one are saved, for which each process is needed
-            if within is not None:
-                self.saved.save_within(self.step, within)
+            if partial is not None:
+                self.saved.save_partial_epoch(self.step, partial)
             raise Interrupted(number, agreed=True)
 
     def _rates(self, row: Row) -> str:

@@ -120,8 +120,8 @@ class Run:
 
     def _record_failed_capture(self, reason: str) -> None:
         """Record in the run folder that steps are eager after the last saved one; nothing is computed."""
-        within = self.saved.within
-        failed = FailedCapture(len(self.saved.history) + 1, reason, within.step + 1 if within else 1)
+        partial = self.saved.partial
+        failed = FailedCapture(len(self.saved.history) + 1, reason, partial.step + 1 if partial else 1)
         how = {**self.prepared.record.how, **failed.recorded()}
         self.folder.write_recipe(
             replace(self.prepared.record, run=replace(self.prepared.record.run, how=how)).document()
@@ -161,7 +161,7 @@ class Run:
         self._make_step()
         saved = self.saved
         if saved.resume(self.step):
-            self.display.resume(saved.done, saved.within.step if saved.within else 0)
+            self.display.resume(saved.done, saved.partial.step if saved.partial else 0)
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         self._announce()
@@ -172,7 +172,9 @@ class Run:
             yield from Epochs(self.prepared, *parts).train()
         except (KeyboardInterrupt, GeneratorExit, WriteError):
             if self.folder.path.exists():
-                steps = f"{counted(saved.within.step, 'step')} of epoch {saved.done + 1}, and " if saved.within else ""
+                steps = (
+                    f"{counted(saved.partial.step, 'step')} of epoch {saved.done + 1}, and " if saved.partial else ""
+                )
                 self.display.say(f"{steps}{saved.done} of {epochs} epochs are saved; continue with --resume")
             raise
         finally:
@@ -202,9 +204,9 @@ class Run:
 
     def _announce(self) -> None:
         steps = f", {counted(len(self.batches), 'step')} per epoch" if self.recipe.schedule.epochs else ""
-        done, within = self.saved.done, self.saved.within
-        begins = f", from epoch {done + 1}" if done or within else ""
-        begins += f", step {within.step + 1}" if within else ""
+        done, partial = self.saved.done, self.saved.partial
+        begins = f", from epoch {done + 1}" if done or partial else ""
+        begins += f", step {partial.step + 1}" if partial else ""
         self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")

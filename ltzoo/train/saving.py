@@ -14,7 +14,7 @@ from ltzoo.train.processes import on_main_process
 from ltzoo.train.record import RunRecord
 from ltzoo.train.run_folder import Row, RunFolder
 from ltzoo.train.selection import Selections
-from ltzoo.train.state import Within, load_state, own_state, save_state
+from ltzoo.train.state import PartialEpoch, load_state, own_state, save_state
 from ltzoo.train.step import Step
 
 
@@ -23,7 +23,7 @@ class Saved:
 
     Attributes:
         done: epochs that are saved.
-        within: how far the next epoch is saved; None if it is not begun.
+        partial: how far the next epoch is saved; None if it is not begun.
         history: rows of `summary.csv`.
 
     Args:
@@ -45,7 +45,7 @@ class Saved:
         self.folder, self.record, self.options = folder, record, options
         self.selections, self.accelerator = selections, accelerator
         self.done = 0
-        self.within: Within | None = None
+        self.partial: PartialEpoch | None = None
         self.history: list[Row] = []
 
     def resume(self, step: Step) -> bool:
@@ -69,11 +69,11 @@ class Saved:
                 "put the file back, or start the run again in another --output"
             )
         if "step" in progress:
-            self.within = Within(progress["step"], progress["total"], progress["seconds"])
+            self.partial = PartialEpoch(progress["step"], progress["total"], progress["seconds"])
         # The checkpoint of the last epoch can be saved from the state after it.
-        self.check_not_missed(self.done + 1 if self.within else self.done)
+        self.check_not_missed(self.done + 1 if self.partial else self.done)
         self.selections.restore(progress, settle=self.accelerator.is_main_process)
-        if self.accelerator.is_main_process and not self.within:
+        if self.accelerator.is_main_process and not self.partial:
             self._save_checkpoint(step, self.done)
         return True
 
@@ -99,20 +99,20 @@ class Saved:
         self.accelerator.log({key: value for key, value in row.items() if value is not None}, step=epoch)
         self._save_checkpoint(step, epoch + 1)
 
-    def save_within(self, step: Step, within: Within) -> None:
+    def save_partial_epoch(self, step: Step, partial: PartialEpoch) -> None:
         """Write the state after some steps of an epoch; every process takes part.
 
         Args:
             step: has the state.
-            within: how far the epoch is trained.
+            partial: how far the epoch is trained.
         """
         processes: Sequence = gather_object([own_state(step)])
         if self.accelerator.is_main_process:
             progress = {"epochs": self.done, **self.selections.progress()}
-            save_state(self.folder.last_state, step, progress, replace(within, processes=processes))
+            save_state(self.folder.last_state, step, progress, replace(partial, processes=processes))
         # A launcher ends all processes as soon as one of them has left.
         self.accelerator.wait_for_everyone()
-        self.within = within
+        self.partial = partial
 
     def _save_checkpoint(self, step: Step, epoch: int) -> None:
         if epoch in self.options.save_epochs:

@@ -92,7 +92,7 @@ def read_progress(path: Path) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Within:
+class PartialEpoch:
     """How far an epoch is trained, for a state within it.
 
     Attributes:
@@ -138,14 +138,14 @@ def _modules(step: Step) -> dict[str, nn.Module]:
     return found | ({"loss": step.criterion} if isinstance(step.criterion, LossModule) else {})
 
 
-def save_state(path: Path, step: Step, progress: Mapping[str, Any], within: Within | None = None) -> None:
+def save_state(path: Path, step: Step, progress: Mapping[str, Any], partial: PartialEpoch | None = None) -> None:
     """Write the state after an epoch, or within one.
 
     Args:
         path: the file.
         step: has the weights and buffers, their moving average, the states of loss and optimizer, the loss scaler.
         progress: the trainer's progress: number of epochs trained, best accuracies.
-        within: how far the next epoch is trained; None if it is not begun.
+        partial: how far the next epoch is trained; None if it is not begun.
 
     Raises:
         WriteError: the file cannot be written.
@@ -167,19 +167,19 @@ def save_state(path: Path, step: Step, progress: Mapping[str, Any], within: With
         "optimizer": numbers,
         "scaler": step.scaler.state_dict() if step.scaler is not None else None,
     }
-    if within is not None:
-        plain["progress"] |= {"step": within.step, "seconds": within.seconds}
-        tensors["within.total"] = within.total
-        for number, own in enumerate(within.processes):
+    if partial is not None:
+        plain["progress"] |= {"step": partial.step, "seconds": partial.seconds}
+        tensors["within.total"] = partial.total
+        for number, own in enumerate(partial.processes):
             tensors |= {f"process{number}.{key}": value for key, value in own.items()}
-    save_tensors(path, tensors, {_KEY if within is None else _KEY_WITHIN: json.dumps(plain)})
+    save_tensors(path, tensors, {_KEY if partial is None else _KEY_WITHIN: json.dumps(plain)})
 
 
 def load_state(path: Path, step: Step) -> dict[str, Any]:
     """Restore the state that `save_state` wrote, bit for bit; within an epoch, `step.begin` is called too.
 
     Returns:
-        The trainer's progress; within an epoch with the fields of `Within` but `processes`.
+        The trainer's progress; within an epoch with the fields of `PartialEpoch` but `processes`.
 
     Raises:
         InputError: the file is missing or damaged, or belongs to another model.
@@ -193,7 +193,7 @@ def load_state(path: Path, step: Step) -> dict[str, Any]:
         with named_if_newer(path, plain.get(_VERSIONS), _unknown_fields(plain, tensors, metadata)):
             progress = _restore(plain, tensors, step, path)
             if _KEY_WITHIN in metadata:
-                _begin_within(progress, tensors, step)
+                _begin_partial(progress, tensors, step)
     except InputError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
@@ -233,7 +233,7 @@ def _restore(plain: dict[str, Any], tensors: Mapping[str, Tensor], step: Step, p
     return progress
 
 
-def _begin_within(progress: dict[str, Any], tensors: Mapping[str, Tensor], step: Step) -> None:
+def _begin_partial(progress: dict[str, Any], tensors: Mapping[str, Tensor], step: Step) -> None:
     """Begin the epoch that a state lies within, restore what its steps have drawn from, and add the sum of losses."""
     step.begin(progress["epochs"])
     if isinstance(step.criterion, LossModule):  # whose `begin` may have changed it

@@ -52,15 +52,15 @@ def test_each_run_saves_its_step_and_goes_on_bit_for_bit(tmp_path, turns, monkey
 
 def test_signals_are_received_until_the_last_run_is_saved(tmp_path, turns, monkeypatch):
     """What a batch system repeats, or a launcher passes on, while the other runs are being saved."""
-    save, seen = Saved.save_within, []
+    save, seen = Saved.save_partial_epoch, []
 
-    def signal_then_save(self, step, within):
+    def signal_then_save(self, step, partial):
         seen.append(signal.getsignal(signal.SIGTERM))
         os.kill(os.getpid(), signal.SIGTERM)  # by default it would end this process
-        save(self, step, within)
+        save(self, step, partial)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Saved, "save_within", signal_then_save)
+        patch.setattr(Saved, "save_partial_epoch", signal_then_save)
         signal_in_step(patch, 2)
         train_all(jobs(tmp_path, 3))
     assert len(seen) == 2 and {handler.__func__ for handler in seen} == {Interrupts._receive}
@@ -86,15 +86,15 @@ def test_no_other_run_takes_its_turn_after_a_signal(tmp_path, turns, monkeypatch
 
 
 def test_a_run_that_cannot_be_saved_keeps_none_of_the_others_from_it(tmp_path, turns, monkeypatch):
-    save = Saved.save_within
+    save = Saved.save_partial_epoch
 
-    def fail(self, step, within):
+    def fail(self, step, partial):
         if self.options.seed == 0:
             raise WriteError("seed0 cannot be written: the disk is full")
-        save(self, step, within)
+        save(self, step, partial)
 
     with monkeypatch.context() as patch, pytest.raises(InputError, match="the disk is full"):
-        patch.setattr(Saved, "save_within", fail)
+        patch.setattr(Saved, "save_partial_epoch", fail)
         signal_in_step(patch, 6)
         train_all(jobs(tmp_path, 3))
     assert [saved(tmp_path, seed) for seed in range(3)] == [False, True, True]
@@ -102,16 +102,16 @@ def test_a_run_that_cannot_be_saved_keeps_none_of_the_others_from_it(tmp_path, t
 
 def test_a_second_signal_while_others_are_saved_leaves_at_once(tmp_path, turns, monkeypatch):
     monkeypatch.setattr("ltzoo.train.interrupts._SAME", -1.0)
-    save, seen = Saved.save_within, []
+    save, seen = Saved.save_partial_epoch, []
 
-    def save_then_signal(self, step, within):
-        save(self, step, within)
+    def save_then_signal(self, step, partial):
+        save(self, step, partial)
         seen.append(self.options.seed)
         if len(seen) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
-        patch.setattr(Saved, "save_within", save_then_signal)
+        patch.setattr(Saved, "save_partial_epoch", save_then_signal)
         signal_in_step(patch, 6)
         train_all(jobs(tmp_path, 3))
     assert caught.value.number == signal.SIGINT
