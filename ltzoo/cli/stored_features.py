@@ -21,7 +21,7 @@ from ltzoo.evaluate import (
     read_features,
     weights_key,
 )
-from ltzoo.models.heads import classifier_of
+from ltzoo.models.classifiers import classifier_of
 from ltzoo.registry import create_model, find_checkpoint
 
 _MEASURED = "measured-*.safetensors"

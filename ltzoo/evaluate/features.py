@@ -16,7 +16,7 @@ from ltzoo.atomic_write import atomic_write
 from ltzoo.errors import InputError
 from ltzoo.evaluate.precision import tf32
 from ltzoo.evaluate.predict import predict
-from ltzoo.models.heads import classifier_names
+from ltzoo.models.classifiers import classifier_names
 from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.json_text import parse_json
 from ltzoo.reading.tensors import read_tensors

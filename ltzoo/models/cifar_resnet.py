@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from ltzoo.models.cifar_blocks import BasicBlock
 from ltzoo.models.cifar_builder import build_cifar_resnet, cifar_cfg
-from ltzoo.models.heads import OwnClassifier, classifier_class
+from ltzoo.models.classifiers import classifier_class
+from ltzoo.models.heads import OwnClassifier
 
 __all__ = ["CifarResNet"]  # register_model adds each entry point
 

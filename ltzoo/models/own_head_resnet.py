@@ -10,7 +10,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import Bottleneck, ResNet
 
-from ltzoo.models.heads import OWN_CLASSIFIERS
+from ltzoo.models.classifiers import OWN_CLASSIFIERS
 
 __all__ = ["OwnHeadResNet"]  # register_model adds each entry point
 

@@ -16,7 +16,7 @@ from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
 from ltzoo.models.cifar_builder import cifar_cfg
-from ltzoo.models.heads import classifier_class
+from ltzoo.models.classifiers import classifier_class
 
 __all__ = ["SmallStemResNet"]  # register_model adds each entry point
 

@@ -11,7 +11,7 @@ from torch import nn
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, DataSet, ModelInput
 from ltzoo.errors import InputError, shown
 from ltzoo.models import CosineExpertsClassifier
-from ltzoo.models.heads import classifier_word  # this also registers our architectures with timm
+from ltzoo.models.classifiers import classifier_word  # this also registers our architectures with timm
 from ltzoo.recipes.recipe import Recipe
 
 

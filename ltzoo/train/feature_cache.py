@@ -27,7 +27,7 @@ from ltzoo.evaluate import (
     read_features,
     write_features,
 )
-from ltzoo.models.heads import classifier_of
+from ltzoo.models.classifiers import classifier_of
 from ltzoo.recipes import Recipe, Trainable
 from ltzoo.train.processes import on_main_process
 

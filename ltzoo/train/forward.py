@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ltzoo.errors import InputError
 from ltzoo.losses import Loss, Outputs
-from ltzoo.models.heads import classifier_of
+from ltzoo.models.classifiers import classifier_of
 
 
 def feature_size(model: nn.Module) -> int | None:

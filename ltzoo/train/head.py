@@ -6,15 +6,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from ltzoo.errors import InputError
+from ltzoo.models.classifiers import classifier_names, classifier_of
 from ltzoo.models.computed_heads import fit_class_means_, fit_nearest_mean_, tau_normalize_
-from ltzoo.models.heads import (
-    DisAlignClassifier,
-    NearestMeanClassifier,
-    ScaledCosineClassifier,
-    ScaledLinear,
-    classifier_names,
-    classifier_of,
-)
+from ltzoo.models.heads import DisAlignClassifier, NearestMeanClassifier, ScaledCosineClassifier, ScaledLinear
 from ltzoo.recipes import Head, ScaledCosineHead, ScaledHead, TauNormHead
 
 Features = Callable[[], tuple[Tensor, Tensor]]

@@ -7,7 +7,7 @@ import torch
 from timm.optim import Muon, param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
 
-from ltzoo.models.heads import classifier_of
+from ltzoo.models.classifiers import classifier_of
 from ltzoo.recipes import Optimizer
 
 

@@ -14,7 +14,7 @@ from ltzoo.data import HOLD_OUT, DataSet, Subset
 from ltzoo.errors import InputError, first_few
 from ltzoo.evaluate import hash_tensors
 from ltzoo.hub_errors import reason
-from ltzoo.models.heads import classifier_names, classifier_of
+from ltzoo.models.classifiers import classifier_names, classifier_of
 from ltzoo.recipes import FirstStage, Pretrained, Recipe, Weights
 from ltzoo.recipes.model import model_arguments
 from ltzoo.recipes.registry import network

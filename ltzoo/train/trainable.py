@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ltzoo.errors import InputError
-from ltzoo.models.heads import classifier_of
+from ltzoo.models.classifiers import classifier_of
 from ltzoo.recipes import Trainable
 
 _ADVICE = "choose another --tuning (lora, norm, bias), or --head-only"

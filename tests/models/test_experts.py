@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import ltzoo.models
 from ltzoo.models import CifarResNet, CosineExpertsClassifier, ExpertsCifarResNet, ExpertsResNet
-from ltzoo.models.heads import classifier_word
+from ltzoo.models.classifiers import classifier_word
 from tests.models.architectures import SLIM_RESNET50_EXPERTS
 from tests.models.batchnorm import randomise_batchnorm
 

@@ -7,13 +7,9 @@ import torch
 from torch import nn
 
 from ltzoo.models import CosineClassifier, CosineExpertsClassifier, DisAlignClassifier, NearestMeanClassifier
+from ltzoo.models.classifiers import OWN_CLASSIFIERS, classifier_class
 from ltzoo.models.computed_heads import fit_class_means_, fit_nearest_mean_, tau_normalize_
-from ltzoo.models.heads import (
-    OWN_CLASSIFIERS,
-    ScaledCosineClassifier,
-    ScaledLinear,
-    classifier_class,
-)
+from ltzoo.models.heads import ScaledCosineClassifier, ScaledLinear
 
 
 def plain_cosine(x: list[float], w: list[float]) -> float:
