@@ -9,12 +9,12 @@ from typing import cast
 
 from collect import collect, read_run
 from interrupts import stop
-from ltzoo.errors import InputError, counted
+from ltzoo.errors import InputError
 from ltzoo.recipes import FirstStage
 from ltzoo.report import has_result
 from ltzoo.train import RunFolder, ValInterval
-from ltzoo.train.state import read_progress
 from machine_settings import MachineSettings
+from time_left import progress_in_words, saved_progress
 from training_order import Job, first_stage_to_train
 from worker import Worker
 
@@ -109,11 +109,7 @@ class RunQueue:
 
     def _progress(self, job: Job) -> tuple[int, int]:
         """Return how many epochs of a job are saved, and how many steps of the next one."""
-        state = self._folder(job).last_state
-        try:
-            return read_progress(state) if state.exists() else (0, 0)
-        except InputError:  # the run itself will report it
-            return 0, 0
+        return saved_progress(self._folder(job))
 
     def _ready(self) -> list[Job]:
         """List the waiting jobs that can begin: second stages wait for their first."""
@@ -196,9 +192,7 @@ class RunQueue:
                 worker.jobs.remove((recipe, seed))
                 self.waiting.append((recipe, seed))
                 continue
-            epochs, steps = self._progress((recipe, seed))
-            further = f" and {counted(steps, 'step')}" if steps else ""
-            kept = f"{epochs} of {recipe.schedule.epochs} epochs{further} are kept in {path}"
+            kept = f"{progress_in_words(recipe, self._progress((recipe, seed)))} are kept in {path}"
             there = kept if path.exists() else "it has not started"
             print(f"stopped: {recipe.name}, seed {seed}: {there}", flush=True)
 

@@ -10,6 +10,7 @@ from ltzoo.recipes import Recipe
 from ltzoo.recipes.cost import passes_per_image
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.train import RunFolder
+from ltzoo.train.state import read_progress
 from training_order import Job
 
 _Kind = tuple[str, str]
@@ -33,18 +34,18 @@ def time_left(jobs: Sequence[Job], output: Path, at_once: int) -> list[str]:
     paces = _paces(output)
     lines, unknown, times = list[str](), list[Recipe](), list[float]()
     for recipe, seed in jobs:
-        measured = _epoch_seconds(recipe, output / recipe.name / f"seed{seed}")
+        folder = RunFolder(output / recipe.name / f"seed{seed}")
+        measured, progress = _epoch_seconds(recipe, folder), saved_progress(folder)
         epochs, pace, passes = recipe.schedule.epochs, paces.get(_kind(recipe)), passes_per_image(recipe)
         if measured:
             times.append((epochs - len(measured)) * fmean(measured))
-            lines.append(
-                f"unfinished: {recipe.name}, seed {seed}: {len(measured)} of {epochs} epochs, "
-                f"{in_words(times[-1])} left ({fmean(measured):.1f} s per epoch)"
-            )
         elif pace and passes is not None:
             times.append(pace * passes * epochs)
         elif epochs:
             unknown.append(recipe)
+        if measured or any(progress):
+            left = f", {in_words(times[-1])} left ({fmean(measured):.1f} s per epoch)" if measured else ""
+            lines.append(f"unfinished: {recipe.name}, seed {seed}: {progress_in_words(recipe, progress)}{left}")
     if times:
         # The longest run ends last, however many others are trained beside it.
         seconds = max(sum(times) / at_once, *times)
@@ -67,15 +68,29 @@ def _paces(output: Path) -> dict[_Kind, float]:
         recipe = get_recipe(folder.parent.name)
         passes = passes_per_image(recipe)
         if passes is not None:
-            seconds = [value / passes for value in _epoch_seconds(recipe, folder)]
+            seconds = [value / passes for value in _epoch_seconds(recipe, RunFolder(folder))]
             measured.setdefault(_kind(recipe), []).extend(seconds)
     return {kind: fmean(values) for kind, values in measured.items() if values}
 
 
-def _epoch_seconds(recipe: Recipe, folder: Path) -> list[float]:
+def saved_progress(folder: RunFolder) -> tuple[int, int]:
+    """Return how many epochs of a run are saved, and how many steps of the next one; none if its state is damaged."""
+    try:
+        return read_progress(folder.last_state) if folder.last_state.exists() else (0, 0)
+    except InputError:  # the run itself will report it
+        return 0, 0
+
+
+def progress_in_words(recipe: Recipe, progress: tuple[int, int]) -> str:
+    """Say how far a run is saved: `54 of 200 epochs and 74 steps`."""
+    epochs, steps = progress
+    return f"{epochs} of {recipe.schedule.epochs} epochs" + (f" and {counted(steps, 'step')}" if steps else "")
+
+
+def _epoch_seconds(recipe: Recipe, folder: RunFolder) -> list[float]:
     """Return the seconds of each finished epoch, with its evaluation."""
     try:
-        rows: Iterable = RunFolder(folder).read_history(recipe.schedule.epochs)
+        rows: Iterable = folder.read_history(recipe.schedule.epochs)
     except InputError:  # the run itself will report it
         return []
     return [row["seconds"] + (row["eval_seconds"] or 0.0) for row in rows if row["seconds"] is not None]

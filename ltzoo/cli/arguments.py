@@ -161,9 +161,8 @@ def add_workers_option(files: argparse._ArgumentGroup) -> None:
         "-j",
         "--workers",
         type=not_below_zero,
-        default=0,
         metavar="N",
-        help="processes that decode images (%(default)s)",
+        help="processes that decode images (0)",
     )
 
 

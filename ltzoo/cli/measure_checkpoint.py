@@ -79,7 +79,7 @@ def measure_checkpoint(arguments: argparse.Namespace, folder: Path) -> None:
         arguments.device,
         flip=arguments.tta == "flip",
         logit_scale=recipe.loss.logit_scale,
-        workers=arguments.workers,
+        workers=arguments.workers or 0,
         crops=arguments.tta == "crops",
     )
     predictions = predict_test(model, benchmark, test, options)
@@ -140,6 +140,7 @@ def _test_images(
     """Load a benchmark's test images, or open them if they are files, prepared as in training."""
     if benchmark.profile != "natural":
         more = {"--hold-out": arguments.hold_out, "--skip-unreadable": arguments.skip_unreadable}
+        more |= {"--workers": arguments.workers}
         refuse_options_of_files(benchmark.name, location_of(arguments), more)
         return load_test(benchmark, arguments.data_dir, arguments.download)
     natural, names = NATURAL_BENCHMARKS[benchmark.name], benchmark.data_set.class_names

@@ -68,7 +68,7 @@ def predict_images(arguments: argparse.Namespace, folder: Path) -> None:
         arguments.device,
         flip=arguments.tta == "flip",
         logit_scale=scale,
-        workers=arguments.workers,
+        workers=arguments.workers or 0,
         crops=arguments.tta == "crops",
     )
     logits = predict_test(model, trained.benchmark, images, options).logits.double()

@@ -120,7 +120,7 @@ def add_run_options(parser: Parser) -> None:
     )
     how.add_argument("--sync-bn", action="store_true", help="BatchNorm over the images of all processes")
     how.add_argument(
-        "--threads", type=at_least_one, metavar="N", help="CPU threads (1 for small images, else all cores)"
+        "--threads", type=at_least_one, metavar="N", help="CPU threads (on a CPU 1 for small images, else all cores)"
     )
     how.add_argument(
         "--tune",

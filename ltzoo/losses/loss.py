@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral
+from numbers import Integral, Real
 from typing import ClassVar, get_type_hints
 
 import torch
@@ -48,7 +48,8 @@ class Loss(ABC):
         hints = get_type_hints(type(self))
         for field in fields(self):
             value = getattr(self, field.name)
-            if hints[field.name] is float and not (isinstance(value, int | float) and 0 <= value < math.inf):
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if hints[field.name] is float and not (number and 0 <= value < math.inf):
                 raise ValueError(f"{field.name} must be finite and not below 0, not {value!r}")
             if hints[field.name] is int and (not isinstance(value, Integral) or isinstance(value, bool)):
                 raise ValueError(f"{field.name} must be a whole number, not {value!r}")

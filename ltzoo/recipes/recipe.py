@@ -21,7 +21,7 @@ from ltzoo.errors import InputError, shown
 from ltzoo.losses import GLMC, Loss, Reweighting
 from ltzoo.recipes.optimization import Optimizer, Schedule
 from ltzoo.recipes.parts import Head, Input, Start, Trainable
-from ltzoo.sharpness import Ascent, Perturbation
+from ltzoo.sharpness import Ascent, NoPerturbation, Perturbation
 
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
 """A recipe's name is also the name of a folder, so it has no characters with a meaning in paths."""
@@ -188,6 +188,8 @@ class Recipe:
             raise ValueError(f"micro_batches must be between 1 and batch_size, not {self.micro_batches}")
         if self.ema_decay is not None and self.head.computed:
             raise ValueError(f"ema_decay must be null with the head {self.head.name}, which is computed, not trained")
+        if self.head.computed and not isinstance(self.perturbation, NoPerturbation):
+            raise ValueError(f"perturbation must be sgd with the head {self.head.name}, which is computed, not trained")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay must be between 0 and 1, not {self.ema_decay}")
         # Whether the perturbation is noise depends neither on the class counts nor on the epoch.

@@ -9,6 +9,9 @@ from torch.amp.grad_scaler import GradScaler
 
 from ltzoo.sharpness.table import Table
 
+_LAST_OPERATIONS = 64
+"""Operations before the logits whose precision is looked at: more than any classifier has."""
+
 
 def check_outputs(outputs: Any, table: Table, scaler: GradScaler | None, criterion: object) -> None:
     """Check that the result of a forward pass has what the criterion asks for, and logits that fit the table.
@@ -45,12 +48,15 @@ def check_outputs(outputs: Any, table: Table, scaler: GradScaler | None, criteri
 
 
 def _precisions(logits: Tensor) -> set[torch.dtype]:
-    """Return the dtypes of the logits before conversions at the very end: Accelerate converts them to float32."""
-    found, node = {logits.dtype}, logits.grad_fn
-    while node is not None and node.name() == "ToCopyBackward0":
-        node = node.next_functions[0][0]
-        if node is not None:
-            found.update(metadata.dtype for metadata in node._input_metadata)
+    """Return the dtypes of the last operations: Accelerate converts logits to float32, cosine classifiers are in it."""
+    found, ahead, seen = {logits.dtype}, [logits.grad_fn], set[torch.autograd.graph.Node]()
+    while ahead and len(seen) < _LAST_OPERATIONS:
+        node = ahead.pop(0)
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        found.update(metadata.dtype for metadata in node._input_metadata)
+        ahead.extend(following for following, _ in node.next_functions)
     return found
 
 

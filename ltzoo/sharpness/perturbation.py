@@ -82,7 +82,8 @@ def _check_type(name: str, value: object, hint: object) -> None:
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     allowed = [Real if kind is float else Integral if kind is int else kind for kind in kinds]
     types = tuple(kind for kind in allowed if isinstance(kind, type))
-    if len(types) == len(allowed) and not isinstance(value, types):
+    fits = isinstance(value, types) and (not isinstance(value, bool) or bool in types)
+    if len(types) == len(allowed) and not fits:
         words: dict[type, str] = {Real: "a number", Integral: "a whole number"}
         shown = " or ".join(words.get(kind, f"a {kind.__name__}") for kind in types)
         raise ValueError(f"{name} must be {shown}, not {value!r}")

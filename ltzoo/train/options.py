@@ -35,7 +35,8 @@ class TrainOptions:
         channels_last: memory format of images and weights; None for the faster one on the device.
         capture: on CUDA, run each step as one graph.
         compile_backend: backend of `torch.compile`, None for eager.
-        threads: CPU threads; None for a single one if images are small, else one per core.
+        threads: CPU threads; None for torch's own number, and on a CPU for a single one if images are small, else one
+            per core.
         tune: on a CPU, try threads, memory format and compilation before the run, unless they are given here.
         workers: worker processes that decode images; None for one per core, at most 8 per training process. Images in
             memory that are only cropped and flipped need none.

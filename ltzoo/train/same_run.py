@@ -92,10 +92,10 @@ def _in_full(there: Mapping[str, Any]) -> dict[str, Any]:
 def _differing(there: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     """List the keys in which an existing run's `recipe.yaml` differs from the requested run."""
     parts = {"overrides": set(), "run": _MAY_DIFFER}
-    within = [
+    in_parts = [
         f"{part}.{key}"
         for part, may_differ in parts.items()
         for key in {*there[part], *document[part]} - may_differ
         if there[part].get(key) != document[part].get(key)
     ]
-    return sorted(within + [k for k in {*there, *document} - set(parts) if there.get(k) != document.get(k)])
+    return sorted(in_parts + [k for k in {*there, *document} - set(parts) if there.get(k) != document.get(k)])

@@ -161,7 +161,8 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(trained, own, tmp_pat
 
 
 def test_options_for_files_are_refused_for_images_in_memory(finished_run, capsys):
-    for options in (("--hold-out", "2"), ("--skip-unreadable", "1"), ("--image-column", "path"), ("--image-root", "x")):
+    counted = (("--hold-out", "2"), ("--skip-unreadable", "1"), ("--workers", "0"))
+    for options in (*counted, ("--image-column", "path"), ("--image-root", "x")):
         said = refused(capsys, finished_run, Path("data"), *options)
         assert f"{options[0]} needs images in files, but digitslt is in memory; leave it out" in said
 

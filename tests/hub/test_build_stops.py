@@ -124,7 +124,7 @@ save_tensors(path, {"x": zeros(1)}, {"state_within_epoch": json.dumps({"progress
     assert f"stopped: {MANY}, seed 0: 54 of 2000 epochs and 74 steps are kept in {state.parents[1]}\n" in shown
 
 
-def test_a_budget_that_ends_before_a_shared_worker_has_begun_a_run_is_refused(folders, tmp_path, monkeypatch, capsys):
+def test_a_budget_that_ends_before_a_shared_worker_has_started_a_run_is_refused(folders, tmp_path, monkeypatch, capsys):
     def start(self, jobs, alone=False):
         idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         (tmp_path / "log").touch()

@@ -100,7 +100,7 @@ def test_of_several_runs_that_fail_each_is_given_its_own_reason(on_cuda, monkeyp
     assert f"retrying alone: {d}, seed 0: {why}" in said
 
 
-def test_what_had_not_begun_when_the_process_died_is_not_counted_as_failed(on_cuda, tmp_path, monkeypatch, capsys):
+def test_what_had_not_started_when_the_process_died_is_not_counted_as_failed(on_cuda, tmp_path, monkeypatch, capsys):
     names, folders = on_cuda
     run = {word: tmp_path / "output" / f"resnet20_digitslt_{word}_sgd" / "seed0" for word in "abcd"}
     died = -signal.SIGSEGV, f"resnet20_digitslt_a_sgd.seed0: {run['a']}: 40 epochs on cuda, float32\n"

@@ -1,8 +1,11 @@
 """The time that a build takes, by the epochs measured in its run folders."""
 
+import json
 from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder
@@ -13,10 +16,16 @@ SGD, SAM = get_recipe("resnet32_cifar100lt_ce_sgd"), get_recipe("resnet32_cifar1
 OTHER = get_recipe("resnet20_digitslt_ce_sgd")
 
 
+def saved(folder, progress):
+    """Write the part of a run's state that says how far it is."""
+    folder.last_state.parent.mkdir(parents=True)
+    save_file({"weight": torch.zeros(())}, folder.last_state, {"state": json.dumps({"progress": progress})})
+
+
 def measured(output, recipe, seconds, evaluation=None, seed=0):
     """Write the history of a run whose epochs took so many seconds each."""
     folder = RunFolder(output / recipe.name / f"seed{seed}")
-    folder.path.mkdir(parents=True)
+    saved(folder, {"epochs": len(seconds)})
     empty = dict.fromkeys(SUMMARY_COLUMNS)
     folder.write_history(
         [empty | {"epoch": k, "seconds": value, "eval_seconds": evaluation} for k, value in enumerate(seconds)]
@@ -29,6 +38,13 @@ def test_an_unfinished_run_goes_on_at_its_own_pace(tmp_path):
         "unfinished: resnet32_cifar100lt_ce_sgd, seed 0: 50 of 200 epochs, 5 h 0 min left (120.0 s per epoch)",
         "time left by measured epochs: 5 h 0 min for 1 run",
     ]
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_is_unfinished(tmp_path):
+    saved(RunFolder(tmp_path / SGD.name / "seed0"), {"epochs": 0, "step": 74})
+    assert time_left([(SGD, 0)], tmp_path, 1)[0] == (
+        "unfinished: resnet32_cifar100lt_ce_sgd, seed 0: 0 of 200 epochs and 74 steps"
+    )
 
 
 def test_other_runs_take_their_passes_at_the_pace_of_their_network(tmp_path):

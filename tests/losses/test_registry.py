@@ -38,6 +38,7 @@ def test_a_loss_by_name_is_the_loss():
         ("vs", {"tau": 1.0}, "the loss vs takes gamma, tau; tau given"),
         ("ce", {"tau": 1.0}, "the loss ce takes no setting; tau given"),
         ("la", {"tau": -1.0}, "tau must be finite and not below 0"),
+        ("la", {"tau": True}, "tau must be finite and not below 0, not True"),
         ("la", {"tau": "1"}, "tau must be finite and not below 0, not '1'"),
         ("ib", IB | {"start": "x"}, "start must be a whole number, not 'x'"),
         ("ib", IB | {"start": 1.5}, "start must be a whole number, not 1.5"),

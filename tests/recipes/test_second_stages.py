@@ -271,3 +271,8 @@ def test_a_first_stage_must_be_registered_with_the_same_images():
 def test_a_computed_head_has_no_moving_average(method):
     with pytest.raises((ValueError, InputError), match="ema_decay must be null with the head"):
         override(get_recipe(f"resnet20_digitslt_{method}_sgd"), {"ema_decay": 0.9})
+
+
+def test_a_computed_head_has_no_perturbation():
+    with pytest.raises(InputError, match="perturbation must be sgd with the head tau_norm, which is computed"):
+        override(get_recipe("resnet20_digitslt_taunorm_sgd"), {"perturbation": {"name": "sam", "rho": 0.1}})

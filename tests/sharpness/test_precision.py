@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 
+from ltzoo.models import CosineClassifier
 from ltzoo.sharpness import SAM
 from tests.sharpness.methods import CE, COUNTS, METHODS, NOISE, step
 
@@ -22,6 +23,20 @@ def gradient(model, batch, method, **options):
 def batch(batches):
     images, targets = batches[0]
     return images.float(), targets
+
+
+def test_float16_below_a_classifier_in_float32_is_refused_without_a_scaler(network, batch):
+    """A cosine classifier leaves autocast, so that its logits are float32."""
+    model = network().float()
+    model[-1] = CosineClassifier(model[-1].in_features, model[-1].out_features)
+
+    def forward(images):
+        with torch.autocast("cpu", torch.float16):
+            return model(images)
+
+    with pytest.raises(ValueError, match="in float16 small gradients become 0"):
+        gradient(model, batch, METHODS["sam"], forward=forward)
+    gradient(model, batch, METHODS["sam"], forward=forward, scaler=torch.amp.GradScaler("cpu", init_scale=8.0))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -152,6 +152,7 @@ def test_tables_of_one_structure_differ_in_radii_alone():
         (lambda: LPFSGD(std=0.1, parts=0), "parts must be at least 1"),
         (lambda: PGD(rho=-1.0), "rho must be finite and not below 0"),
         (lambda: SAM("0.05"), "rho must be a number or a RadiusSchedule, not '0.05'"),
+        (lambda: SAM(True), "rho must be a number or a RadiusSchedule, not True"),
         (lambda: SAM(None), "rho must be a number or a RadiusSchedule, not None"),
         (lambda: ImbSAM(rho=0.05, eta="100"), "eta must be a number or a Quantile, not '100'"),
         (lambda: SSESAM(rho_head=0.1, rho_tail=0.1, gamma="0.7", eta=1), "gamma must be a number, not '0.7'"),
