@@ -45,16 +45,16 @@ def fail_together(state: PartialState, abandon: Callable[[], None]) -> Iterator[
     watch = threading.Thread(target=_watch, args=(store, key, state.process_index, left, abandon), daemon=True)
     watch.start()
     try:
-        yield
+        try:
+            yield
+        finally:
+            left.set()
+            # Python aborts if it ends while a thread is inside the store's client.
+            watch.join()
     except BaseException as error:
-        if isinstance(error, Interrupted) and error.agreed:
-            raise
-        left.set()
-        watch.join()
-        _announce(store, key, state.process_index, f"{type(error).__name__}: {first_line(error)}")
+        if not (isinstance(error, Interrupted) and error.agreed):
+            _announce(store, key, state.process_index, f"{type(error).__name__}: {first_line(error)}")
         raise
-    finally:
-        left.set()
 
 
 def _announce(store: Store, key: str, rank: int, reason: str) -> None:

@@ -1,15 +1,21 @@
 """A process that fails takes the others with it at once, and its reason is printed."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from accelerate import PartialState
 
+from ltzoo.errors import Interrupted
+from ltzoo.train import process_failure
 from ltzoo.train.process_failure import fail_together
 from tests.launch import ROOT
 
@@ -57,6 +63,39 @@ def test_one_that_fails_takes_the_other_with_it(where, reason, tmp_path):
     assert "Traceback" not in error
     assert reason.split("failed: ")[1].split(": ")[1] in second.communicate()[1]
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "error", [None, KeyError(), Interrupted(signal.SIGTERM), Interrupted(signal.SIGTERM, agreed=True)]
+)
+def test_no_thread_is_left_inside_the_store(error, monkeypatch):
+    """Python aborts at its end if a thread is there."""
+    asked = threading.Event()
+
+    class SlowStore:
+        def clone(self):
+            return self
+
+        def set(self, key, value):
+            pass
+
+        def check(self, keys):
+            asked.set()
+            time.sleep(0.5)
+            return keys[0].endswith("/0")
+
+    monkeypatch.setattr(process_failure, "_get_default_store", SlowStore)
+    monkeypatch.setattr(process_failure, "_LOOK", 0.01)
+    before = threading.active_count()
+    state, raised = (
+        SimpleNamespace(num_processes=2, process_index=1),
+        pytest.raises(type(error)) if error else nullcontext(),
+    )
+    with raised, fail_together(state, lambda: None):
+        asked.wait(5)
+        if error:
+            raise error
+    assert threading.active_count() == before
 
 
 def test_a_single_process_is_not_watched():
