@@ -22,6 +22,12 @@ STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=
 OBEDIENT = "import time; print(flush=True); time.sleep(60)"
 
 
+def idle_worker(jobs, log, shared=False):
+    """A worker that trains nothing."""
+    idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    return worker.Worker(idle, jobs, log, 0, shared=shared)
+
+
 def test_workers_are_terminated_until_they_stop_and_killed_in_the_end(monkeypatch):
     lines = [[sys.executable, "-c", code] for code in (OBEDIENT, STUBBORN)]
     processes = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for line in lines]
@@ -91,8 +97,7 @@ def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, t
 
 def test_a_budget_without_a_saved_step_is_refused(folders, tmp_path, monkeypatch, capsys):
     def start(self, jobs, alone=False):
-        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        return worker.Worker(idle, jobs, tmp_path / "log", 0)
+        return idle_worker(jobs, tmp_path / "log")
 
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
@@ -115,8 +120,7 @@ save_tensors(path, {"x": zeros(1)}, {"state_within_epoch": json.dumps({"progress
     def start(self, jobs, alone=False):
         subprocess.run([sys.executable, "-c", code, str(state)], check=True)
         self.end = time.monotonic()
-        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        return worker.Worker(idle, jobs, tmp_path / "log", 0)
+        return idle_worker(jobs, tmp_path / "log")
 
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([MANY, "--time-budget", "10", *folders]) == 0
@@ -126,9 +130,8 @@ save_tensors(path, {"x": zeros(1)}, {"state_within_epoch": json.dumps({"progress
 
 def test_a_budget_that_ends_before_a_shared_worker_has_started_a_run_is_refused(folders, tmp_path, monkeypatch, capsys):
     def start(self, jobs, alone=False):
-        idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         (tmp_path / "log").touch()
-        return worker.Worker(idle, jobs, tmp_path / "log", 0, shared=True)
+        return idle_worker(jobs, tmp_path / "log", shared=True)
 
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     assert build.main([ONE, "--time-budget", "0.001", *folders]) == 2
