@@ -154,7 +154,7 @@ def _run(result: Result) -> dict[str, Any]:
         "start_seed": start_seed(result),
         "kept": result.weights is not None,
         "precision": result.recipe.precision if result.recipe else None,
-        "machine": result.run.get("machine"),
+        "machine": ", then ".join(result.machines),
         # The time of a head that is computed is not recorded.
         "minutes": (round(device_minutes(result), 1) or None) if result.recipe else None,
         "figures": {rule: figures.get(rule) for rule in RULES},

@@ -57,7 +57,7 @@ class ModelResults:
     @property
     def machines(self) -> str:
         """The processors or GPUs of the runs."""
-        return ", ".join(sorted({str(result.run["machine"]) for result in self.results}))
+        return ", ".join(sorted({machine for result in self.results for machine in result.machines}))
 
 
 def group_by_model(results: Iterable[Result]) -> dict[str, ModelResults]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from ltzoo.checkpoints.card import EARLIER_PARTS
 from ltzoo.data import NATURAL_BENCHMARKS, Benchmark, all_groups, get_benchmark
 from ltzoo.errors import shown
 from ltzoo.evaluate import Figures, group_accuracy
@@ -85,6 +86,12 @@ class Result:
     def key(self) -> str:
         """The key that all seeds of a model share: the recipe's name; for an external model, benchmark and name."""
         return self.path.stem if self.seed is None else self.model
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """The processors or GPUs, in the order in which they computed the run."""
+        parts = [*self.run.get(EARLIER_PARTS, ()), self.run]
+        return tuple(dict.fromkeys(str(part["machine"]) for part in parts))
 
     @property
     def groups(self) -> str:
@@ -214,6 +221,8 @@ def check_result(result: Result) -> None:
         )
     if recipe is not None and not all(_is_time(result.run[key]) for key in ("seconds", "eval_seconds")):
         raise ValueError("seconds must be numbers from 0 on")
+    if not all(result.machines):
+        raise ValueError("a run must name its machine")
     for rule, found in result.figures.items():
         if found.class_counts != benchmark.class_counts or len(found.per_class) != len(benchmark.class_counts):
             raise ValueError(f"the figures of {rule} do not match the classes of {benchmark.name}")

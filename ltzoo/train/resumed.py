@@ -1,4 +1,7 @@
-"""Resuming on another machine: what a run chose itself is kept, and what must be given again is named by its flag."""
+"""Resuming on another machine: what a run chose itself is kept, what must be given again is named by its flag.
+
+Machine and threads of the earlier parts stay on record.
+"""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,9 +11,16 @@ from typing import Any
 
 import torch
 
-from ltzoo.errors import InputError
+from ltzoo.checkpoints.card import EARLIER_PARTS
+from ltzoo.errors import InputError, counted
 from ltzoo.train.device import cores
 from ltzoo.train.options import TrainOptions
+from ltzoo.train.state import read_progress
+
+_PART = ("epochs", "steps", "machine", "threads")
+
+CHANGED_BY_RESUMING = ("machine", "threads", EARLIER_PARTS)
+"""Keys of the record that resuming may change and that `recipe.yaml` must then have."""
 
 
 def kept_choice(
@@ -39,8 +49,8 @@ def kept_choice(
             raise InputError(
                 f"the run in {folder} used {threads} threads{' per process' if processes > 1 else ''}, but there "
                 f"{'is 1 core' if here == 1 else f'are {here} cores'} for it here, and another number of "
-                f"threads rounds sums differently; add --threads {threads} to continue more slowly, or name another "
-                "--output"
+                f"threads rounds sums differently; add --threads {threads} to continue more slowly, --threads {here} "
+                "to continue with other rounding, or name another --output"
             )
     if options.threads is None and type(threads) is int and threads > 0:
         options = replace(options, threads=threads)
@@ -49,13 +59,53 @@ def kept_choice(
     return options
 
 
+def earlier_parts(recorded: Mapping[str, Any], now: Mapping[str, Any], state: Path) -> list[dict[str, Any]]:
+    """List the parts of a run that were computed on another machine or with another number of threads.
+
+    Both decide how sums are rounded. A run may change them between its parts, since machines differ and are lent.
+
+    Args:
+        recorded: how the existing run computes, see `RunFolder.recorded`; empty if there is none.
+        now: machine and threads of the part that begins.
+        state: the state that it begins from; if there is no such file, nothing was computed.
+
+    Returns:
+        The value of `EARLIER_PARTS`; empty if there are none.
+
+    Raises:
+        InputError: the state or the record of earlier parts is damaged.
+    """
+    parts = recorded.get(EARLIER_PARTS, [])
+    if not (isinstance(parts, list) and all(isinstance(part, Mapping) and {*part} >= {*_PART} for part in parts)):
+        raise InputError(
+            f"{state.parent.parent} has a damaged run ({EARLIER_PARTS} in recipe.yaml must be a list of "
+            f"{', '.join(_PART)}); remove it, or name another --output"
+        )
+    before = {key: recorded.get(key) for key in now}
+    if not recorded or before == now or not state.exists():
+        return parts
+    epochs, steps = read_progress(state)
+    if parts and (parts[-1]["epochs"], parts[-1]["steps"]) == (epochs, steps):
+        return parts  # the recorded part ended before its first step
+    return [*parts, {"epochs": epochs, "steps": steps, **before}]
+
+
+def parts_in_words(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Describe where earlier parts of a run were computed, each as `AMD EPYC, 1 thread`."""
+    found = [
+        ", ".join([str(part["machine"]), *([counted(part["threads"], "thread")] if part["threads"] else [])])
+        for part in parts
+    ]
+    return "; ".join(dict.fromkeys(found))
+
+
 def changes(there: Mapping[str, Any], document: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Name each differing setting once, with the value of the existing run and the requested one.
 
     Args:
         there: the existing run's `recipe.yaml`, with all fields.
         document: that of the requested run.
-        keys: the settings that differ: `batch_size`, `run.threads`, `overrides.optimizer.lr`.
+        keys: the settings that differ: `batch_size`, `run.device`, `overrides.optimizer.lr`.
     """
     found = list[str]()
     for key in keys:
@@ -100,7 +150,7 @@ def flags(there: Mapping[str, Any], keys: Sequence[str]) -> str:
 
     Args:
         there: the run's `recipe.yaml`.
-        keys: the settings that differ: `batch_size`, `run.threads`.
+        keys: the settings that differ: `batch_size`, `run.device`.
     """
     run = there.get("run")
     recorded = {f"run.{key}": value for key, value in run.items()} if isinstance(run, Mapping) else {}
@@ -122,6 +172,6 @@ def _flag(key: str, value: Any) -> str:
         return f"{value} process{'es' if value != 1 else ''}"
     if key == "run.device":
         return f"the device {value}"
-    flag = {"run.threads": "--threads ", "run.val_interval": "--val-interval ", "batch_size": "--batch-size "}.get(key)
+    flag = {"run.val_interval": "--val-interval ", "batch_size": "--batch-size "}.get(key)
     flag = "--set precision=" if key == "precision" else flag
     return f"{flag}{shlex.quote(str(value))}" if flag and value is not None else ""

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ltzoo.atomic_write import WriteError
+from ltzoo.checkpoints.card import EARLIER_PARTS
 from ltzoo.checkpoints.logit_prior import already_rebalanced
 from ltzoo.data.batches import (
     Delivery,
@@ -32,6 +33,7 @@ from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process
 from ltzoo.train.progress import Progress
 from ltzoo.train.record import FailedCapture
+from ltzoo.train.resumed import parts_in_words
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.run_resources import RunResources
 from ltzoo.train.saving import Saved, weights_of
@@ -207,6 +209,8 @@ class Run:
         done, partial = self.saved.done, self.saved.partial
         begins = f", from epoch {done + 1}" if done or partial else ""
         begins += f", step {partial.step + 1}" if partial else ""
+        earlier = self.prepared.record.how.get(EARLIER_PARTS)
+        begins += f" (before: {parts_in_words(earlier)})" if earlier else ""
         self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")

@@ -19,6 +19,7 @@ from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.tables import parse_numbers
 from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes import to_yaml
+from ltzoo.train.resumed import CHANGED_BY_RESUMING
 from ltzoo.train.same_run import check_same_run
 
 SUMMARY_COLUMNS = (
@@ -128,6 +129,10 @@ class RunFolder:
             if not self.recipe.exists():
                 write_text(self.subset, json.dumps(subset))
                 self.write_recipe(document)
+            elif not self.metrics.exists():
+                recorded, run = self.recorded(), document["run"]
+                if any(recorded.get(key) != run.get(key) for key in CHANGED_BY_RESUMING):
+                    self.write_recipe(document)
             yield
         except BaseException:
             with signals_held():

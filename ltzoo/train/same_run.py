@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED
+from ltzoo.checkpoints.card import BEGAN_WITH, EARLIER_PARTS, START_STATED
 from ltzoo.errors import InputError
 from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.json_text import read_json
@@ -16,9 +16,18 @@ from ltzoo.versions import NewerError, named_if_newer
 _OF_IMAGES = {"run.subset_layout", "run.subset_sha256", "run.measured_layout"}
 """Keys that identify a run's images."""
 
-_MAY_DIFFER = {"machine", "side_by_side", "versions", "measured_features", "half", BEGAN_WITH}
-"""Recorded keys that may change when a run is resumed. Runs of earlier versions lack `BEGAN_WITH`; what a run starts
-from is compared by `start_sha256`."""
+_MAY_DIFFER = {
+    "machine",
+    "threads",
+    "side_by_side",
+    "versions",
+    "measured_features",
+    "half",
+    BEGAN_WITH,
+    EARLIER_PARTS,
+}
+"""Recorded keys that may change when a run is resumed; threads only if the user gives them. Runs of earlier versions
+lack `BEGAN_WITH`; what a run starts from is compared by `start_sha256`."""
 
 _OPTIONAL = {
     "capture_failed",
@@ -32,6 +41,7 @@ _OPTIONAL = {
     "tuned",
     START_STATED,
     BEGAN_WITH,
+    EARLIER_PARTS,
 }
 """Recorded keys that not every run has."""
 
