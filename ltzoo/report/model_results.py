@@ -56,8 +56,8 @@ class ModelResults:
 
     @property
     def machines(self) -> str:
-        """The processors or GPUs of the runs."""
-        return ", ".join(sorted({machine for result in self.results for machine in result.machines}))
+        """The processors or GPUs of the runs, in the order of the runs."""
+        return ", ".join(dict.fromkeys(machine for result in self.results for machine in result.machines))
 
 
 def group_by_model(results: Iterable[Result]) -> dict[str, ModelResults]:

@@ -8,9 +8,11 @@ import pytest
 
 from folders import RESULTS
 from ltzoo.checkpoints import PACKAGED, write_card
+from ltzoo.checkpoints.card import EARLIER_PARTS
 from ltzoo.checkpoints.files import write_manifest
 from ltzoo.report import (
     contradictions,
+    group_by_model,
     has_result,
     read_results,
     result_from_checkpoint,
@@ -65,6 +67,25 @@ def test_names_that_tables_would_read_otherwise_are_refused(name, tmp_path):
     path = write_result(tmp_path, entry())
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model": name}))
     refused(lambda: read_results(tmp_path), "a model's name must be one line of text|is the name of a recipe")
+
+
+def test_a_run_that_was_continued_elsewhere_names_its_machines_in_their_order(tmp_path):
+    of_a, of_b = ({"epochs": 9, "steps": 0, "machine": machine, "threads": 1} for machine in "AB")
+    whole = result()
+    moved = replace(whole, run=whole.run | {EARLIER_PARTS: [of_b, of_a, of_b]})
+    write_result(tmp_path, moved)
+    assert read_results(tmp_path) == [moved]
+    assert moved.machines == ("B", "A", "a machine")
+    assert group_by_model([moved])[whole.key].machines == "B, A, a machine"
+    assert whole.machines == ("a machine",)
+
+
+@pytest.mark.parametrize("run", [{"machine": ""}, {EARLIER_PARTS: [3]}, {EARLIER_PARTS: [{"epochs": 9}]}])
+def test_a_run_without_its_machines_is_refused(run, tmp_path):
+    path = write_result(tmp_path, result())
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"run": document["run"] | run}))
+    refused(lambda: read_results(tmp_path), str(path.name))
 
 
 def test_a_name_that_is_no_files_stays_in_its_folder():
