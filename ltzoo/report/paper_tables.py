@@ -181,7 +181,7 @@ def measured_text(tables: Sequence[PaperTable]) -> str:
     rows = [row for table in tables for row in table.rows]
     measured = sum(row.measured is not None for row in rows)
     trained = f"{measured or 'none'} {'has' if measured == 1 else 'have'} been trained here so far"
-    return f"Of {len(rows)} published results that recipes reproduce, {trained}."
+    return f"There are recipes for {len(rows)} published results, of which {trained}."
 
 
 def count_text(tables: Sequence[PaperTable]) -> str:

@@ -133,7 +133,7 @@ def test_a_row_without_overall_accuracy_is_judged_by_what_was_printed():
 
 
 def test_how_many_cells_are_trained_is_said():
-    none = "Of 138 published results that recipes reproduce, none have"
+    none = "There are recipes for 138 published results, of which none have"
     assert measured_text(paper_tables(RECIPES, {})).startswith(none)
     found = group_by_model([result(CE)])
     assert "reproduce, 1 has been trained" in measured_text(paper_tables(RECIPES, found))
