@@ -48,7 +48,12 @@ def build_parser() -> Parser:
         metavar="N",
         help="runs at once: processes on CPUs (one per core), side by side in one process on CUDA (4)",
     )
-    parser.add_argument("--threads", type=options.at_least_one, metavar="N", help="CPU threads per run (on CPUs 1)")
+    parser.add_argument(
+        "--threads",
+        type=options.at_least_one,
+        metavar="N",
+        help="CPU threads per run (on CPUs 1; unfinished runs: theirs)",
+    )
     parser.add_argument("--precision", choices=_PRECISIONS, help="of all runs (each recipe's own)")
     parser.add_argument("--eager", action="store_true", help="on CUDA, run no step as one graph")
     parser.add_argument(

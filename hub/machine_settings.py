@@ -22,7 +22,8 @@ class MachineSettings:
         jobs: number of runs at once.
         one_process: whether they share a process, in which their kernels overlap; separate processes would take turns
             on a GPU.
-        threads: CPU threads of each; None on CUDA, unless they are asked for.
+        threads: CPU threads of each that begins; None on CUDA, unless they are asked for.
+        threads_asked: whether `--threads` was given, so that unfinished runs change theirs too.
         precision: of all runs; None for each recipe's own.
         eager: whether no step is run as one graph.
     """
@@ -30,6 +31,7 @@ class MachineSettings:
     jobs: int
     one_process: bool
     threads: int | None
+    threads_asked: bool
     precision: str | None
     eager: bool
 
@@ -38,9 +40,13 @@ class MachineSettings:
         """The number of processes."""
         return 1 if self.one_process else self.jobs
 
-    def options(self) -> list[str]:
-        """Return the options of `ltzoo train`."""
-        options = ["--threads", str(self.threads)] if self.threads else []
+    def options(self, resumed: bool) -> list[str]:
+        """Return the options of `ltzoo train`.
+
+        Args:
+            resumed: whether an unfinished run is continued, which keeps its threads unless others are asked for.
+        """
+        options = ["--threads", str(self.threads)] if self.threads and (self.threads_asked or not resumed) else []
         options += ["--side-by-side", str(self.jobs)] if self.one_process else []
         options += ["--set", f"precision={self.precision}"] if self.precision else []
         return options + (["--eager"] if self.eager else [])
@@ -60,11 +66,13 @@ def machine_settings(arguments: argparse.Namespace) -> MachineSettings:
     one = None if cuda else 1
     if advice is None:
         jobs = arguments.jobs or (4 if cuda else cores())
-        return MachineSettings(jobs, cuda, arguments.threads or one, arguments.precision, arguments.eager)
+        threads = arguments.threads or one, arguments.threads is not None
+        return MachineSettings(jobs, cuda, *threads, arguments.precision, arguments.eager)
     return MachineSettings(
         arguments.jobs or advice.jobs,
         cuda,
         arguments.threads or advice.build_threads or one,
+        arguments.threads is not None,
         arguments.precision or advice.precision,
         arguments.eager or (cuda and not advice.capture),
     )

@@ -75,7 +75,7 @@ def command(arguments: argparse.Namespace) -> int:
     found = group_by_model(results)
     texts = compose(found, _read_notes(arguments.results / NOTES, found), arguments.root, arguments.results)
     images, plots = arguments.root / "docs" / "images", available_plots(found)
-    drawn = [path for kind in ("radius", "epochs") for path in sorted(images.glob(f"{kind}_*.png"))]
+    drawn = [path for kind in ("cost", "epochs", "radius") for path in sorted(images.glob(f"{kind}_*.png"))]
     stray = [path for path in sorted(arguments.results.glob("results-*.csv")) if path not in texts]
     stray += [path for path in drawn if path.name not in plots]
     if arguments.check:

@@ -151,7 +151,7 @@ class RunQueue:
             command += ["--save-epochs", ",".join(map(str, self.arguments.save_epochs))]
         command += ["--half"] if self.arguments.half else []
         command += [word for module in self.arguments.modules for word in ("--import", module)]
-        command += self.machine.options()
+        command += self.machine.options(resumed=any(self._folder(job).recorded() for job in jobs))
         log = self.arguments.output / "logs" / f"{names[0]}.seed{seed}.log"
         worker = Worker.start(command, jobs, log, alone)
         print(f"started: {', '.join(names)}, seed {seed} (log: {log})", flush=True)

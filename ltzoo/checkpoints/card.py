@@ -31,9 +31,9 @@ BEGAN_WITH = "began_with"
 `start` (as in its recipe), `architecture`, timm's `tag`, `license`, and `start_stated`. Absent for fresh weights."""
 
 EARLIER_PARTS = "earlier_parts"
-"""The key of `config.json`, under `run`, of the parts of a run that were computed on another machine or with another
-number of threads, in their order: `machine` and `threads` of each, and the `epochs` and the `steps` of the next one
-that were trained when it ended. Absent if there are none."""
+"""The key of `config.json`, under `run`, of the parts of a run that were computed on another machine, with other
+threads or other versions, in their order: `machine`, `threads` and `versions` of each, and the `epochs` and the `steps`
+of the next one that were trained when it ended. Absent if there are none."""
 
 _LOWEST = 10
 """How many classes are named with their accuracy."""

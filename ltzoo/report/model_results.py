@@ -56,7 +56,7 @@ class ModelResults:
 
     @property
     def machines(self) -> str:
-        """The processors or GPUs of the runs, in the order of the runs."""
+        """The processors or GPUs of the runs."""
         return ", ".join(dict.fromkeys(machine for result in self.results for machine in result.machines))
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -91,7 +92,7 @@ class Result:
     def machines(self) -> tuple[str, ...]:
         """The processors or GPUs, in the order in which they computed the run."""
         parts = [*self.run.get(EARLIER_PARTS, ()), self.run]
-        return tuple(dict.fromkeys(str(part["machine"]) for part in parts))
+        return tuple(machine for machine, _ in groupby(str(part["machine"]) for part in parts))
 
     @property
     def groups(self) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ltzoo.data import RandomStream, make_groups
 from ltzoo.data.batches import FeatureBatches, TrainBatches, TrainLoader, mix_batch
-from ltzoo.errors import InputError, Interrupted
+from ltzoo.errors import InputError, Interrupted, counted
 from ltzoo.train.interrupts import Agreement, Interrupts
 from ltzoo.train.measuring import measure
 from ltzoo.train.preparation import Preparation
@@ -96,7 +96,9 @@ class Epochs:
         finite = step.end()
         train_loss = float(total) / sum(self.batches.sizes)
         if not (math.isfinite(train_loss) and finite):
-            kept = f"the state after epoch {epoch} is kept" if epoch else "nothing was kept"
+            partial = self.saved.partial
+            last = f"{counted(partial.step, 'step')} of epoch {epoch + 1}" if partial else f"epoch {epoch}"
+            kept = f"the state after {last} is kept" if epoch or partial else "nothing was kept"
             raise InputError(
                 f"training diverged in epoch {epoch + 1} of {self.saved.folder.path}: the loss is {train_loss}; "
                 f"{kept}; lower the learning rate or the radius, or train in float32"

@@ -12,7 +12,8 @@ from ltzoo.train.val_interval import EVERY_EPOCH, ValInterval
 class TrainOptions:
     """The options of a run in addition to its recipe.
 
-    Only seed, subset, held-out images and `half` may affect its figures.
+    Seed, subset, held-out images, `skip_unreadable`, `cache_features`, `sync_bn` and `half` affect its figures;
+    threads, memory format and compilation affect rounding.
 
     Attributes:
         data_dir: the folder that has one folder per data set.

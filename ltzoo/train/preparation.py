@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ltzoo.checkpoints.card import BEGAN_WITH, EARLIER_PARTS, START_STATED, began_with
+from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED, began_with
 from ltzoo.data import IMPORTED, RandomStream, read_subset, temporary_seed
 from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
@@ -34,7 +34,7 @@ from ltzoo.train.images import RunImages, batch_settings, check_image_options, i
 from ltzoo.train.options import TrainOptions
 from ltzoo.train.processes import check_shares, on_every_process, on_main_process, print_once
 from ltzoo.train.record import FailedCapture, RunRecord, RunSettings, make_record
-from ltzoo.train.resumed import earlier_parts, kept_choice
+from ltzoo.train.resumed import kept_choice
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.start import StartWeights, find_start, load_start
 from ltzoo.train.trainable import check_peft, freeze, in_words, put_adapters
@@ -163,12 +163,8 @@ def prepare_run(
         how |= {"start_seed": start.first_stage["seed"]}
     pretrained = began_with(start.first_stage) if start.first_stage is not None else {}
     how |= {BEGAN_WITH: pretrained} if pretrained else {}
-    machine = device_name(accelerator.device)
-    part = {"machine": machine, "threads": how["threads"]}
-    parts = on_main_process(accelerator, lambda: earlier_parts(recorded, part, folder.last_state))
-    how |= {EARLIER_PARTS: parts} if parts else {}
     overrides = {**images.overrides, **start.overrides}
-    settings = RunSettings(options.seed, how, machine, side_by_side, overrides)
+    settings = RunSettings(options.seed, how, device_name(accelerator.device), side_by_side, overrides)
     record = make_record(recipe, images.benchmark, images.subset, settings)
     return Preparation(recipe, options, accelerator, images, model, record, not_captured)
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import accelerate
@@ -105,6 +105,10 @@ class RunRecord:
         """Whether its figures are of held-out images instead of the test set."""
         return HOLD_OUT in self.overrides
 
+    def with_how(self, added: Mapping[str, Any]) -> "RunRecord":
+        """Return the record with more of how the run is computed."""
+        return replace(self, run=replace(self.run, how={**self.how, **added}))
+
     def document(self) -> dict[str, Any]:
         """Return the content of `recipe.yaml`."""
         run = {**self.origin(), **self.computed(), "versions": dict(self.versions)}
@@ -126,7 +130,7 @@ class RunRecord:
             *(["channels-last"] if self.how["channels_last"] else []),
             *([f"compiled by {self.how['torchcompile']}"] if self.how["torchcompile"] else []),
             *(["each step as one graph"] if self.how["capture"] else []),
-            *([f"{threads} thread{'s' if threads > 1 else ''}"] if threads else []),
+            *([counted(threads, "thread")] if threads else []),
             *([f"{processes} processes"] if processes > 1 else []),
         ]
         changed = f", overridden: {', '.join(self.overrides)}" if self.overrides else ""

@@ -1,7 +1,4 @@
-"""Resuming on another machine: what a run chose itself is kept, what must be given again is named by its flag.
-
-Machine and threads of the earlier parts stay on record.
-"""
+"""Resuming on another machine: what a run chose itself is kept, what must be given again is named by its flag."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,16 +8,9 @@ from typing import Any
 
 import torch
 
-from ltzoo.checkpoints.card import EARLIER_PARTS
-from ltzoo.errors import InputError, counted
+from ltzoo.errors import InputError
 from ltzoo.train.device import cores
 from ltzoo.train.options import TrainOptions
-from ltzoo.train.state import read_progress
-
-_PART = ("epochs", "steps", "machine", "threads")
-
-CHANGED_BY_RESUMING = ("machine", "threads", EARLIER_PARTS)
-"""Keys of the record that resuming may change and that `recipe.yaml` must then have."""
 
 
 def kept_choice(
@@ -57,46 +47,6 @@ def kept_choice(
     if options.channels_last is None and isinstance(channels_last, bool):
         options = replace(options, channels_last=channels_last)
     return options
-
-
-def earlier_parts(recorded: Mapping[str, Any], now: Mapping[str, Any], state: Path) -> list[dict[str, Any]]:
-    """List the parts of a run that were computed on another machine or with another number of threads.
-
-    Both decide how sums are rounded. A run may change them between its parts, since machines differ and are lent.
-
-    Args:
-        recorded: how the existing run computes, see `RunFolder.recorded`; empty if there is none.
-        now: machine and threads of the part that begins.
-        state: the state that it begins from; if there is no such file, nothing was computed.
-
-    Returns:
-        The value of `EARLIER_PARTS`; empty if there are none.
-
-    Raises:
-        InputError: the state or the record of earlier parts is damaged.
-    """
-    parts = recorded.get(EARLIER_PARTS, [])
-    if not (isinstance(parts, list) and all(isinstance(part, Mapping) and {*part} >= {*_PART} for part in parts)):
-        raise InputError(
-            f"{state.parent.parent} has a damaged run ({EARLIER_PARTS} in recipe.yaml must be a list of "
-            f"{', '.join(_PART)}); remove it, or name another --output"
-        )
-    before = {key: recorded.get(key) for key in now}
-    if not recorded or before == now or not state.exists():
-        return parts
-    epochs, steps = read_progress(state)
-    if parts and (parts[-1]["epochs"], parts[-1]["steps"]) == (epochs, steps):
-        return parts  # the recorded part ended before its first step
-    return [*parts, {"epochs": epochs, "steps": steps, **before}]
-
-
-def parts_in_words(parts: Sequence[Mapping[str, Any]]) -> str:
-    """Describe where earlier parts of a run were computed, each as `AMD EPYC, 1 thread`."""
-    found = [
-        ", ".join([str(part["machine"]), *([counted(part["threads"], "thread")] if part["threads"] else [])])
-        for part in parts
-    ]
-    return "; ".join(dict.fromkeys(found))
 
 
 def changes(there: Mapping[str, Any], document: Mapping[str, Any], keys: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from ltzoo.errors import counted
 from ltzoo.recipes import Recipe
 from ltzoo.train.checkpoints import Evaluation, applied_paper_rule, check_half, write_final_checkpoint
 from ltzoo.train.cuda_graph import CapturedStep, CaptureError
+from ltzoo.train.earlier_parts import earlier_parts, parts_in_words
 from ltzoo.train.epochs import Epochs
 from ltzoo.train.feature_batches import feature_batches, feature_source
 from ltzoo.train.head import compute_head
@@ -33,7 +34,6 @@ from ltzoo.train.preparation import Preparation, prepare_run
 from ltzoo.train.processes import on_main_process
 from ltzoo.train.progress import Progress
 from ltzoo.train.record import FailedCapture
-from ltzoo.train.resumed import parts_in_words
 from ltzoo.train.run_folder import RunFolder
 from ltzoo.train.run_resources import RunResources
 from ltzoo.train.saving import Saved, weights_of
@@ -104,6 +104,7 @@ class Run:
 
             finished = on_main_process(self.accelerator, claim)
             if not finished:
+                self._record_earlier_parts()
                 try:
                     yield from self.steps()
                 except CaptureError as error:
@@ -120,14 +121,23 @@ class Run:
         """Remove the run folder if nothing was saved in it; called while the run waits for other processes in vain."""
         self.claimed.__exit__(SystemExit, SystemExit(2), None)  # close() would keep the folder, as if all were well
 
+    def _record_earlier_parts(self) -> None:
+        """Add the earlier parts of a resumed run to the record, and bring `recipe.yaml` up to date."""
+        record, folder = self.prepared.record, self.folder
+        now = record.document()["run"]
+        parts = on_main_process(self.accelerator, lambda: earlier_parts(folder.recorded(), now, folder.last_state))
+        if parts:
+            record = record.with_how({EARLIER_PARTS: parts})
+            self.prepared = replace(self.prepared, record=record)
+            self.saved.record = record
+        if self.accelerator.is_main_process and folder.recorded() != record.document()["run"]:
+            folder.write_recipe(record.document())
+
     def _record_failed_capture(self, reason: str) -> None:
         """Record in the run folder that steps are eager after the last saved one; nothing is computed."""
         partial = self.saved.partial
         failed = FailedCapture(len(self.saved.history) + 1, reason, partial.step + 1 if partial else 1)
-        how = {**self.prepared.record.how, **failed.recorded()}
-        self.folder.write_recipe(
-            replace(self.prepared.record, run=replace(self.prepared.record.run, how=how)).document()
-        )
+        self.folder.write_recipe(self.prepared.record.with_how(failed.recorded()).document())
 
     # Prepare
 
@@ -167,7 +177,7 @@ class Run:
         if self.options.trackers:
             self.accelerator.init_trackers("ltzoo", config={"recipe": self.recipe.name, "seed": self.options.seed})
         self._announce()
-        if self.recipe.head.computed:
+        if self.recipe.head.computed and self.accelerator.is_main_process:
             self.folder.write_history([])
         try:
             parts = self.batches, self.eval_batches, self.step, saved, self.display, self.interrupts

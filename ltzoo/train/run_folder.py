@@ -19,7 +19,6 @@ from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.tables import parse_numbers
 from ltzoo.reading.yaml_text import read_yaml
 from ltzoo.recipes import to_yaml
-from ltzoo.train.resumed import CHANGED_BY_RESUMING
 from ltzoo.train.same_run import check_same_run
 
 SUMMARY_COLUMNS = (
@@ -82,9 +81,14 @@ class RunFolder:
         """Weights that become the selected ones once the state that names their epoch is written."""
         return self.path / "state" / f"{selection}.next.safetensors"
 
+    @property
+    def saved_epochs(self) -> Path:
+        """The folder of the checkpoints of epochs."""
+        return self.path / "epochs"
+
     def saved_epoch(self, epoch: int, epochs: int) -> Path:
         """The checkpoint after an epoch, counted from 1, of a run of `epochs` epochs; it has no figures."""
-        return self.path / "epochs" / f"epoch{epoch:0{len(str(epochs))}}"
+        return self.saved_epochs / f"epoch{epoch:0{len(str(epochs))}}"
 
     @property
     def checkpoint(self) -> Path:
@@ -118,6 +122,7 @@ class RunFolder:
             WriteError: it cannot be written. Neither it nor a new parent folder is left then.
         """
         self.check_free(resume)
+        had_more = self._has_more()
         if self.path.exists():
             self._check_same(document, subset)
         lock = FileLock(self.path / "state" / "lock", timeout=0, thread_local=False)  # see Run.abandon
@@ -129,15 +134,11 @@ class RunFolder:
             if not self.recipe.exists():
                 write_text(self.subset, json.dumps(subset))
                 self.write_recipe(document)
-            elif not self.metrics.exists():
-                recorded, run = self.recorded(), document["run"]
-                if any(recorded.get(key) != run.get(key) for key in CHANGED_BY_RESUMING):
-                    self.write_recipe(document)
             yield
         except BaseException:
             with signals_held():
-                kept = self.last_state.exists() or self.metrics.exists() or "capture_failed" in self.recorded()
-                if lock.is_locked and not kept:
+                kept = had_more or self.last_state.exists() or "capture_failed" in self.recorded()
+                if lock.is_locked and not kept and not self.metrics.exists():
                     # Nothing was trained, or found out: remove the folder, so that the next attempt can begin.
                     shutil.rmtree(self.path, ignore_errors=True)
                     missing.append(self.path.parent)
@@ -199,9 +200,14 @@ class RunFolder:
             check_same_run(self.recipe, self.subset, document, subset)
             return
         # A run that stopped before its recipe was written can simply begin again.
-        own = re.compile(rf"lock|{self.subset.name}|\.({self.subset.name}|{self.recipe.name})\.[0-9a-f]+\.tmp")
-        if any(path.is_file() and not own.fullmatch(path.name) for path in self.path.rglob("*")):
+        if self._has_more():
             raise InputError(f"{self.path} has files, but no run of ltzoo; name another --output")
+
+    def _has_more(self) -> bool:
+        """Return whether there are other files than those of a run that has saved nothing yet."""
+        first = f"({self.subset.name}|{self.recipe.name})"
+        own = re.compile(rf"lock|{first}|\.{first}\.[0-9a-f]+\.tmp")
+        return any(path.is_file() and not own.fullmatch(path.name) for path in self.path.rglob("*"))
 
     def read_history(self, epochs: int) -> list[Row]:
         """Read the rows of the first `epochs` epochs."""

@@ -17,7 +17,7 @@ from torch import nn
 
 from ltzoo.data import temporary_seed
 from ltzoo.data.batches import Delivery, in_memory_format, make_train_batches, mix_batch
-from ltzoo.errors import InputError, first_line
+from ltzoo.errors import InputError, counted, first_line
 from ltzoo.recipes import Recipe
 from ltzoo.train.device import cores
 from ltzoo.train.images import RunImages, batch_settings
@@ -53,7 +53,7 @@ class Setting:
     compile_backend: str | None = None
 
     def __str__(self) -> str:
-        words = [f"{self.threads} thread{'s' if self.threads > 1 else ''}"]
+        words = [counted(self.threads, "thread")]
         words += ["channels-last"] if self.channels_last else []
         return ", ".join(words + ([f"compiled by {self.compile_backend}"] if self.compile_backend else []))
 

@@ -160,10 +160,13 @@ def test_a_build_follows_the_doctor_where_no_option_says_otherwise(folders, tmp_
     file = written(tmp_path / "doctor.json", FOUND)
     parse = build.build_parser().parse_args
     found = machine_settings.machine_settings(parse([ONE, "--doctor", file, *folders]))
-    assert found == machine_settings.MachineSettings(3, False, 1, "bfloat16", False)
-    assert found.options() == ["--threads", "1", "--set", "precision=bfloat16"]
+    assert found == machine_settings.MachineSettings(3, False, 1, False, "bfloat16", False)
+    assert found.options(resumed=False) == ["--threads", "1", "--set", "precision=bfloat16"]
+    assert found.options(resumed=True) == ["--set", "precision=bfloat16"]
     asked = parse([ONE, "--doctor", file, "--jobs", "1", "--threads", "2", "--precision", "float32", *folders])
-    assert machine_settings.machine_settings(asked) == machine_settings.MachineSettings(1, False, 2, "float32", False)
+    assert machine_settings.machine_settings(asked) == machine_settings.MachineSettings(
+        1, False, 2, True, "float32", False
+    )
 
 
 def test_on_a_gpu_a_build_follows_the_doctor(folders, tmp_path, monkeypatch):
@@ -174,10 +177,10 @@ def test_on_a_gpu_a_build_follows_the_doctor(folders, tmp_path, monkeypatch):
     report = replace(FOUND, machine=machine, checks=wrong, advice=Advice("tf32", None, False, 8, None))
     file = written(tmp_path / "doctor.json", report)
     found = machine_settings.machine_settings(build.build_parser().parse_args([ONE, "--doctor", file, *folders]))
-    assert found == machine_settings.MachineSettings(8, True, None, "tf32", True)
-    assert found.options() == ["--side-by-side", "8", "--set", "precision=tf32", "--eager"]
+    assert found == machine_settings.MachineSettings(8, True, None, False, "tf32", True)
+    assert found.options(resumed=False) == ["--side-by-side", "8", "--set", "precision=tf32", "--eager"]
     asked = build.build_parser().parse_args([ONE, "--doctor", file, "--threads", "2", *folders])
-    assert machine_settings.machine_settings(asked).options()[:2] == ["--threads", "2"]
+    assert machine_settings.machine_settings(asked).options(resumed=True)[:2] == ["--threads", "2"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the report is one of a CPU")

@@ -75,7 +75,7 @@ def test_a_run_that_was_continued_elsewhere_names_its_machines_in_their_order(tm
     moved = replace(whole, run=whole.run | {EARLIER_PARTS: [of_b, of_a, of_b]})
     write_result(tmp_path, moved)
     assert read_results(tmp_path) == [moved]
-    assert moved.machines == ("B", "A", "a machine")
+    assert moved.machines == ("B", "A", "B", "a machine")
     assert group_by_model([moved])[whole.key].machines == "B, A, a machine"
     assert whole.machines == ("a machine",)
 

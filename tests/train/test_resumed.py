@@ -1,18 +1,14 @@
 """A run that is resumed on another machine: what it chose itself is kept, what must be given is named by its flag."""
 
-import json
-from dataclasses import replace
-
 import pytest
 import torch
 import yaml
 
-from ltzoo.checkpoints.card import EARLIER_PARTS
 from ltzoo.errors import InputError
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, device, preparation, resumed, train
-from ltzoo.train.resumed import earlier_parts, flags, kept_choice, parts_in_words
-from tests.train.folders import interrupt_after
+from ltzoo.train.resumed import flags, kept_choice
+from tests.train.folders import files_of, interrupt_after
 
 RECIPE = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(2)
 CPU = torch.device("cpu")
@@ -51,66 +47,17 @@ def test_a_run_goes_on_with_its_own_threads_and_ends_bit_for_bit_alike(tmp_path,
         assert (whole.path / file).read_bytes() == (parts.path / file).read_bytes(), file
 
 
-def interrupted(monkeypatch, epochs, options, machine):
-    """Train some epochs on a machine of this name, and return what `recipe.yaml` then has of the run."""
+def test_a_run_whose_state_is_missing_is_neither_begun_again_nor_removed(tmp_path, monkeypatch):
+    recipe, options = RECIPE.with_epochs(3), TrainOptions(tmp_path, tmp_path / "output", resume=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(preparation, "device_name", lambda _: machine)
-        interrupt_after(patch, epochs)
-        train(RECIPE.with_epochs(4), options)
-    return recorded(options)
-
-
-def recorded(options):
-    return yaml.safe_load(RunFolder(options.output / RECIPE.name / "seed0").recipe.read_text())["run"]
-
-
-@pytest.fixture
-def one_thread_after():
-    yield
-    torch.set_num_threads(1)
-
-
-@pytest.mark.usefixtures("one_thread_after")
-def test_machine_and_threads_of_earlier_parts_are_recorded(options, monkeypatch, capsys):
-    first = interrupted(monkeypatch, 1, options, "A")
-    assert (first["machine"], first["threads"], first.get(EARLIER_PARTS)) == ("A", 1, None)
-    assert EARLIER_PARTS not in interrupted(monkeypatch, 2, options, "A")
-    in_a = {"epochs": 2, "steps": 0, "machine": "A", "threads": 1}
-    second = interrupted(monkeypatch, 3, replace(options, threads=2), "A")
-    assert (second["machine"], second["threads"], second[EARLIER_PARTS]) == ("A", 2, [in_a])
-    monkeypatch.setattr(preparation, "device_name", lambda _: "B")
-    folder = train(RECIPE.with_epochs(4), options)
-    parts = [in_a, {"epochs": 3, "steps": 0, "machine": "A", "threads": 2}]
-    whole, config = recorded(options), json.loads((folder.checkpoint / "config.json").read_text())["run"]
-    for found in whole, config:
-        assert (found["machine"], found["threads"], found[EARLIER_PARTS]) == ("B", 2, parts)
-    assert "from epoch 4 (before: A, 1 thread; A, 2 threads)" in capsys.readouterr().err
-    # A finished run is not resumed, whatever the machine.
-    monkeypatch.setattr(preparation, "device_name", lambda _: "C")
-    train(RECIPE.with_epochs(4), options)
-    assert recorded(options) == whole
-
-
-def test_a_part_that_ended_before_its_first_step_is_no_part(tmp_path, monkeypatch):
-    state, now = tmp_path / "run" / "state" / "last.safetensors", {"machine": "B", "threads": 1}
-    assert earlier_parts({}, now, state) == []
-    assert earlier_parts({"machine": "A", "threads": 1}, now, state) == []
-    state.parent.mkdir(parents=True)
-    state.touch()
-    monkeypatch.setattr(resumed, "read_progress", lambda _: (3, 7))
-    parts = [{"epochs": 3, "steps": 7, "machine": "A", "threads": 1}]
-    assert earlier_parts({"machine": "A", "threads": 1}, now, state) == parts
-    assert earlier_parts({"machine": "C", "threads": 1, EARLIER_PARTS: parts}, now, state) == parts
-    monkeypatch.setattr(resumed, "read_progress", lambda _: (3, 8))
-    of_c = {"epochs": 3, "steps": 8, "machine": "C", "threads": None}
-    assert earlier_parts({"machine": "C", "threads": None, EARLIER_PARTS: parts}, now, state) == [*parts, of_c]
-    assert parts_in_words([*parts, *parts, of_c]) == "A, 1 thread; C"
-
-
-@pytest.mark.parametrize("damaged", ["none", [3], [{"epochs": 1}], {"machine": "A"}])
-def test_a_damaged_record_of_earlier_parts_is_refused(damaged, tmp_path):
-    with pytest.raises(InputError, match=r"earlier_parts in recipe.yaml must be a list of epochs, steps, machine, thr"):
-        earlier_parts({EARLIER_PARTS: damaged}, {"machine": "B", "threads": 1}, tmp_path / "state" / "last.safetensors")
+        interrupt_after(patch, 2)
+        train(recipe, options)
+    folder = RunFolder(options.output / recipe.name / "seed0")
+    folder.last_state.unlink()
+    there = files_of(folder)
+    with pytest.raises(InputError, match=r"last.safetensors is missing, but .* has trained epochs; put the file back"):
+        train(recipe, options)
+    assert files_of(folder) == there
 
 
 @pytest.mark.parametrize("rows", [None, 1])
