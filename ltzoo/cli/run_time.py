@@ -63,7 +63,7 @@ def estimate_run_time(recipe: Recipe, options: TrainOptions, folder: RunFolder) 
     """Prepare a run as training does, take a step of it, and measure a batch; nothing is written.
 
     Timm's weights are not downloaded, since a step takes as long with fresh ones. It is one of the middle of the run,
-    on CUDA without a graph: usually the slowest.
+    neither compiled nor captured as a CUDA graph: usually the slowest.
 
     Args:
         recipe: the recipe to train.
