@@ -13,6 +13,7 @@ from ltzoo.errors import InputError
 from ltzoo.recipes import FirstStage
 from ltzoo.report import has_result
 from ltzoo.train import RunFolder, ValInterval
+from ltzoo.train.device import cores
 from machine_settings import MachineSettings
 from time_left import progress_in_words, saved_progress
 from training_order import Job, first_stage_to_train
@@ -151,10 +152,19 @@ class RunQueue:
             command += ["--save-epochs", ",".join(map(str, self.arguments.save_epochs))]
         command += ["--half"] if self.arguments.half else []
         command += [word for module in self.arguments.modules for word in ("--import", module)]
-        command += self.machine.options(resumed=any(self._folder(job).recorded() for job in jobs))
+        resumed = [run for run in (self._folder(job).recorded() for job in jobs) if run]
+        options = self.machine.options(resumed=bool(resumed))
+        command += options
         log = self.arguments.output / "logs" / f"{names[0]}.seed{seed}.log"
         worker = Worker.start(command, jobs, log, alone)
         print(f"started: {', '.join(names)}, seed {seed} (log: {log})", flush=True)
+        threads = max([run.get("threads") or 1 for run in resumed], default=1)
+        if "--threads" not in options and threads * self.machine.workers > cores():
+            print(
+                f"{names[0]} continues with its {threads} threads; {self.machine.workers} runs share {cores()} cores, "
+                "and threads that wait for each other are slow: add --jobs 1, or --threads 1",
+                flush=True,
+            )
         return worker
 
     def _collect_of(self, worker: Worker, sound: bool) -> None:

@@ -92,7 +92,7 @@ class Result:
     def machines(self) -> tuple[str, ...]:
         """The processors or GPUs, in the order in which they computed the run."""
         parts = [*self.run.get(EARLIER_PARTS, ()), self.run]
-        return tuple(machine for machine, _ in groupby(str(part["machine"]) for part in parts))
+        return tuple(machine for machine, _ in groupby(part["machine"] for part in parts))
 
     @property
     def groups(self) -> str:
@@ -222,7 +222,7 @@ def check_result(result: Result) -> None:
         )
     if recipe is not None and not all(_is_time(result.run[key]) for key in ("seconds", "eval_seconds")):
         raise ValueError("seconds must be numbers from 0 on")
-    if not all(result.machines):
+    if not all(isinstance(machine, str) and machine for machine in result.machines):
         raise ValueError("a run must name its machine")
     for rule, found in result.figures.items():
         if found.class_counts != benchmark.class_counts or len(found.per_class) != len(benchmark.class_counts):

@@ -31,8 +31,7 @@ def earlier_parts(recorded: Mapping[str, Any], now: Mapping[str, Any], state: Pa
     if not state.exists():
         return []
     parts = recorded.get(EARLIER_PARTS, [])
-    keys = {*_END, *_HOW}
-    if not (isinstance(parts, list) and all(isinstance(part, Mapping) and keys <= {*part} for part in parts)):
+    if not (isinstance(parts, list) and all(_is_part(part) for part in parts)):
         raise InputError(
             f"{state.parent.parent} has a damaged run ({EARLIER_PARTS} in recipe.yaml must be a list of records with "
             f"{', '.join((*_END, *_HOW))}); remove it, or name another --output"
@@ -44,10 +43,26 @@ def earlier_parts(recorded: Mapping[str, Any], now: Mapping[str, Any], state: Pa
     return parts if before == here else [*parts, end | before]
 
 
-def parts_in_words(parts: Sequence[Mapping[str, Any]]) -> str:
-    """Describe where earlier parts of a run were computed, each as `AMD EPYC, 1 thread`."""
-    found = [
-        ", ".join([str(part["machine"]), *([counted(part["threads"], "thread")] if part["threads"] else [])])
-        for part in parts
-    ]
+def _is_part(part: object) -> bool:
+    if not (isinstance(part, Mapping) and {*_END, *_HOW} <= {*part}):
+        return False
+    kinds = {"machine": str, "threads": int | None, "versions": Mapping}
+    return all(isinstance(part[key], kind) for key, kind in kinds.items())
+
+
+def parts_in_words(parts: Sequence[Mapping[str, Any]], versions: Mapping[str, str]) -> str:
+    """Describe how earlier parts of a run were computed.
+
+    Args:
+        parts: the value of `EARLIER_PARTS`.
+        versions: those of the part that begins.
+
+    Returns:
+        For each part, machine, threads, and versions that differ: `AMD EPYC, 1 thread, torch 2.13.0`.
+    """
+    found = []
+    for part in parts:
+        threads = [counted(part["threads"], "thread")] if part["threads"] else []
+        others = [f"{name} {number}" for name, number in part["versions"].items() if versions.get(name) != number]
+        found.append(", ".join([part["machine"], *threads, *others]))
     return "; ".join(dict.fromkeys(found))

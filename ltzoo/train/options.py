@@ -12,8 +12,8 @@ from ltzoo.train.val_interval import EVERY_EPOCH, ValInterval
 class TrainOptions:
     """The options of a run in addition to its recipe.
 
-    Seed, subset, held-out images, `skip_unreadable`, `cache_features`, `sync_bn` and `half` affect its figures;
-    threads, memory format and compilation affect rounding.
+    Threads, memory format, capture and compilation affect its figures by rounding alone; output, workers and trackers
+    do not affect them.
 
     Attributes:
         data_dir: the folder that has one folder per data set.

@@ -219,9 +219,10 @@ class Run:
         done, partial = self.saved.done, self.saved.partial
         begins = f", from epoch {done + 1}" if done or partial else ""
         begins += f", step {partial.step + 1}" if partial else ""
-        earlier = self.prepared.record.how.get(EARLIER_PARTS)
-        begins += f" (before: {parts_in_words(earlier)})" if earlier else ""
-        self.display.say(f"{self.folder.path}: {self.prepared.record.in_words()}{steps}{begins}")
+        record = self.prepared.record
+        earlier = record.how.get(EARLIER_PARTS)
+        begins += f" (before: {parts_in_words(earlier, record.versions)})" if earlier else ""
+        self.display.say(f"{self.folder.path}: {record.in_words()}{steps}{begins}")
         if self.prepared.not_captured and self.accelerator.device.type == "cuda":
             self.display.say(f"the step is not captured: {self.prepared.not_captured}")
 

@@ -122,7 +122,6 @@ class RunFolder:
             WriteError: it cannot be written. Neither it nor a new parent folder is left then.
         """
         self.check_free(resume)
-        had_more = self._has_more()
         if self.path.exists():
             self._check_same(document, subset)
         lock = FileLock(self.path / "state" / "lock", timeout=0, thread_local=False)  # see Run.abandon
@@ -131,14 +130,19 @@ class RunFolder:
             with write_errors(self.path):
                 self.last_state.parent.mkdir(parents=True, exist_ok=True)
                 self._acquire(lock)
+            if self._was_saved() and not self.last_state.exists() and not self.metrics.exists():
+                raise InputError(
+                    f"{self.last_state} is missing, but {self.path} has trained epochs; put the file back, "
+                    "or start the run again in another --output"
+                )
             if not self.recipe.exists():
                 write_text(self.subset, json.dumps(subset))
                 self.write_recipe(document)
             yield
         except BaseException:
             with signals_held():
-                kept = had_more or self.last_state.exists() or "capture_failed" in self.recorded()
-                if lock.is_locked and not kept and not self.metrics.exists():
+                kept = self._was_saved() or self.metrics.exists() or "capture_failed" in self.recorded()
+                if lock.is_locked and not kept:
                     # Nothing was trained, or found out: remove the folder, so that the next attempt can begin.
                     shutil.rmtree(self.path, ignore_errors=True)
                     missing.append(self.path.parent)
@@ -200,14 +204,19 @@ class RunFolder:
             check_same_run(self.recipe, self.subset, document, subset)
             return
         # A run that stopped before its recipe was written can simply begin again.
-        if self._has_more():
+        own = re.compile(rf"lock|{self.subset.name}|\.({self.subset.name}|{self.recipe.name})\.[0-9a-f]+\.tmp")
+        if any(path.is_file() and not own.fullmatch(path.name) for path in self.path.rglob("*")):
             raise InputError(f"{self.path} has files, but no run of ltzoo; name another --output")
 
-    def _has_more(self) -> bool:
-        """Return whether there are other files than those of a run that has saved nothing yet."""
-        first = f"({self.subset.name}|{self.recipe.name})"
-        own = re.compile(rf"lock|{first}|\.{first}\.[0-9a-f]+\.tmp")
-        return any(path.is_file() and not own.fullmatch(path.name) for path in self.path.rglob("*"))
+    def _was_saved(self) -> bool:
+        """Return whether there is a state, or what is only there after one: selected weights, checkpoints, two rows."""
+        states = self.last_state.parent.glob("[!.]*.safetensors")
+        rows = self.summary.read_bytes().count(b"\n") - 1 if self.summary.exists() else 0
+        return (
+            any(not path.name.endswith(".next.safetensors") for path in states)
+            or any(self.saved_epochs.glob("*"))
+            or rows > 1
+        )
 
     def read_history(self, epochs: int) -> list[Row]:
         """Read the rows of the first `epochs` epochs."""

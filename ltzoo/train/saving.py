@@ -58,7 +58,7 @@ class Saved:
             InputError: a file is damaged, `summary.csv` lacks epochs of the state, or training has passed an epoch
                 whose checkpoint is to be saved.
         """
-        if not on_main_process(self.accelerator, self._has_state):
+        if not on_main_process(self.accelerator, self.folder.last_state.exists):
             return False
         progress = load_state(self.folder.last_state, step)
         self.done = progress["epochs"]
@@ -76,18 +76,6 @@ class Saved:
         if self.accelerator.is_main_process and not self.partial:
             self._save_checkpoint(step, self.done)
         return True
-
-    def _has_state(self) -> bool:
-        """Return whether there is a saved state; refuse to begin again where one is missing."""
-        if self.folder.last_state.exists():
-            return True
-        # A kill between them leaves the first epoch's row without its state.
-        if len(self.folder.read_history(2)) > 1 or any(self.folder.saved_epochs.glob("*")):
-            raise InputError(
-                f"{self.folder.last_state} is missing, but {self.folder.path} has trained epochs; put the file back, "
-                "or start the run again in another --output"
-            )
-        return False
 
     def check_not_missed(self, current: int) -> None:
         """Check that the checkpoints of epochs can still be saved, see `checkpoints.check_not_missed`."""

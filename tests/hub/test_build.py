@@ -38,6 +38,23 @@ def test_what_is_missing_is_trained_and_collected_and_what_fails_is_named(folder
     assert capsys.readouterr().out == "1 run has a result, 0 are missing\n"
 
 
+@pytest.mark.parametrize("asked", [[], ["--threads", "1"]])
+def test_an_unfinished_run_keeps_its_threads_unless_others_are_asked_for(asked, folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_queue, "cores", lambda: 2)
+    commands, said = [], []
+    monkeypatch.setattr(run_queue.Worker, "start", lambda command, *_: commands.append(command))
+    monkeypatch.setattr("builtins.print", lambda text, **_: said.append(text))
+    arguments = build.build_parser().parse_args([NAME, "--jobs", "2", *asked, *folders])
+    queue = run_queue.RunQueue(arguments, build.machine_settings(arguments), [], set())
+    recipe = tmp_path / "output" / NAME / "seed0" / "recipe.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("run: {threads: 2}")
+    queue.start([(build.get_recipe(NAME), 0)])
+    (command,) = commands
+    assert ("--threads" in command) == bool(asked)
+    assert any("continues with its 2 threads; 2 runs share 2 cores" in text for text in said) == (not asked)
+
+
 class BesideAnother(InProcess):
     """A worker whose log another build's worker writes to as well."""
 

@@ -136,7 +136,7 @@ def test_how_many_cells_are_trained_is_said():
     none = "There are recipes for 138 published results, of which none have"
     assert measured_text(paper_tables(RECIPES, {})).startswith(none)
     found = group_by_model([result(CE)])
-    assert "reproduce, 1 has been trained" in measured_text(paper_tables(RECIPES, found))
+    assert "of which 1 has been trained" in measured_text(paper_tables(RECIPES, found))
 
 
 def test_runs_side_by_side_share_the_devices_minutes():

@@ -80,12 +80,20 @@ def test_a_run_that_was_continued_elsewhere_names_its_machines_in_their_order(tm
     assert whole.machines == ("a machine",)
 
 
-@pytest.mark.parametrize("run", [{"machine": ""}, {EARLIER_PARTS: [3]}, {EARLIER_PARTS: [{"epochs": 9}]}])
-def test_a_run_without_its_machines_is_refused(run, tmp_path):
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        ({"machine": ""}, "must name its machine"),
+        ({"machine": None}, "must name its machine"),
+        ({EARLIER_PARTS: [3]}, "not subscriptable"),
+        ({EARLIER_PARTS: [{"epochs": 9}]}, "machine"),
+    ],
+)
+def test_a_run_without_its_machines_is_refused(run, why, tmp_path):
     path = write_result(tmp_path, result())
     document = json.loads(path.read_text())
     path.write_text(json.dumps(document | {"run": document["run"] | run}))
-    refused(lambda: read_results(tmp_path), str(path.name))
+    refused(lambda: read_results(tmp_path), why)
 
 
 def test_a_name_that_is_no_files_stays_in_its_folder():

@@ -6,13 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 
 from ltzoo.checkpoints.card import EARLIER_PARTS
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, Interrupted
 from ltzoo.registry import get_recipe
 from ltzoo.train import RunFolder, TrainOptions, earlier_parts, preparation, train
 from ltzoo.train.earlier_parts import parts_in_words
 from tests.train.folders import interrupt_after
+from tests.train.test_interrupts import signal_in_step
 
 RECIPE = get_recipe("resnet20_digitslt_ce_sgd").with_epochs(4)
 A, B, C = ({"machine": machine, "threads": 1, "versions": {"torch": "2"}} for machine in "ABC")
@@ -59,6 +61,19 @@ def test_recipe_and_checkpoint_name_the_earlier_parts(tmp_path, monkeypatch, cap
     assert recorded(options) == whole
 
 
+def test_a_part_that_ends_within_an_epoch_is_recorded_with_its_steps(tmp_path, monkeypatch):
+    recipe, options = RECIPE.with_epochs(2), TrainOptions(tmp_path / "data", tmp_path / "output", resume=True)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(preparation, "device_name", lambda _: "A")
+        signal_in_step(patch, 3)
+        train(recipe, options)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    monkeypatch.setattr(preparation, "device_name", lambda _: "B")
+    train(recipe, options)
+    (part,) = recorded(options)[EARLIER_PARTS]
+    assert (part["epochs"], part["steps"], part["machine"]) == (0, 3, "A")
+
+
 @pytest.fixture
 def state(tmp_path, monkeypatch):
     """A state after three epochs and seven steps."""
@@ -77,7 +92,9 @@ def test_a_part_ends_where_machine_threads_or_versions_change(state):
     before = [A | {"epochs": 2, "steps": 0}]
     assert earlier_parts.earlier_parts(B | {EARLIER_PARTS: before}, B, state) == before
     assert earlier_parts.earlier_parts(B | {EARLIER_PARTS: before}, A, state) == [*before, B | end]
-    assert parts_in_words([*before, *before, B | end, C | {"threads": None}]) == "A, 1 thread; B, 1 thread; C"
+    words = parts_in_words([*before, *before, B | end, C | {"threads": None}], {"torch": "2"})
+    assert words == "A, 1 thread; B, 1 thread; C"
+    assert parts_in_words(before, {"torch": "3"}) == "A, 1 thread, torch 2"
 
 
 def test_a_part_that_ended_before_its_first_step_is_none(state):
@@ -88,7 +105,9 @@ def test_a_part_that_ended_before_its_first_step_is_none(state):
     assert earlier_parts.earlier_parts(B | {EARLIER_PARTS: before}, A, state) == []
 
 
-@pytest.mark.parametrize("damaged", ["none", [3], [{"epochs": 1}], {"machine": "A"}])
+@pytest.mark.parametrize(
+    "damaged", ["none", [3], [{"epochs": 1}], {"machine": "A"}, [A | {"epochs": 1, "steps": 0, "versions": None}]]
+)
 def test_a_damaged_record_of_earlier_parts_is_refused(damaged, state):
     with pytest.raises(InputError, match=r"earlier_parts in recipe.yaml must be a list of records with "):
         earlier_parts.earlier_parts({EARLIER_PARTS: damaged}, A, state)

@@ -47,14 +47,16 @@ def test_a_run_goes_on_with_its_own_threads_and_ends_bit_for_bit_alike(tmp_path,
         assert (whole.path / file).read_bytes() == (parts.path / file).read_bytes(), file
 
 
-def test_a_run_whose_state_is_missing_is_neither_begun_again_nor_removed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_whose_state_is_missing_is_neither_begun_again_nor_changed(epochs, tmp_path, monkeypatch):
     recipe, options = RECIPE.with_epochs(3), TrainOptions(tmp_path, tmp_path / "output", resume=True)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt_after(patch, 2)
+        interrupt_after(patch, epochs)
         train(recipe, options)
     folder = RunFolder(options.output / recipe.name / "seed0")
     folder.last_state.unlink()
     there = files_of(folder)
+    monkeypatch.setattr(preparation, "device_name", lambda _: "another machine")
     with pytest.raises(InputError, match=r"last.safetensors is missing, but .* has trained epochs; put the file back"):
         train(recipe, options)
     assert files_of(folder) == there
