@@ -1,17 +1,20 @@
-"""Stop a build: treat signals to end as an interrupt, and terminate the workers."""
+"""Stop a build by a signal, and terminate its workers."""
 
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
+
+from ltzoo.errors import Interrupted
 
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt for SIGINT, SIGTERM and SIGHUP, even if the parent process ignored them."""
+    """Raise `Interrupted` for SIGINT, SIGTERM and SIGHUP, even if the parent process ignored them."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in signals]
+    before = [signal.signal(number, _interrupt) for number in signals]
     try:
         yield
     finally:
@@ -37,3 +40,7 @@ def stop(processes: Sequence[subprocess.Popen], within: float) -> None:
         deadline = time.monotonic() + share * within
         while any(process.poll() is None for process in running) and time.monotonic() < deadline:
             time.sleep(0.05)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)

@@ -114,7 +114,7 @@ def draw_epochs(path: Path, family: str, models: Sequence[ModelResults]) -> None
             points = _curve(model, column)
             axes.plot([x for x, _ in points], [y for _, y in points], color=colour, ls=line, lw=1.2, label=word)
         _finish(axes, column)
-    figure.suptitle(f"{family}: mean of {_runs(members.values())}", fontsize=10)
+    figure.suptitle(f"{family}: {_runs(members.values())}", fontsize=10)
     save_figure(figure, path)
 
 
@@ -204,5 +204,8 @@ def _curve(model: ModelResults, column: str) -> list[tuple[int, float]]:
 
 
 def _runs(models: Iterable[ModelResults]) -> str:
+    """Say how many runs a point of the plot is the mean of."""
     counts = sorted({len(model.results) for model in models})
-    return f"{' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} runs"
+    if counts[-1] == 1:
+        return "1 run"
+    return f"mean of {' to '.join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))} runs"

@@ -14,6 +14,7 @@ import build
 import interrupts
 import run_queue
 import worker
+from ltzoo.errors import Interrupted
 from ltzoo.report import read_results
 from ltzoo.train import RunFolder
 from tests.hub.builds import MANY, ONE, ROOT
@@ -72,9 +73,10 @@ def test_a_worker_that_saves_its_step_gets_one_signal_in_most_of_the_time(monkey
 def test_each_request_to_end_interrupts_a_build_also_if_it_was_ignored(number):
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        with pytest.raises(KeyboardInterrupt), interrupts.interrupts():
+        with pytest.raises(Interrupted) as stopped, interrupts.interrupts():
             os.kill(os.getpid(), number)
             time.sleep(5)
+        assert stopped.value.number == number
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
         signal.signal(number, before)
@@ -89,10 +91,10 @@ def test_an_interrupted_build_stops_its_workers_and_says_what_is_kept(folders, t
     monkeypatch.setattr(run_queue.RunQueue, "start", start)
     looks = iter([lambda: False, lambda: os.kill(os.getpid(), signal.SIGTERM)])
     monkeypatch.setattr(run_queue.RunQueue, "is_over", lambda self: next(looks)())
-    assert build.main([MANY, *folders]) == 130
+    assert build.main([MANY, *folders]) == 143
     shown = capsys.readouterr()
     assert f"stopped: {MANY}, seed 0: it has not started" in shown.out
-    assert shown.err == "build.py: interrupted\n"
+    assert shown.err == "build.py: stopped by SIGTERM\n"
 
 
 def test_a_budget_without_a_saved_step_is_refused(folders, tmp_path, monkeypatch, capsys):
@@ -160,7 +162,7 @@ def test_an_interrupted_build_takes_its_runs_along_and_goes_on_until_its_time_is
         said, error = process.communicate(timeout=100)
     finally:
         process.kill()
-    assert (process.returncode, error.strip().splitlines()[-1]) == (130, "build.py: interrupted")
+    assert (process.returncode, error.strip().splitlines()[-1]) == (143, "build.py: stopped by SIGTERM")
     assert re.search(rf"stopped: {MANY}, seed 0: \d+ of 2000 epochs (and \d+ steps? )?are kept in", said)
     assert "of 2000 epochs are saved; continue with --resume" in log.read_text()
     before = run.read_history(2000)

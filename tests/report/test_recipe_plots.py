@@ -28,12 +28,14 @@ def test_accuracy_is_drawn_over_the_radius_from_three_on(drawn, tmp_path):
     radii = [result(f"{FAMILY}_{word}", accuracy=a) for word, a in (("sam05", 60.0), ("sgd", 50.0), ("sam", 70.0))]
     draw(radii[:2], tmp_path)
     assert f"radius_{FAMILY}.png" not in drawn
+    draw(radii, tmp_path)
+    assert drawn[f"radius_{FAMILY}.png"].axes[0].get_title().endswith(", 1 run")
     draw([*radii, result(f"{FAMILY}_sam", seed=1, accuracy=72.0), result(f"{FAMILY}_imbsam")], tmp_path)
     (axes,) = drawn[f"radius_{FAMILY}.png"].axes
     lines = {container.get_label(): container.lines[0] for container in axes.containers}
     assert lines["tail"].get_xdata().tolist() == [0.0, 0.05, 0.5]
     assert lines["tail"].get_ydata().tolist() == [50.0, 60.0, 71.0]
-    assert "1 to 2 runs" in axes.get_title()
+    assert "mean of 1 to 2 runs" in axes.get_title()
 
 
 def test_each_group_is_drawn_over_the_epochs_a_line_a_perturbation(drawn, tmp_path):

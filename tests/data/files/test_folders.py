@@ -11,7 +11,7 @@ from timm.data.readers import create_reader
 from timm.data.readers.img_extensions import add_img_extensions, del_img_extensions
 from torchvision.datasets import ImageFolder
 
-from ltzoo.data.files import check_coverage, check_present
+from ltzoo.data.files import check_present
 from ltzoo.data.files.folders import read_folder
 from ltzoo.data.files.left_out import image_suffixes
 from tests.data.files.trees import check_reader, content_of, encoded, opened, plant, refused
@@ -280,83 +280,3 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", deny)
     refused(r"dog cannot be listed \(Permission denied\); make it readable", read_folder, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("others", "val", "test"),
-    [
-        (("val", "test"), "val", "test"),
-        (("validation", "test"), "validation", "test"),
-        (("val",), "val", "val"),
-        (("validation",), "validation", "validation"),
-        (("test",), "test", "test"),
-        ((), None, None),
-    ],
-)
-def test_splits_and_what_serves_in_their_place(tmp_path, others, val, test):
-    for split in ("train", *others):
-        plant(tmp_path / split, f"cat/{split}.png", f"dog/{split}.png")
-    names = opened(tmp_path).class_names
-    assert content_of(opened(tmp_path)) == [("cat/train.png", "cat"), ("dog/train.png", "dog")]
-    for split, expected in (("val", val), ("test", test)):
-        files = opened(tmp_path, split, names)
-        assert (files and content_of(files)) == (
-            expected and [(f"cat/{expected}.png", "cat"), (f"dog/{expected}.png", "dog")]
-        )
-        if files:
-            check_coverage(opened(tmp_path), files)
-            assert files.origin == str(tmp_path / expected)
-
-
-def test_a_test_split_is_numbered_as_training_is(tmp_path):
-    plant(tmp_path, "train/a/1.png", "train/b/1.png", "train/c/1.png", "test/c/1.png", "test/a/1.png")
-    test = opened(tmp_path, "test", ("c", "b", "a"))
-    assert (test.labels.tolist(), test.class_names) == ([2, 0], ("c", "b", "a"))
-    assert opened(tmp_path, "test").class_names == ("a", "c")
-
-
-def test_class_folders_alone_are_the_training_split(tmp_path):
-    plant(tmp_path, "cat/a.png", "dog/a.png")
-    assert opened(tmp_path).class_names == ("cat", "dog")
-    assert opened(tmp_path, "val") is opened(tmp_path, "test") is None
-
-
-@pytest.mark.parametrize(
-    ("names", "split", "found"),
-    [
-        (
-            ("a.png",),
-            "train",
-            "holds neither train/, train.csv, .* nor class folders; it holds 1 image: make a folder for",
-        ),
-        (("notes.md", "b.pdf"), "train", "nor class folders; it holds b.pdf, notes.md; name another data folder"),
-        (
-            ("a.png", "labels.txt"),
-            "train",
-            "nor class folders; .*/labels.txt is there: name that list instead of the folder",
-        ),
-        ((), "train", "nor class folders; it is empty; name another data folder"),
-        (("Train/cat/a.png", "Test/cat/a.png"), "train", "holds T.*, but splits are called train, val, .*; rename it"),
-        (("train/cat/a.png", "valid/cat/a.png"), "train", "holds valid, but splits"),
-        (("train/cat/a.png", "Testing.csv"), "val", "holds Testing.csv, but splits"),
-        (
-            ("train/cat/a.png", "val/cat/a.png", "validation/cat/a.png"),
-            "train",
-            "val/ and validation/, which are the same",
-        ),
-        (("train/cat/a.png", "train.tar"), "train", "train.tar and train/, which are the same split; remove"),
-        (("train.csv", "train.TXT"), "train", "train.TXT and train.csv, which are the same split"),
-        (("val/cat/a.png",), "train", "has no split train, only val; name one that has"),
-    ],
-)
-def test_a_folder_whose_splits_are_not_clear_is_refused(tmp_path, names, split, found):
-    refused(found, opened, plant(tmp_path / "photos", *names), split)
-
-
-def test_a_place_that_does_not_exist_is_named(tmp_path):
-    refused("nowhere does not exist; name the folder or list of your images", opened, tmp_path / "nowhere")
-    refused("a.png is neither a folder nor a list", opened, plant(tmp_path, "a.png") / "a.png")
-    refused("the folder .*/none is not there; .* --image-root", opened, tmp_path, image_root=tmp_path / "none")
-    plant(tmp_path, "train/cat/a.png")
-    refused("train is not a list, and --image-root is", opened, tmp_path, image_root=tmp_path)
-    refused("train is not a list, and --image-root is", opened, tmp_path / "train", image_root=tmp_path)
