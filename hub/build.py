@@ -106,7 +106,7 @@ def command(arguments: argparse.Namespace) -> int:
     print(f"{have}, {counted(missing, 'is missing', 'are missing')}{first}", flush=True)
     for recipe in {recipe.data.data_set.name: recipe for recipe, _ in jobs if not recipe.natural}.values():
         _subset(recipe, arguments)  # missing data fail here once, not in every run
-    for line in time_left(jobs, arguments.output, machine.jobs):
+    for line in time_left(jobs, arguments.output, machine.workers):
         print(line, flush=True)
     with interrupts():
         return RunQueue(arguments, machine, jobs, finished).work() if jobs else 0

@@ -26,7 +26,7 @@ def time_left(jobs: Sequence[Job], output: Path, at_once: int) -> list[str]:
     Args:
         jobs: the runs to train.
         output: holds run folders.
-        at_once: how many are trained at once.
+        at_once: how many are trained at once, each in a process of its own.
 
     Returns:
         One line for each unfinished run, and one for the time of all; none if there are no jobs.

@@ -83,6 +83,6 @@ def group_by_model(results: Iterable[Result]) -> dict[str, ModelResults]:
 
 
 def device_minutes(result: Result) -> float:
-    """Return the device time of a run in minutes; runs side by side share it equally."""
+    """Return the device time of a run in minutes, training and evaluation."""
     seconds: float = result.run["seconds"] + result.run["eval_seconds"]
-    return seconds / result.run.get("side_by_side", 1) / 60
+    return seconds / 60

@@ -87,12 +87,14 @@ class Epochs:
             self.display.step()
             self.reached = PartialEpoch(number + 1, total, time.perf_counter() - began)
             self._stop_if_asked(self.reached)
+            paused = time.perf_counter()
             try:
                 yield
             except GeneratorExit:  # another run beside this one was asked to stop, and saved first
                 if self.interrupts.saving:
                     self.saved.save_partial_epoch(step, self.reached)
                 raise
+            began += time.perf_counter() - paused  # the turns of other runs
         finite = step.end()
         train_loss = float(total) / sum(self.batches.sizes)
         if not (math.isfinite(train_loss) and finite):

@@ -26,7 +26,7 @@ class RunSettings:
         how: device, processes, threads, memory format and other settings that affect rounding; the device also affects
             the drawn noise.
         machine: product name of the device.
-        side_by_side: number of runs that share the device; the seconds of each include those of the others.
+        side_by_side: number of runs that take turns on the device.
         overrides: how the images differ from those of the recipe, see `RunImages`.
     """
 

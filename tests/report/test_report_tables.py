@@ -139,11 +139,6 @@ def test_how_many_cells_are_trained_is_said():
     assert "of which 1 has been trained" in measured_text(paper_tables(RECIPES, found))
 
 
-def test_runs_side_by_side_share_the_devices_minutes():
-    shared = replace(result(), run=result().run | {"side_by_side": 4})
-    assert of_one_model(shared).minutes == 0.5
-
-
 def test_runs_on_different_images_have_no_mean():
     with pytest.raises(InputError, match=r"trained on different images \(.*seed0.json, .*seed1.json: subset_sha256"):
         group_by_model([result(), replace(result(seed=1), subset_sha256="another")])
