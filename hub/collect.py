@@ -138,21 +138,28 @@ def _keep(
     since they say whose weights are kept.
     """
     remove_left_over(zoo / name)
-    _write(of_all, name, zoo, results)
+    checkpoint: Path | None = None
     median, comment = of_all[(len(of_all) - 1) // 2], ""
     missing = zoo_weights(zoo, name) != median.weights_sha256
     if missing and median.seed not in runs:
         comment = "; its run is not among these, so the zoo stays as it is"
     elif missing:
-        checkpoint, _ = runs[median.seed or 0]
-        why_not = no_room(median, checkpoint, zoo) if zoo.resolve() == ZOO.resolve() else ""
+        folder, measured = runs[median.seed or 0]
+        why_not = no_room(median, folder, zoo) if _is_package(zoo) else ""
         if why_not:
-            comment = f"; the weights in {checkpoint} are {why_not}; keep them elsewhere with --zoo DIR"
+            comment = f"; the weights in {folder} are {why_not}; keep them elsewhere with --zoo DIR"
         else:
-            with new_checkpoint(zoo / name) as fresh:
-                shutil.copytree(checkpoint, fresh, dirs_exist_ok=True)
-                write_card(fresh, name)
+            checkpoint = folder
+            if _is_package(zoo) or median.weights in (None, zoo_path(zoo, results)):
+                # An earlier run of the same seed can have the same weights, but its times and versions are not these.
+                own = replace(measured, weights=median.weights)
+                of_all = [own if result is median else result for result in of_all]
     _write(of_all, name, zoo, results)
+    if checkpoint is not None:
+        with new_checkpoint(zoo / name) as fresh:
+            shutil.copytree(checkpoint, fresh, dirs_exist_ok=True)
+            write_card(fresh, name)
+        _write(of_all, name, zoo, results)
     others = ", ".join(f"{result.figures['last'].overall:.2f}" for result in of_all)
     return (
         f"{name}: the median of {others} is seed {median.seed}, overall {median.figures['last'].overall:.2f}{comment}"
@@ -160,12 +167,17 @@ def _keep(
 
 
 def _write(of_all: Sequence[Result], name: str, zoo: Path, results: Path) -> None:
-    """Write a recipe's results, with the folder of their weights."""
+    """Write a recipe's results, with the folder of their weights; that of the package comes before any other."""
     kept, path = zoo_weights(zoo, name), zoo_path(zoo, results)
     for result in of_all:
-        elsewhere = None if result.weights == path else result.weights
-        weights = elsewhere or (path if result.weights_sha256 == kept else None)
+        weights = None if result.weights == path else result.weights
+        if result.weights_sha256 == kept and (weights is None or _is_package(zoo)):
+            weights = path
         write_result(results, replace(result, weights=weights))
+
+
+def _is_package(zoo: Path) -> bool:
+    return zoo.resolve() == ZOO.resolve()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -176,6 +176,29 @@ def test_another_zoo_leaves_what_results_say_of_the_package(checkpoint, tmp_path
     assert kept(places) == (0, [0])
 
 
+def test_the_package_comes_before_another_zoo(checkpoint, tmp_path, places):
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    assert collect.main([*runs, "--zoo", str(tmp_path / "other"), "--results", str(places[1])]) == 0
+    assert [result.weights for result in read_results(places[1])] == ["other"]
+    assert collected(runs, places) == 0
+    assert kept(places) == (0, [0])
+    assert contradictions(read_results(places[1]), places[0], PLACE) == {}
+
+
+def test_a_checkpoint_of_the_same_weights_brings_its_own_result(checkpoint, tmp_path, places):
+    """Trained again on the same processor, a run has the same weights and other times."""
+    runs = runs_of(checkpoint, tmp_path / "output", [70.0])
+    assert collected(runs, places) == 0
+    (before,) = read_results(places[1])
+    shutil.rmtree(places[0])
+    path = Path(runs[0]) / "checkpoint"
+    change_config(path, run=read_config(path)["run"] | {"machine": "another of this kind"})
+    assert collected(runs, places) == 0
+    (after,) = read_results(places[1])
+    assert (after.run, after.weights) == (before.run | {"machine": "another of this kind"}, PLACE)
+    assert contradictions([after], places[0], PLACE) == {}
+
+
 def test_a_full_package_takes_no_more(checkpoint, tmp_path, places, monkeypatch, capsys):
     size = sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
     monkeypatch.setattr(package_room, "PACKAGE", int(1.5 * size))
