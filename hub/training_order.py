@@ -19,8 +19,9 @@ def in_order(recipes: Iterable[Recipe], seeds: Sequence[int]) -> list[Job]:
     """Order runs, most important first.
 
     The fast recipes, which take minutes: CE, LA and VS on CIFAR-100-LT, then on CIFAR-10-LT, then the other losses and
-    the second stages; ResNet-32 on the two benchmarks with IF 100, by loss and then by perturbation; the other rows of
-    Rangwani 2022; ResNet-34 with IF 100 (Lyu 2025); step imbalance; IF 50; all others. Then the same for the next seed.
+    the second stages; ResNet-32 on the two benchmarks with IF 100, by loss and then by perturbation, then its other
+    published rows there; ResNet-34 with IF 100 (Lyu 2025); step imbalance; IF 50; all others. Then the same for the
+    next seed.
 
     Args:
         recipes: the recipes to train.

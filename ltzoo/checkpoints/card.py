@@ -98,7 +98,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
     tags = ["image-classification", "timm", "ltzoo"]
     recipe = config.get("recipe")
     if recipe is None:
-        return ModelCardData(license="apache-2.0", library_name="timm", pipeline_tag=tags[0], tags=tags)
+        return ModelCardData(library_name="timm", pipeline_tag=tags[0], tags=tags)  # of an unknown licence
     name = recipe["benchmark"]
     data_set = NATURAL_BENCHMARKS[name] if name in NATURAL_BENCHMARKS else get_benchmark(name).data_set
     results = []
@@ -119,8 +119,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
             if value is not None
         ]
     return ModelCardData(
-        # The licence of a user's own photos is unknown.
-        license=None if name == "imagefolder" else "apache-2.0",
+        license=_licence(config, recipe),
         library_name=loading_library(config["architecture"]),
         pipeline_tag=tags[0],
         tags=[*tags, "long-tailed", name, recipe["loss"]["name"], recipe["perturbation"]["name"]],
@@ -128,6 +127,14 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
         model_name=recipe["name"],
         eval_results=results or None,
     )
+
+
+def _licence(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | None:
+    """Return the licence of the weights: ltzoo's own, or as stated of those that training began with."""
+    if recipe["benchmark"] == "imagefolder":  # that of a user's own photos is unknown
+        return None
+    found = began_with(config)
+    return "apache-2.0" if not found else found.get("license") or found.get(START_STATED, {}).get("license")
 
 
 def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address: str) -> list[str]:

@@ -53,10 +53,11 @@ def push_to_hub(
         model: a timm model, the folder of a checkpoint, or that of a finished run.
         repo_id: `USER/NAME`; created if it does not exist.
         private: create it as private.
-        model_args: arguments that `timm.create_model` needs to build the model again.
+        model_args: arguments that `timm.create_model` needs to build the model again; a checkpoint has its own.
 
     Raises:
-        InputError: it is not a timm model or not an intact checkpoint, or the Hub refuses.
+        InputError: it is not a timm model or not an intact checkpoint, `model_args` are given for a checkpoint, or the
+            Hub refuses.
     """
     if isinstance(model, nn.Module):
         with tempfile.TemporaryDirectory() as temporary:
@@ -64,6 +65,8 @@ def push_to_hub(
             save_checkpoint(folder, model, model_args)
             return push_checkpoint(folder, repo_id, private=private)
     folder = Path(model)
+    if model_args is not None:
+        raise InputError(f"{folder} is a checkpoint, whose {CONFIG} has the model_args; leave model_args out")
     inner = folder / "checkpoint"
     return push_checkpoint(inner if inner.is_dir() else folder, repo_id, private=private)
 

@@ -80,10 +80,12 @@ def verify_checkpoint(folder: Path, data_dir: Path | None, device: torch.device)
         test = load_test(recipe.data, data_dir)
     except InputError as error:
         return Verdict(tuple(differences), unmeasured=str(error))
-    model = load_checkpoint(folder)
-    figures = evaluate_model(
-        model, benchmark_of(config, recipe), test, recipe.groups, recorded.rule, EvalOptions(device)
-    )
+    benchmark = benchmark_of(config, recipe)
+    try:
+        model = load_checkpoint(folder)
+        figures = evaluate_model(model, benchmark, test, recipe.groups, recorded.rule, EvalOptions(device))
+    except InputError as error:
+        return Verdict((*differences, str(error)))
     again, before = _accuracies(figures), _accuracies(recorded)
     accuracy = max(abs(again.get(key, math.inf) - value) for key, value in before.items())
     if accuracy >= ACCURACY_TOLERANCE:

@@ -1,6 +1,7 @@
 """Tables of figures: as text, as Markdown, and as CSV with timm's columns."""
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,20 @@ def append_results(path: Path, row: Mapping[str, str]) -> None:
         writer = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
         if new:
             writer.writeheader()
+        elif not _ends_a_line(path):
+            file.write("\n")
         writer.writerow(row)
 
 
 def _first_line(path: Path) -> str:
     with open_regular(path) as file:
         return file.readline(4096).decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _ends_a_line(path: Path) -> bool:
+    with open_regular(path) as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def accuracy_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ltzoo.data import NATURAL_BENCHMARKS
 from ltzoo.evaluate import Spread, markdown_table
 from ltzoo.recipes import Accuracy, Published, Recipe
 from ltzoo.recipes.cost import passes_text, total_passes
@@ -207,18 +208,27 @@ def _compared(model: ModelResults, published: Published) -> Difference:
 
 
 def _cost(rows: Sequence[Row]) -> str:
-    """Format the minutes of one cell, and of the whole table, estimated by passes and the paper's seeds."""
+    """Format the minutes of one cell, and of the whole table, estimated by passes, images and the paper's seeds.
+
+    The whole table is left out if its rows differ in network or image size, whose passes differ in time.
+    """
     for row in rows:
         if row.measured is None or row.measured.minutes == 0:  # the time of a computed head is not recorded
             continue
-        minutes = row.measured.minutes / _passes(row.recipe)
-        whole = sum(minutes * _passes(other.recipe) * (other.published.n or 1) for other in rows)
         named = f"`{row.recipe.name}`, {row.measured.precisions}, {row.measured.machines}"
-        return f"{row.measured.minutes:.0f} ({named}); {whole:.0f} by passes"
+        cell = f"{row.measured.minutes:.0f} ({named})"
+        if len({(other.recipe.architecture, other.recipe.input) for other in rows}) > 1:
+            return cell
+        minutes = row.measured.minutes / _image_passes(row.recipe)
+        whole = sum(minutes * _image_passes(other.recipe) * (other.published.n or 1) for other in rows)
+        return f"{cell}; {whole:.0f} by passes"
     return ""
 
 
-def _passes(recipe: Recipe) -> float:
+def _image_passes(recipe: Recipe) -> float:
+    """Return the forward passes of a training, counted once per image."""
     passes = total_passes(recipe)
     assert passes is not None  # the papers' perturbations are ours
-    return passes
+    images = NATURAL_BENCHMARKS[recipe.benchmark].train_images if recipe.natural else sum(recipe.data.class_counts)
+    assert images is not None  # nor do they measure images of a user's own
+    return passes * images

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ltzoo.evaluate import COLOURS, PERTURBATION_COLOURS, Spread, save_figure, spread
-from ltzoo.recipes import FirstStage, Recipe
+from ltzoo.recipes import FirstStage, Fresh, Recipe
 from ltzoo.recipes.cost import total_passes
 from ltzoo.report.model_results import COLUMNS, ModelResults
 from ltzoo.sharpness import SAM
@@ -55,7 +55,7 @@ def available_plots(models: Mapping[str, ModelResults]) -> dict[str, Callable[[P
         if recipe and not isinstance(recipe.start, FirstStage):
             family, _, word = model.name.rpartition("_")
             families.setdefault(family, []).append(model)
-            if word in _MARKERS:
+            if word in _MARKERS and isinstance(recipe.start, Fresh):
                 place = "_".join(model.name.split("_")[:2])
                 together.setdefault(place, {}).setdefault(family.removeprefix(f"{place}_"), []).append(model)
     found = {}

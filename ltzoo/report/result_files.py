@@ -128,6 +128,7 @@ def has_result(folder: Path, result: Result) -> bool:
         if found.path == result.path:
             same = replace(result, weights=found.weights, run=found.run, versions=found.versions, curve=found.curve)
             other = [key for key in Result.__dataclass_fields__ if getattr(found, key) != getattr(same, key)]
+            other += ["groups"] if found.groups != same.groups else []  # the first rule of the figures
             if other:
                 raise InputError(
                     f"{path} is a different result of the same run (overall {found.figures['last'].overall:.2f}, not "

@@ -15,7 +15,7 @@ from ltzoo.atomic_write import write_text
 from ltzoo.data import make_groups
 from ltzoo.data.batches import Images
 from ltzoo.errors import InputError
-from ltzoo.evaluate import EvalOptions, Figures, draw_classes, draw_curves, evaluate_model
+from ltzoo.evaluate import HELD_OUT_RULE, EvalOptions, Figures, draw_classes, draw_curves, evaluate_model
 from ltzoo.recipes import PaperRule, Recipe, recipe_to_dict
 from ltzoo.recipes.model import build_model, model_arguments
 from ltzoo.train.head import fold_head, put_head
@@ -211,7 +211,7 @@ def _measured(model: nn.Module, evaluation: Evaluation) -> tuple[Figures, bool]:
     record = evaluation.record
     epoch = record.recipe.schedule.epochs - 1
     rule = checkpoints.evaluated_epoch(record.recipe)
-    rule += " on held-out images" if record.held_out else ""
+    rule += HELD_OUT_RULE if record.held_out else ""
     rounded = copy.deepcopy(model).half().float()
     too_large = _infinite(model, rounded)
     if evaluation.half:

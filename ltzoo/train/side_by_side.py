@@ -48,8 +48,8 @@ def train_all(
 ) -> list[RunFolder]:
     """Train several recipes or seeds; each run gives the same result as if it were trained alone.
 
-    A run that fails, whatever it raises, ends alone; on a GPU the next one takes its place. The seconds in `summary.csv`
-    are those of the run's own turns; kernels of several runs that overlap count once.
+    A run that fails, whatever it raises, ends alone; on a GPU the next one takes its place. The seconds in
+    `summary.csv` are those of the run's own turns; kernels of several runs that overlap count once.
 
     Args:
         jobs: recipes with their options; each has its own run folder, and all have the same precision.

@@ -82,6 +82,26 @@ def test_a_second_stage_has_what_its_first_stage_began_with(began, said, checkpo
     assert f"The first stage began with {said}" in card if said else "licence" not in card
 
 
+@pytest.mark.parametrize(
+    ("start", "benchmark", "stated", "licence"),
+    [
+        ({"name": "fresh"}, "cifar10lt", None, "license: apache-2.0\n"),
+        ({"name": "pretrained"}, "cifar10lt", None, "license: mit\n"),
+        (
+            {"name": "weights", "of": "w.pth", "head": None},
+            "cifar10lt",
+            {"license": "cc-by-4.0"},
+            "license: cc-by-4.0\n",
+        ),
+        ({"name": "weights", "of": "w.pth", "head": None}, "cifar10lt", None, None),
+        ({"name": "fresh"}, "imagefolder", None, None),
+    ],
+)
+def test_the_hub_reads_the_licence_of_the_weights(start, benchmark, stated, licence, checkpoint):
+    metadata = card_of(checkpoint, start, benchmark, stated, license="mit").split("\n---\n")[0] + "\n"
+    assert licence in metadata if licence else "license" not in metadata
+
+
 def test_fresh_weights_are_not_mentioned(checkpoint):
     card = card_of(checkpoint, {"name": "fresh"}, license="mit")
     assert "Training began" not in card and "licence" not in card

@@ -63,6 +63,10 @@ def change_example(folder, images):
             lambda folder: change_weights(folder, lambda weights: weights["fc.weight"].neg_()),
             "the model gives another output than",
         ),
+        (
+            lambda folder: change_weights(folder, lambda weights: weights["fc.weight"].fill_(torch.nan)),
+            "logits are NaN, so there is no prediction",
+        ),
         (lambda folder: change_metrics(folder, better), "README.md: its metadata are not those"),
         (lambda folder: change_metrics(folder, better), "config.json: its metrics is not what it should be"),
         (lambda folder: change_metrics(folder, better_in_one_group), "measured again differs by 0.10 points"),

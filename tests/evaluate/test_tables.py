@@ -27,6 +27,14 @@ def test_a_results_row_has_timms_columns_and_the_groups(figures, tmp_path):
     assert (rows[1]["top1"], rows[1]["top1_err"], rows[1]["param_count"]) == ("87.654", "12.346", "21.30")
 
 
+def test_a_last_line_that_has_no_end_gets_one(figures, tmp_path):
+    path = tmp_path / "results.csv"
+    append_results(path, results_row("a_model", 32, 1, figures))
+    path.write_text(path.read_text().rstrip("\n"))
+    append_results(path, results_row("another", 32, 1, figures))
+    assert [line.split(",")[0] for line in path.read_text().splitlines()] == ["model", "a_model", "another"]
+
+
 def test_an_empty_results_file_gets_its_header(figures, tmp_path):
     path = tmp_path / "results.csv"
     path.touch()

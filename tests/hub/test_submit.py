@@ -95,6 +95,8 @@ def test_another_measurement_under_the_name_is_refused(submitted, weights, capsy
     assert "a different result of the same run" in capsys.readouterr().err
     (result,) = read_results(submitted.results)
     assert result.claim.overall == 52.8
+    assert submitted("--weights", str(weights[1]), "--groups", "thirds") == 2
+    assert "it differs in groups" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["hf-hub:me/model", "local-dir:here", "no_such"])

@@ -86,6 +86,12 @@ def test_accuracy_is_drawn_over_the_cost_a_line_per_loss(drawn, tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == ["ce", "ce_drw", "sgd", "sam", "ssesam"]
 
 
+def test_costs_of_pretrained_networks_are_not_drawn(drawn, tmp_path):
+    family = "efficientnetlite0_cifar100lt_frozen"
+    draw([result(f"{family}_{loss}_{word}") for loss in ("ce", "la") for word in ("sgd", "sam")], tmp_path)
+    assert f"epochs_{family}_la.png" in drawn and not [name for name in drawn if name.startswith("cost")]
+
+
 def test_a_picture_is_painted_the_same_twice(tmp_path):
     found = group_by_model(
         [result(f"resnet20_digitslt_ce_{word}", accuracy=a) for word, a in (("sgd", 50.0), ("sam", 70.0))]
