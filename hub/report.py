@@ -8,6 +8,7 @@ import argparse
 import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from folders import RESULTS, ZOO
@@ -67,12 +68,14 @@ def command(arguments: argparse.Namespace) -> int:
     results = read_results(arguments.results)
     if not results:
         raise InputError(f"{arguments.results} holds no result; hub/build.py or hub/collect.py writes some")
-    wrong = contradictions(results, arguments.zoo, zoo_path(arguments.zoo, arguments.results))
+    zoo = zoo_path(arguments.zoo, arguments.results)
+    wrong = contradictions(results, arguments.zoo, zoo)
     if wrong:
         named = [f"{name}: {fault}" for name, fault in wrong.items()]
         more = f"; {len(named) - 3} more" if len(named) > 3 else ""
         raise InputError(f"{'; '.join(named[:3])}{more}")
-    found = group_by_model(results)
+    # Weights that are kept elsewhere cannot be loaded by the recipe's name.
+    found = group_by_model(replace(each, weights=zoo if each.weights == zoo else None) for each in results)
     texts = compose(found, _read_notes(arguments.results / NOTES, found), arguments.root, arguments.results)
     images, plots = arguments.root / "docs" / "images", available_plots(found)
     drawn = [path for kind in ("cost", "epochs", "radius") for path in sorted(images.glob(f"{kind}_*.png"))]

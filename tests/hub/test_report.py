@@ -62,6 +62,14 @@ def test_everything_is_written_and_written_the_same_again(root, capsys):
     assert written(root) == files
 
 
+def test_weights_outside_the_package_are_not_offered(root):
+    assert reported(root) == 0
+    texts = {name: (root / name).read_text() for name in ("README.md", "docs/index.html")}
+    write_result(root / "results", replace(result("resnet20_digitslt_ce_sam", accuracy=75.0), weights="output/zoo"))
+    assert reported(root) == 0
+    assert {name: (root / name).read_text() for name in texts} == texts
+
+
 def test_check_says_what_is_stale_and_writes_nothing(root, capsys):
     assert reported(root) == 0
     assert reported(root, "--check") == 0
