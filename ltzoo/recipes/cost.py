@@ -6,61 +6,68 @@ from ltzoo.sharpness import CCSAM, SSESAM
 from ltzoo.sharpness.schedules import in_first_stage
 
 _PASSES = {
-    "sgd": 3.0,
-    "sam": 6.0,
-    "focalsam": 8.0,
-    "imbsam": 8.0,
-    "samext": 11.0,
-    "pgd": 3.0,
-    "lpfsgd": 3.0,
-    "gnm": 3.0,
-    "asam": 6.0,
-    "gsam": 6.0,
-    "ccsam": 3.0,
-    "groupsam": 11.0,
+    "sgd": (1, 1),
+    "sam": (2, 2),
+    "focalsam": (2, 3),
+    "imbsam": (2, 3),
+    "samext": (3, 4),
+    "pgd": (1, 1),
+    "lpfsgd": (1, 1),
+    "gnm": (1, 1),
+    "asam": (2, 2),
+    "gsam": (2, 2),
+    "ccsam": (1, 1),
+    "groupsam": (3, 4),
 }
-"""Cost per image of each method, in forward passes (docs/sharpness.md); that of SSE-SAM follows from its two stages.
+"""Forward and backward passes of each method (docs/sharpness.md); those of SSE-SAM follow from its two stages.
 
 CC-SAM's further passes are of the classifier alone, unless all parameters are its scope.
 """
 
-_ROW_OF_ALL = 5.0
+_ROW_OF_ALL = 1, 2
 """What a row that moves all parameters adds: a backward pass at w, a forward and a backward pass where it moves."""
 
-_GRADIENT = 3.0
-"""A gradient of all weights in forward passes; that of the head alone is one, with everything below it frozen."""
+_BACKWARD = {"all": 2.0, "backbone": 2.0, "head": 0.0}
+"""A backward pass in forward passes, by what is trained; below a head, nothing is differentiated.
+
+With adapters, norms or biases it is one: the gradient passes through all layers, but few weights have one.
+"""
 
 
 def passes_per_image(recipe: Recipe) -> float | None:
     """Return the cost of a training image in one epoch, in forward passes; None if it is not known.
 
     It is not known of others' methods, and where it depends on the classes in a folder of images. A sampler with more
-    draws than images sees an image several times. Where the head alone is trained, nothing is differentiated below it:
-    a gradient costs one forward pass, not three. Each view that the model sees costs as much as an image; what a loss
+    draws than images sees an image several times. Each view that the model sees costs as much as an image; what a loss
     runs by itself is not counted.
     """
-    passes = _PASSES.get(recipe.perturbation.name)
     if isinstance(recipe.perturbation, SSESAM):
-        passes = _mean_of_stages(recipe.perturbation.gamma, recipe.schedule.epochs)
-    if passes is None:
+        forward, backward = _mean_of_stages(recipe.perturbation.gamma, recipe.schedule.epochs)
+    elif recipe.perturbation.name in _PASSES:
+        forward, backward = _PASSES[recipe.perturbation.name]
+    else:
         return None
     if isinstance(recipe.perturbation, CCSAM) and recipe.perturbation.scope == "all":
         if recipe.natural:
             return None  # its rows are as many as the classes, which the folder of images tells
-        passes += _ROW_OF_ALL * len(recipe.data.class_counts)
+        rows = len(recipe.data.class_counts)
+        forward, backward = forward + rows * _ROW_OF_ALL[0], backward + rows * _ROW_OF_ALL[1]
+    passes = forward + backward * _BACKWARD.get(recipe.trainable.weights, 1.0)
     passes *= recipe.loss.model_views or recipe.loss.views
     if isinstance(recipe.sampler, ClassAwareSampler) and recipe.sampler.draws is not None:
         if recipe.natural:
             return None
         passes *= recipe.sampler.draws / sum(recipe.data.class_counts)
-    # With adapters, norms or biases the gradient passes through all layers, but few weights have one.
-    return passes * {"all": 1.0, "backbone": 1.0, "head": 1 / _GRADIENT}.get(recipe.trainable.weights, 2 / _GRADIENT)
+    return passes
 
 
-def _mean_of_stages(gamma: float, epochs: int) -> float:
-    """Return SSE-SAM's mean cost over the epochs: that of SAM (ext.) in stage 1, that of ImbSAM in stage 2."""
-    first = sum(in_first_stage(gamma, epoch, epochs) for epoch in range(epochs))
-    return (first * _PASSES["samext"] + (epochs - first) * _PASSES["imbsam"]) / epochs
+def _mean_of_stages(gamma: float, epochs: int) -> tuple[float, float]:
+    """Return SSE-SAM's mean passes over the epochs: those of SAM (ext.) in stage 1, those of ImbSAM in stage 2."""
+    share = sum(in_first_stage(gamma, epoch, epochs) for epoch in range(epochs)) / epochs
+    forward, backward = (
+        share * first + (1 - share) * second for first, second in zip(_PASSES["samext"], _PASSES["imbsam"], strict=True)
+    )
+    return forward, backward
 
 
 def total_passes(recipe: Recipe) -> float | None:

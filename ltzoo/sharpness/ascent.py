@@ -52,7 +52,7 @@ class L2Move(Move):
         """See `Move.eps`."""
         steps = [step for step in gradient if step is not None]
         if steps:
-            torch._foreach_mul_(steps, _reciprocal(nn.utils.get_total_norm(steps)) * radius)
+            torch._foreach_mul_(steps, reciprocal(nn.utils.get_total_norm(steps)) * radius)
         return gradient
 
 
@@ -88,7 +88,7 @@ class AdaptiveMove(Move):
         norm = nn.utils.get_total_norm(steps)
         for step, size in sizes:
             step.mul_(size)
-        torch._foreach_mul_(steps, _reciprocal(norm) * radius)
+        torch._foreach_mul_(steps, reciprocal(norm) * radius)
         return gradient
 
 
@@ -117,12 +117,12 @@ class NormRatioMove(Move):
         for together in [[pair] for pair in used] if self.per_tensor else [used] if used else []:
             steps = [step for _, step in together]
             of_weights, of_gradient = nn.utils.get_total_norm([p for p, _ in together]), nn.utils.get_total_norm(steps)
-            inverse = _reciprocal(of_gradient)
+            inverse = reciprocal(of_gradient)
             torch._foreach_mul_(steps, (of_weights * inverse).sqrt() * inverse * (radius * count**0.25))
         return gradient
 
 
-def _reciprocal(norm: Tensor) -> Tensor:
+def reciprocal(norm: Tensor) -> Tensor:
     """Return 1 / norm; 0 if that would not be finite. A gradient that is infinite or NaN stays so, times any factor."""
     return torch.where(norm > torch.finfo(norm.dtype).tiny * 2**20, norm.reciprocal(), 0.0)
 

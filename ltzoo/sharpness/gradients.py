@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ltzoo.sharpness.ascent import Gradient
+from ltzoo.sharpness.ascent import Gradient, reciprocal
 
 
 def with_own_memory(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Gradient:
@@ -41,7 +41,7 @@ def subtract_orthogonal(total: Gradient, other: Gradient, weight: float) -> Grad
     both = [(a, b) for a, b in zip(total, other, strict=True) if a is not None and b is not None]
     if both:
         norm = torch.nn.utils.get_total_norm([a for a in total if a is not None])
-        inverse = torch.where(norm > torch.finfo(norm.dtype).tiny * 2**20, norm.reciprocal(), 0.0)
+        inverse = reciprocal(norm)
         # Products of normalised entries: squares of a scaled gradient could overflow.
         inner = torch.stack([((a * inverse) * b).sum() for a, b in both]).sum()
         along = [a for a in total if a is not None]

@@ -1,6 +1,7 @@
 """Checks before training: do the parts of a recipe work together, and are its settings plausible?"""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from ltzoo.sharpness.schedules import in_first_stage
 from ltzoo.train.forward import asked_of_model, feature_size, model_outputs, views_as_one_batch
 
 _LARGEST_USUAL_ADAMW_LR = 1e-3
+_LARGEST_SHARE_OF_INITIAL_WEIGHTS = 0.05
+_OF_LOGITS = ("ce", "focal", "la", "bs", "vs", "las", "logit_ldam")
+"""Losses of logits of any size."""
 
 
 def check_parts(
@@ -73,7 +77,7 @@ def check_parts(
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             loss = recipe.loss.bind(counts, feature_size(model))
-            _check_state(recipe.loss, loss, processes)
+            _check_state(recipe, loss, processes)
             if isinstance(loss, LossModule):
                 loss.attach(model)
             _check_loss(loss, recipe.loss, model.eval(), images, targets)
@@ -145,10 +149,16 @@ def _check_loss(criterion: nn.Module, loss: Loss, model: nn.Module, images: Tens
         )
 
 
-def _check_state(loss: Loss, module: nn.Module, processes: int) -> None:
-    """Check that a loss's module and its record agree, and that its state can be saved."""
+def _check_state(recipe: Recipe, module: nn.Module, processes: int) -> None:
+    """Check that a loss's module and its record agree, that its state can be saved, and that it suits the processes."""
+    loss = recipe.loss
     if processes > 1 and loss.single_process:
         raise InputError(f"the loss {loss.name!r} runs in one process alone, not in {processes}; launch one")
+    if processes > 1 and loss.gathers_images and recipe.ascent == "local":
+        raise InputError(
+            f"the loss {loss.name!r} compares the images of all {processes} processes, so that none has a gradient of "
+            "its own; set ascent to averaged"
+        )
     if not isinstance(module, LossModule):
         if any(True for _ in module.parameters()) or hasattr(module, "commit"):
             raise InputError(
@@ -211,6 +221,17 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int], compile_backe
                 f"with perturbation.eta {eta}, {which} belongs to the tail; set it between {min(class_counts)} and "
                 f"{max(class_counts)}, or to a share of the classes, as in {{share: 0.65}}"
             )
+    found += _ema_warnings(recipe, sum(class_counts))
+    if recipe.loss.name == "ldam" and recipe.head.name != "cosine":
+        found.append(
+            f"the loss ldam is for cosines, and the head {recipe.head.name} has logits of any size; set head.name to "
+            "cosine, or the loss to logit_ldam"
+        )
+    if recipe.head.name == "cosine" and recipe.loss.name in _OF_LOGITS:
+        found.append(
+            f"the head cosine gives logits from -1 to 1, which are too small for the loss {recipe.loss.name}; set "
+            "head.name to linear or scaled_cosine"
+        )
     if compile_backend is not None and (passes := _passes_of_classifier(recipe, class_counts)):
         found.append(
             f"{recipe.perturbation.name} repeats the classifier alone, which cannot be done within a compiled model: "
@@ -218,6 +239,21 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int], compile_backe
             "out"
         )
     return found + _late_warnings(recipe)
+
+
+def _ema_warnings(recipe: Recipe, images: int) -> list[str]:
+    """Warn of a moving average that keeps much of the initial weights to the end."""
+    if recipe.ema_decay is None:
+        return []
+    steps = max(images // recipe.batch_size, 1) * recipe.schedule.epochs
+    initial = recipe.ema_decay**steps
+    if initial <= _LARGEST_SHARE_OF_INITIAL_WEIGHTS:
+        return []
+    decay = math.floor(1000 * _LARGEST_SHARE_OF_INITIAL_WEIGHTS ** (1 / steps)) / 1000
+    return [
+        f"after about {counted(steps, 'step')}, the moving average with decay {recipe.ema_decay} still has "
+        f"{100 * initial:.0f} % of the initial weights; give --model-ema-decay {decay:g} or less"
+    ]
 
 
 def _passes_of_classifier(recipe: Recipe, class_counts: Sequence[int]) -> int:

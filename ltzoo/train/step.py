@@ -14,6 +14,7 @@ from ltzoo.errors import InputError
 from ltzoo.losses import LossModule
 from ltzoo.recipes import Recipe
 from ltzoo.sharpness import MixedTargets, StepOptions, Table, perturbed_backward
+from ltzoo.sharpness.options import BatchNormPolicy
 from ltzoo.train.forward import feature_size, make_forward
 from ltzoo.train.head import slow_parameters
 from ltzoo.train.optimizer import make_optimizer
@@ -130,8 +131,7 @@ class Step:
         recipe = self.recipe
         options = StepOptions(
             forward=self.forward,
-            # Frozen BatchNorm is in evaluation mode, so that no pass changes its statistics.
-            batchnorm="all" if recipe.trainable.batchnorm == "frozen" else recipe.trainable.batchnorm,
+            batchnorm=self._batchnorm(table),
             scaler=self.scaler,
             generator=self.noise,
             ascent=recipe.ascent,
@@ -162,6 +162,17 @@ class Step:
         if self.ema is not None and not skipped:
             self.ema.update(self.model)
         return loss
+
+    def _batchnorm(self, table: Table) -> BatchNormPolicy:
+        """Return which passes update running statistics.
+
+        Frozen BatchNorm is in evaluation mode, so that no pass does; but the head can have statistics too. With noise
+        there is no pass at w.
+        """
+        policy = self.recipe.trainable.batchnorm
+        if policy == "frozen":
+            return "clean" if table.direction == "gradient" else "all"
+        return policy
 
     def _check_state_of_loss(self) -> None:
         """Check, after the first step, that processes with other images have the same state of the loss."""

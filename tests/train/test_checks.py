@@ -19,6 +19,7 @@ COUNTS = (500, 100, 5)
 
 
 def test_recipes_as_they_are_give_no_warning():
+    assert settings_warnings(override(SSESAM, {"ema_decay": 0.98}), COUNTS) == []
     assert settings_warnings(SSESAM, COUNTS) == []
     assert settings_warnings(get_recipe("resnet50_imagefolder_ce_sgd"), COUNTS) == []
 
@@ -40,6 +41,19 @@ def test_recipes_as_they_are_give_no_warning():
             "with perturbation.eta 0.5, no class belongs to the tail; set it between 5 and 500",
         ),
         ({"perturbation.eta": 5000}, "with perturbation.eta 5000.0, every class belongs to the tail"),
+        (
+            {"ema_decay": 0.9998},  # 605 images in batches of 64, 30 epochs
+            "after about 270 steps, the moving average with decay 0.9998 still has 95 % of the initial weights; give "
+            "--model-ema-decay 0.988 or less",
+        ),
+        (
+            {"loss": {"name": "ldam", "max_margin": 0.5, "scale": 30}},
+            "the loss ldam is for cosines, and the head linear has logits of any size; set head.name to cosine",
+        ),
+        (
+            {"head": {"name": "cosine"}},
+            "the head cosine gives logits from -1 to 1, which are too small for the loss vs; set head.name to linear",
+        ),
     ],
 )
 def test_settings_warnings(settings, found):

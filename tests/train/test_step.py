@@ -1,5 +1,6 @@
 """One step: clipping, moving average, micro-batches, and statistics of frozen layers."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -13,6 +14,8 @@ from ltzoo.errors import InputError
 from ltzoo.recipes import override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe
+from ltzoo.sharpness import LPFSGD, PGD, NoPerturbation
+from ltzoo.train.head import put_head
 from ltzoo.train.step import Step
 from tests.train.steps import COUNTS, SGD, batches, make, weights
 
@@ -113,6 +116,26 @@ def test_frozen_statistics_are_not_averaged_over_processes(settings, averaged, m
     step.group = object()
     step.end()
     assert len(models) == averaged
+
+
+def test_perturbed_passes_leave_the_statistics_of_a_head_alone_also_under_frozen_batchnorm():
+    frozen = {"head": {"name": "scaled_cosine", "scale": 16.0}, "trainable.batchnorm": "frozen"}
+    recipe = override(get_recipe("resnet20_digitslt_ce_sam"), frozen)
+    lengths = []
+    for perturbation in (recipe.perturbation, NoPerturbation()):
+        torch.manual_seed(0)
+        model = build_model(recipe)
+        put_head(model, recipe.head)
+        step = Step(replace(recipe, perturbation=perturbation), COUNTS, model, Accelerator(cpu=True), 0, None)
+        step(*batches(1)[0])
+        lengths.append(model.fc.feature_length)
+    assert lengths[0] != 1 and torch.equal(*lengths)
+
+
+@pytest.mark.parametrize("noise", [PGD(rho=0.1), LPFSGD(std=0.01, parts=2)], ids=["pgd", "lpfsgd"])
+def test_noise_is_taken_with_frozen_batchnorm(noise):
+    recipe = replace(override(SGD, {"trainable.batchnorm": "frozen"}), perturbation=noise)
+    make(recipe)(*batches(1)[0])
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,14 @@ def test_a_loss_of_one_process_is_refused_in_two(monkeypatch):
     refused("the loss 'two_views' runs in one process alone, not in 2; launch one", recipe(), processes=2)
 
 
+def test_a_gathered_loss_has_no_local_ascent_in_two(monkeypatch):
+    trained = replace(recipe(), ascent="local")
+    check_parts(build_model(trained), trained, trained.data, None, 2, 2)
+    monkeypatch.setattr(TwoViews, "gathers_images", True)
+    check_parts(build_model(trained), trained, trained.data, None, 2, 1)
+    refused("the loss 'two_views' compares the images of all 2 processes, so", trained, processes=2)
+
+
 def test_a_head_that_cannot_take_a_single_image_is_refused_for_a_last_batch_of_one(monkeypatch):
     project = TwoViewsModule.project
 

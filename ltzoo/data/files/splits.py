@@ -57,6 +57,7 @@ def open_files(
         for given, flag in (
             (location.class_folder != "first", "--class-folder"),
             (location.image_suffix, "--image-suffix"),
+            *_columns_given(location),
         ):
             if given:
                 raise InputError(f"{flag} is for images of your own, not for {benchmark.name}; leave it out")
@@ -100,6 +101,7 @@ def splits_of_file(location: DataLocation) -> Splits:
     if path.suffix.lower() not in LIST_SUFFIXES:
         raise InputError(f"{path} is neither a folder nor a list (.csv, .txt); name one of these")
     if path.suffix.lower() == ".txt":
+        _check_no_columns(location, path)
         return {"train": partial(_list, path, location)}
     files, given = _table(path, location)
     if given is None:
@@ -134,6 +136,9 @@ def splits_of_folder(location: DataLocation) -> Splits:
         raise InputError(f"{folder} cannot be listed ({error.strerror}); name another data folder") from error
     _check_spelling(folder, below)
     splits: Splits = {}
+    tables = [name for name in below if Path(name).suffix.lower() == ".csv" and Path(name).stem in SPLIT_NAMES]
+    if not tables:
+        _check_no_columns(location, folder)
     for split in SPELLINGS:
         lists, others = _forms(below, split, location)
         found = lists or others
@@ -232,6 +237,20 @@ def check_options(
                 raise InputError(f"{path} is not a list, and {flag} is for {use} in lists; leave it out")
     if kind != "folders" and location.class_folder != "first":
         raise InputError(f"{path} has no class folders, and --class-folder is for those; leave it out")
+
+
+def _check_no_columns(location: DataLocation, path: Path) -> None:
+    """Check that no column of a table is named where there is no table."""
+    for given, flag in _columns_given(location):
+        if given:
+            raise InputError(f"{path} has no table (.csv), and {flag} names a column of one; leave it out")
+
+
+def _columns_given(location: DataLocation) -> list[tuple[bool, str]]:
+    return [
+        (location.image_column != DataLocation.image_column, "--image-column"),
+        (location.label_column != DataLocation.label_column, "--label-column"),
+    ]
 
 
 def _list(path: Path, location: DataLocation) -> ImageFiles:

@@ -148,7 +148,7 @@ class Protocol:
             # Where all weights are trained, any start will do.
             fixed |= {} if self.trainable is None else {"start": self.start, "trainable": self.trainable}
         wrong = [name for name, value in fixed.items() if getattr(recipe, name) != value]
-        if recipe.groups != self.groups.get(profile, recipe.groups):
+        if (stage is None or stage.groups is None) and recipe.groups != self.groups.get(profile, recipe.groups):
             wrong.append("groups")
         if stage is not None:
             return wrong

@@ -30,6 +30,8 @@ class SecondStage:
         reweighting: class weights.
         optimizer: the base optimizer; None for the protocol's own.
         views: how images are augmented; None for the protocol's crop and flip.
+        groups: the method's own grouping rule; None for the protocol's.
+        paper_rule: whether the method reports an epoch by the protocol's rule; if not, the recipe has no such rule.
     """
 
     first: tuple[str, str]
@@ -42,12 +44,16 @@ class SecondStage:
     reweighting: Reweighting = _UNWEIGHTED
     optimizer: Optimizer | None = None
     views: tuple[Augmentation, ...] | None = None
+    groups: str | None = None
+    paper_rule: bool = True
 
     @property
     def settings(self) -> dict[str, Any]:
         """The recipe fields that the second stage fixes."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        inherited = {key for key in ("optimizer", "views") if own[key] is None}
+        inherited = {key for key in ("optimizer", "views", "groups") if own[key] is None}
+        inherited |= {"paper_rule"} if self.paper_rule else set()
+        own["paper_rule"] = None
         return {key: value for key, value in own.items() if key not in {"first", "start_head", *inherited}}
 
 

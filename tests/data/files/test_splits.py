@@ -77,6 +77,18 @@ def test_a_folder_whose_splits_are_not_clear_is_refused(tmp_path, names, split, 
     refused(found, opened, plant(tmp_path / "photos", *names), split)
 
 
+def test_a_column_is_refused_where_there_is_no_table(tmp_path):
+    plant(tmp_path, "a/train/cat/1.png", "a/train/dog/1.png", "b/cat/1.png", "b/dog/1.png", "c/x.png")
+    (tmp_path / "c" / "train.txt").write_text("x.png cat\n")
+    said = "has no table .*, and --label-column names a column of one; leave it out"
+    for place in ("a", "b", "c", "c/train.txt"):
+        refused(said, opened, tmp_path / place, label_column="species")
+    refused("--image-column names a column", opened, tmp_path / "a", image_column="file")
+    (tmp_path / "a" / "val.csv").write_text("image,species\ntrain/cat/1.png,cat\n")
+    assert opened(tmp_path / "a", "val", ("cat", "dog"), label_column="species").labels.tolist() == [0]
+    assert len(opened(tmp_path / "a", label_column="species")) == 2  # the other split is a table
+
+
 def test_a_place_that_does_not_exist_is_named(tmp_path):
     refused("nowhere does not exist; name the folder or list of your images", opened, tmp_path / "nowhere")
     refused("a.png is neither a folder nor a list", opened, plant(tmp_path, "a.png") / "a.png")
