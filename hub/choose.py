@@ -84,7 +84,7 @@ def build_parser() -> Parser:
         type=Path,
         metavar="DIR",
         help="folder of the runs that a second stage starts from, which must be there and hold out the same images "
-        "(without it: those in output, else published checkpoints)",
+        "(without it: those in output, else checkpoints in LTZOO_HUB or the package)",
     )
     parser.add_argument("--json", type=writable, metavar="FILE", help="write the accuracies")
     add_precision_options(add_field_options(parser))

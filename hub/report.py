@@ -1,7 +1,7 @@
 """Turn results/ into tables, plots and the leaderboard page. A second run changes nothing.
 
-`python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/rebalancing.md, docs/fast.md, docs/index.html,
-docs/images/, results/results-*.csv.
+`python hub/report.py [--check]`: README.md, docs/reproduction.md, docs/rebalancing.md, docs/fast.md,
+docs/references.md, docs/index.html, docs/images/, results/results-*.csv.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from ltzoo.report import (
     paper_tables,
     read_results,
     rebalancing_tables,
+    references_table,
     table_text,
     tau_norm_sentence,
     under_first_stages,
@@ -127,6 +128,7 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
     page = leaderboard_page(leaderboard_data(recipes, found, notes))
     reproduction, readme = root / "docs" / "reproduction.md", root / "README.md"
     rebalancing, fast = root / "docs" / "rebalancing.md", root / "docs" / "fast.md"
+    references = root / "docs" / "references.md"
     grid = grid_tables(recipes, found, ("fast_cifar", "fast_cifar_long"))
     text = _filled(
         reproduction.read_text("utf-8"), "counts", f"{measured_text(tables)}\n\n{count_text(tables)}", reproduction
@@ -140,6 +142,7 @@ def compose(found: Mapping[str, ModelResults], notes: Mapping[str, str], root: P
         readme: _filled(readme.read_text("utf-8"), "zoo", "\n\n".join(filter(None, first_page)), readme),
         rebalancing: _filled(rebalancing.read_text("utf-8"), "second stages", rebalancing_tables(found), rebalancing),
         fast: _filled(fast.read_text("utf-8"), "grid", grid, fast),
+        references: _filled(references.read_text("utf-8"), "works", references_table(), references),
         root / "docs" / "index.html": page,
         **{results / f"results-{name}.csv": csv_text(members) for name, members in benchmarks.items()},
     }

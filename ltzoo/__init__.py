@@ -1,4 +1,4 @@
-"""A model zoo for long-tailed image classification: a name gives code, recipe, weights and a figure to trust.
+"""A model zoo for long-tailed image classification: a name gives code, recipe, weights and measured accuracy.
 
 Public names are imported when they are first used, so that `ltzoo list` need not load timm, torchvision or the Hub's
 client.

@@ -18,7 +18,7 @@ COMMANDS = {
     "predict": "predict the classes of images without labels",
     "posthoc": "re-balance stored test logits without training",
     "landscape": "compute Hessian spectra, class by class",
-    "subset": "write which images a benchmark's training set is",
+    "subset": "write the indices of a benchmark's training images",
     "summarize": "mean and standard deviation of runs over their seeds",
 }
 """Each subcommand, which is a module of `ltzoo.cli`, and what it does."""

@@ -16,9 +16,9 @@ def build_parser(prog: str) -> Parser:
     """Make the parser."""
     parser = Parser(
         prog=prog,
-        description="Does training end in a minimum or on a saddle, class by class? Lowest and highest eigenvalue, "
-        "density and trace of the Hessian of a class's, a group's or the whole training loss, as landscape.json and "
-        "pictures.",
+        description="Measure, class by class, whether training ended in a minimum or at a saddle point: lowest and "
+        "highest eigenvalue, density and trace of the Hessian of a class's, a group's or the whole training loss, as "
+        "landscape.json and pictures.",
         examples=[
             "ltzoo landscape --model resnet20_digitslt_ce_sgd resnet20_digitslt_ce_sam --classes 0,8,tail "
             "--output output/landscape"

@@ -26,10 +26,10 @@ def build_parser(prog: str) -> Parser:
         prog=prog,
         description="Predict the classes of images with a trained model, in float32. Images are read and resized as "
         "validate does, so the logits are those that it measures.",
-        epilog="--prior train gives softmax of the logits as they are, and the first line says which class prior they "
-        "stand for: for cross-entropy, the shares of the classes in the training images; for LA and balanced softmax, "
-        "which adjust the logits in training, these shares to the power of 1 - tau. The other priors are reached from "
-        "that one: the logarithm of the new share is added to each logit, that of the old one subtracted.",
+        epilog="--prior train gives softmax of the logits as they are, and the line `prior:` says which class prior "
+        "they stand for: for cross-entropy, the shares of the classes in the training images; for LA and balanced "
+        "softmax, which adjust the logits in training, these shares to the power of 1 - tau. The other priors are "
+        "reached from that one: the logarithm of the new share is added to each logit, that of the old one subtracted.",
         examples=[
             "ltzoo predict --model local-dir:output/resnet50_imagefolder_vs_ssesam/seed0/checkpoint photos/new",
             "ltzoo predict --model hf-hub:USER/photos --prior uniform --topk 3 --csv found.csv a.jpg b.jpg",

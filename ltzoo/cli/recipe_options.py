@@ -88,7 +88,9 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
             metavar="TEXT",
             help=f"{meaning} of the weights of --initial-checkpoint, for the model card",
         )
-    fields.add_argument("--img-size", type=at_least_one, metavar="PIXELS", help="height and width, for images in files")
+    fields.add_argument(
+        "--img-size", type=at_least_one, metavar="PIXELS", help="height and width, for images in files or enlarged"
+    )
     fields.add_argument("--aa", metavar="POLICY", help="augmentation policy, such as rand-m9-mstd0.5")
     fields.add_argument(
         "--color-jitter",

@@ -16,6 +16,7 @@ _SECTIONS = {
         "views",
         "partners",
         "loss",
+        "reweighting",
         "perturbation",
     ),
     "how it is trained": (),

@@ -1,4 +1,4 @@
-"""`ltzoo subset`: write which images a benchmark's training set is."""
+"""`ltzoo subset`: write the indices of a benchmark's training images."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ def build_parser(prog: str) -> Parser:
     """Make the parser."""
     parser = Parser(
         prog=prog,
-        description="Write which images a benchmark's training set is, as JSON with their indices in the data set.",
+        description="Write the indices of a benchmark's training images in the data set, as JSON.",
         examples=["ltzoo subset cifar100lt --rule first --data-dir data --output subset.json"],
     )
     parser.add_argument("benchmark", help="such as cifar100lt")

@@ -73,7 +73,7 @@ def add_run_options(parser: Parser) -> None:
         type=Path,
         metavar="DIR",
         help="folder of the runs that second stages start from, which must be there (without it: those in "
-        "--output, else published checkpoints)",
+        "--output, else checkpoints in LTZOO_HUB or the package)",
     )
     parser.add_argument(
         "--seed",
@@ -126,7 +126,7 @@ def add_run_options(parser: Parser) -> None:
         "--tune",
         action="store_true",
         help="on a CPU, first time a few steps with other threads and memory formats and, if a run is long, compiled, "
-        "and train with the fastest; what a flag gives does not vary",
+        "and train with the fastest; settings given by flags stay fixed",
     )
     how.add_argument(
         "--log-wandb", action="append_const", dest="log_with", const="wandb", help="same as --log-with wandb"

@@ -8,6 +8,7 @@ from ltzoo.report.model_results import ModelResults, group_by_model
 from ltzoo.report.paper_tables import count_text, measured_text, paper_tables, table_text
 from ltzoo.report.rebalancing import rebalancing_tables, tau_norm_sentence
 from ltzoo.report.recipe_plots import available_plots
+from ltzoo.report.references import references_table
 from ltzoo.report.result import RULES, Claim, Result, check_name, check_url
 from ltzoo.report.result_files import has_result, read_results, result_from_checkpoint, write_result
 from ltzoo.report.stages import fresh_and_pretrained, is_pretrained, under_first_stages
@@ -40,6 +41,7 @@ __all__ = [
     "paper_tables",
     "read_results",
     "rebalancing_tables",
+    "references_table",
     "result_from_checkpoint",
     "table_text",
     "tau_norm_sentence",

@@ -198,7 +198,7 @@ def count_text(tables: Sequence[PaperTable]) -> str:
         found = [_compared(row.measured, row.published) for row in of_table if row.measured]
         inside = sum(not each.outside for each in found)
         rows.append([f"{paper}, {name}", str(len(of_table)), str(len(found)), str(inside), _cost(of_table)])
-    return markdown_table(["paper, table", "cells", "measured", "reproduced", "minutes of a cell, of the table"], rows)
+    return markdown_table(["paper, table", "results", "measured", "reproduced", "minutes of one, of the table"], rows)
 
 
 def _compared(model: ModelResults, published: Published) -> Difference:

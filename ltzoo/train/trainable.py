@@ -28,7 +28,7 @@ def check_peft(trainable: Trainable) -> None:
         InputError: it is not.
     """
     if trainable.weights == "lora" and find_spec("peft") is None:
-        raise InputError("LoRA needs the library peft: pip install 'ltzoo[adapt]'; --tuning norm and bias do without")
+        raise InputError("LoRA needs the library peft (pip install peft); --tuning norm and bias do without")
 
 
 def put_adapters(model: nn.Module, trainable: Trainable, image: tuple[int, int, int]) -> None:

@@ -94,7 +94,8 @@ def test_show_prints_the_method_first_then_the_training_then_the_source():
     assert recipe_from_dict(document) == get_recipe("resnet50_imagenetlt_ldam_drw_sam")
     keys = list(document)
     assert keys[:3] == ["name", "architecture", "benchmark"]
-    assert keys[3:11] == ["start", "trainable", "head", "sampler", "views", "partners", "loss", "perturbation"]
+    parts = ["start", "trainable", "head", "sampler", "views", "partners", "loss", "reweighting", "perturbation"]
+    assert keys[3:12] == parts
     assert keys[-5:] == ["groups", "paper_rule", "protocol", "source", "published"]
     assert set(keys) == {field.name for field in fields(Recipe)}
     headings = [line for line in text.splitlines() if line.startswith("#")]

@@ -21,7 +21,7 @@ __all__ = ["places"]
 def root(tmp_path, checkpoint, places):
     """A checkout with this one's documents, results of the digits and their zoo."""
     (tmp_path / "docs").mkdir()
-    for name in ("README.md", "docs/reproduction.md", "docs/rebalancing.md", "docs/fast.md"):
+    for name in ("README.md", *(f"docs/{name}.md" for name in ("reproduction", "rebalancing", "fast", "references"))):
         shutil.copyfile(ROOT / name, tmp_path / name)
     assert collected(runs_of(checkpoint, tmp_path / "output", [70.0, 80.0]), places) == 0
     write_result(tmp_path / "results", result("resnet20_digitslt_ce_sam", accuracy=75.0))
@@ -43,13 +43,14 @@ def written(root):
 
 def test_everything_is_written_and_written_the_same_again(root, capsys):
     assert reported(root) == 0
-    assert "3 results of 2 models: 6 texts and 1 plots written" in capsys.readouterr().out
+    assert "3 results of 2 models: 7 texts and 1 plots written" in capsys.readouterr().out
     files = written(root)
     assert set(files) == {
         "README.md",
         "docs/reproduction.md",
         "docs/rebalancing.md",
         "docs/fast.md",
+        "docs/references.md",
         "docs/index.html",
         "docs/images/epochs_resnet20_digitslt_ce.png",
         "results/results-digitslt.csv",

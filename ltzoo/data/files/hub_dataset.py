@@ -138,7 +138,7 @@ def _package(location: DataLocation) -> ModuleType:
         InputError: it is not installed, or a folder or file of that name takes its place, as one where the command is
             started does.
     """
-    install = "install it with pip install 'ltzoo[hub-datasets]'"
+    install = "install it with pip install datasets"
     try:
         import datasets
     except ImportError as error:

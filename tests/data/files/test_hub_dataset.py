@@ -281,9 +281,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, monkeypatch):
     refused("damaged cannot be loaded .*arquet.*; check", opened, hub(tmp_path / "damaged"))
     refused("--image-root is for paths in lists", opened, hub(tmp_path / "empty"), image_root=tmp_path)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    refused(
-        r"needs the package datasets; install it with pip install 'ltzoo\[hub-datasets\]'$", opened, Path("hfds/a/b")
-    )
+    refused(r"needs the package datasets; install it with pip install datasets$", opened, Path("hfds/a/b"))
 
 
 def test_a_folder_that_is_called_so_is_a_folder(tmp_path, monkeypatch):
@@ -358,8 +356,8 @@ def test_a_revision_is_never_another(fake_hub):
 @pytest.mark.parametrize(
     ("planted", "match"),
     [
-        ({}, r"hfds/a/b needs the package datasets; install it with pip install 'ltzoo\[hub-datasets\]'$"),
-        ({"datasets/photos/a.txt": ""}, r"needs the package datasets; install it with pip install 'ltzoo\[hub-data"),
+        ({}, r"hfds/a/b needs the package datasets; install it with pip install datasets$"),
+        ({"datasets/photos/a.txt": ""}, r"needs the package datasets; install it with pip install datasets"),
         ({"datasets/__init__.py": "DATASETS = {}"}, r"Python takes .*/datasets/__init__.py for it; rename that, or"),
         (
             {"datasets.py": "DATASETS = {}"},
