@@ -18,7 +18,7 @@ from ltzoo.models.experts_resnet import (
 )
 from ltzoo.models.heads import CosineClassifier, DisAlignClassifier, NearestMeanClassifier
 from ltzoo.models.own_head_resnet import OwnHeadResNet, resnet50_cosine, resnet50_disalign, resnet50_nearest_mean
-from ltzoo.models.resnet9 import ResNet9, resnet9_cifar
+from ltzoo.models.resnet9 import ResNet9, resnet9_cifar, resnet9_wide_cifar
 from ltzoo.models.small_stem_resnet import SmallStemResNet, resnet34_cifar
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "ResNet9",
     "SmallStemResNet",
     "resnet9_cifar",
+    "resnet9_wide_cifar",
     "resnet20_3experts_cifar",
     "resnet20_cifar",
     "resnet32_3experts_cifar",

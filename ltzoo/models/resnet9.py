@@ -110,10 +110,19 @@ class ResNet9(CifarResNet):
         return nn.Sequential(HalvingConv(in_chs, out_chs, **dd), *pairs)
 
 
-default_cfgs = generate_default_cfgs({"resnet9_cifar": cifar_cfg(pool_size=(4, 4))})
+default_cfgs = generate_default_cfgs(
+    {name: cifar_cfg(pool_size=(4, 4)) for name in ("resnet9_cifar", "resnet9_wide_cifar")}
+)
 
 
 @register_model
 def resnet9_cifar(pretrained: bool = False, **kwargs: Any) -> ResNet9:
     """ResNet-9 for CIFAR."""
     return build_cifar_resnet(ResNet9, "resnet9_cifar", pretrained, **kwargs)
+
+
+@register_model
+def resnet9_wide_cifar(pretrained: bool = False, **kwargs: Any) -> ResNet9:
+    """ResNet-9 for CIFAR with twice the channels."""
+    model_args = {"channels": (32, 64, 128, 256), **kwargs}
+    return build_cifar_resnet(ResNet9, "resnet9_wide_cifar", pretrained, **model_args)

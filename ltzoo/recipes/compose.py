@@ -18,6 +18,7 @@ _Part = TypeVar("_Part")
 
 ARCHITECTURES = {
     "resnet9": "resnet9_cifar",
+    "resnet9wide": "resnet9_wide_cifar",
     "resnet20": "resnet20_cifar",
     "resnet32": "resnet32_cifar",
     "resnet32wide": "resnet32_wide_cifar",

@@ -136,8 +136,8 @@ def shipped_recipes() -> Iterator[Recipe]:
     for data_set, perturbation in product(cifars, _MISLAS_PERTURBATIONS):
         yield compose("resnet9", f"{data_set}lt", "ce_mixup", "none", perturbation, FAST_CIFAR)
         yield compose_second_stage("resnet9", f"{data_set}lt", "mislas", perturbation, FAST_CIFAR)
-    for data_set in cifars:
-        yield compose("resnet9", f"{data_set}lt", "la_cutmix", "none", "sgd", FAST_CIFAR_CUTMIX)
+    for network, data_set in product(("resnet9", "resnet9wide"), cifars):
+        yield compose(network, f"{data_set}lt", "la_cutmix", "none", "sgd", FAST_CIFAR_CUTMIX)
     for data_set, loss in product(cifars, ("ce_long", "la_long", "vs_long")):
         yield compose("resnet9", f"{data_set}lt", loss, "none", "sgd", FAST_CIFAR_LONG)
     for (loss, rule), perturbation in product(_DIGITS_LOSSES, (*_RANGWANI_PERTURBATIONS, "focalsam")):

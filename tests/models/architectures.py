@@ -67,6 +67,7 @@ def _resnet50_experts(blocks: tuple[int, ...], channels: tuple[int, ...]) -> Arc
 CIFAR_RESNETS = [_cifar_resnet(depth) for depth in (20, 32, 44, 56)]
 WIDE_RESNET32 = replace(CIFAR_RESNETS[1], name="resnet32_wide_cifar", channels=(64, 128, 256))
 RESNET9 = Architecture("resnet9_cifar", (2, 1, 2), ("layer1", "layer2", "layer3"), (32, 64, 128), (2, 4, 8))
+WIDE_RESNET9 = replace(RESNET9, name="resnet9_wide_cifar", channels=(64, 128, 256))
 RESNET34 = _resnet34((3, 4, 6, 3), (64, 128, 256, 512))
 
 _SLIM = {"layers": (1, 2, 1, 1), "channels": (64, 16, 24, 32)}

@@ -1,6 +1,7 @@
 """ResNet-9 against its layers written out, its number of weights, and its initial weights."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import timm
@@ -12,11 +13,13 @@ from ltzoo.models import CosineClassifier
 from tests.models.batchnorm import randomise_batchnorm
 
 
+@pytest.mark.parametrize(("name", "factor"), [("resnet9_cifar", 1), ("resnet9_wide_cifar", 2)])
 @pytest.mark.parametrize("num_classes", [10, 100])
-def test_parameter_count(num_classes):
-    shapes = [(3, 16), (16, 32), (32, 32), (32, 32), (32, 64), (64, 128), (128, 128), (128, 128)]
-    expected = sum(9 * inputs * outputs + 2 * outputs for inputs, outputs in shapes) + 129 * num_classes
-    model = timm.create_model("resnet9_cifar", num_classes=num_classes)
+def test_parameter_count(name, factor, num_classes):
+    channels = [3, *(factor * width for width in (16, 32, 32, 32, 64, 128, 128, 128))]
+    convolutions = sum(9 * inputs * outputs + 2 * outputs for inputs, outputs in pairwise(channels))
+    expected = convolutions + (128 * factor + 1) * num_classes
+    model = timm.create_model(name, num_classes=num_classes)
     assert sum(parameter.numel() for parameter in model.parameters()) == expected
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     assert len(layers) == 9

@@ -75,7 +75,7 @@ def test_names_are_the_product_of_their_parts():
         for stage in ("ce_mixup", "mislas")
         for method in ("sgd", "sam", "ssesam")
     }
-    expected |= {f"resnet9_cifar{n}lt_la_cutmix_sgd" for n in (10, 100)}
+    expected |= {f"{network}_cifar{n}lt_la_cutmix_sgd" for network in ("resnet9", "resnet9wide") for n in (10, 100)}
     expected |= {f"resnet9_cifar{n}lt_{loss}_long_sgd" for n in (10, 100) for loss in ("ce", "la", "vs")}
     networks = ("resnet20_digitslt", "resnet32_cifar10lt", "resnet32_cifar100lt")
     networks = (*networks, "resnet50_imagenetlt", "resnet50_imagefolder")
@@ -122,11 +122,11 @@ def test_names_are_the_product_of_their_parts():
         for method in ("sgd", "sam", "ssesam")
     }
     assert set(RECIPES) == expected
-    assert len(RECIPES) == len(list(shipped_recipes())) == 1041
+    assert len(RECIPES) == len(list(shipped_recipes())) == 1043
     assert Counter(recipe.protocol for recipe in RECIPES.values()) == {
         "rangwani2022_cifar": 308, "lyu2025_cifar": 164, "digits": 94, "rangwani2022_large": 43, "fine_tuning": 50,
         "zhong2021_cifar": 12, "zhong2021_imagenetlt": 6, "zhong2021_inat18": 2, "fast_cifar": 100,
-        "fast_cifar_cutmix": 2, "fast_cifar_long": 6,
+        "fast_cifar_cutmix": 4, "fast_cifar_long": 6,
         "du2023_cifar": 9, "du2023_cifar_if50": 3, "du2023_cifar_if10": 6, "li2025_cifar": 2,
         **{f"{paper}_cifar": 18 for paper in ("park2021", *LARGE)},
         **{f"{paper}_{benchmark}": 1 for paper in (*LARGE, "du2023") for benchmark in ("imagenetlt", "inat18")},
