@@ -164,12 +164,12 @@ def command(arguments: argparse.Namespace) -> None:
 
 
 def first_stages(recipe: Recipe, seed: int, given: Path | None) -> Path | None:
-    """Return the folder that must hold a second stage's first; None to take a published checkpoint.
+    """Return the folder that must hold a second stage's first; None to take a checkpoint in LTZOO_HUB or the package.
 
     Args:
         recipe: the recipe to train.
         seed: its seed.
-        given: the folder that the user named; without it, a run in `output` comes before a published checkpoint.
+        given: the folder that the user named; without it, a run in `output` comes before these checkpoints.
     """
     if given is not None or not isinstance(recipe.start, FirstStage):
         return given

@@ -141,19 +141,20 @@ def _keep(
     checkpoint: Path | None = None
     median, comment = of_all[(len(of_all) - 1) // 2], ""
     missing = zoo_weights(zoo, name) != median.weights_sha256
+    measured = None if missing else result_from_checkpoint(zoo / name)
     if missing and median.seed not in runs:
         comment = "; its run is not among these, so the zoo stays as it is"
     elif missing:
-        folder, measured = runs[median.seed or 0]
+        folder, own = runs[median.seed or 0]
         why_not = no_room(median, folder, zoo) if _is_package(zoo) else ""
         if why_not:
             comment = f"; the weights in {folder} are {why_not}; keep them elsewhere with --zoo DIR"
         else:
-            checkpoint = folder
-            if _is_package(zoo) or median.weights in (None, zoo_path(zoo, results)):
-                # An earlier run of the same seed can have the same weights, but its times and versions are not these.
-                own = replace(measured, weights=median.weights)
-                of_all = [own if result is median else result for result in of_all]
+            checkpoint, measured = folder, own
+    if measured is not None and (_is_package(zoo) or median.weights in (None, zoo_path(zoo, results))):
+        # Another run of the same seed can have the same weights, but its times and versions are not these.
+        kept = replace(measured, weights=median.weights)
+        of_all = [kept if result is median else result for result in of_all]
     _write(of_all, name, zoo, results)
     if checkpoint is not None:
         with new_checkpoint(zoo / name) as fresh:

@@ -76,7 +76,7 @@ def command(arguments: argparse.Namespace) -> int:
         more = f"; {len(named) - 3} more" if len(named) > 3 else ""
         raise InputError(f"{'; '.join(named[:3])}{more}")
     # Weights that are kept elsewhere cannot be loaded by the recipe's name.
-    found = group_by_model(replace(each, weights=zoo if each.weights == zoo else None) for each in results)
+    found = group_by_model(each if each.weights == zoo else replace(each, weights=None) for each in results)
     texts = compose(found, _read_notes(arguments.results / NOTES, found), arguments.root, arguments.results)
     images, plots = arguments.root / "docs" / "images", available_plots(found)
     drawn = [path for kind in ("cost", "epochs", "radius") for path in sorted(images.glob(f"{kind}_*.png"))]

@@ -16,8 +16,7 @@ def test_every_public_name_is_in_the_table():
     assert names == {*ltzoo.__all__} - {"__version__"}
 
 
-def test_the_code_prints_what_its_comments_say(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_the_code_prints_what_its_comments_say():
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -35,6 +35,12 @@ EARLIER_PARTS = "earlier_parts"
 threads or other versions, in their order: `machine`, `threads` and `versions` of each, and the `epochs` and the `steps`
 of the next one that were trained when it ended. Absent if there are none."""
 
+_HUB_LICENCES = {
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0"),
+    *(f"cc-by{terms}-4.0" for terms in ("", "-sa", "-nc", "-nd", "-nc-sa", "-nc-nd")),
+}
+"""Some of the licences that the Hub knows by an identifier; it refuses any other word in their place."""
+
 _LOWEST = 10
 """How many classes are named with their accuracy."""
 
@@ -118,8 +124,10 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
             for group, value in figures.headline.items()
             if value is not None
         ]
+    licence, licence_name = _licence(config, recipe)
     return ModelCardData(
-        license=_licence(config, recipe),
+        license=licence,
+        license_name=licence_name,
         library_name=loading_library(config["architecture"]),
         pipeline_tag=tags[0],
         tags=[*tags, "long-tailed", name, recipe["loss"]["name"], recipe["perturbation"]["name"]],
@@ -129,12 +137,18 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
     )
 
 
-def _licence(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> str | None:
-    """Return the licence of the weights: ltzoo's own, or as stated of those that training began with."""
+def _licence(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the licence of the weights, and its name where the Hub has no identifier for it; None if it is unknown.
+
+    It is ltzoo's, or the one that is stated of the weights that training began with.
+    """
     if recipe["benchmark"] == "imagefolder":  # that of a user's own photos is unknown
-        return None
+        return None, None
     found = began_with(config)
-    return "apache-2.0" if not found else found.get("license") or found.get(START_STATED, {}).get("license")
+    stated = found.get("license") or found.get(START_STATED, {}).get("license") if found else "apache-2.0"
+    if not stated or stated.lower() in _HUB_LICENCES:
+        return stated and stated.lower(), None
+    return "other", re.sub(r"[^a-z0-9.]+", "-", stated.lower()).strip("-") or "stated"
 
 
 def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address: str) -> list[str]:

@@ -66,7 +66,9 @@ def push_to_hub(
             return push_checkpoint(folder, repo_id, private=private)
     folder = Path(model)
     if model_args is not None:
-        raise InputError(f"{folder} is a checkpoint, whose {CONFIG} has the model_args; leave model_args out")
+        raise InputError(
+            f"model_args are for models; a folder such as {folder} has its own in {CONFIG}; leave them out"
+        )
     inner = folder / "checkpoint"
     return push_checkpoint(inner if inner.is_dir() else folder, repo_id, private=private)
 

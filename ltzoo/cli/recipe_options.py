@@ -89,7 +89,10 @@ def add_field_options(parser: Parser) -> argparse._ArgumentGroup:
             help=f"{meaning} of the weights of --initial-checkpoint, for the model card",
         )
     fields.add_argument(
-        "--img-size", type=at_least_one, metavar="PIXELS", help="height and width, for images in files or enlarged"
+        "--img-size",
+        type=at_least_one,
+        metavar="PIXELS",
+        help="height and width, for images in files, and for CIFAR where it is enlarged",
     )
     fields.add_argument("--aa", metavar="POLICY", help="augmentation policy, such as rand-m9-mstd0.5")
     fields.add_argument(

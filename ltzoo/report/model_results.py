@@ -23,11 +23,12 @@ class ModelResults:
     name: str
     results: tuple[Result, ...]
 
-    def spreads(self, rule: str = "last") -> dict[str, Spread]:
-        """Compute mean and standard deviation over the seeds, by the results' own groups.
+    def spreads(self, rule: str = "last", groups: str | None = None) -> dict[str, Spread]:
+        """Compute mean and standard deviation over the seeds.
 
         Args:
             rule: a key of `RULES`.
+            groups: the grouping rule; the recipe's own if None.
 
         Returns:
             Column of `COLUMNS` to its mean and standard deviation; columns without a figure are left out.
@@ -35,7 +36,8 @@ class ModelResults:
         found: dict[str, list[float]] = {}
         for result in self.results:
             if rule in result.figures:
-                headline = result.figures[rule].headline
+                figures = result.figures[rule]
+                headline = {"overall": figures.overall, **figures.groups[groups or result.groups]}
                 for column in COLUMNS:
                     value = headline.get(column)
                     if value is not None:

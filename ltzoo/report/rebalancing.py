@@ -42,16 +42,17 @@ def rebalancing_tables(models: Mapping[str, ModelResults]) -> str:
 
 
 def _table(name: str, members: Sequence[ModelResults], models: Mapping[str, ModelResults]) -> str:
-    first, result = models.get(name), members[0].results[0]
-    rows = [] if first is None else [_row("the first stage alone", first, "", models)]
+    first = models.get(name)
+    result = (first or members[0]).results[0]  # the groups of all rows are its own
+    rows = [] if first is None else [_row("the first stage alone", first, "", models, result.groups)]
     in_order = sorted(members, key=lambda model: (-model.spreads()["overall"].mean, model.name))
-    rows += [_row(_title(model.name), model, _gained(model, first), models) for model in in_order]
+    rows += [_row(_title(model.name), model, _gained(model, first), models, result.groups) for model in in_order]
     titles = ["method", *COLUMN_TITLES.values(), "gained overall", "n", "passes x epochs", "minutes"]
     return f"`{name}` on {result.benchmark}, groups by `{result.groups}`:\n\n{markdown_table(titles, rows)}"
 
 
-def _row(title: str, model: ModelResults, gained: str, models: Mapping[str, ModelResults]) -> list[str]:
-    spreads, recipe = model.spreads(), model.results[0].recipe
+def _row(title: str, model: ModelResults, gained: str, models: Mapping[str, ModelResults], groups: str) -> list[str]:
+    spreads, recipe = model.spreads(groups=groups), model.results[0].recipe
     assert recipe is not None  # neither a first nor a second stage is an external model
     accuracies = [str(spreads[column]) if column in spreads else "" for column in COLUMNS]
     return [title, *accuracies, gained, runs_text(model), passes_text(recipe), stage_minutes(model, models)]
@@ -98,7 +99,7 @@ def tau_norm_sentence(recipes: Sequence[Recipe], models: Mapping[str, ModelResul
         figures = [
             figure for other in recipes if _rival(first, other) and (figure := _overall(other, models)) is not None
         ]
-        after = model.spreads()
+        after = model.spreads(groups=before.results[0].groups)
         if figures and round(after["overall"].mean, 1) >= round(min(figures), 1):
             figures = sorted(figures)
             images = sum(model.results[0].resolved_benchmark.class_counts)

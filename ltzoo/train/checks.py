@@ -154,7 +154,7 @@ def _check_state(recipe: Recipe, module: nn.Module, processes: int) -> None:
     loss = recipe.loss
     if processes > 1 and loss.single_process:
         raise InputError(f"the loss {loss.name!r} runs in one process alone, not in {processes}; launch one")
-    if processes > 1 and loss.gathers_images and recipe.ascent == "local":
+    if processes > 1 and loss.gathers_images and recipe.ascent != "averaged":
         raise InputError(
             f"the loss {loss.name!r} compares the images of all {processes} processes, so that none has a gradient of "
             "its own; set ascent to averaged"
@@ -230,7 +230,7 @@ def settings_warnings(recipe: Recipe, class_counts: Sequence[int], compile_backe
     if recipe.head.name == "cosine" and recipe.loss.name in _OF_LOGITS:
         found.append(
             f"the head cosine gives logits from -1 to 1, which are too small for the loss {recipe.loss.name}; set "
-            "head.name to linear or scaled_cosine"
+            "head.name to linear, or head to {name: scaled_cosine, scale: 25}"
         )
     if compile_backend is not None and (passes := _passes_of_classifier(recipe, class_counts)):
         found.append(
@@ -245,7 +245,8 @@ def _ema_warnings(recipe: Recipe, images: int) -> list[str]:
     """Warn of a moving average that keeps much of the initial weights to the end."""
     if recipe.ema_decay is None:
         return []
-    steps = max(images // recipe.batch_size, 1) * recipe.schedule.epochs
+    in_epoch = math.ceil(recipe.sampler.length(images, recipe.batch_size) / recipe.batch_size)
+    steps = in_epoch * recipe.schedule.epochs
     initial = recipe.ema_decay**steps
     if initial <= _LARGEST_SHARE_OF_INITIAL_WEIGHTS:
         return []

@@ -1,7 +1,6 @@
 """The epochs of a run: each is trained step by step, evaluated and saved."""
 
 import math
-import time
 from collections.abc import Generator, Iterable, Iterator
 
 import torch
@@ -44,7 +43,7 @@ class Epochs:
         display: Progress,
         interrupts: Interrupts,
     ) -> None:
-        self.prepared, self.accelerator = prepared, prepared.accelerator
+        self.prepared, self.accelerator, self.clock = prepared, prepared.accelerator, prepared.clock
         self.batches, self.eval_batches = batches, eval_batches
         self.step, self.saved, self.display, self.interrupts = step, saved, display, interrupts
         self.groups = make_groups(prepared.recipe.groups, prepared.images.benchmark)
@@ -71,7 +70,7 @@ class Epochs:
 
     def _train_epoch(self, epoch: int) -> Generator[None, None, Row]:
         """Train one epoch; returns its row of `summary.csv`, without accuracies."""
-        recipe, step, began = self.prepared.recipe, self.step, time.perf_counter()
+        recipe, step, began = self.prepared.recipe, self.step, self.clock()
         if self.saved.partial is None:
             step.begin(epoch)
         self.reached = self.saved.partial or PartialEpoch(0, torch.zeros((), device=self.accelerator.device), 0.0)
@@ -85,16 +84,14 @@ class Epochs:
             # The loss is the mean over the batch of all processes.
             total += step(*mixed) * self.batches.sizes[number]
             self.display.step()
-            self.reached = PartialEpoch(number + 1, total, time.perf_counter() - began)
+            self.reached = PartialEpoch(number + 1, total, self.clock() - began)
             self._stop_if_asked(self.reached)
-            paused = time.perf_counter()
             try:
                 yield
             except GeneratorExit:  # another run beside this one was asked to stop, and saved first
                 if self.interrupts.saving:
                     self.saved.save_partial_epoch(step, self.reached)
                 raise
-            began += time.perf_counter() - paused  # the turns of other runs
         finite = step.end()
         train_loss = float(total) / sum(self.batches.sizes)
         if not (math.isfinite(train_loss) and finite):
@@ -110,18 +107,18 @@ class Epochs:
             "train_loss": train_loss,
             "lr": step.lr,
             **recipe.perturbation.radii(epoch, recipe.schedule.epochs),
-            "seconds": time.perf_counter() - began,
+            "seconds": self.clock() - began,
         }
 
     def _evaluate(self, epoch: int) -> Row:
         """Measure the current weights, and save them if they are the best so far."""
-        began = time.perf_counter()
+        began = self.clock()
         # Several processes measure to the end, since their shares can have different numbers of batches.
         batches = self._until_asked(self.eval_batches) if self.accelerator.num_processes == 1 else self.eval_batches
         overall, by_group = measure(self.step, batches, self.accelerator, self.groups, self.prepared.on_features)
         last = epoch + 1 == self.prepared.recipe.schedule.epochs
         self.saved.selections.compare(overall, epoch, last, self.step.evaluated, self.accelerator.is_main_process)
-        return {"overall": overall, **by_group, "eval_seconds": time.perf_counter() - began}
+        return {"overall": overall, **by_group, "eval_seconds": self.clock() - began}
 
     def _until_asked(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches to measure, until a signal asks the run to stop: its steps are saved then."""

@@ -17,14 +17,13 @@ _RECORDED = ("seed", "label_names", "subset_layout", "subset_sha256", "overrides
 
 
 def find_first_stage(name: str, runs: Path, seed: int, any_seed: bool = True) -> Path | None:
-    """Find the checkpoint of a first stage: its run with the same seed, else a published one.
+    """Find the checkpoint of a first stage: its run with the same seed, else one in LTZOO_HUB or the package.
 
     Args:
         name: the recipe of the first stage.
         runs: holds run folders.
         seed: the seed of the second stage.
-        any_seed: where there is neither a run nor a published checkpoint of that seed, take a published one of another
-            seed.
+        any_seed: where there is neither a run nor such a checkpoint of that seed, take one of another seed.
 
     Returns:
         The checkpoint's folder; None if there is neither, or if the run is not finished.
@@ -36,10 +35,10 @@ def find_first_stage(name: str, runs: Path, seed: int, any_seed: bool = True) ->
         return None  # its seed was asked for: another checkpoint must not take its place silently
     # Only local folders: nothing is downloaded without being requested.
     places = [place for place in search_path() if isinstance(place, Path)]
-    published = [folder for place in places for folder in (place / f"{name}.seed{seed}", place / name)]
-    published = [folder for folder in published if (folder / checkpoints.CONFIG).is_file()]
-    of_seed = [folder for folder in published if checkpoints.read_config(folder).get("seed") == seed]
-    return next(iter(of_seed or (published if any_seed else [])), None)
+    found = [folder for place in places for folder in (place / f"{name}.seed{seed}", place / name)]
+    found = [folder for folder in found if (folder / checkpoints.CONFIG).is_file()]
+    of_seed = [folder for folder in found if checkpoints.read_config(folder).get("seed") == seed]
+    return next(iter(of_seed or (found if any_seed else [])), None)
 
 
 def required_first_stage(recipe: Recipe, start: FirstStage, options: TrainOptions) -> tuple[Path, Mapping[str, Any]]:
@@ -48,8 +47,8 @@ def required_first_stage(recipe: Recipe, start: FirstStage, options: TrainOption
     Args:
         recipe: the second stage.
         start: its start.
-        options: `first_stages`, where it is given, must hold the run; else it is looked for in `output`, then among
-            published checkpoints.
+        options: `first_stages`, where it is given, must hold the run; else it is looked for in `output`, then in
+            LTZOO_HUB and the package.
 
     Returns:
         The checkpoint's folder, and its `config.json`.

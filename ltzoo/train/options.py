@@ -20,7 +20,7 @@ class TrainOptions:
         output: the run folder is `output/NAME/seedN`.
         seed: seed of initial weights, order, augmentation and noise.
         first_stages: the folder of run folders that must hold the first stages of second stages; None: they are looked
-            for in `output`, then among the published checkpoints.
+            for in `output`, then among the checkpoints in LTZOO_HUB or the package.
         subset: a file with the indices of the training images, used instead of the recipe's rule; an override of the
             recipe if the images differ.
         hold_out: images per class to hold out of the training split and to measure on instead of the test set, which is

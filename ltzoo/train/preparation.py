@@ -1,5 +1,6 @@
 """The preparation of a run: what is fixed before its first step, checked before anything is written."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,6 +54,7 @@ class Preparation:
         model: with its initial weights, on the device.
         record: what the run's files say of it.
         not_captured: why the step is not captured as a CUDA graph; None if it is.
+        clock: returns seconds of the device's time; of runs that share it, each has its share.
     """
 
     recipe: Recipe
@@ -62,6 +64,7 @@ class Preparation:
     model: nn.Module
     record: RunRecord
     not_captured: str | None
+    clock: Callable[[], float] = time.perf_counter
 
     @property
     def on_features(self) -> bool:

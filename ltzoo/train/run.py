@@ -1,7 +1,8 @@
 """One training run: prepare it, train it step by step, and finish it."""
 
 import shlex
-from collections.abc import Generator, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -71,9 +72,10 @@ class Run:
         side_by_side: int = 1,
         alone: bool = True,
         interrupts: Interrupts | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.recipe, self.options, self.resources, self.side_by_side = recipe, options, resources, side_by_side
-        self.interrupts = interrupts or Interrupts()
+        self.interrupts, self.clock = interrupts or Interrupts(), clock
         self.folder = RunFolder(options.output / recipe.name / f"seed{options.seed}")
         self.claimed = ExitStack()
         self.label = "" if alone else f"{recipe.name}.seed{options.seed}: "
@@ -147,7 +149,8 @@ class Run:
         Raises:
             InputError: data, folder, model or device cannot be used.
         """
-        self.prepared = prepare_run(self.recipe, self.options, self.folder, self.side_by_side)
+        prepared = prepare_run(self.recipe, self.options, self.folder, self.side_by_side)
+        self.prepared = replace(prepared, clock=self.clock)
         self.recipe, self.options = self.prepared.recipe, self.prepared.options
         self.accelerator, self.model = self.prepared.accelerator, self.prepared.model
         recipe, options, images = self.recipe, self.options, self.prepared.images

@@ -1,6 +1,7 @@
 """Trains one run or several: side by side on a CUDA device, where their kernels overlap; one by one on a CPU."""
 
 import gc
+import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -48,8 +49,8 @@ def train_all(
 ) -> list[RunFolder]:
     """Train several recipes or seeds; each run gives the same result as if it were trained alone.
 
-    A run that fails, whatever it raises, ends alone; on a GPU the next one takes its place. The seconds in
-    `summary.csv` are those of the run's own turns; kernels of several runs that overlap count once.
+    A run that fails, whatever it raises, ends alone; on a GPU the next one takes its place. Runs that take turns share
+    the time in `summary.csv` equally.
 
     Args:
         jobs: recipes with their options; each has its own run folder, and all have the same precision.
@@ -106,6 +107,28 @@ def _checked(jobs: Sequence[Job]) -> list[Job]:
     ]
 
 
+class _SharedClock:
+    """The time of a device for each of the runs that share it: n runs have 1 / n of it each.
+
+    Their own turns cannot be timed: kernels are only launched in them, and whoever waits first waits for all.
+    """
+
+    def __init__(self) -> None:
+        self.seconds, self.read, self.runs = 0.0, time.perf_counter(), 1
+
+    def __call__(self) -> float:
+        """Return the seconds of a run that has been there from the beginning."""
+        now = time.perf_counter()
+        self.seconds += (now - self.read) / self.runs
+        self.read = now
+        return self.seconds
+
+    def share(self, runs: int) -> None:
+        """Divide the time from now on by another number of runs; without any, it is nobody's."""
+        self()
+        self.runs = max(runs, 1)
+
+
 class _RoundRobin:
     """Trains several runs at once, a step of each in turn; when one ends, the next waiting run begins.
 
@@ -126,7 +149,7 @@ class _RoundRobin:
         report: Callable[[Recipe, RunFolder], None] | None,
     ) -> None:
         self.jobs, self.device, self.at_once, self.processes, self.report = jobs, device, at_once, processes, report
-        self.interrupts = Interrupts()
+        self.interrupts, self.clock = Interrupts(), _SharedClock()
         self.waiting = list(range(len(jobs)))
         self.running: dict[int, tuple[RunResources, Run, Generator[None, None, RunFolder]]] = {}
         self.finished: dict[int, RunFolder] = {}
@@ -174,8 +197,9 @@ class _RoundRobin:
         recipe, options = self.jobs[k]
         resources = RunResources(self.device)
         alone = len(self.jobs) == 1
-        run = Run(recipe, options, resources, self.at_once, alone, self.interrupts)
+        run = Run(recipe, options, resources, self.at_once, alone, self.interrupts, self.clock)
         self.running[k] = resources, run, run.train()
+        self.clock.share(len(self.running))
 
     def _step(self, k: int) -> None:
         """Take a step of a run; what it raises, or the report of it, ends this run alone."""
@@ -196,6 +220,7 @@ class _RoundRobin:
             out_of_memory = isinstance(error, torch.OutOfMemoryError)
         # Only now nobody holds the frames of the error, which hold the run's tensors.
         del self.running[k], resources, run, steps
+        self.clock.share(len(self.running))
         gc.collect()
         if out_of_memory:
             torch.accelerator.empty_cache()

@@ -99,7 +99,9 @@ def test_a_runs_own_folder_is_published_also_with_overrides(finished_run, small_
 def test_what_is_no_sound_checkpoint_is_not_published(checkpoint, small_hub, tmp_path):
     refused(lambda: push_to_hub(torch.nn.Linear(2, 2), "me/linear"), "made by timm.create_model, not Linear")
     refused(lambda: push_to_hub(tmp_path / "none", "me/x"), "there is no checkpoint folder")
-    refused(lambda: push_to_hub(tmp_path, "me/x", model_args={"depth": 20}), "has the model_args; leave model_args out")
+    refused(
+        lambda: push_to_hub(tmp_path, "me/x", model_args={"depth": 20}), "model_args are for models; a folder such as"
+    )
     (checkpoint / "curves.png").write_bytes(b"other")
     refused(lambda: push_checkpoint(checkpoint, "me/x"), "curves.png is not what SHA256SUMS lists")
     write_manifest(checkpoint)

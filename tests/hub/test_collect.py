@@ -197,6 +197,10 @@ def test_a_checkpoint_of_the_same_weights_brings_its_own_result(checkpoint, tmp_
     (after,) = read_results(places[1])
     assert (after.run, after.weights) == (before.run | {"machine": "another of this kind"}, PLACE)
     assert contradictions([after], places[0], PLACE) == {}
+    change_config(path, run=before.run)
+    (places[1] / after.path).unlink()
+    assert collected(runs, places) == 0  # the checkpoint stays, and so does its result
+    assert read_results(places[1]) == [after]
 
 
 def test_a_full_package_takes_no_more(checkpoint, tmp_path, places, monkeypatch, capsys):

@@ -48,10 +48,11 @@ def test_means_and_sample_deviations_are_those_of_the_seeds():
     assert found.minutes == 2.0
 
 
-def test_groups_are_the_recipes_own():
+def test_groups_are_the_recipes_own_unless_named():
     per_class = [90.0] * 3 + [60.0] * 4 + [30.0] * 3
     found = of_one_model(result(accuracy=per_class))
     assert [found.spreads()[group].mean for group in ("head", "mid", "tail")] == [90.0, 60.0, 30.0]
+    assert found.spreads(groups="thirds")["head"].mean == pytest.approx((3 * 90 + 60) / 4)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ltzoo.errors import InputError
 from ltzoo.recipes import Recipe, override
 from ltzoo.registry import get_recipe
-from ltzoo.train import RunFolder, TrainOptions, epochs, preparation, train, train_all
+from ltzoo.train import RunFolder, TrainOptions, preparation, side_by_side, train, train_all
 from ltzoo.train.run import Run
 from ltzoo.train.step import Step
 
@@ -37,20 +37,23 @@ def test_each_result_of_runs_that_take_turns_is_that_of_the_run_alone(tmp_path, 
             assert (alone.path / file).read_bytes() == (folder.path / file).read_bytes(), file
 
 
-def test_the_seconds_of_a_run_are_those_of_its_own_turns(tmp_path, turns, monkeypatch):
-    """Steps of the first run take a second and those of the second run ten; nothing else takes time."""
+def test_runs_share_the_time_while_they_take_turns(tmp_path, turns, monkeypatch):
+    """Two at once: steps of the first run take a second, those of the second ten; the third is trained alone."""
     now, sound = [0.0], Step.__call__
 
     def call(self: Step, *batch: Tensor) -> Tensor:
-        now[0] += {3: 1.0, 4: 10.0}[self.seed]
+        now[0] += {3: 1.0, 4: 10.0, 5: 2.0}[self.seed]
         return sound(self, *batch)
 
     monkeypatch.setattr(Step, "__call__", call)
-    monkeypatch.setattr(epochs, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(side_by_side, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     options = TrainOptions(Path("data"), tmp_path)
-    folders = train_all([(RECIPE, replace(options, seed=seed)) for seed in (3, 4)])
-    steps = now[0] / 11
-    assert [folder.read_history(1)[0]["seconds"] for folder in folders] == [steps, 10 * steps]
+    folders = train_all([(RECIPE, replace(options, seed=seed)) for seed in (3, 4, 5)], side_by_side=2)
+    steps = now[0] / 13
+    # The second run begins after the first one's first step.
+    expected = [5.5 * steps, 5.5 * steps - 0.5, 2.0 * steps]
+    seconds = [folder.read_history(1)[0]["seconds"] for folder in folders]
+    assert seconds == pytest.approx(expected) and sum(seconds) + 0.5 == pytest.approx(now[0])
 
 
 def test_no_jobs_give_no_run():

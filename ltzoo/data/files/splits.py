@@ -136,9 +136,6 @@ def splits_of_folder(location: DataLocation) -> Splits:
         raise InputError(f"{folder} cannot be listed ({error.strerror}); name another data folder") from error
     _check_spelling(folder, below)
     splits: Splits = {}
-    tables = [name for name in below if Path(name).suffix.lower() == ".csv" and Path(name).stem in SPLIT_NAMES]
-    if not tables:
-        _check_no_columns(location, folder)
     for split in SPELLINGS:
         lists, others = _forms(below, split, location)
         found = lists or others
@@ -152,6 +149,8 @@ def splits_of_folder(location: DataLocation) -> Splits:
             form = next(iter(others))
             check_options(location, folder / form, "shards" if "*" in form else "folders")
     if splits:
+        if not any(Path(name).suffix.lower() == ".csv" and Path(name).stem in SPLIT_NAMES for name in below):
+            _check_no_columns(location, folder)
         return splits
     if not any(below.values()):
         raise InputError(
@@ -159,6 +158,7 @@ def splits_of_folder(location: DataLocation) -> Splits:
             f"{where_classes_are(folder)}"
         )
     check_options(location, folder, "folders")
+    _check_no_columns(location, folder)
     return {"train": partial(read_folder, folder, location.class_folder)}
 
 
@@ -240,10 +240,13 @@ def check_options(
 
 
 def _check_no_columns(location: DataLocation, path: Path) -> None:
-    """Check that no column of a table is named where there is no table."""
+    """Check that no column of a table is named where no table is read."""
     for given, flag in _columns_given(location):
         if given:
-            raise InputError(f"{path} has no table (.csv), and {flag} names a column of one; leave it out")
+            raise InputError(
+                f"{path} has no table of a split (train.csv and the like), and {flag} names a column of one; leave it "
+                "out, or name a table instead of the folder"
+            )
 
 
 def _columns_given(location: DataLocation) -> list[tuple[bool, str]]:

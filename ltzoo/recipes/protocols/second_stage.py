@@ -16,7 +16,7 @@ _UNWEIGHTED = NoReweighting()
 class SecondStage:
     """The settings of a method's second stage, which starts from another recipe's weights and has no perturbation.
 
-    What is not named here is the first stage's, such as batch size and groups; so are optimizer and views if None.
+    What is not named here is the first stage's, such as the batch size; so are optimizer, views and groups if None.
 
     Attributes:
         first: loss and rule of the first stage, as in a recipe's name: `("ce", "none")`; or another method of the

@@ -80,10 +80,12 @@ def test_a_folder_whose_splits_are_not_clear_is_refused(tmp_path, names, split, 
 def test_a_column_is_refused_where_there_is_no_table(tmp_path):
     plant(tmp_path, "a/train/cat/1.png", "a/train/dog/1.png", "b/cat/1.png", "b/dog/1.png", "c/x.png")
     (tmp_path / "c" / "train.txt").write_text("x.png cat\n")
-    said = "has no table .*, and --label-column names a column of one; leave it out"
+    said = "has no table of a split .*, and --label-column names a column of one; leave it out, or name a table"
     for place in ("a", "b", "c", "c/train.txt"):
         refused(said, opened, tmp_path / place, label_column="species")
     refused("--image-column names a column", opened, tmp_path / "a", image_column="file")
+    plant(tmp_path / "d", "x.png", "labels.csv")
+    refused("labels.csv is there: name that list instead", opened, tmp_path / "d", label_column="species")
     (tmp_path / "a" / "val.csv").write_text("image,species\ntrain/cat/1.png,cat\n")
     assert opened(tmp_path / "a", "val", ("cat", "dog"), label_column="species").labels.tolist() == [0]
     assert len(opened(tmp_path / "a", label_column="species")) == 2  # the other split is a table
