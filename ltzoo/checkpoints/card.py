@@ -1,6 +1,5 @@
 """The model card that the Hub shows: written from `config.json` and `metrics.json` alone."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from ltzoo.atomic_write import write_text
 from ltzoo.checkpoints.config import EPOCH
 from ltzoo.checkpoints.files import CARD, CLASSES_PICTURE, CONFIG, CURVES_PICTURE, METRICS, read_file
 from ltzoo.checkpoints.load import loading_library
+from ltzoo.checkpoints.pretraining import began_with_lines, licence_of
 from ltzoo.data import HOLD_OUT, NATURAL_BENCHMARKS, get_benchmark
-from ltzoo.errors import InputError, first_line, printable
-from ltzoo.evaluate import Figures, markdown_table
+from ltzoo.errors import InputError, first_line
+from ltzoo.evaluate import Figures, escape_markdown, markdown_table
 from ltzoo.reading.errors import ContentError
 from ltzoo.reading.json_text import read_json
 from ltzoo.reading.yaml_text import parse_yaml
@@ -23,23 +23,10 @@ from ltzoo.recipes import CITATIONS, to_yaml
 IN_THIS_FOLDER = "local-dir:."
 """The address of a checkpoint that is not published."""
 
-START_STATED = "start_stated"
-"""The key of `config.json`, under `run`, of what the user stated of the weights in a file: `license` and `data`."""
-
-BEGAN_WITH = "began_with"
-"""The key of `config.json`, under `run` of a second stage, of the pretrained weights that its first stage began with:
-`start` (as in its recipe), `architecture`, timm's `tag`, `license`, and `start_stated`. Absent for fresh weights."""
-
 EARLIER_PARTS = "earlier_parts"
 """The key of `config.json`, under `run`, of the parts of a run that were computed on another machine, with other
 threads or other versions, in their order: `machine`, `threads` and `versions` of each, and the `epochs` and the `steps`
 of the next one that were trained when it ended. Absent if there are none."""
-
-_HUB_LICENCES = {
-    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0"),
-    *(f"cc-by{terms}-4.0" for terms in ("", "-sa", "-nc", "-nd", "-nc-sa", "-nc-nd")),
-}
-"""Some of the licences that the Hub knows by an identifier; it refuses any other word in their place."""
 
 _LOWEST = 10
 """How many classes are named with their accuracy."""
@@ -124,7 +111,7 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
             for group, value in figures.headline.items()
             if value is not None
         ]
-    licence, licence_name = _licence(config, recipe)
+    licence, licence_name = licence_of(config, recipe)
     return ModelCardData(
         license=licence,
         license_name=licence_name,
@@ -135,20 +122,6 @@ def card_data(config: Mapping[str, Any], metrics: Mapping[str, Any] | None) -> M
         model_name=recipe["name"],
         eval_results=results or None,
     )
-
-
-def _licence(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the licence of the weights, and its name where the Hub has no identifier for it; None if it is unknown.
-
-    It is ltzoo's, or the one that is stated of the weights that training began with.
-    """
-    if recipe["benchmark"] == "imagefolder":  # that of a user's own photos is unknown
-        return None, None
-    found = began_with(config)
-    stated = found.get("license") or found.get(START_STATED, {}).get("license") if found else "apache-2.0"
-    if not stated or stated.lower() in _HUB_LICENCES:
-        return stated and stated.lower(), None
-    return "other", re.sub(r"[^a-z0-9.]+", "-", stated.lower()).strip("-") or "stated"
 
 
 def _body(config: Mapping[str, Any], metrics: Mapping[str, Any] | None, address: str) -> list[str]:
@@ -188,71 +161,11 @@ def _origin(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
         own = "its head" if recipe["trainable"]["weights"] == "head" else "the second stage"
         which = "the same seed" if other is None else f"seed {other}: the seed of this run is that of {own} alone"
         lines.append(f"A second stage: training began with the weights of `{first}` of {which}.")
-    lines += _began_with(config, recipe)
+    lines += began_with_lines(config, recipe)
     if changed:
         fields = ", ".join(f"`{key}` {used} for {registered}" for key, (registered, used) in changed.items())
         lines.append(f"**Not the registered recipe**: {fields}.")
     return lines
-
-
-def began_with(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect what a checkpoint's files say of the pretrained weights that its training began with.
-
-    For a second stage these are the weights that its first stage began with.
-
-    Args:
-        config: the content of `config.json`.
-
-    Returns:
-        The value of `BEGAN_WITH`; empty for fresh weights, or if nothing is recorded.
-    """
-    start = (config.get("recipe") or {}).get("start") or {}
-    run, cfg = config.get("run") or {}, config["pretrained_cfg"]
-    if start.get("name") == "first_stage":
-        return dict(run.get(BEGAN_WITH) or {})
-    found = {"start": dict(start), "architecture": config["architecture"]}
-    if start.get("name") == "pretrained":
-        return found | {key: cfg[key] for key in ("tag", "license") if cfg.get(key)}
-    if start.get("name") == "weights":
-        return found | ({START_STATED: dict(run[START_STATED])} if run.get(START_STATED) else {})
-    return {}
-
-
-def _began_with(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> list[str]:
-    """Describe the pretrained weights that training began with: licence and data, as far as they are stated."""
-    found = began_with(config)
-    if not found:
-        return []
-    if found["start"]["name"] == "pretrained":
-        tag = found.get("tag") or ""
-        weights, by = f"timm's weights `{found['architecture']}{f'.{tag}' if tag else ''}`", "timm"
-        licence, data = found.get("license"), _data_of(tag)
-    else:
-        said = found.get(START_STATED) or {}
-        weights, by = f"the weights `{found['start']['of']}`", "whoever trained this model"
-        licence, data = said.get("license"), said.get("data")
-    who = "The first stage" if recipe["start"]["name"] == "first_stage" else "Training"
-    stated = f"licence {_plain(licence or 'not stated')}; pretrained on {_plain(data or 'data that are not stated')}"
-    lines = [f"{who} began with {weights}: {stated}{f' (stated by {by})' if licence or data else ''}."]
-    if recipe["benchmark"].startswith("cifar") and (not data or "imagenet" in data.lower()):
-        condition = "" if data else "If it was ImageNet: "
-        lines.append(
-            f"{condition}ImageNet has images of most classes of CIFAR, so the backbone has seen these classes, and the "
-            "figures are not comparable with those of models trained on CIFAR alone."
-        )
-    return lines
-
-
-def _data_of(tag: str) -> str | None:
-    """Read the pretraining data from timm's tag of weights, such as `a1_in1k`; other tags are quoted."""
-    found = [f"ImageNet-{size}" for size in re.findall(r"in(1k|12k|21k|22k)", tag)]
-    named = " and ".join(dict.fromkeys(found))
-    return f"{named} (tag {tag})" if named else f"what timm's tag {tag} stands for" if tag else None
-
-
-def _plain(text: str) -> str:
-    """Write a text of someone else's, such as the name of a class, so that Markdown shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>#&~!])", r"\\\1", printable(str(text)))
 
 
 def _lowest(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
@@ -260,7 +173,7 @@ def _lowest(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     figures, names = Figures.from_dict(metrics["last"]), config["label_names"]
     lowest = sorted(range(len(names)), key=lambda j: figures.per_class[j])[:_LOWEST]
     what = "Each class" if len(names) <= _LOWEST else f"The {_LOWEST} classes with the lowest accuracy"
-    rows = [[_plain(names[j]), f"{figures.per_class[j]:.1f}", str(figures.class_counts[j])] for j in lowest]
+    rows = [[escape_markdown(names[j]), f"{figures.per_class[j]:.1f}", str(figures.class_counts[j])] for j in lowest]
     return [f"{what}, from the lowest accuracy on:", "", markdown_table(["class", "accuracy", "training images"], rows)]
 
 

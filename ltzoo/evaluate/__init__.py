@@ -47,7 +47,14 @@ from ltzoo.evaluate.predict import Predictions, predict, predict_classes
 from ltzoo.evaluate.prior import LogitPrior, prior_of_logits, with_prior
 from ltzoo.evaluate.prior_file import read_shares
 from ltzoo.evaluate.seeds import Spread, seeds_table, spread, summarize_runs
-from ltzoo.evaluate.tables import RESULT_COLUMNS, accuracy_table, append_results, markdown_table, results_row
+from ltzoo.evaluate.tables import (
+    RESULT_COLUMNS,
+    accuracy_table,
+    append_results,
+    escape_markdown,
+    markdown_table,
+    results_row,
+)
 from ltzoo.evaluate.worst import WorstClass, worst_classes, worst_table
 
 __all__ = [
@@ -79,6 +86,7 @@ __all__ = [
     "draw_confusion",
     "draw_curves",
     "draw_reliability",
+    "escape_markdown",
     "evaluate_model",
     "features_of",
     "gather",

@@ -2,11 +2,12 @@
 
 import csv
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ltzoo.errors import InputError
+from ltzoo.errors import InputError, printable
 from ltzoo.evaluate.figures import Figures
 from ltzoo.reading.content import open_regular
 
@@ -87,3 +88,8 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
 
 def _cell(value: Any, digits: int = 1) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def escape_markdown(text: str) -> str:
+    """Write a text of someone else's, such as the name of a class, so that Markdown shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>#&~!])", r"\\\1", printable(str(text)))

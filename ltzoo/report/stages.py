@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ltzoo.checkpoints.card import BEGAN_WITH
+from ltzoo.checkpoints.pretraining import BEGAN_WITH
 from ltzoo.recipes import FirstStage, Fresh, Recipe
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.report.model_results import ModelResults

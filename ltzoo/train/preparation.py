@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ltzoo.checkpoints.card import BEGAN_WITH, START_STATED, began_with
+from ltzoo.checkpoints.pretraining import BEGAN_WITH, START_STATED, began_with
 from ltzoo.data import IMPORTED, RandomStream, read_subset, temporary_seed
 from ltzoo.data.batches import epoch_sizes
 from ltzoo.data.files.pixels import DECODING
@@ -18,7 +18,7 @@ from ltzoo.errors import InputError
 from ltzoo.evaluate import weights_key
 from ltzoo.recipes import Recipe
 from ltzoo.recipes.model import build_model, view_of
-from ltzoo.train.checks import check_classes_drawn, check_parts, settings_warnings
+from ltzoo.train.checks import check_classes_drawn, check_parts
 from ltzoo.train.cuda_graph import why_not_captured
 from ltzoo.train.device import (
     choose_channels_last,
@@ -37,6 +37,7 @@ from ltzoo.train.processes import check_shares, on_every_process, on_main_proces
 from ltzoo.train.record import FailedCapture, RunRecord, RunSettings, make_record
 from ltzoo.train.resumed import kept_choice
 from ltzoo.train.run_folder import RunFolder
+from ltzoo.train.settings_warnings import settings_warnings
 from ltzoo.train.start import StartWeights, find_start, load_start
 from ltzoo.train.trainable import check_peft, freeze, in_words, put_adapters
 from ltzoo.train.tune import check_tunable, recorded_choice, tune

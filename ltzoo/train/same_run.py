@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ltzoo.checkpoints.card import BEGAN_WITH, EARLIER_PARTS, START_STATED
+from ltzoo.checkpoints.card import EARLIER_PARTS
+from ltzoo.checkpoints.pretraining import BEGAN_WITH, START_STATED
 from ltzoo.errors import InputError
 from ltzoo.reading.errors import ContentError, why
 from ltzoo.reading.json_text import read_json

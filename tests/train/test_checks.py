@@ -11,7 +11,8 @@ from ltzoo.recipes import Trainable, override
 from ltzoo.recipes.model import build_model
 from ltzoo.registry import get_recipe, list_recipes
 from ltzoo.sharpness import CCSAM, SAM
-from ltzoo.train.checks import _late_warnings, check_classes_drawn, check_parts, settings_warnings
+from ltzoo.train.checks import check_classes_drawn, check_parts
+from ltzoo.train.settings_warnings import _late_warnings, settings_warnings
 from ltzoo.train.step import Step
 
 SSESAM = get_recipe("resnet50_imagefolder_vs_ssesam")

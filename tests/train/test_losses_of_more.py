@@ -13,8 +13,8 @@ from ltzoo.losses import DROLT, DRW, RIDE, SADE, InfluenceBalanced
 from ltzoo.recipes import CosineExpertsHead, recipe_from_dict, recipe_to_dict
 from ltzoo.registry import create_model, get_recipe
 from ltzoo.train import TrainOptions, preparation, train
-from ltzoo.train.checks import settings_warnings
 from ltzoo.train.progress import Progress
+from ltzoo.train.settings_warnings import settings_warnings
 
 PLAIN = replace(
     get_recipe("resnet20_digitslt_ce_sam").with_epochs(2), name="resnet20_digitslt_more_sam", protocol="mine"
