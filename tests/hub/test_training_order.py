@@ -16,15 +16,15 @@ def test_the_order_is_that_of_what_readers_look_for():
         recipe.name for recipe, seed in in_order([get_recipe(name) for name in list_recipes()], [0, 1]) if seed == 0
     ]
     assert sorted(names) == sorted(list_recipes())
-    fast, names = names[:108], names[108:]
+    fast, names = names[:110], names[110:]
     perturbations = ("ssesam", "sam", "imbsam", "sgd")
     for first, benchmark in ((0, "cifar100lt"), (12, "cifar10lt")):
         wanted = [f"resnet9_{benchmark}_{loss}_{word}" for loss in ("vs", "la", "ce") for word in perturbations]
         assert fast[first : first + 12] == wanted
-    others = re.compile(r"resnet9_\w+_(\w+_drw|ce_mixup|la_cutmix|\w+_long)_\w+")
-    assert all(others.fullmatch(name) for name in fast[24:54])
+    others = re.compile(r"resnet9(wide)?_\w+_(\w+_drw|ce_mixup|la_cutmix|\w+_long)_\w+")
+    assert all(others.fullmatch(name) for name in fast[24:56])
     assert all(
-        name.startswith("resnet9_") and get_recipe(name).start != get_recipe(fast[0]).start for name in fast[54:]
+        name.startswith("resnet9_") and get_recipe(name).start != get_recipe(fast[0]).start for name in fast[56:]
     )
     assert names[:4] == [f"resnet32_cifar100lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]
     assert names[4:8] == [f"resnet32_cifar10lt_vs_{word}" for word in ("ssesam", "sam", "imbsam", "sgd")]

@@ -97,8 +97,8 @@ def test_a_network_with_experts_is_built_with_their_head():
             "cosine_experts.*: resnet20_3experts_cifar.*resnet50_3experts$",
         ),
         ("resnet18", CosineExpertsHead(), "cosine_experts.*: resnet20_3experts_cifar.*resnet50_3experts$"),
-        ("resnet32_3experts_cifar", CosineHead(), "cosine.*: resnet9_cifar, resnet20_cifar, resnet32_cifar"),
-        ("resnet32_3experts_cifar", LinearHead(), "linear.*: resnet9_cifar, resnet20_cifar, resnet32_cifar"),
+        ("resnet32_3experts_cifar", CosineHead(), "cosine.*: resnet9_cifar, resnet9_wide_cifar, resnet20_cifar"),
+        ("resnet32_3experts_cifar", LinearHead(), "linear.*: resnet9_cifar, resnet9_wide_cifar, resnet20_cifar"),
     ],
 )
 def test_experts_and_their_head_go_together(architecture, head, match):
