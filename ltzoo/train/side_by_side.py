@@ -110,7 +110,7 @@ def _checked(jobs: Sequence[Job]) -> list[Job]:
 class _SharedClock:
     """The time of a device for each of the runs that share it: n runs have 1 / n of it each.
 
-    Their own turns cannot be timed: kernels are only launched in them, and whoever waits first waits for all.
+    Their own turns cannot be timed: they only launch kernels, and the run that waits first waits for those of all.
     """
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class _SharedClock:
         return self.seconds
 
     def share(self, runs: int) -> None:
-        """Divide the time from now on by another number of runs; without any, it is nobody's."""
+        """Divide the time from now on by another number of runs."""
         self()
         self.runs = max(runs, 1)
 
